@@ -1,0 +1,98 @@
+"""What goes wrong, where in the user's file, and what to try.
+
+`TileError` is what a user can cause, `VerifyError` what only a bug in a pass can cause. Every message has a code;
+`tiledsl/catalogue.py` holds the messages, hints and explanations, one row each.
+"""
+
+from __future__ import annotations
+
+import linecache
+from dataclasses import dataclass
+from types import TracebackType
+
+from tiledsl.catalogue import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of the user's source. Lines count from 1, columns from 0, as in `ast`; `end_col` is exclusive."""
+
+    file: str
+    line: int
+    col: int
+    end_line: int
+    end_col: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col + 1}"
+
+    def excerpt(self) -> str:
+        """The first line of the range with carets under it; empty if the file cannot be read."""
+        text = linecache.getline(self.file, self.line).rstrip()
+        if not text:
+            return ""
+        end = self.end_col if self.end_line == self.line else len(text)
+        return f"    {text}\n    {' ' * self.col}{'^' * max(1, end - self.col)}"
+
+
+NOWHERE = Span("<generated>", 0, 0, 0, 0)
+
+
+class TileError(Exception):
+    """An error in the user's kernel, its arguments or its environment. `code` is a key of the catalogue.
+
+    Build one with `error(code, **facts)`. `span` may be filled in later by `locating`; `notes` are further places,
+    each with what happened there.
+    """
+
+    def __init__(
+        self, code: str, message: str, span: Span = NOWHERE, hint: str = "", notes: tuple[tuple[str, Span], ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.span, self.hint, self.notes = code, message, span, hint, notes
+
+    def __str__(self) -> str:
+        place = "" if self.span is NOWHERE else f"{self.span}: "
+        parts = [f"{place}{self.code}: {self.message}"]
+        if self.span is not NOWHERE:
+            parts.append(self.span.excerpt())
+        for note, span in self.notes:
+            parts += [f"  note: {note}" + ("" if span is NOWHERE else f" ({span})"), span.excerpt()]
+        if self.hint:
+            parts.append(f"  hint: {self.hint}")
+        return "\n".join(p for p in parts if p)
+
+    def to_json(self) -> dict[str, object]:
+        """The error as plain data: code, message, hint, file, line, column (from 1), notes."""
+        notes = [{"message": text, "place": str(span)} for text, span in self.notes]
+        place = {"file": self.span.file, "line": self.span.line, "column": self.span.col + 1}
+        return {"code": self.code, "message": self.message, "hint": self.hint, **place, "notes": notes}
+
+
+class VerifyError(TileError):
+    """The IR breaks an invariant: a bug in a pass, never in the user's kernel."""
+
+    def __init__(self, message: str, span: Span = NOWHERE) -> None:
+        super().__init__("TD0001", message, span)
+
+
+def error(
+    code: str, span: Span = NOWHERE, notes: tuple[tuple[str, Span], ...] = (), **facts: object
+) -> TileError:
+    """The catalogue's error `code`, its message and hint filled in with `facts`; the caller raises it."""
+    entry = CATALOGUE[code]
+    return TileError(code, entry.message.format(**facts), span, entry.hint.format(**facts), notes)
+
+
+class locating:
+    """`with locating(span):` gives `span` to any `TileError` raised inside without one."""
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: type[BaseException] | None, raised: BaseException | None, _tb: TracebackType | None) -> None:
+        if isinstance(raised, TileError) and raised.span is NOWHERE:
+            raised.span = self.span

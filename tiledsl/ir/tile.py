@@ -1,0 +1,131 @@
+"""Statements on whole tiles. Each is executed by all threads of the block together.
+
+Where two regions take part, dimensions of extent 1 are dropped on both sides before they are matched in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiledsl.ir.nodes import Block, Expr, Region, Stmt, Var
+
+if TYPE_CHECKING:
+    from tiledsl.ir.layout import Fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Stmt):
+    """`dst[...] = cast(src[...])`. What is read outside `src.buffer` is 0 or its safe value; what would be written
+    outside `dst.buffer` is not. `width` fixes the elements per access, 0 lets the compiler choose.
+
+    `asynchronous` is set by the pipeline: the copy may become cp.async, ordered by AsyncCommit and AsyncWait.
+    """
+
+    src: Region
+    dst: Region
+    width: int = 0
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fill(Stmt):
+    dst: Region
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm(Stmt):
+    """`c += a @ b`, or `c = a @ b` if `clear`. a is (m, k), or (k, m) with `transpose_a`; b (k, n), or (n, k).
+
+    `policy` (square, full_row, full_col) deals the warps to rows and columns. `precision` is "ieee", or "tf32" to let
+    float32 operands be read as tfloat32 by the tensor core. `wait` is the number of such operations that may stay in
+    flight afterwards (asynchronous instructions only).
+    """
+
+    a: Region
+    b: Region
+    c: Region
+    transpose_a: bool = False
+    transpose_b: bool = False
+    clear: bool = False
+    policy: str = "square"
+    precision: str = "ieee"
+    wait: int = 0
+
+
+REDUCTIONS = ("sum", "max", "min", "abssum", "absmax", "bitand", "bitor", "bitxor")
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce(Stmt):
+    """`dst[...] = op over dim of src[...]`, combined with the old value of dst unless `clear`.
+
+    dst has the shape of src without `dim`, or with extent 1 there.
+    """
+
+    src: Region
+    dst: Region
+    op: str
+    dim: int
+    clear: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Stmt):
+    """Inclusive prefix `op` (sum, max) along `dim`, from the end if `reverse`."""
+
+    src: Region
+    dst: Region
+    op: str
+    dim: int
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Atomic(Stmt):
+    """`dst[...] = op(dst[...], src[...])` element by element, each in one step (add, max, min)."""
+
+    op: str
+    dst: Region
+    src: Region
+    order: str = "relaxed"
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Stmt):
+    """`dst[j, i] = src[i, j]`."""
+
+    src: Region
+    dst: Region
+
+
+@dataclass(frozen=True, slots=True)
+class Im2col(Stmt):
+    """A tile of the matrix that turns an NHWC convolution into a product: see `T.im2col`."""
+
+    image: Region
+    dst: Region
+    row: Expr
+    column: Expr
+    kernel: int
+    stride: int
+    dilation: int
+    pad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel(Stmt):
+    """`body` once for every point of the box `extents`, in no order, dealt to the threads of the block.
+
+    `layout`, which infer-layouts sets, says which thread executes which points; `width` is the user's vector width.
+    """
+
+    vars: tuple[Var, ...]
+    extents: tuple[int, ...]
+    body: Block
+    width: int = 0
+    layout: Fragment | None = None
+
+
+TILE_OPS = (Copy, Fill, Gemm, Reduce, Scan, Atomic, Transpose, Im2col, Parallel)
