@@ -1,0 +1,112 @@
+"""Where a compiled kernel runs: on the GPU, or one of three ways on the CPU."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tiledsl.compile import Lowered
+from tiledsl.cpu import device, interp, tile_interp, toolchain
+from tiledsl.errors import error
+from tiledsl.runtime.arguments import Bound, as_array, bind, numpy_dtype
+from tiledsl.runtime.driver import find_driver
+from tiledsl.runtime.program import check_grid
+from tiledsl.runtime.signature import ScalarParameter, evaluate
+from tiledsl.settings import setting
+
+log = logging.getLogger("tiledsl")
+
+
+class Backend(Enum):
+    """`CPU` runs the emitted C++ on the CPU device, `SIMT` the lowest IR and `TILE` the tile stage in NumPy."""
+
+    CUDA = "cuda"
+    CPU = "cpu"
+    SIMT = "simt"
+    TILE = "tile"
+
+
+def run(
+    lowered: Lowered,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    stream: Any = None,
+    backend: str | Backend | None = None,
+) -> Any:
+    """Bind the arguments, run, and return the results the host allocated: None, one, or a tuple."""
+    bound = bind(lowered.signature, args, kwargs)
+    chosen = choose(bound, backend)
+    if chosen is Backend.CUDA:
+        driver = find_driver()
+        assert driver is not None
+        lowered.program.launch(driver, bound, stream)
+    else:
+        _say_once(chosen)
+        if bound.device != "cpu":
+            raise error("TD0618", name=chosen.value, device=bound.device)
+        run_on_cpu(lowered, bound, chosen)
+    results = tuple(bound.tensors[name].owner for name in bound.results)
+    return None if not results else results[0] if len(results) == 1 else results
+
+
+def choose(bound: Bound, named: str | Backend | None) -> Backend:
+    """The named backend, else TILEDSL_BACKEND, else the GPU if there is one, else the CPU device, else NumPy."""
+    name = named.value if isinstance(named, Backend) else named or setting("TILEDSL_BACKEND")
+    if name:
+        if name not in {b.value for b in Backend}:
+            raise error("TD0617", name=name, known=", ".join(b.value for b in Backend))
+        if name == "cuda" and find_driver() is None:
+            raise error("TD0619")
+        return Backend(name)
+    if bound.device != "cpu" or find_driver() is not None:
+        return Backend.CUDA
+    return Backend.CPU if toolchain.find_compiler() is not None else Backend.SIMT
+
+
+@cache
+def _say_once(backend: Backend) -> None:
+    how = {
+        Backend.CPU: "emitted C++ on the CPU device",
+        Backend.SIMT: "thread-stage IR in NumPy",
+        Backend.TILE: "tile-stage IR in NumPy",
+    }[backend]
+    log.info("no GPU in use: running %s", how)
+
+
+def run_on_cpu(lowered: Lowered, bound: Bound, backend: Backend, **how: Any) -> None:
+    """Run on host memory, in place. `how` goes to the execution (mode, seed, check)."""
+    arrays = {name: as_array(t) for name, t in bound.tensors.items()}
+    arguments: dict[str, Any] = {**arrays, **bound.scalars, **bound.sizes}
+    if backend is Backend.TILE:
+        tile_interp.run(lowered.stages[0].kernel, arguments, **how)
+    elif backend is Backend.SIMT:
+        interp.run(lowered.final, arguments, **how)
+    else:
+        _run_device(lowered, bound, arrays, **how)
+
+
+def _run_device(lowered: Lowered, bound: Bound, arrays: Mapping[str, np.ndarray[Any, Any]], **how: Any) -> None:
+    signature = lowered.signature
+    checked = bool(how.pop("check", False))
+    module = device.compile_source(lowered.source.text, [e.name for e in signature.entries], checked=checked)
+    numbers = bound.numbers()
+    dtypes = {p.name: p.dtype for p in (*signature.parameters, *signature.sizes) if isinstance(p, ScalarParameter)}
+    values: dict[str, Any] = dict(arrays)
+    for p in signature.scratch:
+        shape = tuple(evaluate(e, numbers) for e in p.shape)
+        values[p.name] = np.zeros(shape, numpy_dtype(p.dtype))
+    for name, dtype in dtypes.items():
+        value = bound.sizes[name] if name in bound.sizes else bound.scalars[name]
+        values[name] = np.array(value, numpy_dtype("int64" if dtype == "index" else dtype))[()]
+    for e in signature.entries:
+        grid = tuple(evaluate(x, numbers) for x in e.grid)
+        check_grid(e.name, grid)
+        if prod(grid):
+            module.launch(e.name, grid, e.threads, e.shared_bytes, [values[n] for n in e.arguments], **how)

@@ -1,0 +1,147 @@
+"""The driver: IR -> passes -> CUDA text -> cubin, in the order a reader expects. It decides nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tiledsl.codegen.cuda import Source, cuda_text, emit
+from tiledsl.errors import error
+from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Expr, Extent, Kernel, Var
+from tiledsl.passes.base import Pass, run_pipeline
+from tiledsl.passes.observers import dump_observer, timing_table
+from tiledsl.passes.pipeline import pipeline
+from tiledsl.runtime import nvrtc
+from tiledsl.runtime.program import Program
+from tiledsl.runtime.signature import EntryPoint, ScalarParameter, Signature, SizeExpr, TensorParameter
+from tiledsl.settings import flag, setting
+from tiledsl.target import Target
+
+Options = Mapping[str, Mapping[str, object]]  # pass name -> option -> value
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The kernel after the pass `name`; the first stage is "trace", what the frontend gave."""
+
+    name: str
+    kernel: Kernel
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A kernel at every stage down to its CUDA text. The cubin is made when first asked for."""
+
+    target: Target
+    stages: tuple[Stage, ...]
+    source: Source
+    emit_seconds: float
+    fast_math: bool = False
+
+    @property
+    def final(self) -> Kernel:
+        return self.stages[-1].kernel
+
+    @cached_property
+    def cuda(self) -> str:
+        """What NVRTC is given: the device functions in use, then the kernels."""
+        return cuda_text(self.source)
+
+    @cached_property
+    def signature(self) -> Signature:
+        return signature_of_kernel(self.final, self.source)
+
+    @cached_property
+    def compiled(self) -> nvrtc.Compiled:
+        extra = ("--use_fast_math",) if self.fast_math else ()
+        return nvrtc.compile_cuda(self.cuda, self.target.name, extra)
+
+    @cached_property
+    def program(self) -> Program:
+        return Program(self.signature, self.compiled.cubin)
+
+    def after(self, name: str) -> Kernel:
+        """The kernel after the pass `name`. Raises TileError TD0621 for a name that is no stage."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage.kernel
+        known = ", ".join(s.name for s in self.stages)
+        raise error("TD0621", kernel=self.final.name, kind="stage", name=name, known=known)
+
+
+def lower(kernel: Kernel, target: Target, options: Options | None = None, *, fast_math: bool = False) -> Lowered:
+    """Run the whole pipeline. TILEDSL_DUMP writes the IR after each pass, TILEDSL_TIMING prints a table."""
+    stages = [Stage("trace", kernel, 0.0)]
+    dump = setting("TILEDSL_DUMP")
+    write = dump_observer(dump, Path(setting("TILEDSL_DUMP_DIR")), kernel) if dump else None
+
+    def observe(p: Pass, before: Kernel, after: Kernel, seconds: float) -> None:
+        stages.append(Stage(p.name, after, seconds))
+        if write:
+            write(p, before, after, seconds)
+
+    final = run_pipeline(kernel, pipeline(target, options or {}), observe)
+    start = time.perf_counter()
+    source = emit(final)
+    emitted = time.perf_counter() - start
+    if flag("TILEDSL_TIMING"):
+        rows = [(s.name, s.seconds) for s in stages[1:]] + [("emit", emitted)]
+        print(timing_table(rows), file=sys.stderr)
+    return Lowered(target, tuple(stages), source, emitted, fast_math)
+
+
+def signature_of_kernel(kernel: Kernel, source: Source) -> Signature:
+    """What the runtime needs to know of a kernel, without IR."""
+
+    def parameter(p: Buffer | Var) -> TensorParameter | ScalarParameter:
+        return tensor(p) if isinstance(p, Buffer) else ScalarParameter(p.name, p.dtype.name)
+
+    def tensor(b: Buffer) -> TensorParameter:
+        strides = None if b.strides is None else tuple(size_expr(s) for s in b.strides)
+        return TensorParameter(b.name, b.dtype.name, tuple(size_expr(s) for s in b.shape), strides, b in kernel.results)
+
+    entries = []
+    for entry in source.entries:
+        launch = kernel.launches[entry.launch]
+        grid = tuple(size_expr(e) for e in launch.grid)
+        entries.append(EntryPoint(entry.name, grid, entry.threads, entry.shared_bytes, entry.params))
+    return Signature(
+        kernel.name,
+        tuple(parameter(p) for p in kernel.params),
+        tuple(ScalarParameter(v.name, v.dtype.name) for v in kernel.sizes),
+        tuple(tensor(b) for b in kernel.scratch),
+        tuple(entries),
+    )
+
+
+def size_expr(e: Extent) -> SizeExpr:
+    """An extent or grid expression as plain data."""
+    match e:
+        case int():
+            return e
+        case Const(value):
+            return int(value)
+        case Var(name):
+            return name
+        case Cast(_, a):
+            return size_expr(a)
+        case Binary(op, a, b):
+            return (op, size_expr(a), size_expr(b))
+    raise TypeError(f"{type(e).__name__} is not a size expression")
+
+
+def is_size(e: Expr) -> bool:
+    """Whether `e` can be evaluated by the host at launch."""
+    match e:
+        case Const() | Var():
+            return True
+        case Cast(_, a):
+            return is_size(a)
+        case Binary(op, a, b):
+            return op in ("+", "-", "*", "//", "%", "min", "max") and is_size(a) and is_size(b)
+    return False

@@ -1,0 +1,145 @@
+"""What a pass is, and how a pipeline of them runs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from time import perf_counter
+
+from tiledsl.errors import VerifyError, error
+from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.printer import text
+from tiledsl.ir.verify import verify
+from tiledsl.target import Target
+
+Fact = Callable[[Kernel], None]  # raises VerifyError where the fact does not hold
+Observer = Callable[["Pass", Kernel, Kernel, float], None]  # (pass, before, after, seconds)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pure function Kernel -> Kernel, the facts it needs, the facts it establishes, and its bound options.
+
+    `run` takes the kernel and keyword-only options; one called `target` is bound by the pipeline, not by text.
+    """
+
+    name: str
+    run: Callable[..., Kernel]
+    requires: tuple[Fact, ...] = ()
+    ensures: tuple[Fact, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def __call__(self, kernel: Kernel, **options: object) -> Kernel:
+        """The transformed kernel, verified. Raises VerifyError where a fact or the IR's rules do not hold."""
+        for fact in self.requires:
+            fact(kernel)
+        result = self.run(kernel, **{**self.options, **options})
+        if result is not kernel:
+            verify(result)
+        for fact in self.ensures:
+            fact(result)
+        return result
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The keyword-only parameters of `run` with their types and defaults, `target` included."""
+        return _parameters(self.run)
+
+    def bind(self, target: Target | None = None, **options: object) -> Pass:
+        """This pass with `options` fixed, and `target` too if it asks for one. Raises TypeError for a foreign option."""
+        if foreign := options.keys() - self.parameters.keys():
+            raise TypeError(f"pass '{self.name}' has no option {sorted(foreign)}")
+        bound = {**self.options, **options}
+        if target is not None and "target" in self.parameters:
+            bound["target"] = target
+        return replace(self, options=bound)
+
+    def __str__(self) -> str:
+        """The spelling that `parse_pipeline` reads."""
+        shown = ",".join(f"{k}={_spell(v)}" for k, v in self.options.items() if k != "target")
+        return f"{self.name}{{{shown}}}" if shown else self.name
+
+
+@cache
+def _parameters(run: Callable[..., Kernel]) -> Mapping[str, inspect.Parameter]:
+    found = inspect.signature(run).parameters
+    return {name: p for name, p in found.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _spell(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def kernel_pass(
+    *, requires: Sequence[Fact] = (), ensures: Sequence[Fact] = ()
+) -> Callable[[Callable[..., Kernel]], Pass]:
+    """Makes `def some_pass(kernel, *, target: Target, option: int = 2) -> Kernel` the Pass "some-pass"."""
+
+    def decorate(run: Callable[..., Kernel]) -> Pass:
+        return Pass(run.__name__.replace("_", "-"), run, tuple(requires), tuple(ensures))
+
+    return decorate
+
+
+def run_pipeline(kernel: Kernel, passes: Sequence[Pass], observe: Observer | None = None) -> Kernel:
+    """`kernel` after all `passes`. A VerifyError names the pass and shows the IR that it was given."""
+    verify(kernel)
+    for p in passes:
+        before = kernel
+        start = perf_counter()
+        try:
+            kernel = p(before)
+        except VerifyError as raised:
+            raise VerifyError(f"in pass '{p.name}': {raised.message}\n\n{text(before)}", raised.span) from raised
+        if observe:
+            observe(p, before, kernel, perf_counter() - start)
+    return kernel
+
+
+_ITEM = re.compile(r"\s*([a-z][a-z0-9-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
+
+
+def parse_pipeline(source: str, registry: Mapping[str, Pass], target: Target) -> tuple[Pass, ...]:
+    """The passes of "a,b{x=2}" in order, with `target` and their options bound.
+
+    Raises TileError TD0760 for a text that is no pipeline, TD0761 for an unknown pass, TD0762 for an unknown option,
+    TD0763 for a value of the wrong type.
+    """
+    passes: list[Pass] = []
+    at = 0
+    while at < len(source.rstrip()):
+        found = _ITEM.match(source, at)
+        if not found:
+            raise error("TD0760", source=source, rest=source[at:].strip())
+        at = found.end()
+        name, options = found[1], found[2] or ""
+        if name not in registry:
+            raise error("TD0761", name=name, known=", ".join(registry))
+        passes.append(registry[name].bind(target, **_parse_options(registry[name], options)))
+    return tuple(passes)
+
+
+def _parse_options(p: Pass, source: str) -> dict[str, object]:
+    types = typing.get_type_hints(p.run)
+    known = [name for name in p.parameters if name != "target"]
+    result: dict[str, object] = {}
+    for item in filter(None, (part.strip() for part in source.split(","))):
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in known:
+            raise error("TD0762", option=name, name=p.name, known=", ".join(known) or "none")
+        result[name] = _parse_value(p, name, types[name], value)
+    return result
+
+
+_WORDS: Mapping[type, Mapping[str, object]] = {bool: {"true": True, "false": False}}
+
+
+def _parse_value(p: Pass, option: str, kind: type, value: str) -> object:
+    try:
+        return _WORDS[kind][value] if kind in _WORDS else kind(value)
+    except (KeyError, ValueError):
+        raise error("TD0763", option=option, name=p.name, kind=kind.__name__, value=value) from None

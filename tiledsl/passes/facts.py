@@ -1,0 +1,58 @@
+"""Facts about kernels: functions that check the kernel in hand and raise VerifyError where the fact does not hold.
+
+Passes name them in `requires` and `ensures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tiledsl.errors import NOWHERE, Span, VerifyError
+from tiledsl.ir.nodes import Buffer, Expr, For, Kernel, Node, Space, Stmt, Unrolled, Vectorized
+from tiledsl.ir.tile import TILE_OPS
+from tiledsl.ir.walk import children
+
+
+def statements(node: Node) -> Iterator[Stmt]:
+    """All statements under `node`, parents first, without entering expressions."""
+    for child in children(node):
+        if isinstance(child, Stmt):
+            yield child
+            yield from statements(child)
+        elif not isinstance(child, Expr):
+            yield from statements(child)
+
+
+def _fail(fact: str, what: str, span: Span = NOWHERE) -> None:
+    raise VerifyError(f"the fact '{fact}' does not hold: {what}", span)
+
+
+def tile_stage(kernel: Kernel) -> None:
+    """No statement of the thread stage alone: nothing has been lowered yet."""
+    for s in statements(kernel):
+        if type(s).__name__ in ("AtomCall", "Move"):
+            _fail("tile stage", f"{type(s).__name__} belongs to the thread stage", s.span)
+
+
+def thread_stage(kernel: Kernel) -> None:
+    """No tile operation and no fragment is left: each statement is what one thread does."""
+    for s in statements(kernel):
+        if isinstance(s, TILE_OPS):
+            _fail("thread stage", f"{type(s).__name__} has not been lowered", s.span)
+        buffer = getattr(s, "buffer", None)
+        if isinstance(buffer, Buffer) and buffer.space is Space.FRAGMENT:
+            _fail("thread stage", f"'{buffer.name}' is still a fragment", s.span)
+
+
+def vector_loops_lowered(kernel: Kernel) -> None:
+    """No loop is marked Vectorized any more."""
+    for s in statements(kernel):
+        if isinstance(s, For) and isinstance(s.kind, Vectorized):
+            _fail("vector loops lowered", f"the loop over '{s.var.name}' is still vectorised", s.span)
+
+
+def explicit_unrolls_done(kernel: Kernel) -> None:
+    """No loop waits to be unrolled in the IR."""
+    for s in statements(kernel):
+        if isinstance(s, For) and isinstance(s.kind, Unrolled) and s.kind.explicit:
+            _fail("explicit unrolls done", f"the loop over '{s.var.name}' is not unrolled", s.span)

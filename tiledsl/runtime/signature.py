@@ -1,0 +1,96 @@
+"""What a compiled kernel expects of its caller, as plain data that a file can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# A number known at launch: a constant, the name of a size or scalar parameter, or an operation on two of them.
+SizeExpr: TypeAlias = "int | str | tuple[str, SizeExpr, SizeExpr]"
+
+
+def evaluate(e: SizeExpr, values: Mapping[str, int]) -> int:
+    """The value of `e`; division and remainder are floor operations. Raises KeyError for an unbound name."""
+    match e:
+        case int():
+            return e
+        case str():
+            return values[e]
+        case (op, left, right):
+            a, b = evaluate(left, values), evaluate(right, values)
+            match op:
+                case "+":
+                    return a + b
+                case "-":
+                    return a - b
+                case "*":
+                    return a * b
+                case "//":
+                    return a // b
+                case "%":
+                    return a % b
+                case "min":
+                    return min(a, b)
+                case "max":
+                    return max(a, b)
+    raise TypeError(f"not a size expression: {e!r}")
+
+
+def show(e: SizeExpr) -> str:
+    """`e` as a user would write it."""
+    match e:
+        case (("min" | "max") as op, a, b):
+            return f"{op}({show(a)}, {show(b)})"
+        case (op, a, b):
+            return f"({show(a)} {op} {show(b)})"
+    return str(e)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorParameter:
+    """A tensor of `dtype` whose extents are known at launch. `strides` (elements): None means row-major contiguous.
+
+    With `result` the host allocates it and the call returns it.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[SizeExpr, ...]
+    strides: tuple[SizeExpr, ...] | None = None
+    result: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarParameter:
+    name: str
+    dtype: str
+
+
+Parameter: TypeAlias = TensorParameter | ScalarParameter
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """One `__global__` function. `arguments` names tensors, scalars and sizes in the order of its parameters.
+
+    `grid` has one to three extents; an extent of 0 means that nothing is launched. `shared_bytes` is dynamic.
+    """
+
+    name: str
+    grid: tuple[SizeExpr, ...]
+    threads: int
+    shared_bytes: int
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """`parameters` in the order of the call; `sizes` with their dtype, bound from the tensors' shapes;
+    `scratch` is global memory that the host allocates for the duration of the call."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    sizes: tuple[ScalarParameter, ...]
+    scratch: tuple[TensorParameter, ...]
+    entries: tuple[EntryPoint, ...]

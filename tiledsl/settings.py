@@ -1,0 +1,41 @@
+"""Every environment variable, one row each. A decorator argument beats its variable."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    name: str
+    default: str
+    meaning: str
+
+
+SETTINGS: dict[str, Setting] = {
+    s.name: s
+    for s in (
+        Setting("TILEDSL_TARGET", "", "GPU to compile for, e.g. sm_90a; empty: the GPU at hand, else sm_80"),
+        Setting("TILEDSL_BACKEND", "", "cuda, cpu (emitted C++), simt or tile (NumPy); empty: the best one at hand"),
+        Setting("TILEDSL_CACHE_DIR", "", "directory of compiled kernels; empty: the user's cache directory"),
+        Setting("TILEDSL_NO_CACHE", "0", "1: neither read nor write compiled kernels"),
+        Setting("TILEDSL_ALWAYS_COMPILE", "0", "1: compile even what is in the cache"),
+        Setting("TILEDSL_DUMP", "", "all, or pass names with commas: write the IR after these passes"),
+        Setting("TILEDSL_DUMP_DIR", "tiledsl-dump", "directory of the dumps, one numbered file a pass"),
+        Setting("TILEDSL_TIMING", "0", "1: print how long each pass took"),
+        Setting("TILEDSL_VERIFY", "0", "1: check every plan with its independent verifier"),
+        Setting("TILEDSL_CXX", "", "host C++ compiler for the CPU device; empty: c++, g++, clang++, zig"),
+        Setting("TILEDSL_LOG", "warning", "level of the log: debug, info, warning"),
+    )
+}
+
+
+def setting(name: str) -> str:
+    """The value of a variable of the table, or its default."""
+    return os.environ.get(name) or SETTINGS[name].default
+
+
+def flag(name: str) -> bool:
+    """Whether a 0/1 variable is set to anything but 0."""
+    return setting(name) != "0"
