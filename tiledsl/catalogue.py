@@ -29,6 +29,84 @@ CATALOGUE: dict[str, Entry] = {
     # ---- TD01: Python source and tracing
     # ---- TD02: shapes and dtypes
     # ---- TD03: layouts
+    "TD0301": Entry(
+        "'{buffer}' cannot have two layouts: {first} and {second} demand different ones\n{pictures}",
+        "copy the tile to a second buffer (through shared memory if the threads differ), or annotate one of the layouts",
+        "A fragment is one assignment of elements to threads and registers for the whole kernel. Two statements "
+        "demand assignments that no single layout satisfies; the notes show both statements.",
+    ),
+    "TD0302": Entry(
+        "fragment '{buffer}' is spread over the threads, so '{index}' cannot index it: {why}",
+        "iterate with T.Parallel over that dimension, or keep the values in shared memory",
+        "An element of a fragment lives in the registers of particular threads. An index that is the same in all "
+        "threads (a serial loop variable, a run-time scalar) would need values of other threads' registers.",
+    ),
+    "TD0303": Entry(
+        "'{buffer}' would be written by threads that do not hold the element, or not by all that do\n{pictures}",
+        "let the statement read and write fragments of the same layout, or go through shared memory",
+        "Every copy of an element must be written, and only its owners can write it.",
+    ),
+    "TD0304": Entry(
+        "fragment '{buffer}' is written at [{written}] and accessed at [{other}] in one T.Parallel",
+        "use two T.Parallel loops, or two buffers: the iterations run in no order",
+        "The iterations of T.Parallel have no order, so an iteration must not use what another one writes.",
+    ),
+    "TD0305": Entry(
+        "no layout was found for fragment '{buffer}': {why}",
+        "annotate it with T.annotate_layout, or simplify the indices that the statement uses",
+        "Inference tries layouts for each group of statements that share fragments; none satisfied all of them.",
+    ),
+    "TD0306": Entry(
+        "the layout of '{buffer}' is not injective: {why}",
+        "give every element (and replica) a place of its own",
+        "Two elements in one place would overwrite each other.",
+    ),
+    "TD0307": Entry(
+        "the layout given for '{buffer}' does not fit: {why}",
+        "shapes, thread counts and index functions must agree with the buffer and the block",
+    ),
+    "TD0308": Entry(
+        "the layout function of '{buffer}' is not regular: {why}",
+        "a layout must be built from digits of the index (//, %, *, +) and, in shared memory, one XOR swizzle",
+        "Layouts are recovered by probing the function; only mixed-radix maps can be turned into address arithmetic.",
+    ),
+    "TD0309": Entry(
+        "width {width} does not fit the loop: {why}",
+        "choose a width that divides the last extent, at most 16 bytes",
+    ),
+    "TD0310": Entry(
+        "no legal warp partition: a {m} x {n} tile cannot be cut among {warps} warps into multiples of {atom_m} x {atom_n}",
+        "{works} threads would work for this tile",
+        "Each warp computes a tile that is a multiple of the instruction's, and all warps compute equal shares.",
+    ),
+    "TD0311": Entry(
+        "multiplying {a} by {b} into {c} needs {feature}, which {target} lacks",
+        "compile for a newer target, or convert the operands to float16",
+    ),
+    "TD0312": Entry(
+        "no instruction multiplies {a} by {b} into {c}",
+        "see `tiledsl isa` for the combinations; accumulate in float32 (int32 for integers)",
+    ),
+    "TD0313": Entry(
+        "the tile is {k} deep, but {atom} works in steps of {step}",
+        "choose a depth that is a multiple of {step}",
+    ),
+    "TD0314": Entry(
+        "operand {operand} of T.gemm, '{buffer}', is {why}",
+        "a and b must be shared tiles or whole fragments, c a whole fragment",
+    ),
+    "TD0315": Entry(
+        "T.gemm needs whole warps, but the block has {threads} threads",
+        "choose a multiple of 32 threads",
+    ),
+    "TD0316": Entry(
+        "no legal thread partition: a {m} x {n} tile cannot be cut evenly among {threads} threads",
+        "choose tile and thread numbers of which one divides the other",
+    ),
+    "TD0317": Entry(
+        "the reduction over dimension {dim} of '{buffer}' cannot follow its layout: {why}",
+        "let the reduced fragment be written by a loop without a fixed layout, or copy it first",
+    ),
     # ---- TD04: pipelines
     # ---- TD05: memory
     # ---- TD06: arguments and launch
@@ -143,6 +221,30 @@ CATALOGUE: dict[str, Entry] = {
         "Parameters that are neither tensors nor T-typed scalars specialise the kernel by value.",
     ),
     # ---- TD07: IR text and command line
+    "TD0701": Entry(
+        "{found} cannot stand here",
+        "expected {expected}",
+        "The text of the IR does not follow its grammar. docs/ir.md shows the form of every statement.",
+    ),
+    "TD0702": Entry(
+        "no {what} named '{name}' is bound here",
+        "bind it before its use, in this block or an outer one",
+        "In the text of the IR a name is bound by a parameter, a size, let, alloc, view, a loop or a launch, and holds "
+        "to the end of the enclosing block.",
+    ),
+    "TD0703": Entry(
+        "'{name}' is bound here already",
+        "choose another name",
+        "Within its scope a name of the IR's text stands for one variable or buffer.",
+    ),
+    "TD0704": Entry("unknown {what} '{word}'", "choose one of {known}"),
+    "TD0705": Entry("{what} needs the option '{name}'", "write {what}({name}=...)"),
+    "TD0706": Entry(
+        "'{name}' names several buffers",
+        "give the buffers different names",
+        "The tables at the head of a launch name buffers of any block of its body; there the name is not unique.",
+    ),
+    "TD0707": Entry("{name} takes {arity} arguments, not {count}"),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",
         "write pass names separated by commas, options in braces: expand-lets,software-pipeline{{stages=3}}",
@@ -151,6 +253,81 @@ CATALOGUE: dict[str, Entry] = {
     "TD0762": Entry("the pass '{name}' has no option '{option}'", "its options: {known}"),
     "TD0763": Entry("the option '{option}' of pass '{name}' is a {kind}, not '{value}'"),
     # ---- TD08: execution on the CPU
+    "TD0801": Entry(
+        "argument '{name}': expected {expected}, got {got}",
+        "pass NumPy arrays of the parameter's element type, in the shape that the kernel declares",
+        "The NumPy executions bind dynamic sizes from the shapes of the arrays and work on them in place.",
+    ),
+    "TD0802": Entry(
+        "'{buffer}' is accessed out of bounds: {what} is {index}, the extent is {extent} ({where})",
+        "check the index, or guard the access",
+        "Global accesses of tile programs are guarded by the compiler; an index into shared memory or registers, and "
+        "any index after lowering, must lie inside the buffer.",
+    ),
+    "TD0803": Entry(
+        "'{buffer}{place}' is read before anything was written there ({where})",
+        "fill or copy into '{buffer}' first; T.clear sets a tile to zero",
+        "Shared memory, fragments and registers hold arbitrary bits until they are written. On a GPU such a read often "
+        "seems to work, as old contents happen to be zero.",
+    ),
+    "TD0804": Entry(
+        "race on '{buffer}{place}': {access} by thread {thread} and {other} by thread {other_thread}, {block}, with no "
+        "barrier in between",
+        "put a barrier between the two",
+        "Two threads touch the same bytes of shared memory, at least one of them writes, and no barrier orders them: "
+        "the GPU may run them in either order.",
+    ),
+    "TD0805": Entry(
+        "'{buffer}{place}' is accessed while an asynchronous copy into it is in flight ({where})",
+        "wait for the copy's group before the access, and let a barrier follow if another thread issued it",
+        "Until the wait that covers its group, the destination of an asynchronous copy holds old bytes, new bytes or a mix.",
+    ),
+    "TD0806": Entry(
+        "'{buffer}' is accessed {bytes} bytes at a time at byte {offset}, which is no multiple of {bytes} ({where})",
+        "align the index, or use a narrower access",
+        "A vector access must be aligned to its own size; on a GPU a misaligned one stops the kernel.",
+    ),
+    "TD0807": Entry(
+        "a barrier is reached by {active} of {threads} threads ({where})",
+        "move the barrier out of the branch or loop that only some threads take",
+        "All threads of the block must reach the same barrier, else the kernel hangs or memory is not ordered.",
+    ),
+    "TD0808": Entry(
+        "the kernel ends while asynchronous copies into '{buffer}' are in flight ({where})",
+        "commit and wait for every group before the end",
+        "The shared memory of a finished block belongs to the next one, which a late copy would overwrite.",
+    ),
+    "TD0809": Entry("assertion failed: {message} ({where})"),
+    "TD0810": Entry(
+        "an assumption does not hold ({where})",
+        "drop the T.assume or correct its condition: the compiler relies on it",
+        "T.assume is a promise; where it is broken the compiled kernel computes anything.",
+    ),
+    "TD0811": Entry(
+        "{what} is executed by some threads of a warp only ({where})",
+        "let all 32 threads of the warp reach it; choose its operands by the condition instead",
+        "Shuffles, votes and tensor-core instructions exchange registers between all threads of a warp.",
+    ),
+    "TD0812": Entry(
+        "{what} depends on the thread, but the tile statement is executed by the whole block",
+        "use it in scalar code only, or make the value the same for all threads",
+        "Tile statements (copy, gemm, parallel loops ...) are executed by all threads of the block together.",
+    ),
+    "TD0813": Entry(
+        "{what} store different values to the same element of '{buffer}' ({where})",
+        "make the index distinct for every point, or use an atomic operation",
+        "The iterations of a parallel loop, and the threads of a block, run in no order: the last writer is not determined.",
+    ),
+    "TD0814": Entry(
+        "blocks {block} and {other} access '{buffer}{place}' and at least one of them writes",
+        "use atomic operations, or split the work into two launches",
+        "The blocks of a launch run in no order and there is no barrier between them.",
+    ),
+    "TD0820": Entry(
+        "{name} cannot run in NumPy",
+        "run on the CPU device (backend 'cpu', needs a C++ compiler) or on a GPU",
+        "Functions of the user's own CUDA source have no meaning in the NumPy executions.",
+    ),
     # ---- TD09: environment
     "TD0902": Entry(
         "NVRTC was not found",

@@ -76,9 +76,7 @@ class VerifyError(TileError):
         super().__init__("TD0001", message, span)
 
 
-def error(
-    code: str, span: Span = NOWHERE, notes: tuple[tuple[str, Span], ...] = (), **facts: object
-) -> TileError:
+def error(code: str, span: Span = NOWHERE, notes: tuple[tuple[str, Span], ...] = (), **facts: object) -> TileError:
     """The catalogue's error `code`, its message and hint filled in with `facts`; the caller raises it."""
     entry = CATALOGUE[code]
     return TileError(code, entry.message.format(**facts), span, entry.hint.format(**facts), notes)
@@ -93,6 +91,8 @@ class locating:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, _type: type[BaseException] | None, raised: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, raised: BaseException | None, _tb: TracebackType | None
+    ) -> None:
         if isinstance(raised, TileError) and raised.span is NOWHERE:
             raised.span = self.span

@@ -78,6 +78,33 @@ def times(a: Interval, b: Interval) -> Interval:
     return min(products), max(products)
 
 
+def combine(op: str, a: Interval, b: Interval) -> Interval:
+    """Bounds of `a op b` on mathematical integers."""
+    (l, h), (m, n) = a, b
+    match op:
+        case "+":
+            return l + m, h + n
+        case "-":
+            return l - n, h - m
+        case "*":
+            return times(a, b)
+        case "min":
+            return min(l, m), min(h, n)
+        case "max":
+            return max(l, m), max(h, n)
+        case "//" | "div" if l >= 0 and m >= 0:
+            return 0, (h if h == inf or m <= 1 else h // m)
+        case "%" | "rem" if m >= 0 and (op == "%" or l >= 0):
+            return 0, (min(h, n - 1) if l >= 0 else n - 1)
+        case "&" if l >= 0 or m >= 0:
+            return 0, min(h if l >= 0 else inf, n if m >= 0 else inf)
+        case "|" | "^" if l >= 0 and m >= 0 and max(h, n) < inf:
+            return 0, (1 << int(max(h, n)).bit_length()) - 1
+        case ">>" if l >= 0 and m >= 0:
+            return 0, h
+    return -inf, inf
+
+
 def floor_quotient(a: Interval, c: int) -> Interval:
     low, high = a
     return (low if isinf(low) else low // c), (high if isinf(high) else high // c)
@@ -136,7 +163,10 @@ class Algebra:
             result = dict(q)
             add_scaled(result, self.divide(rest, c), 1)
             return result
-        return self._divide_by_dropping(x, terms, c) or self._divide_nested(terms, c) or {self._quotient(x, c): 1}
+        for attempt in (self._divide_by_dropping(x, terms, c), self._divide_nested(terms, c)):
+            if attempt is not None:
+                return attempt
+        return {self._quotient(x, c): 1}
 
     def _divide_by_dropping(self, x: Linear, terms: Terms, c: int) -> Linear | None:
         """A small remainder is dropped: (g*u + v) // c == u // (c/g), where g divides c and 0 <= v < g."""
@@ -206,7 +236,9 @@ class Algebra:
     def _regroup(self, x: Linear, quotients: list[Atom]) -> Terms:
         quotients.sort(key=lambda a: (-len(a.numerator), a.divisor, a.key))
         for a in quotients:
-            finer = [q for q in quotients if q.family == a.family and q.divisor < a.divisor and not a.divisor % q.divisor]
+            finer = [
+                q for q in quotients if q.family == a.family and q.divisor < a.divisor and not a.divisor % q.divisor
+            ]
             numerators: list[tuple[Linear, int]] = [({q: 1}, a.divisor // q.divisor) for q in reversed(finer)]
             for y, c in [*numerators, (a.numerator, a.divisor)]:
                 lead = next((atom for atom in y if atom in x and atom is not ONE), None)

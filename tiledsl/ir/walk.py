@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cache
+from math import copysign, isnan
 from typing import Any, TypeVar, cast
 
 from tiledsl.ir.nodes import Buffer, Expr, Node, Var
@@ -14,8 +15,11 @@ LEAVES = (Var, Buffer)  # compared by identity, so a rewrite must never rebuild 
 
 
 @cache
-def field_names(kind: type) -> tuple[str, ...]:
+def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind))
+
+
+field_names: Callable[[type], tuple[str, ...]] = _field_names  # mypy takes no class for hashable
 
 
 def children(node: Node) -> Iterator[Node]:
@@ -83,3 +87,40 @@ def replace_buffers(node: N, buffers: Mapping[Buffer, Buffer]) -> N:
     if not buffers:
         return node
     return cast(N, rewrite(node, lambda n: buffers.get(n, n) if isinstance(n, Buffer) else n))
+
+
+@cache
+def _compared_fields(kind: type) -> tuple[str, ...]:
+    """The fields that take part in equality; a name is only a hint."""
+    names = (f.name for f in fields(kind) if f.compare)
+    return tuple(n for n in names if not (n == "name" and issubclass(kind, LEAVES)))
+
+
+_compared: Callable[[type], tuple[str, ...]] = _compared_fields
+
+
+def same(a: Node, b: Node) -> bool:
+    """Equality up to the names and identities of variables and buffers, matched one to one.
+
+    NaN equals NaN, and 0.0 differs from -0.0: two nodes that are the same compute the same.
+    """
+    matched: dict[Any, Any] = {}
+    partner: dict[Any, Any] = {}
+
+    def equal(x: Any, y: Any) -> bool:
+        kind = type(x)
+        if isinstance(x, LEAVES):
+            if kind is not type(y):
+                return False
+            if x in matched or y in partner:
+                return matched.get(x) is y and partner.get(y) is x
+            matched[x], partner[y] = y, x
+        if isinstance(x, Node):
+            return kind is type(y) and all(equal(getattr(x, n), getattr(y, n)) for n in _compared(kind))
+        if isinstance(x, tuple):
+            return isinstance(y, tuple) and len(x) == len(y) and all(map(equal, x, y))
+        if isinstance(x, float) and isinstance(y, float):
+            return (x == y and copysign(1, x) == copysign(1, y)) or (isnan(x) and isnan(y))
+        return bool(x == y)
+
+    return equal(a, b)

@@ -50,7 +50,7 @@ class Pass:
         return _parameters(self.run)
 
     def bind(self, target: Target | None = None, **options: object) -> Pass:
-        """This pass with `options` fixed, and `target` too if it asks for one. Raises TypeError for a foreign option."""
+        """This pass with `options` fixed, and `target` if it asks for one. Raises TypeError for a foreign option."""
         if foreign := options.keys() - self.parameters.keys():
             raise TypeError(f"pass '{self.name}' has no option {sorted(foreign)}")
         bound = {**self.options, **options}

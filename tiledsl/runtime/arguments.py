@@ -77,11 +77,13 @@ def as_tensor(value: Any) -> Tensor | None:
         if int(kind) == 1:
             array = np.from_dlpack(value)
             return _from_array(array, array.ctypes.data, "cpu")
-        from cuda.core.utils import StridedMemoryView  # loads the driver: only where a GPU tensor proves that it is there
+        # Loads the driver, so only where a GPU tensor proves that there is one.
+        from cuda.core.utils import StridedMemoryView
 
         view = StridedMemoryView.from_dlpack(value, stream_ptr=-1)
         shape = tuple(view.shape)
-        return Tensor(view.ptr, shape, view.strides or contiguous_strides(shape), view.dtype.name, f"cuda:{number}", value)
+        steps = view.strides or contiguous_strides(shape)
+        return Tensor(view.ptr, shape, steps, view.dtype.name, f"cuda:{number}", value)
     return None
 
 

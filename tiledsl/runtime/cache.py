@@ -37,7 +37,10 @@ def read(kind: str, key: str) -> dict[str, bytes] | None:
     """The files of an entry, or None if it is absent, incomplete or damaged."""
     if flag("TILEDSL_NO_CACHE") or flag("TILEDSL_ALWAYS_COMPILE"):
         return None
-    folder = cache_directory() / kind / key
+    return _load(cache_directory() / kind / key)
+
+
+def _load(folder: Path) -> dict[str, bytes] | None:
     try:
         sums: dict[str, str] = json.loads((folder / "sha256.json").read_text())
         files = {name: (folder / name).read_bytes() for name in sums}
@@ -61,10 +64,18 @@ def write(kind: str, key: str, files: Mapping[str, bytes]) -> None:
             (staging / name).write_bytes(data)
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         (staging / "sha256.json").write_text(json.dumps(sums, sort_keys=True))
-        os.replace(staging, home / key)
+        _publish(staging, home / key)
     except OSError:
-        # A damaged entry of that name is in the way: replace it.
-        if read(kind, key) is None:
-            shutil.rmtree(home / key, ignore_errors=True)
+        return
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, entry: Path) -> None:
+    """Rename into place. An entry that is there stays if it is whole, and is replaced if it is damaged."""
+    try:
+        os.replace(staging, entry)
+    except OSError:
+        if _load(entry) is None:
+            shutil.rmtree(entry, ignore_errors=True)
+            os.replace(staging, entry)

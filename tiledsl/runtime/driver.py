@@ -59,12 +59,8 @@ class CudaDriver:
     def architecture(self, device: int) -> str:
         handle = self._check(self.api.cuDeviceGet(device))
         names = self.api.CUdevice_attribute
-        major = self._check(
-            self.api.cuDeviceGetAttribute(names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle)
-        )
-        minor = self._check(
-            self.api.cuDeviceGetAttribute(names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle)
-        )
+        major = self._check(self.api.cuDeviceGetAttribute(names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle))
+        minor = self._check(self.api.cuDeviceGetAttribute(names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle))
         return f"sm_{major}{minor}" + ("a" if major >= 9 else "")
 
     def load(self, cubin: bytes, device: int) -> Any:

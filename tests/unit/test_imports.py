@@ -1,0 +1,165 @@
+"""The arrows of docs/architecture.md: who may import whom, and which third party is loaded where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2] / "tiledsl"
+
+# room -> the rooms it may import (besides itself)
+CORE = {"catalogue", "errors", "settings", "target"}
+ALLOWED: dict[str, set[str]] = {
+    "catalogue": set(),
+    "settings": set(),
+    "errors": {"catalogue"},
+    "target": {"errors"},
+    "ir": {"errors"},
+    "isa": {"errors", "target", "ir"},
+    "analysis": {"errors", "target", "ir", "isa"},
+    "passes": {"errors", "target", "ir", "isa", "analysis"},
+    "frontend": {"errors", "ir"},
+    "language": {"errors", "ir", "frontend", "analysis"},
+    "codegen": {"errors", "ir", "isa"},
+    "cpu": {"errors", "settings", "ir", "isa"},
+    "runtime": {"errors", "settings"},
+    "compile": {*CORE, "ir", "codegen", "passes", "runtime"},
+    "report": {*CORE, "ir", "isa", "analysis", "compile", "runtime"},
+    "backends": {*CORE, "compile", "cpu", "runtime"},
+    "kernel": {*CORE, "ir", "frontend", "compile", "backends", "report", "runtime"},
+    "testing": {*CORE, "ir", "frontend", "kernel", "backends", "runtime", "cpu", "passes", "compile"},
+    "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}
+    | {"backends", "kernel", "report", "testing"},
+    "cli": {"errors", "settings", "tools"},
+    "__init__": {"errors", "kernel", "language", "testing", "backends", "runtime", "cpu"},
+    "__main__": {"cli"},
+}
+# A pass never imports another pass: these files of passes/ are what passes are made of, or are put together from.
+PASS_PARTS = {"base", "facts", "observers"}
+PASS_FAMILIES = {
+    "infer_layouts": ("layout_",),
+    "layout_": ("layout_",),
+    "software_pipeline": ("pipeline_",),
+    "pipeline_": ("pipeline_",),
+    "lower_tiles": ("lower_",),
+    "plan_shared_memory": ("shared_",),
+    "insert_barriers": ("barrier_",),
+    "vectorise": ("vector_",),
+}
+THIRD_PARTIES: dict[str, set[str]] = {
+    "lark": {"ir/parser.py"},
+    "cuda": {"runtime/"},
+    "numpy": {
+        "analysis/",
+        "cpu/",
+        "isa/",
+        "passes/",
+        "runtime/arguments.py",
+        "testing/",
+        "tools/",
+        "backends.py",
+        "report.py",
+    },
+    "ml_dtypes": {"analysis/", "cpu/", "isa/", "runtime/arguments.py", "testing/"},
+    "hypothesis": {"testing/strategies"},
+}
+
+
+def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """(module, line, whether inside a function) of every import, those for type checking left out."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(n)
+        for t in ast.walk(tree)
+        if isinstance(t, ast.If) and ast.unparse(t.test) == "TYPE_CHECKING"
+        for n in ast.walk(t)
+    }
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno, id(node) in inside
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node.lineno, id(node) in inside
+            if node.module == "tiledsl" or node.module.count(".") == 1:
+                for alias in node.names:
+                    yield f"{node.module}.{alias.name}", node.lineno, id(node) in inside
+
+
+def files() -> list[Path]:
+    return sorted(p for p in ROOT.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def test_every_room_is_in_the_plan() -> None:
+    assert {room(p) for p in files()} <= ALLOWED.keys()
+
+
+def test_imports_point_to_the_left() -> None:
+    offences = []
+    for path in files():
+        here = room(path)
+        for module, line, _ in imports(path):
+            parts = module.split(".")
+            if parts[0] == "tiledsl" and len(parts) > 1 and parts[1] in ALLOWED:
+                there = parts[1]
+                if there != here and there not in ALLOWED[here]:
+                    offences.append(f"{path.relative_to(ROOT)}:{line}: {here} must not import {there}")
+    assert not offences, "\n".join(offences)
+
+
+def test_no_pass_imports_a_pass() -> None:
+    offences = []
+    for path in (ROOT / "passes").rglob("*.py"):
+        first = path.relative_to(ROOT / "passes").parts[0].removesuffix(".py")
+        if first == "pipeline":
+            continue
+        family = next((v for k, v in PASS_FAMILIES.items() if first.startswith(k)), ())
+        for module, line, _ in imports(path):
+            parts = module.split(".")
+            if parts[:2] == ["tiledsl", "passes"] and len(parts) > 2:
+                other = parts[2]
+                fine = other == first or other in PASS_PARTS or any(other.startswith(f) for f in family)
+                if not fine and not (ROOT / "passes" / "__init__.py").read_text().count(other):
+                    offences.append(f"{path.relative_to(ROOT)}:{line}: imports the pass {other}")
+    assert not offences, "\n".join(offences)
+
+
+def test_third_parties_stay_in_their_rooms() -> None:
+    offences = []
+    for path in files():
+        name = str(path.relative_to(ROOT))
+        for module, line, _ in imports(path):
+            rooms = THIRD_PARTIES.get(module.split(".")[0])
+            if rooms is not None and not any(name.startswith(r) for r in rooms):
+                offences.append(f"{name}:{line}: {module} is imported outside {sorted(rooms)}")
+    assert not offences, "\n".join(offences)
+
+
+def test_import_tiledsl_loads_no_third_party() -> None:
+    code = "import sys, tiledsl, tiledsl.language; print([m for m in ('numpy', 'lark', 'ml_dtypes', 'cuda') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_hidden_state_outside_the_tracer() -> None:
+    """One context variable, in frontend/trace.py; everything else is a parameter."""
+    offences = []
+    for path in files():
+        if path.relative_to(ROOT).as_posix() == "frontend/trace.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Global) or (
+                isinstance(node, (ast.Attribute, ast.Name)) and ast.unparse(node) in ("threading.local", "ContextVar")
+            ):
+                offences.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
+    assert not offences, "\n".join(offences)

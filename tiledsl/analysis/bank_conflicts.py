@@ -1,0 +1,79 @@
+"""Bank conflicts of shared accesses, counted exactly from the layout: 32 banks of 4 bytes, 128 bytes a wavefront."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from tiledsl.ir.layout import Fragment, Layout, linear_at, row_major
+from tiledsl.ir.layout_ops import vector_width
+from tiledsl.ir.swizzle import SPANS, chunk, contiguous_run, padded, swizzled
+
+BANKS, BANK_BYTES = 32, 4
+
+
+def wavefronts(addresses: Any, width: int) -> tuple[int, int]:
+    """(wavefronts needed, least possible) for one access of a warp: `width` bytes at each of `addresses` (bytes).
+
+    Lanes of one phase (128 bytes together) go in one wavefront unless two of them want different words of a bank.
+    """
+    addresses = np.asarray(addresses)
+    lanes = max(1, min(len(addresses), BANKS * BANK_BYTES // max(width, BANK_BYTES)))
+    needed = phases = 0
+    words = max(1, width // BANK_BYTES)
+    for start in range(0, len(addresses), lanes):
+        first = addresses[start : start + lanes] // BANK_BYTES
+        touched = np.unique(first[:, None] + np.arange(words)[None, :])
+        needed += int(np.bincount(touched % BANKS, minlength=BANKS).max())
+        phases += 1
+    return needed, phases
+
+
+def conflicts(layout: Layout, coords: Any, bits: int, width: int = 1) -> int:
+    """Wavefronts beyond the least possible of one warp's access: `width` elements at each lane's `coords`.
+
+    `coords` has one array of 32 for each dimension.
+    """
+    addresses = layout.offset(coords) * bits // 8
+    needed, least = wavefronts(addresses, width * bits // 8)
+    return needed - least
+
+
+def ldmatrix_conflicts(layout: Layout, row: int, column: int, bits: int) -> int:
+    """Wavefronts beyond one of reading the 8 rows of one matrix at (row, column) of the last two dimensions."""
+    rows = np.arange(row, row + 8)
+    lead = [np.zeros(8, int)] * (len(layout.shape) - 2)
+    addresses = layout.offset([*lead, rows, np.full(8, column)]) * bits // 8
+    needed, least = wavefronts(addresses, 16)
+    return needed - least
+
+
+@cache
+def fewest_conflicts(reader: Fragment, bits: int) -> Layout:
+    """The layout for a tile read element by element as `reader` holds it, with the fewest conflicts of the first warp.
+
+    Only layouts that keep 16-byte chunks whole; the simplest on a tie.
+    """
+    regs = np.arange(0, reader.num_regs, max(1, vector_width(reader)))[:64]
+    linear = linear_at(reader, np.arange(32)[None, :], regs[:, None])
+    points = [(step // reader.shape[1], step % reader.shape[1]) for step in linear]
+
+    def cost(layout: Layout) -> int:
+        width = min(vector_width(reader), contiguous_run(layout), chunk(bits))
+        return sum(conflicts(layout, point, bits, width) for point in points)
+
+    return min(candidates(reader.shape, bits), key=cost)
+
+
+def candidates(shape: tuple[int, ...], bits: int) -> Iterable[Layout]:
+    """Row-major, padded and swizzled layouts of a matrix with whole 16-byte chunks, simplest first."""
+    yield row_major(shape)
+    if shape[-1] % chunk(bits) == 0:
+        for chunks in (1, 2, 4):
+            yield padded(shape, bits, chunks)
+    for span in SPANS:
+        if shape[-2] % 8 == 0 and shape[-1] * bits % (span * 8) == 0:
+            yield swizzled(shape, bits, span)

@@ -1,0 +1,137 @@
+"""Tile statements that work element by element, seen as one `Parallel` loop: what inference and lowering work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiledsl.ir.dtypes import INDEX, DType
+from tiledsl.ir.nodes import (
+    AtomicUpdate,
+    Cast,
+    Const,
+    Expr,
+    Load,
+    Region,
+    Space,
+    Stmt,
+    Store,
+    Var,
+)
+from tiledsl.ir.tile import Atomic, Copy, Fill, Im2col, Parallel, Transpose
+from tiledsl.ir.types import dtype_of
+
+# The loop runs over the side that is nearest to the threads.
+_NEARNESS = {Space.FRAGMENT: 0, Space.LOCAL: 0, Space.SHARED: 1, Space.GLOBAL: 2}
+_NAMES = "ijklmnop"
+
+
+def as_parallel(stmt: Stmt) -> Parallel | None:
+    """The `Parallel` loop of equal meaning; None for statements that are no element-wise tile operation.
+
+    Its domain is the box of the side nearest to the threads (fragment, shared, global) without extents of 1.
+    """
+    match stmt:
+        case Parallel():
+            return stmt
+        case Copy(src, dst):
+            variables, extents = _domain(src, dst)
+            load = _load(src, variables)
+            value = converted(load, dst.buffer.dtype)
+            spaces = (src.buffer.space, dst.buffer.space)
+            asynchronous = stmt.asynchronous and value is load and spaces == (Space.GLOBAL, Space.SHARED)
+            indices = _indices(dst, variables)
+            store = Store(dst.buffer, indices, value, dst.version, asynchronous=asynchronous, span=stmt.span)
+            return _loop(variables, extents, store, stmt.width)
+        case Fill(dst, value):
+            extents = _squeezed(dst)
+            variables = _vars(extents)
+            value = converted(value, dst.buffer.dtype)
+            return _loop(variables, extents, Store(dst.buffer, _indices(dst, variables), value, dst.version, span=stmt.span))
+        case Atomic(op, dst, src, order):
+            variables, extents = _domain(src, dst)
+            value = converted(_load(src, variables), dst.buffer.dtype)
+            update = AtomicUpdate(op, dst.buffer, _indices(dst, variables), value, order, span=stmt.span)
+            return _loop(variables, extents, update)
+        case Transpose():
+            return _transpose(stmt)
+        case Im2col():
+            return _im2col(stmt)
+    return None
+
+
+def converted(value: Expr, dtype: DType) -> Expr:
+    """`value` as `dtype`; itself where it has that dtype."""
+    return value if dtype_of(value) is dtype else Cast(dtype, value)
+
+
+def _squeezed(region: Region) -> tuple[int, ...]:
+    return tuple(e for e in region.extents if e != 1)
+
+
+def _vars(extents: Sequence[int]) -> tuple[Var, ...]:
+    return tuple(Var(_NAMES[i] if i < len(_NAMES) else f"i{i}") for i in range(len(extents)))
+
+
+def _domain(src: Region, dst: Region) -> tuple[tuple[Var, ...], tuple[int, ...]]:
+    extents = _squeezed(src)
+    if extents != _squeezed(dst):
+        raise TypeError(f"regions of {src.extents} and {dst.extents} elements do not match")
+    return _vars(extents), extents
+
+
+def _indices(region: Region, variables: Sequence[Var]) -> tuple[Expr, ...]:
+    """The coordinates in the buffer of the point `variables` of the region, extents of 1 left out."""
+    rest = iter(variables)
+    out: list[Expr] = []
+    for offset, extent in zip(region.offsets, region.extents, strict=True):
+        if extent == 1:
+            out.append(offset)
+        else:
+            v = next(rest)
+            out.append(v if offset == Const(0, INDEX) else offset + v)
+    return tuple(out)
+
+
+def _load(region: Region, variables: Sequence[Var]) -> Load:
+    return Load(region.buffer, _indices(region, variables), region.version)
+
+
+def _loop(variables: tuple[Var, ...], extents: tuple[int, ...], body: Stmt, width: int = 0) -> Parallel:
+    if not variables:  # a single element is a loop of one iteration
+        variables, extents = (Var("i"),), (1,)
+    return Parallel(variables, extents, (body,), width, span=body.span)
+
+
+def _transpose(stmt: Transpose) -> Parallel:
+    src, dst = stmt.src, stmt.dst
+    extents = _squeezed(src)
+    if _squeezed(dst) != extents[::-1]:
+        raise TypeError(f"a region of {dst.extents} elements is no transpose of {src.extents}")
+    follow_src = _NEARNESS[src.buffer.space] < _NEARNESS[dst.buffer.space]
+    domain = extents if follow_src else extents[::-1]
+    variables = _vars(domain)
+    src_vars, dst_vars = (variables, variables[::-1]) if follow_src else (variables[::-1], variables)
+    value = converted(_load(src, src_vars), dst.buffer.dtype)
+    store = Store(dst.buffer, _indices(dst, dst_vars), value, dst.version, span=stmt.span)
+    return _loop(variables, domain, store)
+
+
+def _im2col(stmt: Im2col) -> Parallel:
+    """Row r = (n, oy, ox) and column c = (ky, kx, channel) of the matrix; what falls into the padding reads as 0."""
+    image, dst = stmt.image, stmt.dst
+    height, width, channels = (e for e in image.buffer.shape[1:] if isinstance(e, int))
+    reach = stmt.dilation * (stmt.kernel - 1) + 1
+    rows = (height + 2 * stmt.pad - reach) // stmt.stride + 1
+    columns = (width + 2 * stmt.pad - reach) // stmt.stride + 1
+    extents = _squeezed(dst)
+    variables = _vars(extents)
+    point = iter(variables)
+    local: list[Expr] = [next(point) if e != 1 else Const(0) for e in dst.extents]
+    r, c = stmt.row + local[-2], stmt.column + local[-1]
+    y = r // columns % rows * stmt.stride + c // (stmt.kernel * channels) * stmt.dilation - stmt.pad
+    x = r % columns * stmt.stride + c // channels % stmt.kernel * stmt.dilation - stmt.pad
+    coordinates = (r // (rows * columns), y, x, c % channels)
+    at = tuple(i if o == Const(0, INDEX) else o + i for o, i in zip(image.offsets, coordinates))
+    value = converted(Load(image.buffer, at, image.version), dst.buffer.dtype)
+    store = Store(dst.buffer, _indices(dst, variables), value, dst.version, span=stmt.span)
+    return _loop(variables, extents, store)

@@ -1,0 +1,81 @@
+"""The device functions for the GPU: which pieces of `prelude.cuh` and `portable.cuh` a kernel needs, in their order.
+
+A piece is a paragraph of the file, separated by blank lines; it may define several functions. Pieces before the line
+`// ---- pieces` belong to every kernel. A piece needs the pieces that define the names it mentions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from tiledsl.codegen.atoms import device_function
+from tiledsl.isa.table import ATOMS
+
+# Names that a piece defines: functions, and types. A definition starts at the beginning of a line, after its template.
+_DEFINES = re.compile(r"^(?:template <[^\n]*>\s*)?TDS_DEVICE [\w:<>*& ]+?[ *&](\w+)\(|^(?:template <[^\n]*>\s*)?(?:struct|enum) (?:alignas\(\w+\) )?(\w+)", re.M)
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive definitions of the device API; `mentions` are the words of its text."""
+
+    text: str
+    defines: frozenset[str]
+    mentions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """`core` opens namespace `tds`; the pieces come after it, in order."""
+
+    core: str
+    pieces: tuple[Piece, ...]
+
+
+@cache
+def api() -> Api:
+    """The device API of the GPU, without the functions of instruction rows."""
+    prelude = (resources.files("tiledsl.codegen") / "prelude.cuh").read_text()
+    portable = (resources.files("tiledsl.isa") / "portable.cuh").read_text()
+    core, _, rest = prelude.partition("// ---- pieces\n")
+    _, _, shared = portable.partition("// ---- pieces\n")
+    return Api(core, tuple(_piece(t) for t in re.split(r"\n{2,}", f"{shared}\n\n{rest}".strip())))
+
+
+def _piece(text: str) -> Piece:
+    defines = frozenset(a or b for a, b in _DEFINES.findall(text))
+    return Piece(text, defines, frozenset(_WORD.findall(text)))
+
+
+@cache
+def device_functions(names: tuple[str, ...]) -> str:
+    """The text that defines `names` and all they need, in namespace `tds`, for NVRTC."""
+    atoms = [ATOMS[n] for n in names if n in ATOMS]
+    parts = [p.text for p in needed(names)] + [device_function(a) for a in atoms]
+    return "\n\n".join([f"{api().core}namespace tds {{", *parts, "}  // namespace tds\n"])
+
+
+def needed(names: Iterable[str]) -> list[Piece]:
+    """The pieces that define `names`, directly or through each other, in the order of the files."""
+    wanted, chosen = set(names), [False] * len(api().pieces)
+    # Definitions precede their uses, so one sweep from the end finds everything.
+    for i, piece in reversed(list(enumerate(api().pieces))):
+        if piece.defines & wanted:
+            chosen[i] = True
+            wanted |= piece.mentions
+    return [p for p, c in zip(api().pieces, chosen) if c]
+
+
+def names() -> frozenset[str]:
+    """Every function and type of the device API but those of instruction rows."""
+    return frozenset().union(*(p.defines for p in api().pieces))
+
+
+def everything() -> str:
+    """The whole device API with the functions of all instruction rows, as one text."""
+    return device_functions(tuple(sorted(names() | ATOMS.keys())))

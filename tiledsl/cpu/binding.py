@@ -1,0 +1,102 @@
+"""Arguments of a kernel as the NumPy executions take them: by name, arrays in place, sizes from the shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tiledsl.cpu.lockstep import Lockstep
+from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.cpu.values import Value, constant
+from tiledsl.errors import error
+from tiledsl.ir.dtypes import BOOL, DType
+from tiledsl.ir.nodes import Buffer, Extent, Kernel, Launch, Var
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Arrays of tensor parameters and scratch, values of scalars and sizes."""
+
+    arrays: Mapping[Buffer, Array]
+    scratch: frozenset[Buffer]
+    scalars: Mapping[Var, Value]
+
+
+class _Host(Lockstep):
+    """Evaluates expressions over the kernel's scalars."""
+
+    def name_lane(self, lane: tuple[int, ...]) -> str:
+        return "on the host"
+
+
+def host_value(extent: Extent, scalars: Mapping[Var, Value]) -> int:
+    """A dynamic extent or grid size as an integer."""
+    if isinstance(extent, int):
+        return extent
+    host = _Host((), check=False)
+    host.env = dict(scalars)
+    return int(host.eval(extent))
+
+
+def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
+    """Checks and collects the arguments; sizes may be given by name too. Raises TileError TD0801."""
+    scalars: dict[Var, Value] = {}
+    for v in (*kernel.sizes, *(p for p in kernel.params if isinstance(p, Var))):
+        if v.name in arguments:
+            scalars[v] = _scalar(arguments[v.name], v.dtype)
+        elif v not in kernel.sizes:
+            raise error("TD0801", name=v.name, expected=f"a scalar {v.dtype}", got="nothing")
+    tensors = [p for p in kernel.params if isinstance(p, Buffer)]
+    arrays = {b: _array(b, arguments) for b in tensors}
+    for b, array in arrays.items():
+        for extent, found in zip(b.shape, array.shape):
+            if isinstance(extent, Var) and extent not in scalars:
+                scalars[extent] = constant(found, extent.dtype)
+    for v in kernel.sizes:
+        if v not in scalars:
+            raise error("TD0801", name=v.name, expected="a size", got="nothing")
+    for b, array in arrays.items():
+        shape = tuple(host_value(e, scalars) for e in b.shape)
+        if shape != array.shape:
+            raise error("TD0801", name=b.name, expected=f"shape {shape}", got=f"shape {array.shape}")
+    for b in kernel.scratch:
+        shape = tuple(host_value(e, scalars) for e in b.shape)
+        arrays[b] = np.frombuffer(bytearray(b"\xff" * max(1, prod(shape) * numpy_dtype(b.dtype).itemsize)), np.uint8)[
+            : prod(shape) * numpy_dtype(b.dtype).itemsize
+        ].view(numpy_dtype(b.dtype)).reshape(shape)
+    return Bound(arrays, frozenset(kernel.scratch), scalars)
+
+
+def _scalar(value: Any, dtype: DType) -> Value:
+    return bool(value) if dtype is BOOL else constant(value.item() if hasattr(value, "item") else value, dtype)
+
+
+def _array(b: Buffer, arguments: Mapping[str, Any]) -> Array:
+    array = arguments.get(b.name)
+    holder = numpy_dtype(b.dtype)
+    expected = f"an array of {b.dtype} and rank {len(b.shape)}"
+    if not isinstance(array, np.ndarray):
+        raise error("TD0801", name=b.name, expected=expected, got=type(array).__name__ if array is not None else "nothing")
+    if array.dtype != holder or array.ndim != len(b.shape):
+        raise error("TD0801", name=b.name, expected=expected, got=f"{array.dtype} of rank {array.ndim}")
+    return array
+
+
+def grid_of(launch: Launch, scalars: Mapping[Var, Value]) -> tuple[int, ...]:
+    return tuple(host_value(e, scalars) for e in launch.grid)
+
+
+def blocks_of(grid: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The numbers of all blocks, x fastest."""
+    for linear in range(prod(grid)):
+        at: list[int] = []
+        for extent in grid:
+            at.append(linear % extent)
+            linear //= extent
+        yield tuple(at)

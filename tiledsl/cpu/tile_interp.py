@@ -1,0 +1,309 @@
+"""The tile stage executed: block by block, every tile statement as a few NumPy operations. It is what a kernel means.
+
+Reads outside a global tensor give 0 or its safe value and writes there vanish, as the lowered kernel guards them; an index
+outside shared memory, a fragment or registers is an error. Scalar statements are executed once for all threads of the
+block, a value that depends on the thread being an array over them. A `Parallel` loop is executed for its whole box at
+once. A variable or register array from outside has its old value at every point of the box, and afterwards
+the new value if all points agree on one, else none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from math import prod
+from typing import Any, Iterator, Literal
+
+import numpy as np
+
+from tiledsl.cpu import tile_ops, values
+from tiledsl.cpu.atomics import apply_atomic
+from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
+from tiledsl.cpu.lockstep import Lockstep, narrow
+from tiledsl.cpu.registers import Cell, Registers
+from tiledsl.cpu.tile_memory import Index, TileMemory
+from tiledsl.cpu.values import Value, is_uniform
+from tiledsl.errors import error
+from tiledsl.ir import nodes as ir
+from tiledsl.ir import tile
+from tiledsl.ir.walk import walk
+
+Array = np.ndarray[Any, Any]
+Mode = Literal["early", "late"]
+
+
+def run(kernel: ir.Kernel, arguments: Mapping[str, Any], *, mode: Mode = "early", check: bool = True) -> None:
+    """Runs every launch on the arrays of `arguments` (by parameter name), in place.
+
+    `mode` says when asynchronous copies deliver: "early" at once, "late" only at the wait that covers them; until then
+    their destination is poisoned, and reading it is an error. Raises TileError TD08xx.
+    """
+    if mode not in ("early", "late"):
+        raise ValueError(f"mode is 'early' or 'late', not {mode!r}")
+    bound = bind(kernel, arguments)
+    memory = {b: TileMemory.around(b, a, b not in bound.scratch) for b, a in bound.arrays.items()}
+    with np.errstate(all="ignore"):
+        for launch in kernel.launches:
+            grid = grid_of(launch, bound.scalars)
+            for block in blocks_of(grid):
+                TileMachine(launch, bound, memory, grid, block, mode, check).finish()
+
+
+class TileMachine(Lockstep):
+    """One block: its threads are the lanes, or inside a `Parallel` the points of its box."""
+
+    def __init__(
+        self,
+        launch: ir.Launch,
+        bound: Bound,
+        memory: Mapping[ir.Buffer, TileMemory],
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        mode: Mode,
+        check: bool,
+    ) -> None:
+        super().__init__((launch.num_threads,), check)
+        self.launch, self.block, self.grid, self.mode = launch, block, grid, mode
+        self.memory = dict(memory)
+        self.env.update(bound.scalars)
+        self.env.update({v: values.constant(i, v.dtype) for v, i in zip(launch.blocks, block)})
+        self.env[launch.thread] = values.tidy(np.arange(launch.num_threads), launch.thread.dtype)
+        self.depth = 0  # axes of the enclosing Parallel loops
+        self.safe = {s.buffer: s.value for s in launch.safe_values}
+        self.open: list[tuple[TileMemory, Index, Array]] = []  # copies issued since the last commit
+        self.groups: list[list[tuple[TileMemory, Index, Array]]] = []
+        self.executors |= {
+            tile.Parallel: self.parallel,
+            ir.Barrier: lambda s: None,
+            ir.AsyncCommit: self.commit,
+            ir.AsyncWait: self.wait,
+        }
+        for kind, op in tile_ops.OPERATIONS.items():
+            self.executors[kind] = self.whole_block(op)
+
+    def finish(self) -> None:
+        """Executes the block to its end."""
+        self.run(self.launch.body)
+        for memory, _, _ in [*self.open, *(c for g in self.groups for c in g)]:
+            raise error("TD0808", self.launch.span, buffer=memory.buffer.name, **self.where((0,)))
+
+    def whole_block(self, op: Callable[[Any, Any], None]) -> Callable[[Any], None]:
+        def execute(s: Any) -> None:
+            if self.mask is not None or self.depth:
+                raise error("TD0812", what="whether it is executed")
+            op(self, s)
+
+        return execute
+
+    def name_lane(self, lane: tuple[int, ...]) -> str:
+        point = f"point {lane}" if self.depth else f"thread {lane[0]}"
+        return f"block {self.block}, {point}"
+
+    def uniform(self, e: ir.Expr) -> int:
+        """An index that all threads agree on."""
+        value = self.index(e)
+        if isinstance(value, int):
+            return value
+        if (value == value.flat[0]).all():
+            return int(value.flat[0])
+        raise error("TD0812", what="an offset")
+
+    def variable(self, e: ir.Var) -> Value:
+        if e not in self.env:
+            raise error("TD0812", what=f"'{e.name}'")
+        return self.env[e]
+
+    def dealt(self) -> tuple[Value, int]:
+        linear = sum(b * prod(self.grid[:i]) for i, b in enumerate(self.block))
+        return linear, prod(self.grid)
+
+    # ----------------------------------------------------------------------------------------------------- memory
+
+    def alloc_shared(self, buffer: ir.Buffer) -> None:
+        self.memory[buffer] = TileMemory.new(buffer)
+
+    def view_shared(self, s: ir.View) -> None:
+        self.memory[s.buffer] = self.memory[s.source].viewed(s.buffer)
+
+    def place(self, b: ir.Buffer, indices: tuple[ir.Expr, ...], version: ir.Expr | None) -> tuple[Index, Value]:
+        """The index into the memory of `b`, inside it for every lane, and which lanes meant what it says (True: all)."""
+        at = [0 if version is None else self.index(version), *(self.index(i) for i in indices)]
+        shape = self.memory[b].data.shape
+        if len(at) != len(shape):
+            raise TypeError(f"'{b.name}' of rank {len(shape) - 1} is accessed with {len(at) - 1} indices")
+        valid: Value = True
+        for axis, (i, extent) in enumerate(zip(at, shape)):
+            if isinstance(i, int) and 0 <= i < extent:
+                continue
+            if b.space is not ir.Space.GLOBAL:
+                self.inside(b, i, extent, axis - 1)
+            ok = 0 <= i < extent if isinstance(i, int) else (i >= 0) & (i < extent)
+            if not np.all(ok):
+                valid = np.logical_and(valid, ok)
+                at[axis] = 0 if isinstance(i, int) else np.where(ok, i, 0)
+        return tuple(at), bool(valid) if np.ndim(valid) == 0 else valid
+
+    def load_memory(self, e: ir.Load) -> Value:
+        memory = self.memory[e.buffer]
+        at, valid = self.place(e.buffer, e.indices, e.version)
+        if valid is False or 0 in memory.data.shape:
+            return self.outside(e.buffer)
+        on = narrow(self.mask, valid)
+        if on is not False:
+            memory.require_ready(at, on, self.where)
+        found = memory.data[at]
+        return found if valid is True else np.where(valid, found, self.outside(e.buffer))
+
+    def outside(self, b: ir.Buffer) -> Value:
+        """What a guarded load yields."""
+        value = self.safe.get(b)
+        return values.constant(0, b.dtype) if value is None else self.eval(value)
+
+    def store_memory(self, s: ir.Store, value: Value) -> None:
+        memory = self.memory[s.buffer]
+        at, valid = self.place(s.buffer, s.indices, s.version)
+        on = narrow(self.mask, valid)
+        if on is False:
+            return
+        if on is not None:
+            lanes = self.full(on)
+            at = tuple(self.full(i)[lanes] for i in at)
+            value = self.full(value)[lanes]
+        elif not all(is_uniform(i) for i in at) or not is_uniform(value):
+            at = np.broadcast_arrays(*at, value)[:-1]
+            at = tuple(at)
+        if s.asynchronous and self.mode == "late":
+            self.issue(memory, at, np.array(value))
+            return
+        memory.put(at, value)
+        if not is_uniform(value):
+            self.require_one_writer(memory, at, value)
+
+    def require_one_writer(self, memory: TileMemory, at: Index, value: Array) -> None:
+        found = np.ascontiguousarray(memory.data[at])
+        bits = f"u{found.dtype.itemsize}"
+        meant = np.ascontiguousarray(np.broadcast_to(value, found.shape), found.dtype)
+        if found.ndim and (found.view(bits) != meant.view(bits)).any():
+            what = "points of the parallel loop" if self.depth else "threads"
+            raise error("TD0813", what=f"two {what}", buffer=memory.buffer.name, **self.where())
+
+    def atomic_update(self, s: ir.AtomicUpdate) -> None:
+        memory = self.memory[s.buffer]
+        at, valid = self.place(s.buffer, s.indices, None)
+        value = self.full(self.eval(s.value))
+        on = np.array(self.full(True if self.mask is None else self.mask) & valid)
+        places = tuple(self.full(i)[on] for i in at)
+        if s.op != "store":
+            memory.require_ready(places, None, self.where)
+        old = apply_atomic(s.op, memory.data, places, value[on], want_old=s.result is not None)
+        memory.put(places, memory.data[places])
+        if s.result is not None:
+            result = np.zeros(self.domain, memory.data.dtype)
+            result[on] = old
+            self.env[s.result] = result
+
+    def print(self, s: ir.Print) -> None:
+        if s.buffer is None:
+            super().print(s)
+            return
+        if s.buffer in self.registers or s.buffer in self.cells:
+            shown = self.registers[s.buffer].data if s.buffer in self.registers else self.cells[s.buffer].value
+        else:
+            data = self.memory[s.buffer].data
+            shown = data[0] if data.shape[0] == 1 else data
+        print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)} of block {self.block}:\n{shown}".strip())
+
+    # ---------------------------------------------------------------------------------------- asynchronous copies
+
+    def issue(self, memory: TileMemory, at: Index, data: Array) -> None:
+        """Queues a copy whose destination is poisoned until it is waited for."""
+        memory.poison(at)
+        self.open.append((memory, at, data))
+
+    def commit(self, _: ir.AsyncCommit) -> None:
+        self.groups.append(self.open)
+        self.open = []
+
+    def wait(self, s: ir.AsyncWait) -> None:
+        while len(self.groups) > s.pending:
+            for memory, at, data in self.groups.pop(0):
+                memory.put(at, data)
+
+    # ---------------------------------------------------------------------------------------------------- Parallel
+
+    def parallel(self, s: tile.Parallel) -> None:
+        if self.mask is not None and not self.depth:
+            raise error("TD0812", what="whether it is executed")
+        with self.in_box(s):
+            rank = len(self.domain)
+            for n, (v, extent) in enumerate(zip(s.vars, s.extents)):
+                axis = rank - len(s.extents) + n
+                shape = [1] * rank
+                shape[axis] = extent
+                self.env[v] = values.tidy(np.arange(extent).reshape(shape), v.dtype)
+            if 0 not in self.domain:
+                self.run(s.body)
+
+    @contextmanager
+    def in_box(self, s: tile.Parallel) -> Iterator[None]:
+        """The box of `s`, inside that of an enclosing `Parallel`, as domain; private memory has a copy a point."""
+        outer = self.env, self.domain, self.mask, self.depth, self.loop
+        old_cells, old_registers = self.cells, self.registers
+        nested, more = self.depth > 0, (1,) * len(s.extents)
+        base = self.domain if nested else ()
+
+        def lifted(value: Value) -> Value:
+            return value.reshape(value.shape + more) if isinstance(value, np.ndarray) else value
+
+        self.env = {v: lifted(x) for v, x in self.env.items() if nested or is_uniform(x)}
+        self.mask = lifted(self.mask)
+        self.domain = (*base, *s.extents)
+        used = [b for b in _private_buffers(s) if b in old_cells or b in old_registers]
+        if used and nested:
+            raise error("TD0812", what=f"'{used[0].name}'")
+        self.cells = old_cells | {b: _agreed_cell(old_cells[b]) for b in used if b in old_cells}
+        self.registers = old_registers | {
+            b: _spread(_agreed(old_registers[b]), self.domain) for b in used if b in old_registers
+        }
+        self.depth += len(s.extents)
+        yield
+        cells, registers, threads = self.cells, self.registers, outer[1]
+        self.env, self.domain, self.mask, self.depth, self.loop = outer
+        self.cells = old_cells | {b: _agreed_cell(cells[b]) for b in used if b in old_cells}
+        self.registers = old_registers
+        for b in used:
+            if b in old_registers:
+                merged = _spread(_agreed(registers[b]), threads)
+                old_registers[b].data[...], old_registers[b].state[...] = merged.data, merged.state
+
+
+def _private_buffers(s: tile.Parallel) -> list[ir.Buffer]:
+    private = (ir.Space.VAR, ir.Space.LOCAL)
+    return list(dict.fromkeys(n for n in walk(s) if isinstance(n, ir.Buffer) and n.space in private))
+
+
+def _agreed_cell(cell: Cell) -> Cell:
+    """The cell if all lanes have the same value in it, else one without value."""
+    if cell.written is not None:
+        return Cell()
+    if is_uniform(cell.value):
+        return Cell(cell.value, None)
+    first = cell.value.flat[0]
+    return Cell(first, None) if (cell.value == first).all() else Cell()
+
+
+def _agreed(r: Registers) -> tuple[ir.Buffer, Array, Array]:
+    """Buffer, data and state of one lane: what all lanes agree on; unwritten elsewhere."""
+    count = r.data.shape[-1]
+    data, state = r.data.reshape(-1, count), r.state.reshape(-1, count)
+    bits = np.ascontiguousarray(data).view(state.dtype)
+    same = (bits == bits[:1]).all(0)
+    return r.buffer, data[0].copy(), np.where(same, state.min(0), 0).astype(state.dtype)
+
+
+def _spread(lane: tuple[ir.Buffer, Array, Array], domain: tuple[int, ...]) -> Registers:
+    buffer, data, state = lane
+    shape = (*domain, len(data))
+    return Registers(buffer, np.broadcast_to(data, shape).copy(), np.broadcast_to(state, shape).copy())
+
+

@@ -1,0 +1,87 @@
+"""Buffers of the tile stage: one array each, with the state of every element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.cpu.registers import ready_word
+from tiledsl.cpu.values import Value
+from tiledsl.errors import error
+from tiledsl.ir.nodes import Buffer, static_shape
+
+Array = np.ndarray[Any, Any]
+Index = tuple[Any, ...]
+POISON = 0xFF  # NaN in every float format that has one, -1 in the integers
+
+
+@dataclass(slots=True)
+class TileMemory:
+    """`data` has shape (versions, *shape). `state` has the same shape, in unsigned integers whose bytes are 0 (never
+    written), 1 (written) or 2 (an asynchronous copy is in flight); None for memory that the caller initialised."""
+
+    buffer: Buffer
+    data: Array
+    state: Array | None
+
+    @staticmethod
+    def new(buffer: Buffer) -> TileMemory:
+        dtype, shape = numpy_dtype(buffer.dtype), (buffer.versions, *static_shape(buffer))
+        data = np.full((*shape, dtype.itemsize), POISON, np.uint8).view(dtype)[..., 0]
+        return TileMemory(buffer, data, np.zeros(shape, f"u{dtype.itemsize}"))
+
+    @staticmethod
+    def around(buffer: Buffer, array: Array, initialised: bool) -> TileMemory:
+        """The caller's array, in place."""
+        state = None if initialised else np.zeros((1, *array.shape), f"u{array.dtype.itemsize}")
+        return TileMemory(buffer, array[None], state)
+
+    def viewed(self, buffer: Buffer) -> TileMemory:
+        """The same bits as `buffer`. 4-bit types can only be viewed as 4-bit types: they take a byte each here."""
+        if (buffer.dtype.bits < 8) != (self.buffer.dtype.bits < 8):
+            raise TypeError(f"'{buffer.name}' views '{self.buffer.name}' of another width below a byte")
+        dtype = numpy_dtype(buffer.dtype)
+
+        def cast(array: Array, to: np.dtype[Any]) -> Array:
+            flat = array.reshape(array.shape[0], -1)
+            if not np.shares_memory(flat, array) and array.size:
+                raise error("TD0801", name=self.buffer.name, expected="a contiguous array", got="a strided one")
+            flat = flat.view(to)
+            shape = tuple(e if isinstance(e, int) else -1 for e in buffer.shape)
+            return flat.reshape(array.shape[0], *shape)
+
+        state = None if self.state is None else cast(self.state, np.dtype(f"u{dtype.itemsize}"))
+        return TileMemory(buffer, cast(self.data, dtype), state)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape[1:]
+
+    def require_ready(self, at: Index, on: Any, where: Callable[[], dict[str, object]]) -> None:
+        """Raises TileError TD0803 or TD0805 if an element at `at` whose lane is `on` (None: all) cannot be read."""
+        if self.state is None:
+            return
+        state = self.state[at]
+        word = ready_word(self.state.dtype.itemsize)
+        bad = state != word
+        if on is not None:
+            bad = bad & on
+        if not np.any(bad):
+            return
+        in_flight = np.any(bad & (state == 2 * word))
+        raise error("TD0805" if in_flight else "TD0803", buffer=self.buffer.name, place="", **where())
+
+    def put(self, at: Index, values: Value, code: int = 1) -> None:
+        """Writes, and leaves the elements in state `code`."""
+        self.data[at] = values
+        if self.state is not None:
+            self.state[at] = code * ready_word(self.state.dtype.itemsize)
+
+    def poison(self, at: Index) -> None:
+        """Marks elements as the destination of a copy in flight."""
+        itemsize = self.data.dtype.itemsize
+        self.put(at, np.full(itemsize, POISON, np.uint8).view(self.data.dtype)[0], code=2)

@@ -1,0 +1,209 @@
+"""Tile statements as NumPy operations on regions: one function each, and the table `OPERATIONS` of all of them.
+
+Sums of float types narrower than 32 bits are formed in float32 and rounded once; minima and maxima are exact. The product
+of tiles follows the model of the tensor core in `cpu/numerics.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiledsl.cpu.atomics import apply_atomic
+from tiledsl.cpu.numerics import convert, matmul_accumulate, numpy_dtype, truncate_tf32
+from tiledsl.cpu.tile_memory import Index, TileMemory
+from tiledsl.cpu.values import is_uniform
+from tiledsl.errors import error
+from tiledsl.ir.dtypes import FLOAT32, TFLOAT32, DType
+from tiledsl.ir.nodes import Region
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+
+if TYPE_CHECKING:
+    from tiledsl.cpu.tile_interp import TileMachine
+
+Array = np.ndarray[Any, Any]
+
+
+def _locate(m: TileMachine, r: Region) -> tuple[TileMemory, list[int], int]:
+    """Memory, offsets and version of a region."""
+    version = 0 if r.version is None else m.uniform(r.version)
+    memory = m.memory[r.buffer]
+    if not 0 <= version < memory.data.shape[0]:
+        extent = memory.data.shape[0]
+        raise error("TD0802", buffer=r.buffer.name, what="version", index=version, extent=extent, **m.where())
+    if r.version is None and r.buffer.versions > 1:
+        raise TypeError(f"'{r.buffer.name}' has versions and the region says none")
+    return memory, [m.uniform(o) for o in r.offsets], version
+
+
+def _clip(memory: TileMemory, offsets: list[int], extents: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """The part of the box that lies in the buffer: as slices of the buffer, and of the box."""
+    inner, outer = [], []
+    for o, e, size in zip(offsets, extents, memory.shape, strict=True):
+        low, high = max(o, 0), min(o + e, size)
+        high = max(low, high)
+        inner.append(slice(low, high))
+        outer.append(slice(low - o, high - o))
+    return tuple(inner), tuple(outer)
+
+
+def read(m: TileMachine, r: Region) -> Array:
+    """The tile of shape `r.extents`, a view where it lies wholly inside; outside it is 0 or the safe value."""
+    memory, offsets, version = _locate(m, r)
+    inner, outer = _clip(memory, offsets, r.extents)
+    at = (version, *inner)
+    part = memory.data[at]
+    if part.size:
+        memory.require_ready(at, None, m.where)
+    if part.shape == r.extents:
+        return part
+    tile = np.full(r.extents, m.outside(r.buffer), part.dtype)
+    if part.size:
+        tile[outer] = part
+    return tile
+
+
+def write(m: TileMachine, r: Region, tile: Array, asynchronous: bool = False) -> None:
+    """Writes the part of `tile`, of shape `r.extents`, that lies inside the buffer."""
+    memory, offsets, version = _locate(m, r)
+    inner, outer = _clip(memory, offsets, r.extents)
+    at: Index = (version, *inner)
+    if asynchronous and m.mode == "late":
+        m.issue(memory, at, np.array(tile[outer]))
+    else:
+        memory.put(at, tile[outer])
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(e for e in shape if e != 1)
+
+
+def _fit(tile: Array, r: Region) -> Array:
+    """`tile` in the shape of `r`, dimensions of extent 1 dropped on both sides."""
+    if _squeezed(tile.shape) != _squeezed(r.extents):
+        raise TypeError(f"a tile of shape {tile.shape} does not fit a region of shape {r.extents}")
+    return tile.reshape(r.extents)
+
+
+def copy(m: TileMachine, s: Copy) -> None:
+    tile = convert(read(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
+    write(m, s.dst, _fit(tile, s.dst), s.asynchronous)
+
+
+def fill(m: TileMachine, s: Fill) -> None:
+    value = m.eval(s.value)
+    if not is_uniform(value):
+        raise error("TD0812", what="the value")
+    write(m, s.dst, np.full(s.dst.extents, value, numpy_dtype(s.dst.buffer.dtype)))
+
+
+def _matrix(m: TileMachine, r: Region, transpose: bool) -> Array:
+    tile = read(m, r)
+    if tile.ndim > 2:
+        tile = tile.reshape(tile.shape[-2:])
+    return tile.T if transpose else tile
+
+
+def gemm(m: TileMachine, s: Gemm) -> None:
+    a, b = _matrix(m, s.a, s.transpose_a), _matrix(m, s.b, s.transpose_b)
+    a_type, b_type, c_type = (r.buffer.dtype for r in (s.a, s.b, s.c))
+    if TFLOAT32 in (a_type, b_type) or (s.precision == "tf32" and a_type is FLOAT32):
+        a, b = truncate_tf32(a), truncate_tf32(b)
+    shape = (a.shape[0], b.shape[1])
+    c = np.zeros(shape, numpy_dtype(c_type)) if s.clear else read(m, s.c).reshape(shape)
+    write(m, s.c, _fit(matmul_accumulate(c, a, b), s.c))
+
+
+def _accumulator(dtype: DType) -> np.dtype[Any]:
+    """The type in which sums of `dtype` are formed."""
+    return np.dtype(np.float32) if dtype.is_float and dtype.bits < 32 else numpy_dtype(dtype)
+
+
+_REDUCE: dict[str, Callable[..., Array]] = {
+    "sum": np.add,
+    "abssum": np.add,
+    "max": np.maximum,
+    "absmax": np.maximum,
+    "min": np.minimum,
+    "bitand": np.bitwise_and,
+    "bitor": np.bitwise_or,
+    "bitxor": np.bitwise_xor,
+}
+
+
+def reduce(m: TileMachine, s: Reduce) -> None:
+    dtype, combine = s.dst.buffer.dtype, _REDUCE[s.op]
+    wide = _accumulator(dtype)
+    tile = convert(read(m, s.src), s.src.buffer.dtype, dtype).astype(wide)
+    if s.op.startswith("abs"):
+        tile = np.abs(tile)
+    total = combine.reduce(tile, axis=s.dim).astype(wide)  # type: ignore[attr-defined]
+    if not s.clear:
+        total = combine(read(m, s.dst).reshape(total.shape).astype(wide), total)
+    write(m, s.dst, _fit(total, s.dst).astype(numpy_dtype(dtype)))
+
+
+_SCAN: dict[str, Any] = {"sum": np.add, "max": np.maximum}
+
+
+def scan(m: TileMachine, s: Scan) -> None:
+    dtype = s.dst.buffer.dtype
+    wide = _accumulator(dtype)
+    tile = convert(read(m, s.src), s.src.buffer.dtype, dtype).astype(wide)
+    turned = np.flip(tile, s.dim) if s.reverse else tile
+    result = _SCAN[s.op].accumulate(turned, axis=s.dim, dtype=wide)
+    result = np.flip(result, s.dim) if s.reverse else result
+    write(m, s.dst, _fit(result, s.dst).astype(numpy_dtype(dtype)))
+
+
+def atomic(m: TileMachine, s: Atomic) -> None:
+    tile = convert(read(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
+    tile = tile.reshape(s.dst.extents) if tile.size == 1 else _fit(tile, s.dst)
+    memory, offsets, version = _locate(m, s.dst)
+    inner, outer = _clip(memory, offsets, s.dst.extents)
+    grid = np.meshgrid(*(np.arange(c.start, c.stop) for c in inner), indexing="ij")
+    places = (np.full(tile[outer].size, version), *(g.ravel() for g in grid))
+    if tile[outer].size:
+        memory.require_ready(places, None, m.where)
+        apply_atomic(s.op, memory.data, places, tile[outer].ravel(), want_old=False)
+
+
+def transpose(m: TileMachine, s: Transpose) -> None:
+    tile = convert(read(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
+    matrix = tile.reshape(tile.shape[-2:])
+    write(m, s.dst, _fit(matrix.T, s.dst))
+
+
+def im2col(m: TileMachine, s: Im2col) -> None:
+    """dst[i, j] for output pixel row * rows + i and kernel tap and channel column * columns + j; 0 in the padding.
+
+    Pixels count through (image, y, x), taps through (ky, kx, channel), as `T.im2col` says.
+    """
+    image = read(m, s.image)
+    n, height, width, channels = image.shape
+    rows, columns = _squeezed(s.dst.extents)
+    reach = s.dilation * (s.kernel - 1)
+    out_h, out_w = ((e + 2 * s.pad - reach - 1) // s.stride + 1 for e in (height, width))
+    pixel = m.uniform(s.row) * rows + np.arange(rows)[:, None]
+    tap = m.uniform(s.column) * columns + np.arange(columns)[None, :]
+    y = pixel // out_w % out_h * s.stride + tap // channels // s.kernel * s.dilation - s.pad
+    x = pixel % out_w * s.stride + tap // channels % s.kernel * s.dilation - s.pad
+    picture = pixel // (out_h * out_w)
+    valid = (y >= 0) & (y < height) & (x >= 0) & (x < width) & (picture < n) & (tap < s.kernel**2 * channels)
+    at = tuple(np.where(valid, i, 0) for i in np.broadcast_arrays(picture, y, x, tap % channels))
+    tile = np.where(valid, image[at], np.zeros((), image.dtype))
+    write(m, s.dst, _fit(convert(tile, s.image.buffer.dtype, s.dst.buffer.dtype), s.dst))
+
+
+OPERATIONS: dict[type, Callable[[Any, Any], None]] = {
+    Copy: copy,
+    Fill: fill,
+    Gemm: gemm,
+    Reduce: reduce,
+    Scan: scan,
+    Atomic: atomic,
+    Transpose: transpose,
+    Im2col: im2col,
+}

@@ -1,0 +1,145 @@
+"""Where a function's text is, and which place of the user's text is running.
+
+Rewritten functions keep the file, lines and columns of their source, so the interpreter's own position tables
+(`co_positions`, PEP 657) give every statement and every error its exact range, in helper functions as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any
+
+from tiledsl.errors import NOWHERE, Span, TileError, error
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Frames of these rooms stand between the user's line and the tracer; everything else is the user's.
+_OURS = (os.path.join(_PACKAGE, "frontend") + os.sep, os.path.join(_PACKAGE, "language") + os.sep)
+
+Positions = list[tuple[int | None, int | None, int | None, int | None]]
+
+
+def function_ast(fn: FunctionType) -> ast.FunctionDef:
+    """The definition of `fn`, with the line and column numbers of its file.
+
+    Raises TileError TD0101 where the source cannot be read (a prompt, `exec`), TD0123 for a generator or coroutine.
+    """
+    try:
+        lines, first = inspect.getsourcelines(fn)
+    except (OSError, TypeError):
+        raise error("TD0101", name=fn.__name__) from None
+    # An indented function is wrapped in `if` rather than dedented: columns and strings over lines stay as they are.
+    indented = lines[0][:1].isspace()
+    text = "if 1:\n" + "".join(lines) if indented else "".join(lines)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # a lambda, or a definition within a larger expression
+        raise error("TD0101", name=fn.__name__) from None
+    body = tree.body[0].body if isinstance(tree.body[0], ast.If) else tree.body
+    found = body[0]
+    if not isinstance(found, ast.FunctionDef) or inspect.isgeneratorfunction(fn):
+        raise error("TD0123", span_of_code(fn.__code__), name=fn.__name__)
+    ast.increment_lineno(found, first - (2 if indented else 1))
+    return found
+
+
+def span_of_code(code: CodeType) -> Span:
+    """The first line of a function."""
+    return Span(code.co_filename, code.co_firstlineno, 0, code.co_firstlineno, 0)
+
+
+def span_of_node(file: str, node: ast.expr | ast.stmt) -> Span:
+    """The range of a syntax-tree node in `file`."""
+    return Span(file, node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+
+def span_at(code: CodeType, lasti: int, known: dict[int, Positions] | None = None) -> Span:
+    """The range of the instruction at byte offset `lasti`. `known` keeps decoded tables by the identity of the code."""
+    table = known.get(id(code)) if known is not None else None
+    if table is None:
+        table = list(code.co_positions())
+        if known is not None:
+            known[id(code)] = table
+    line, end_line, col, end_col = table[lasti // 2]
+    if line is None:
+        return span_of_code(code)
+    return Span(code.co_filename, line, col or 0, end_line or line, end_col or 0)
+
+
+def is_ours(code: CodeType) -> bool:
+    """Whether `code` belongs to the front of the compiler rather than to the user."""
+    return code.co_filename.startswith(_OURS)
+
+
+def is_package(code: CodeType) -> bool:
+    """Whether `code` belongs to any room of tiledsl."""
+    return code.co_filename.startswith(_PACKAGE)
+
+
+def user_frame() -> FrameType | None:
+    """The innermost running frame of the user."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_ours(frame.f_code):
+        frame = frame.f_back
+    return frame
+
+
+def here(known: dict[int, Positions] | None = None) -> Span:
+    """The place in the user's text that is being executed."""
+    frame = user_frame()
+    return span_at(frame.f_code, frame.f_lasti, known) if frame is not None else NOWHERE
+
+
+def fail(code: str, **facts: object) -> TileError:
+    """`errors.error` at the place that is being executed."""
+    return error(code, here(), **facts)
+
+
+def user_places(traceback: TracebackType | None) -> Iterator[Span]:
+    """The user's places on a traceback, outermost first; the tracer's own frames are left out."""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not is_package(code):
+            yield span_at(code, traceback.tb_lasti)
+        traceback = traceback.tb_next
+
+
+def innermost_code(traceback: TracebackType | None) -> CodeType | None:
+    """The code in which an exception was raised."""
+    code = None
+    while traceback is not None:
+        code, traceback = traceback.tb_frame.f_code, traceback.tb_next
+    return code
+
+
+def defining_scope(fn: FunctionType) -> dict[str, Any]:
+    """The names that the text of `fn` can see besides its globals.
+
+    Python captures no names that occur only in string annotations, so while the function that defines `fn` is still
+    running (at decoration), its locals are added.
+    """
+    scope: dict[str, Any] = {}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if fn.__code__ in frame.f_code.co_consts and frame.f_code.co_name != "<module>":
+            scope.update(frame.f_locals)
+            break
+        frame = frame.f_back
+    scope.update(closure_of(fn))
+    return scope
+
+
+def closure_of(fn: Callable[..., Any]) -> Mapping[str, Any]:
+    """Names and values of the closure; cells that are still empty are left out."""
+    assert isinstance(fn, FunctionType)
+    found: dict[str, Any] = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # an empty cell: the name is assigned after the function is defined
+            continue
+    return found

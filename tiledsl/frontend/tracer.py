@@ -1,0 +1,200 @@
+"""The state of one trace: open blocks, launches, parameters. One is in force while a kernel function runs.
+
+It is the one context variable of the project, because `T.copy(a, b)` has no argument to carry it; nothing outside
+`frontend/` and `language/` reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from tiledsl.errors import NOWHERE, Span
+from tiledsl.frontend.source import Positions, fail, here
+from tiledsl.ir.nodes import (
+    Alloc,
+    Assigned,
+    AtomicUpdate,
+    Buffer,
+    Expr,
+    Launch,
+    Param,
+    Raster,
+    SafeValue,
+    Stmt,
+    Store,
+    Var,
+)
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What is known about a tensor argument before tracing. `strides` in elements; None for row-major contiguous."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    strides: tuple[int, ...] | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Frame:
+    """A block under construction. Traced values know the innermost frame they depend on and die with it."""
+
+    kind: str  # launch, if, for, while, parallel
+    what: str  # for messages: "the loop over 'k'"
+    parent: Frame | None
+    span: Span = NOWHERE
+    block: list[Stmt] = field(default_factory=list)
+    depth: int = 0
+    open: bool = True
+
+
+@dataclass(eq=False, slots=True)
+class LaunchFrame(Frame):
+    """The block of a `with T.Kernel(...)`, and what annotations said about it."""
+
+    grid: tuple[Expr, ...] = ()
+    blocks: tuple[Var, ...] = ()
+    threads: tuple[int, ...] = (128,)
+    thread: Var = field(default_factory=lambda: Var("thread"))
+    layouts: list[Assigned] = field(default_factory=list)
+    safe_values: list[SafeValue] = field(default_factory=list)
+    raster: Raster | None = None
+    min_blocks: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Activation:
+    """One running function of the user: the kernel function or a macro. `base` is the frame it was called in."""
+
+    name: str
+    base: Frame | None
+    loops: list[bool] = field(default_factory=list)  # innermost last: is the loop traced?
+    depths: list[int] = field(default_factory=list)  # of the frame in which each loop started
+
+
+class Tracer:
+    """Collects the statements of one kernel. `const_sizes` are the sizes of `T.const`, None while they are being found."""
+
+    def __init__(self, name: str, tensors: Mapping[str, TensorSpec], *, const_sizes: Mapping[str, int] | None) -> None:
+        self.name = name
+        self.tensors = tensors
+        self.const_sizes = const_sizes
+        self.found_sizes: dict[str, int] = {}
+        self.frame: Frame | None = None
+        self.activations: list[Activation] = []
+        self.launches: list[Launch] = []
+        self.params: dict[str, Param] = {}
+        self.declared: set[str] = set()  # tensor parameters of the constant style seen so far
+        self.empties: list[Buffer] = []
+        self.results: list[Buffer] = []
+        self.scratch: list[Buffer] = []
+        self.hints: list[str] = []
+        self.writes: dict[Buffer, int] = {}
+        self.storage: dict[Buffer, Buffer] = {}  # view -> what it is a view of
+        self.source: list[str] = []
+        self._positions: dict[int, Positions] = {}
+
+    def here(self) -> Span:
+        """The place in the user's text that is being executed."""
+        return here(self._positions)
+
+    # ------------------------------------------------------------------------------------------------- statements
+
+    def emit(self, stmt: Stmt) -> None:
+        """Appends `stmt` to the innermost open block."""
+        assert self.frame is not None
+        self.frame.block.append(stmt)
+        written = _written(stmt)
+        if written is not None:
+            root = self.storage_of(written)
+            self.writes[root] = self.writes.get(root, 0) + 1
+
+    def storage_of(self, buffer: Buffer) -> Buffer:
+        """The buffer that holds the bits of `buffer`, which may be a view of a view."""
+        while buffer in self.storage:
+            buffer = self.storage[buffer]
+        return buffer
+
+    def open(self, frame: Frame) -> None:
+        frame.parent = self.frame
+        frame.depth = self.frame.depth + 1 if self.frame is not None else 0
+        self.frame = frame
+
+    def close(self, frame: Frame) -> tuple[Stmt, ...]:
+        """Ends the innermost block and returns its statements."""
+        assert frame is self.frame
+        frame.open = False
+        self.frame = frame.parent
+        return tuple(frame.block)
+
+    def enclosing(self, kind: str) -> Frame | None:
+        """The innermost open frame of that kind."""
+        frame = self.frame
+        while frame is not None and frame.kind != kind:
+            frame = frame.parent
+        return frame
+
+    def launch(self, word: str) -> LaunchFrame:
+        """The open `with T.Kernel(...)`. Raises TileError TD0105 if there is none."""
+        frame = self.enclosing("launch")
+        if not isinstance(frame, LaunchFrame):
+            raise fail("TD0105", word=word)
+        return frame
+
+    # ------------------------------------------------------------------------------------------------------ names
+
+    def hint(self, names: Sequence[str]) -> None:
+        """The names to which the values of the coming expression will be assigned."""
+        self.hints = list(names)
+
+    def take_name(self, default: str) -> str:
+        """A name for a new buffer: that of the assignment it stands in, if there is one."""
+        if not self.hints:
+            return default
+        return self.hints.pop(0) if len(self.hints) > 1 else self.hints[0]
+
+
+def _written(stmt: Stmt) -> Buffer | None:
+    match stmt:
+        case Store(buffer) | AtomicUpdate(_, buffer):
+            return buffer
+        case Copy(dst=dst) | Fill(dst) | Reduce(dst=dst) | Scan(dst=dst) | Atomic(dst=dst) | Transpose(dst=dst):
+            return dst.buffer
+        case Im2col(dst=dst) | Gemm(c=dst):
+            return dst.buffer
+        case Alloc(buffer):
+            return buffer
+    return None
+
+
+_CURRENT: ContextVar[Tracer | None] = ContextVar("tiledsl_tracer", default=None)
+
+
+def tracing() -> Tracer | None:
+    """The tracer in force."""
+    return _CURRENT.get()
+
+
+def tracer_of(word: str) -> Tracer:
+    """The tracer in force. Raises TileError TD0104, naming the word that was called outside a kernel."""
+    tracer = _CURRENT.get()
+    if tracer is None:
+        raise fail("TD0104", word=word)
+    return tracer
+
+
+class in_force:
+    """`with in_force(tracer):` makes it the current one."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+
+    def __enter__(self) -> Tracer:
+        self.token = _CURRENT.set(self.tracer)
+        return self.tracer
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self.token)

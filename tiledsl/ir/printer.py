@@ -1,0 +1,335 @@
+"""IR to text, the inverse of `parser`. Names are chosen here, so equal kernels print equally in every process.
+
+The form of each node is in docs/ir.md and, as rules, in grammar.lark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from tiledsl.ir.dtypes import BOOL, DTYPES, INDEX, DType
+from tiledsl.ir.literals import layout_text, number, options, string, word
+from tiledsl.ir.nodes import (
+    Address,
+    Alloc,
+    Assert,
+    Assume,
+    AsyncCommit,
+    AsyncWait,
+    AtomCall,
+    AtomicUpdate,
+    Barrier,
+    Binary,
+    Block,
+    Break,
+    Buffer,
+    Call,
+    Cast,
+    Const,
+    Continue,
+    Evaluate,
+    Expr,
+    Extent,
+    Extern,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Move,
+    Print,
+    Region,
+    Reinterpret,
+    Rounding,
+    Select,
+    Serial,
+    Stmt,
+    Store,
+    Unary,
+    Var,
+    View,
+    While,
+)
+from tiledsl.ir.ops import BINARY, UNARY_PRECEDENCE, Result
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+
+# Words of the grammar that stand where a name may stand; no variable or buffer gets such a name.
+_WORDS = """
+    kernel launch threads cluster raster min_blocks shared_bytes scratch source layout safe slot why at of in
+    let alloc view async for while break continue if else evaluate atomic_update barrier async_commit async_wait
+    atom move print assert assume copy fill gemm reduce scan atomic transpose im2col parallel
+    cast bits select extern true false and or not strides versions fragment shared
+    serial unrolled vectorized pipelined persistent
+"""
+KEYWORDS = frozenset(_WORDS.split()).union(DTYPES)
+NOT_PRECEDENCE = 3  # `not` binds as in Python: tighter than `and`, looser than comparisons
+
+
+class Names:
+    """A unique ASCII identifier for each variable and buffer: its hint, with a number appended if that is taken.
+
+    Which names come out depends only on the order of the questions, never on identities or hash seeds.
+    """
+
+    def __init__(self, reserved: Iterable[str] = KEYWORDS) -> None:
+        self._taken = set(reserved)
+        self._chosen: dict[Var | Buffer, str] = {}
+        self._next: dict[str, int] = {}
+
+    def of(self, node: Var | Buffer) -> str:
+        """The name of `node`, the same at every call."""
+        if node not in self._chosen:
+            self._chosen[node] = self.new(node.name)
+        return self._chosen[node]
+
+    def new(self, hint: str) -> str:
+        """A name that this object has never returned and that is not reserved."""
+        base = re.sub(r"[^0-9A-Za-z_]", "_", hint)
+        if not base or base[0].isdigit():
+            base = f"_{base}"
+        name = base
+        if name in self._taken:
+            name, self._next[base] = next(
+                (f"{base}_{n}", n + 1) for n in count(self._next.get(base, 1)) if f"{base}_{n}" not in self._taken
+            )
+        self._taken.add(name)
+        return name
+
+
+def text(node: Kernel | Launch | Stmt | Expr) -> str:
+    """The text form. That of a kernel ends with a newline, holds every field that compares, and parses back."""
+    printer = _Printer(Names())
+    match node:
+        case Kernel():
+            return printer.kernel(node)
+        case Launch():
+            return printer.launch(node, "")
+        case Stmt():
+            return printer.stmt(node, "")
+        case _:
+            return printer.expr(node)
+
+
+# -------------------------------------------------------------------------------------------------------- printer
+
+
+def _const(value: int | float | bool, dtype: DType) -> str:
+    if dtype is BOOL:
+        return "true" if value else "false"
+    return number(value) if dtype is INDEX else f"{dtype.name}({number(value)})"
+
+
+class _Printer:
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    # ---- expressions
+
+    def expr(self, e: Expr, outer: int = 0) -> str:
+        """`outer` is the least precedence that needs no parentheses here."""
+        match e:
+            case Const(value, dtype):
+                return _const(value, dtype)
+            case Var():
+                return self.names.of(e)
+            case Load(buffer, indices, version):
+                return self.element(buffer, indices, version)
+            case Address(buffer, indices, version):
+                return f"&{self.element(buffer, indices, version)}"
+            case Binary(op, a, b):
+                return self.binary(op, a, b, outer)
+            case Unary(op, a):
+                return self.unary(op, a, outer)
+            case Select(cond, a, b):
+                return f"select({self.exprs((cond, a, b))})"
+            case Cast(dtype, a, rounding, saturate):
+                how = "" if rounding is Rounding.NEAREST_EVEN else f", {rounding.value}"
+                return f"cast<{dtype.name}{how}{', saturate' if saturate else ''}>({self.expr(a)})"
+            case Reinterpret(dtype, a):
+                return f"bits<{dtype.name}>({self.expr(a)})"
+            case Call(fn, args):
+                return f"{word(fn)}({self.exprs(args)})"
+            case Extern(fn, args, dtype, pure):
+                return (
+                    f"extern<{dtype.name}{', pure' if pure else ''}>({', '.join([string(fn), *map(self.expr, args)])})"
+                )
+        raise TypeError(f"no text form for {type(e).__name__}")
+
+    def exprs(self, es: Iterable[Expr]) -> str:
+        return ", ".join(map(self.expr, es))
+
+    def binary(self, op: str, a: Expr, b: Expr, outer: int) -> str:
+        prec = BINARY[op].precedence if op in BINARY else 0
+        if not prec:
+            return f"{word(op)}({self.expr(a)}, {self.expr(b)})"
+        compares = BINARY[op].result is Result.BOOL and prec > NOT_PRECEDENCE  # a < b < c would read as a chain
+        result = f"{self.expr(a, prec + compares)} {op} {self.expr(b, prec + 1)}"
+        return f"({result})" if prec < outer else result
+
+    def unary(self, op: str, a: Expr, outer: int) -> str:
+        if op == "not":
+            result, prec = f"not {self.expr(a, UNARY_PRECEDENCE)}", NOT_PRECEDENCE
+        else:
+            operand = self.expr(a, UNARY_PRECEDENCE + 1)
+            bare = isinstance(a, Const) and a.dtype is INDEX  # -(5) is an operation, -5 a constant
+            result, prec = f"{op}({operand})" if bare else f"{op}{operand}", UNARY_PRECEDENCE
+        return f"({result})" if prec < outer else result
+
+    # ---- buffers
+
+    def versioned(self, buffer: Buffer, version: Expr | None) -> str:
+        name = self.names.of(buffer)
+        match version:
+            case None:
+                return name
+            case Const(int(value), dtype) if dtype is INDEX and value >= 0:
+                return f"{name}@{value}"
+        return f"{name}@({self.expr(version)})"
+
+    def element(self, buffer: Buffer, indices: tuple[Expr, ...], version: Expr | None) -> str:
+        return self.versioned(buffer, version) + (f"[{self.exprs(indices)}]" if indices else "")
+
+    def region(self, r: Region) -> str:
+        name = self.versioned(r.buffer, r.version)
+        if r.extents == r.buffer.shape and all(o == Const(0) for o in r.offsets):
+            return name
+        box = (self.expr(o) + (f" : {n}" if n != 1 else "") for o, n in zip(r.offsets, r.extents))
+        return f"{name}[{', '.join(box)}]"
+
+    def extents(self, extents: Iterable[Extent]) -> str:
+        return ", ".join(self.expr(e) if isinstance(e, Expr) else str(e) for e in extents)
+
+    def buffer(self, b: Buffer) -> str:
+        shape = f"[{self.extents(b.shape)}]" if b.shape else ""
+        strides = "" if b.strides is None else f" strides({self.extents(b.strides)})"
+        versions = "" if b.versions == 1 else f" versions({b.versions})"
+        return f"{self.names.of(b)}: {b.space.value} {b.dtype.name}{shape}{strides}{versions}"
+
+    def var(self, v: Var) -> str:
+        return self.names.of(v) + ("" if v.dtype is INDEX else f": {v.dtype.name}")
+
+    # ---- statements
+
+    def block(self, block: Block, indent: str) -> str:
+        inner = indent + "  "
+        lines = "".join(f"\n{inner}{self.stmt(s, inner)}" for s in block)
+        return f"{{{lines}\n{indent}}}"
+
+    def stmt(self, s: Stmt, indent: str) -> str:
+        match s:
+            case For(var, extent, body, kind):
+                how = "" if isinstance(kind, Serial) else f" {type(kind).__name__.lower()}{options(kind)}"
+                return f"for {self.var(var)} in {self.expr(extent)}{how} {self.block(body, indent)}"
+            case While(cond, body):
+                return f"while {self.expr(cond)} {self.block(body, indent)}"
+            case If(cond, then, orelse):
+                head = f"if {self.expr(cond)} {self.block(then, indent)}"
+                if len(orelse) == 1 and isinstance(orelse[0], If):
+                    return f"{head} else {self.stmt(orelse[0], indent)}"
+                return f"{head} else {self.block(orelse, indent)}" if orelse else head
+            case Parallel(variables, extents, body, _, layout):
+                box = ", ".join(f"{self.var(v)} in {n}" for v, n in zip(variables, extents))
+                where = f" layout {layout_text(layout)}" if layout else ""
+                return f"parallel{options(s)} {box}{where} {self.block(body, indent)}"
+        form = _FORMS.get(type(s))
+        if form is None:
+            raise TypeError(f"no text form for {type(s).__name__}")
+        return form(self, s)
+
+    # ---- whole kernels
+
+    def launch(self, launch: Launch, indent: str) -> str:
+        inner = indent + "  "
+        grid = ", ".join(f"{self.var(v)} in {self.expr(n)}" for v, n in zip(launch.blocks, launch.grid))
+        threads = f"threads({self.var(launch.thread)} in {', '.join(map(str, launch.threads))})"
+        parts = [f"launch {word(launch.name)}({grid})", threads]
+        parts += [f"cluster({', '.join(map(str, launch.cluster))})"] if launch.cluster else []
+        parts += [f"raster{options(launch.raster)}"] if launch.raster else []
+        parts += [f"min_blocks({launch.min_blocks})"] if launch.min_blocks else []
+        parts += [f"shared_bytes({launch.shared_bytes})"] if launch.shared_bytes else []
+        table: list[str] = []
+        for a in launch.layouts:
+            why = "" if a.why == "user" else f" why {string(a.why)}"
+            table.append(f"layout {self.names.of(a.buffer)} = {layout_text(a.layout)}{why}")
+        table += [f"safe {self.names.of(v.buffer)} = {self.expr(v.value)}" for v in launch.safe_values]
+        table += [f"slot {self.names.of(s.buffer)} = {s.offset}" for s in launch.shared]
+        head = " ".join(parts) + " {" + "".join(f"\n{inner}{line}" for line in table)
+        return head + self.block(launch.body, indent)[1:]
+
+    def kernel(self, k: Kernel) -> str:
+        sizes = f"<{', '.join(map(self.var, k.sizes))}>" if k.sizes else ""
+        params = ", ".join(self.buffer(p) if isinstance(p, Buffer) else self.var(p) for p in k.params)
+        results = f" -> {', '.join(map(self.names.of, k.results))}" if k.results else ""
+        lines = [f"kernel {word(k.name)}{sizes}({params}){results} {{"]
+        lines += [f"  source {string(k.source)}"] if k.source else []
+        lines += [f"  scratch {self.buffer(b)}" for b in k.scratch]
+        lines += [f"  {self.launch(launch, '  ')}" for launch in k.launches]
+        return "\n".join([*lines, "}\n"])
+
+
+def _store(p: _Printer, s: Store) -> str:
+    start = "async " if s.asynchronous else ""
+    return f"{start}{p.element(s.buffer, s.indices, s.version)} = {p.expr(s.value)}"
+
+
+def _alloc(p: _Printer, s: Alloc) -> str:
+    return f"alloc {p.buffer(s.buffer)}" + (f" = {p.expr(s.init)}" if s.init is not None else "")
+
+
+def _atomic_update(p: _Printer, s: AtomicUpdate) -> str:
+    update = f"atomic_update{options(s)} {p.element(s.buffer, s.indices, None)}, {p.expr(s.value)}"
+    return f"let {p.var(s.result)} = {update}" if s.result is not None else update
+
+
+def _move(p: _Printer, s: Move) -> str:
+    src, dst = (p.element(a.buffer, a.indices, a.version) for a in (s.src, s.dst))
+    return f"move{options(s)} {src} -> {dst}"
+
+
+def _print(p: _Printer, s: Print) -> str:
+    return ", ".join([f"print {string(s.message)}", *map(p.expr, s.args)]) + (
+        f" of {p.names.of(s.buffer)}" if s.buffer else ""
+    )
+
+
+def _from_to(name: str) -> Callable[[_Printer, Copy | Reduce | Scan | Atomic | Transpose], str]:
+    return lambda p, s: f"{name}{options(s)} {p.region(s.src)} -> {p.region(s.dst)}"
+
+
+def _copy(p: _Printer, s: Copy) -> str:
+    return ("async " if s.asynchronous else "") + _from_to("copy")(p, s)
+
+
+def _im2col(p: _Printer, s: Im2col) -> str:
+    return f"im2col{options(s)} {p.region(s.image)} -> {p.region(s.dst)} at {p.exprs((s.row, s.column))}"
+
+
+_FORMS: dict[type[Stmt], Callable[..., str]] = {
+    Let: lambda p, s: f"let {p.var(s.var)} = {p.expr(s.value)}",
+    Alloc: _alloc,
+    View: lambda p, s: f"view {p.buffer(s.buffer)} of {p.names.of(s.source)}",
+    Store: _store,
+    Break: lambda p, s: "break",
+    Continue: lambda p, s: "continue",
+    Evaluate: lambda p, s: f"evaluate {p.expr(s.value)}",
+    AtomicUpdate: _atomic_update,
+    Barrier: lambda p, s: f"barrier{options(s)}",
+    AsyncCommit: lambda p, s: "async_commit",
+    AsyncWait: lambda p, s: f"async_wait{options(s)}",
+    AtomCall: lambda p, s: f"atom {word(s.atom)}({p.exprs(s.args)})",
+    Move: _move,
+    Print: _print,
+    Assert: lambda p, s: f"assert {p.expr(s.cond)}" + (f", {string(s.message)}" if s.message else ""),
+    Assume: lambda p, s: f"assume {p.expr(s.cond)}",
+    Copy: _copy,
+    Fill: lambda p, s: f"fill {p.region(s.dst)}, {p.expr(s.value)}",
+    Gemm: lambda p, s: f"gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}",
+    Reduce: _from_to("reduce"),
+    Scan: _from_to("scan"),
+    Atomic: _from_to("atomic"),
+    Transpose: _from_to("transpose"),
+    Im2col: _im2col,
+}

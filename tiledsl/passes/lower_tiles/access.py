@@ -1,0 +1,167 @@
+"""From the coordinates of an element to its register, or to its offset in flat shared memory.
+
+Offsets are written so that the parts that depend on the thread alone are computed once, at the top of the kernel, and
+what is left are constants after unrolling: `base * 8 + r * 512`, or `(base ^ r) * 8` where the swizzle is in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd, inf
+
+from tiledsl.ir.layout import Fragment, Layout, Swizzle, ravel, reg_of, unravel
+from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, Node, Space, Var, static_shape, wrap
+from tiledsl.passes.lower_tiles.context import Context
+
+Term = tuple[int, Expr]  # coefficient, atom; the constant has the atom ONE
+ONE = Const(1)
+
+
+def element(
+    ctx: Context, buffer: Buffer, indices: Sequence[Expr], version: Expr | None = None
+) -> tuple[Buffer, tuple[Expr, ...]]:
+    """The thread stage's buffer and indices for `buffer[indices]`."""
+    match buffer.space:
+        case Space.FRAGMENT:
+            return ctx.store_for(buffer), (register(ctx, ctx.fragment_of(buffer), indices),)
+        case Space.SHARED:
+            root, coords = root_coordinates(ctx, buffer, indices)
+            return ctx.store_for(root), (shared_offset(ctx, ctx.shared_layout(root), coords),)
+    return buffer, tuple(ctx.simplify(i) for i in indices)
+
+
+def register(ctx: Context, f: Fragment, coords: Sequence[Expr]) -> Expr:
+    """The register in which this thread holds the element."""
+    if f.num_regs == 1:
+        return Const(0)
+    linear = ctx.simplify(wrap(ravel(coords, f.shape)))
+    return ctx.simplify(wrap(reg_of(f, linear)))
+
+
+def root_coordinates(ctx: Context, buffer: Buffer, indices: Sequence[Expr]) -> tuple[Buffer, tuple[Expr, ...]]:
+    """The shared buffer that a view of the same dtype shows in the end, and the coordinates there."""
+    while buffer in ctx.sources:
+        source = ctx.sources[buffer]
+        linear = wrap(ravel(indices, static_shape(buffer)))
+        indices = [wrap(c) for c in unravel(linear, static_shape(source))]
+        buffer = source
+    return buffer, tuple(ctx.simplify(i) for i in indices)
+
+
+# --------------------------------------------------------------------------------------------------- shared offsets
+
+
+def shared_offset(ctx: Context, layout: Layout, coords: Sequence[Expr]) -> Expr:
+    """`layout.offset(coords)`, the thread's part bound at the top of the kernel where that can be done."""
+    plain = Layout(layout.shape, layout.dims, layout.size)
+    terms = linear_terms(ctx.simplify(wrap(plain.offset(coords))))
+    swizzle = layout.swizzle
+    if swizzle is None:
+        thread, loops = _split(ctx, terms)
+        return total([_thread_base(ctx, thread, None), *loops])
+    period = 1 << (swizzle.base + swizzle.shift + swizzle.bits)
+    high = [(k, a) for k, a in terms if k % period == 0 and a != ONE]
+    low = [t for t in terms if t not in high]
+    parts = _swizzled_parts(ctx, low, swizzle)
+    return total([*(parts or [(1, wrap(swizzle(total(low))))]), *high])
+
+
+def _swizzled_parts(ctx: Context, terms: list[Term], swizzle: Swizzle) -> list[Term] | None:
+    """swizzle(sum of terms) as terms `(thread ^ loops) * unit` and the rest; None where bits of the parts may meet.
+
+    A swizzle is linear over bits, so it may be applied to summands that have no bit in common.
+    """
+    thread, loops = _split(ctx, terms)
+    if not all(_only(a, ctx.digit_vars) for _, a in loops):
+        return None
+    source = _field(swizzle.base + swizzle.shift, swizzle.bits)
+    moved = source | _field(swizzle.base, swizzle.bits)
+    crossing = [t for t in loops if _bits(ctx, [t]) & moved]
+    rest = [t for t in loops if t not in crossing]
+    a, b, c = (_bits(ctx, part) for part in (thread, crossing, rest))
+    if (a & b) | (a & c) | (b & c):
+        return None
+    unit, base = _thread_base(ctx, thread, swizzle)
+    if not crossing:
+        return [(unit, base), *rest]
+    flip = total(crossing)
+    if b & source:
+        flip = wrap(swizzle(flip))
+    flip = ctx.simplify(flip // unit)
+    return [(unit, flip if base == Const(0) else base ^ flip), *rest]
+
+
+def _thread_base(ctx: Context, thread: list[Term], swizzle: Swizzle | None) -> Term:
+    """(unit, base), whose product is the thread's part of an offset, swizzled if asked for; bound at the top."""
+    if not thread:
+        return 1 if swizzle is None else 1 << swizzle.base, Const(0)
+    unit = gcd(*(k for k, _ in thread))
+    if swizzle is None:
+        return unit, ctx.bind("at", total([(k // unit, a) for k, a in thread]))
+    unit = min(unit & -unit, 1 << swizzle.base)
+    shrunk = Swizzle(swizzle.bits, swizzle.base - (unit.bit_length() - 1), swizzle.shift)
+    value = shrunk(total([(k // unit, a) for k, a in thread]))
+    return unit, ctx.bind("at", ctx.simplify(wrap(value)))
+
+
+def _split(ctx: Context, terms: list[Term]) -> tuple[list[Term], list[Term]]:
+    """Terms that depend on the thread alone, and the others."""
+    thread = [(k, a) for k, a in terms if a != ONE and _only(a, ctx.thread_vars)]
+    return thread, [t for t in terms if t not in thread]
+
+
+def linear_terms(e: Expr, k: int = 1) -> list[Term]:
+    """The summands of a simplified index expression with their coefficients; the constant is that of ONE."""
+    match e:
+        case Const(value):
+            return [(k * int(value), ONE)] if value else []
+        case Binary("+", a, b):
+            return linear_terms(a, k) + linear_terms(b, k)
+        case Binary("-", a, b):
+            return linear_terms(a, k) + linear_terms(b, -k)
+        case Binary("*", a, Const(c)):
+            return linear_terms(a, k * int(c))
+    return [(k, e)]
+
+
+def total(terms: Sequence[Term]) -> Expr:
+    """The expression of a sum of terms."""
+    result: Expr | None = None
+    for k, atom in terms:
+        if k == 0 or atom == Const(0):
+            continue
+        size = Const(k) if atom == ONE else atom if k == 1 else atom * k
+        result = size if result is None else result + size
+    return result if result is not None else Const(0)
+
+
+def _only(e: Node, allowed: set[Var]) -> bool:
+    """Whether `e` is arithmetic on `allowed` variables alone."""
+    match e:
+        case Var():
+            return e in allowed
+        case Const():
+            return True
+        case Binary(_, a, b):
+            return _only(a, allowed) and _only(b, allowed)
+    return False
+
+
+def _field(base: int, bits: int) -> int:
+    return ((1 << bits) - 1) << base
+
+
+def _bits(ctx: Context, terms: Sequence[Term]) -> int:
+    """A mask of the bits that the sum of the terms may have set; -1 where that is not known."""
+    mask, greatest, meet = 0, 0, False
+    for k, atom in terms:
+        low, high = ctx.bounds(atom)
+        if low < 0 or high == inf or k < 0:
+            return -1
+        most = k * int(high)
+        own = most if atom == ONE else ((1 << most.bit_length()) - 1) & -(k & -k)
+        meet = meet or bool(mask & own)
+        mask, greatest = mask | own, greatest + most
+    if meet:  # additions may carry
+        mask = ((1 << greatest.bit_length()) - 1) & -(mask & -mask)
+    return mask

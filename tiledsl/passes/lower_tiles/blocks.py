@@ -1,0 +1,267 @@
+"""Statements of a block: control flow, scalar statements, Parallel loops; tile operations go to their own files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from tiledsl.analysis.elementwise import as_parallel
+from tiledsl.errors import VerifyError, error, locating
+from tiledsl.ir.layout import Fragment, ravel
+from tiledsl.ir.nodes import (
+    Alloc,
+    Assert,
+    Assume,
+    AsyncCommit,
+    AsyncWait,
+    AtomCall,
+    AtomicUpdate,
+    Barrier,
+    Block,
+    Break,
+    Buffer,
+    Const,
+    Continue,
+    Evaluate,
+    Expr,
+    For,
+    If,
+    Let,
+    Load,
+    Move,
+    Node,
+    Print,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    View,
+    While,
+    eq,
+    static_shape,
+    wrap,
+)
+from tiledsl.ir.ops import Effect
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.types import effect_of
+from tiledsl.ir.walk import map_children, walk
+from tiledsl.passes.lower_tiles.access import element
+from tiledsl.passes.lower_tiles.context import Context
+from tiledsl.passes.lower_tiles.expressions import condition, expression, optional
+from tiledsl.passes.lower_tiles.gemm import lower_gemm
+from tiledsl.passes.lower_tiles.loops import loop_layout
+from tiledsl.passes.lower_tiles.matrix_copy import matrix_copy
+from tiledsl.passes.lower_tiles.printing import print_tile
+from tiledsl.passes.lower_tiles.reduce import lower_reduce
+from tiledsl.passes.lower_tiles.scan import lower_scan
+from tiledsl.passes.lower_tiles.scope import Scope
+from tiledsl.passes.lower_tiles.spread import guarded, nest, spread, thread_digits
+from tiledsl.passes.lower_tiles.views import lower_view
+
+PRIVATE = (Space.FRAGMENT, Space.LOCAL, Space.VAR)
+Rule = Callable[[Context, Any, Scope], Block]
+
+
+def lower_block(ctx: Context, block: Iterable[Stmt], scope: Scope) -> Block:
+    """The statements of one thread for those of a block."""
+    out: list[Stmt] = []
+    for s in block:
+        rule = RULES.get(type(s))
+        if rule is None:
+            raise VerifyError(f"{type(s).__name__} cannot be lowered", s.span)
+        with locating(s.span):
+            out += rule(ctx, s, scope)
+    return tuple(out)
+
+
+# ------------------------------------------------------------------------------------------------------ control flow
+
+
+def _for(ctx: Context, s: For, scope: Scope) -> Block:
+    extent = condition(ctx, s.extent, scope.env)
+    ctx.loop_var(s.var, extent)
+    inner = _inner(ctx, scope, s.extent)
+    return (replace(s, extent=extent, body=lower_block(ctx, s.body, inner)),)
+
+
+def _while(ctx: Context, s: While, scope: Scope) -> Block:
+    body = lower_block(ctx, s.body, _inner(ctx, scope, s.cond))
+    return (replace(s, cond=expression(ctx, s.cond, scope.env), body=body),)
+
+
+def _if(ctx: Context, s: If, scope: Scope) -> Block:
+    inner = _inner(ctx, scope, s.cond)
+    cond = condition(ctx, s.cond, scope.env)
+    return (replace(s, cond=cond, then=lower_block(ctx, s.then, inner), orelse=lower_block(ctx, s.orelse, inner)),)
+
+
+def _inner(ctx: Context, scope: Scope, cond: Expr) -> Scope:
+    if scope.parallel or scope.divergent or not ctx.differing.depends(cond):
+        return scope
+    return replace(scope, divergent=True)
+
+
+# ------------------------------------------------------------------------------------------------- scalar statements
+
+
+def _let(ctx: Context, s: Let, scope: Scope) -> Block:
+    return (replace(s, value=expression(ctx, s.value, scope.env)),)
+
+
+def _alloc(ctx: Context, s: Alloc, scope: Scope) -> Block:
+    return (replace(s, buffer=ctx.store_for(s.buffer), init=optional(ctx, s.init, scope.env)),)
+
+
+def _store(ctx: Context, s: Store, scope: Scope) -> Block:
+    flat, where = element(ctx, s.buffer, tuple(expression(ctx, i, scope.env) for i in s.indices))
+    value = expression(ctx, s.value, scope.env)
+    store = replace(s, buffer=flat, indices=where, value=value, version=optional(ctx, s.version, scope.env))
+    if s.buffer.space in PRIVATE:
+        return guarded(() if scope.parallel else _owner(ctx, s), (store,))
+    return guarded(_once(ctx, s, scope), (store,))
+
+
+def _once(ctx: Context, s: Stmt, scope: Scope) -> tuple[Expr, ...]:
+    """Conditions under which one thread alone causes the effect of `s`."""
+    if scope.parallel:
+        return scope.first
+    if scope.divergent or ctx.differing.depends(s):
+        return ()
+    return (eq(ctx.thread, 0),)
+
+
+def _owner(ctx: Context, s: Store) -> tuple[Expr, ...]:
+    """Conditions under which this thread holds the element of a fragment to which block code stores."""
+    if s.buffer.space is not Space.FRAGMENT:
+        return ()
+    f = ctx.fragment_of(s.buffer)
+    linear = wrap(ravel(s.indices, f.shape))
+    moving = [(value, d) for value, d in thread_digits(ctx, f.threads) if d.stride]
+    return tuple(eq(value, ctx.simplify(linear // d.stride % d.extent)) for value, d in moving)
+
+
+def _atomic_update(ctx: Context, s: AtomicUpdate, scope: Scope) -> Block:
+    flat, where = element(ctx, s.buffer, tuple(expression(ctx, i, scope.env) for i in s.indices))
+    update = replace(s, buffer=flat, indices=where, value=expression(ctx, s.value, scope.env))
+    once = _once(ctx, s, scope)
+    if s.result is None or not once:
+        return guarded(once, (update,))
+    if scope.parallel:
+        raise error("TD0340", buffer=s.buffer.name)
+    # One thread updates; the others learn the old value through shared memory.
+    old = Var(s.result.name, s.result.dtype)
+    told = ctx.workspace("old", 1, s.buffer.dtype)
+    zero = (Const(0),)
+    return (
+        Alloc(told, span=s.span),
+        If(once[0], (replace(update, result=old), Store(told, zero, old, span=s.span)), span=s.span),
+        Let(s.result, Load(told, zero), span=s.span),
+    )
+
+
+def _print(ctx: Context, s: Print, scope: Scope) -> Block:
+    if s.buffer is not None and s.buffer.space is not Space.VAR:
+        return print_tile(ctx, s)
+    args = tuple(expression(ctx, a, scope.env) for a in s.args)
+    return guarded(_once(ctx, s, scope), (replace(s, args=args),))
+
+
+def _mapped(ctx: Context, s: Stmt, scope: Scope) -> Block:
+    """A statement in which only expressions change."""
+    return (map_children(s, lambda n: expression(ctx, n, scope.env) if isinstance(n, Expr) else n),)
+
+
+def _kept(ctx: Context, s: Stmt, scope: Scope) -> Block:
+    return (s,)
+
+
+# ---------------------------------------------------------------------------------------------------- Parallel loops
+
+
+def _elementwise(ctx: Context, s: Stmt, scope: Scope) -> Block:
+    loop = as_parallel(s)
+    if loop is None:
+        raise VerifyError(f"{type(s).__name__} is no element-wise operation")
+    return _parallel(ctx, loop, scope)
+
+
+def _parallel(ctx: Context, s: Parallel, scope: Scope) -> Block:
+    """Each thread runs through its registers of the loop's layout.
+
+    Effects that other threads can see happen on one replica of each point, those on registers in all owners.
+    """
+    copied = matrix_copy(ctx, s, scope)
+    if copied is not None:
+        return copied
+    points = spread(ctx, loop_layout(ctx, s))
+    env = {**scope.env, **dict(zip(s.vars, points.coords))}
+    visible = any(_is_visible(n) for inner in s.body for n in walk(inner))
+    private = any(isinstance(n, Store) and n.buffer.space in PRIVATE for inner in s.body for n in walk(inner))
+    guards, first = points.guards, scope.first
+    if visible and private:
+        first = (*first, *points.first)
+    elif visible:
+        guards = (*guards, *points.first)
+    body = lower_block(ctx, s.body, Scope(env, parallel=True, first=first, divergent=scope.divergent))
+    return nest(points.loops, [ctx.simplify(g) for g in guards], body)
+
+
+def _is_visible(n: Node) -> bool:
+    """Whether executing `n` has an effect outside of its thread."""
+    match n:
+        case Store(buffer) | AtomicUpdate(_, buffer):
+            return buffer.space not in PRIVATE
+        case Print():
+            return True
+        case Evaluate(value):
+            return effect_of(value) is Effect.EFFECT
+    return False
+
+
+def _gemm(ctx: Context, s: Gemm, scope: Scope) -> Block:
+    return lower_gemm(ctx, s)
+
+
+def _reduce(ctx: Context, s: Reduce, scope: Scope) -> Block:
+    return lower_reduce(ctx, s)
+
+
+def _scan(ctx: Context, s: Scan, scope: Scope) -> Block:
+    return lower_scan(ctx, s)
+
+
+def _view(ctx: Context, s: View, scope: Scope) -> Block:
+    return lower_view(ctx, s)
+
+
+RULES: dict[type[Stmt], Rule] = {
+    For: _for,
+    While: _while,
+    If: _if,
+    Break: _kept,
+    Continue: _kept,
+    Let: _let,
+    Alloc: _alloc,
+    View: _view,
+    Store: _store,
+    AtomicUpdate: _atomic_update,
+    Evaluate: _mapped,
+    Print: _print,
+    Assert: _mapped,
+    Assume: _mapped,
+    Barrier: _kept,
+    AsyncCommit: _kept,
+    AsyncWait: _kept,
+    AtomCall: _mapped,
+    Move: _mapped,
+    Copy: _elementwise,
+    Fill: _elementwise,
+    Atomic: _elementwise,
+    Transpose: _elementwise,
+    Im2col: _elementwise,
+    Parallel: _parallel,
+    Gemm: _gemm,
+    Reduce: _reduce,
+    Scan: _scan,
+}

@@ -1,0 +1,7 @@
+"""What a kernel costs, without a GPU: registers, shared memory, occupancy, bank conflicts, the main loop's machine code."""
+
+from __future__ import annotations
+
+from tiledsl.report.report import EntryReport, Report, report
+
+__all__ = ["EntryReport", "Report", "report"]
