@@ -107,8 +107,57 @@ CATALOGUE: dict[str, Entry] = {
         "the reduction over dimension {dim} of '{buffer}' cannot follow its layout: {why}",
         "let the reduced fragment be written by a loop without a fixed layout, or copy it first",
     ),
+    "TD0340": Entry(
+        "the old value of an atomic update of '{buffer}' is used where several threads execute the same point of the loop",
+        "store the old value to shared or global memory, or update outside of loops over replicated fragments",
+        "A loop that stores to a replicated fragment runs in every thread that holds a replica, while an atomic update "
+        "must happen once for each point. Its old value is then known to one of those threads only.",
+    ),
     # ---- TD04: pipelines
+    "TD0401": Entry(
+        "{what}= has {got} entries, but the pipelined loop has {want} statements to schedule",
+        "give one entry per statement; scalar assignments and allocations are not counted",
+        "stage= and order= of T.Pipelined name a pipeline stage and a place in the order for each statement of the "
+        "body: copies, fills, gemms, parallel loops, and so on. An if that is only a part of the body is one statement.",
+    ),
+    "TD0402": Entry(
+        "{what}= is no schedule: {why}",
+        "stages start from 0, and every statement has its own place in the order",
+        "Entries of -1 asked older compilers for warp specialisation; leave stage= and order= out for an automatic "
+        "schedule.",
+    ),
+    "TD0403": Entry(
+        "the schedule breaks a dependence: statement {first} must run before statement {second} "
+        "({kind} of '{buffer}')",
+        "give statement {second} a later stage, or the same stage and a later place in the order",
+        "A statement of stage s runs iteration k together with stage 0 of iteration k + s. What one statement writes "
+        "and another reads must keep its order.",
+    ),
+    "TD0404": Entry(
+        "the schedule moves statement {first} and statement {second} past a barrier",
+        "leave synchronisation inside pipelined loops to the compiler, or give all statements one stage",
+        "A barrier or asynchronous wait written by hand is ordered with every statement of the loop.",
+    ),
+    "TD0405": Entry(
+        "the schedule needs {needed} copies of '{buffer}', because statement {second} writes it for the next iteration "
+        "before statement {first} is done, but {why}",
+        "give statements {first} and {second} the same stage, with statement {second} earlier in the order only if it is "
+        "earlier in the body",
+        "Only shared tiles that each iteration writes completely before it reads them are kept in several versions; "
+        "registers, global tensors and values carried from one iteration to the next exist once.",
+    ),
+    "TD0406": Entry(
+        "statement {second} reads what statement {first} copies before the group of the copy is committed",
+        "end the group before its first reader, or leave group= out",
+        "A group of asynchronous copies is committed after its last member in the order, and can be waited for only then.",
+    ),
     # ---- TD05: memory
+    "TD0501": Entry(
+        "the kernel needs {needed} bytes of shared memory, {name} allows {limit} per block:\n{table}",
+        "{advice}",
+        "All shared tiles of a block lie in one arena; tiles whose lifetimes do not overlap share bytes. Pipelined tiles "
+        "exist once per version.",
+    ),
     # ---- TD06: arguments and launch
     "TD0601": Entry(
         "'{kernel}' takes ({expected}), but {given} arguments were given",

@@ -13,6 +13,7 @@ from tiledsl.ir.layout_ops import vector_width
 from tiledsl.ir.swizzle import SPANS, chunk, contiguous_run, padded, swizzled
 
 BANKS, BANK_BYTES = 32, 4
+SAMPLES = 8  # accesses of a warp that are looked at: further ones differ by a constant
 
 
 def wavefronts(addresses: Any, width: int) -> tuple[int, int]:
@@ -57,15 +58,19 @@ def fewest_conflicts(reader: Fragment, bits: int) -> Layout:
 
     Only layouts that keep 16-byte chunks whole; the simplest on a tie.
     """
-    regs = np.arange(0, reader.num_regs, max(1, vector_width(reader)))[:64]
+    step = max(1, vector_width(reader))
+    regs = np.arange(0, reader.num_regs, step)[:SAMPLES]
     linear = linear_at(reader, np.arange(32)[None, :], regs[:, None])
-    points = [(step // reader.shape[1], step % reader.shape[1]) for step in linear]
-
-    def cost(layout: Layout) -> int:
-        width = min(vector_width(reader), contiguous_run(layout), chunk(bits))
-        return sum(conflicts(layout, point, bits, width) for point in points)
-
-    return min(candidates(reader.shape, bits), key=cost)
+    points = [(lanes // reader.shape[1], lanes % reader.shape[1]) for lanes in linear]
+    best, least = row_major(reader.shape), -1
+    for layout in candidates(reader.shape, bits):
+        width = min(step, contiguous_run(layout), chunk(bits))
+        cost = sum(conflicts(layout, point, bits, width) for point in points)
+        if least < 0 or cost < least:
+            best, least = layout, cost
+        if cost == 0:
+            break
+    return best
 
 
 def candidates(shape: tuple[int, ...], bits: int) -> Iterable[Layout]:

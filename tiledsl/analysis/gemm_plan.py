@@ -89,7 +89,7 @@ def plan_gemm(
     warps = _partition(gemm, (m, n), (atom_m, atom_n), num_threads // 32)
     repeats = (m // (warps[0] * atom_m), n // (warps[1] * atom_n))
     k_steps = k // atom_k
-    c, a, b = _mma_fragments(atom.name, atom, warps, repeats, k_steps)
+    c, a, b = _mma_fragments(atom, warps, repeats, k_steps)
     return GemmPlan(
         "mma", atom, shape, warps, repeats, k_steps, _for_buffer(gemm, gemm.c, c, False),
         _operand(gemm, gemm.a, a, gemm.transpose_a, not gemm.transpose_a, known, num_threads),
@@ -178,7 +178,7 @@ def warp_partitions(tile: tuple[int, int], atom: tuple[int, int], warps: int) ->
 
 @cache
 def _mma_fragments(
-    _name: str, atom: Atom, warps: tuple[int, int], repeats: tuple[int, int], k_steps: int
+    atom: Atom, warps: tuple[int, int], repeats: tuple[int, int], k_steps: int
 ) -> tuple[Fragment, Fragment, Fragment]:
     """c (m, n), a (m, k), b (k, n) of all warps: algorithms.md A.3, "Block-level C for mma"."""
     (wm, wn), (rm, rn) = warps, repeats

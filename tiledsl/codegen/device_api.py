@@ -16,7 +16,10 @@ from tiledsl.codegen.atoms import device_function
 from tiledsl.isa.table import ATOMS
 
 # Names that a piece defines: functions, and types. A definition starts at the beginning of a line, after its template.
-_DEFINES = re.compile(r"^(?:template <[^\n]*>\s*)?TDS_DEVICE [\w:<>*& ]+?[ *&](\w+)\(|^(?:template <[^\n]*>\s*)?(?:struct|enum) (?:alignas\(\w+\) )?(\w+)", re.M)
+_DEFINES = re.compile(
+    r"^(?:template <[^\n]*?>\s*)?(?:TDS_DEVICE [\w:<>*& ]*?[ *&](\w+)\(|(?:struct|union) (\w+)|extern .* (\w+)\[\];)",
+    re.MULTILINE,
+)
 _WORD = re.compile(r"\w+")
 
 
@@ -42,13 +45,14 @@ def api() -> Api:
     """The device API of the GPU, without the functions of instruction rows."""
     prelude = (resources.files("tiledsl.codegen") / "prelude.cuh").read_text()
     portable = (resources.files("tiledsl.isa") / "portable.cuh").read_text()
-    core, _, rest = prelude.partition("// ---- pieces\n")
+    core, _, pieces = prelude.partition("// ---- pieces\n")
     _, _, shared = portable.partition("// ---- pieces\n")
-    return Api(core, tuple(_piece(t) for t in re.split(r"\n{2,}", f"{shared}\n\n{rest}".strip())))
+    text = pieces.replace("// ---- portable\n", shared).strip()
+    return Api(core, tuple(_piece(t) for t in re.split(r"\n{2,}", text)))
 
 
 def _piece(text: str) -> Piece:
-    defines = frozenset(a or b for a, b in _DEFINES.findall(text))
+    defines = frozenset(a or b or c for a, b, c in _DEFINES.findall(text))
     return Piece(text, defines, frozenset(_WORD.findall(text)))
 
 

@@ -1,6 +1,5 @@
-"""What rewritten functions call in place of Python's own control flow and assignment.
+"""What rewritten functions call in place of `if`, `for`, `while`, `break`, `continue`, `with` and `return`.
 
-Each construct first looks at its value: a Python value takes Python's way, at trace time; a traced one builds IR.
 Under traced control flow a body is run once, so a name that is bound in it means different things on different ways
 through the kernel: reading it afterwards, or in a loop before it is bound again, is an error (`Poison`).
 """
@@ -8,349 +7,389 @@ through the kernel: reading it afterwards, or in a loop before it is bound again
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from tiledsl.errors import NOWHERE, Span
+from tiledsl.frontend.binding import Thunk, bind, current, value_of
 from tiledsl.frontend.proxies import (
     Poison,
     Scalar,
     Traced,
-    TypeWord,
     Variable,
     binary,
     condition,
-    converted,
-    dependencies,
     describe,
     expr_of,
-    invert,
+    index_of,
     operand,
     reads_of,
-    select,
+    scalar,
 )
 from tiledsl.frontend.source import fail
-from tiledsl.frontend.tensors import Slice, Tensor, TensorType
-from tiledsl.frontend.tracer import Activation, Frame, Tracer, tracer_of
-from tiledsl.ir.dtypes import BOOL, INDEX
-from tiledsl.ir.nodes import (
-    Alloc,
-    Assert,
-    Binary,
-    Break,
-    Const,
-    Continue,
-    Expr,
-    For,
-    If,
-    Let,
-    LoopKind,
-    Serial,
-    Space,
-    Store,
-    Unrolled,
-    Var,
-    While,
-)
+from tiledsl.frontend.tracer import Frame
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.nodes import Break, Const, Continue, Expr, For, If, LoopKind, Serial, Stmt, Var, Vectorized, While
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.types import Effect, effect_of
 
-Thunk = Callable[[], Any]
-_TRACE_LIMIT = 100_000  # rounds of a while loop on Python values, after which it is taken to be endless
-
-
-def _current() -> Tracer:
-    return tracer_of("a rewritten function")
+_ROUNDS = 10_000  # of a while loop on Python values, after which it is taken to be endless
+Targets: TypeAlias = "str | tuple[str, ...]"
 
 
-# ----------------------------------------------------------------------------------------------------- assignment
-
-
-def names(*hints: str) -> None:
-    """Tells the words of the coming expression to which names their results go."""
-    _current().hint(hints)
-
-
-def assign(_names: None, value: Any, name: str, old: Thunk) -> Any:
-    """The object to bind to `name` in `name = value`: binds, stores, or leaves a Python value alone."""
-    tracer = _current()
-    tracer.hint(())
-    if isinstance(value, Traced):
-        if isinstance(value, Poison):
-            value.used()
-        if isinstance(value, Variable) and not value.named:
-            value.named = True
-            return value
-    before = _value(old)
-    if isinstance(before, Variable) and _is_number(value):
-        before_frame_ok(before)
-        tracer.emit(Store(before.buffer, (), converted(value, before.type), span=tracer.here()))
-        return before
-    if isinstance(before, Tensor) and _is_number(value):
-        raise fail("TD0113", name=name, value=describe(value))
-    return bind(value, name) if isinstance(value, Scalar) else value
-
-
-def before_frame_ok(variable: Variable) -> None:
-    """Raises TileError TD0112 if the variable's block has ended."""
-    expr_of(variable)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (Scalar, bool, int, float))
-
-
-def _value(thunk: Thunk) -> Any:
-    try:
-        return thunk()
-    except NameError:
-        return None
-
-
-def bind(value: Scalar, name: str) -> Scalar:
-    """`value` as an immutable variable called `name`. Variables, constants and kernel-level sizes need none."""
-    tracer = _current()
-    e = expr_of(value)
-    if tracer.frame is None or (isinstance(e, (Var, Const)) and not isinstance(value, Variable)):
-        return value
-    var = Var(name, value.type)
-    tracer.emit(Let(var, e, span=tracer.here()))
-    return Scalar(var, value.type, tracer.frame)
-
-
-def unpack(_names: None, value: Any) -> Any:
-    """The value of an assignment to several targets: what reads memory is read before any target is written."""
-    _current().hint(())
-    if isinstance(value, (Scalar, Tensor, Slice)):
-        raise fail("TD0107", value=value.shown(), use="something to unpack into several names")
-    if isinstance(value, (tuple, list)):
-        return type(value)(_snapshot(v) for v in value) if type(value) in (tuple, list) else value
-    return value
-
-
-def _snapshot(value: Any) -> Any:
-    is_fresh = isinstance(value, Variable) and not value.named
-    return bind(value, "value") if isinstance(value, Scalar) and not is_fresh and reads_of(value) else value
-
-
-def annotated(_names: None, annotation: Any, value: Any, name: str, old: Thunk) -> Any:
-    """`name: annotation = value`; a dtype converts the value."""
-    if isinstance(annotation, TypeWord) and _is_number(value):
-        value = annotation(value)
-    return assign(None, value, name, old)
-
-
-def declare(annotation: Any, name: str, old: Thunk) -> Any:
-    """`name: T.Tensor(...)`: gives a tensor parameter of the constant style its shape and dtype."""
-    tracer = _current()
-    if not isinstance(annotation, TensorType):
-        return _value(old)
-    if name not in tracer.tensors or len(tracer.activations) != 1:
-        raise fail("TD0124", name=name)
-    return Tensor(tracer_declare(tracer, name, annotation))
-
-
-def tracer_declare(tracer: Tracer, name: str, annotation: TensorType) -> Any:
-    """Checks the annotation against the argument and registers the parameter's buffer."""
-    from tiledsl.frontend.parameters import declare_tensor
-
-    return declare_tensor(tracer, name, annotation)
-
-
-# ---------------------------------------------------------------------------------------------------- expressions
-
-
-def and_(first: Any, *rest: Thunk) -> Any:
-    """`a and b and ...`"""
-    return _junction("and", first, rest)
-
-
-def or_(first: Any, *rest: Thunk) -> Any:
-    """`a or b or ...`"""
-    return _junction("or", first, rest)
-
-
-def _junction(op: str, first: Any, rest: Sequence[Thunk]) -> Any:
-    value = first
-    for thunk in rest:
-        if not isinstance(value, Traced):
-            if bool(value) is (op == "or"):
-                return value
-            value = thunk()
-            continue
-        _check_scalar(value, op)
-        other = _pure(thunk, op)
-        if not isinstance(other, Traced):
-            other = bool(other)
-            # A Python bool decides, or does not matter.
-            value = condition(value) if other is (op == "and") else Scalar(Const(other, BOOL), BOOL)
-            continue
-        a, b = condition(value), condition(_check_scalar(other, op))
-        frame, reads = dependencies([a, b])
-        value = Scalar(Binary(op, expr_of(a), expr_of(b)), BOOL, frame, reads)
-    return value
-
-
-def _check_scalar(value: Any, op: str) -> Scalar:
-    if isinstance(value, Poison):
-        value.used()
-    if not isinstance(value, Scalar):
-        raise fail("TD0202", value=f"{describe(value)} as operand of '{op}'")
-    return value
-
-
-def not_(value: Any) -> Any:
-    """`not value`"""
-    if not isinstance(value, Traced):
-        return not value
-    return invert(condition(_check_scalar(value, "not")))
-
-
-def _pure(thunk: Thunk, construct: str) -> Any:
-    """The value of a side that may not be evaluated at run time: it must not build statements."""
-    tracer = _current()
-    before = len(tracer.frame.block) if tracer.frame is not None else 0
-    value = thunk()
-    if tracer.frame is not None and len(tracer.frame.block) != before:
-        raise fail("TD0115", construct=construct)
-    return value
-
-
-def conditional(test: Any, then: Thunk, orelse: Thunk) -> Any:
-    """`then if test else orelse`"""
-    if not isinstance(test, Traced):
-        return then() if test else orelse()
-    _check_scalar(test, "if")
-    a, b = _pure(then, "if ... else"), _pure(orelse, "if ... else")
-    return select(test, a, b)
-
-
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "is": lambda a, b: a is b,
-    "is not": lambda a, b: a is not b,
-    "in": lambda a, b: a in b,
-    "not in": lambda a, b: a not in b,
-}
-
-
-def chain(first: Any, *links: tuple[str, Thunk]) -> Any:
-    """`a < b < c`, which is `a < b and b < c` with each operand evaluated once."""
-    result: Any = True
-    left = first
-    for op, thunk in links:
-        if not isinstance(result, Traced) and not result:
-            return result
-        right = _pure(thunk, "a chained comparison") if isinstance(result, Traced) else thunk()
-        link = _COMPARE[op](left, right)
-        result = _junction("and", result, [lambda link=link: link]) if isinstance(result, Traced) else link
-        left = right
-    return result
-
-
-def check(test: Any, message: Thunk) -> None:
-    """`assert test, message`"""
-    if isinstance(test, Traced):
-        tracer = _current()
-        tracer.launch("assert")
-        tracer.emit(Assert(expr_of(condition(_check_scalar(test, "assert"))), str(message() or ""), span=tracer.here()))
-    elif not test:
-        raise AssertionError(message())
-
-
-# ------------------------------------------------------------------------------------------------ names in bodies
-
-
-@dataclass(eq=False, slots=True)
 class Names:
-    """The names that a traced body binds: what they held before, and what they must not be used for."""
+    """The names that a traced body binds: what they held before, and whether they hold something else now."""
 
-    what: str
-    before: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, Span] = field(default_factory=dict)
+    what = "the block"
+
+    def __init__(self) -> None:
+        self.before: dict[str, Any] = {}
+        self.changed: set[str] = set()
+        self.place: Span = NOWHERE
 
     def save(self, name: str, old: Thunk) -> Any:
-        """Remembers what `name` holds; the result is the same, or a placeholder for a name that holds nothing."""
+        """Remembers what `name` holds before the body, and returns it; a Poison for nothing."""
         try:
             value = old()
         except NameError:
-            value = Poison("TD0132", name=name)
+            value = Poison("TD0133", name=name)
         self.before[name] = value
         return value
 
+    def restore(self, name: str, now: Thunk) -> Any:
+        """What `name` held before the body that has just been run."""
+        before = self.before[name]
+        if not _same(now(), before):
+            self.changed.add(name)
+        return before
+
     def after(self, name: str, now: Thunk) -> Any:
-        """What `name` holds after the body: its old value if that did not change, else a Poison."""
-        value, before = _value(now), self.before.get(name)
-        if value is before or isinstance(value, Poison):
-            return before if value is before else value
-        if _same_python_value(value, before):
-            return before
-        return Poison("TD0110", name=name, what=self.what)
+        """What `name` holds after the bodies: its old value if none changed it, else a Poison."""
+        before = self.restore(name, now)
+        return Poison("TD0110", self.place, name=name, what=self.what) if name in self.changed else before
 
 
-def _same_python_value(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and isinstance(a, (int, float, str, bool)) and a == b
+def _same(a: Any, b: Any) -> bool:
+    if a is b or (isinstance(a, Poison) and isinstance(b, Poison)):
+        return True
+    return type(a) is type(b) and isinstance(a, (int, float, str, bool)) and bool(a == b)
 
 
 # ------------------------------------------------------------------------------------------------------------- if
 
 
 class Branch(Names):
-    """`if`: `then()` and `orelse()` say whether to run the bodies; both are run once for a traced condition."""
+    """`if test`: `then` and `orelse` say whether to run the bodies; both are run for a traced condition."""
 
-    __slots__ = ("_frame", "_place", "_taken", "_then", "condition", "traced")
+    what = "the 'if'"
 
     def __init__(self, test: Any) -> None:
-        super().__init__("the 'if'")
+        super().__init__()
         self.traced = isinstance(test, Traced)
-        self._taken = True
-        if not self.traced:
-            self._taken = bool(test)
-            return
-        tracer = _current()
-        tracer.launch("if on a traced value")
-        self.condition = expr_of(condition(_check_scalar(test, "if")))
-        self._place = tracer.here()
-        self._frame = Frame("if", "the 'if'", None, self._place)
-        self._then: tuple[Any, ...] = ()
+        self.truth = True if self.traced else bool(test)
+        if self.traced:
+            tracer = current()
+            self.place = tracer.here()
+            if isinstance(test, Poison):
+                test.used()
+            if not isinstance(test, Scalar):
+                raise fail("TD0106", value=describe(test))
+            tracer.launch("an 'if' on a traced value")
+            self.condition = expr_of(condition(test))
+            self.frame = Frame("if", "the 'if'", None, self.place)
+            self.blocks: list[tuple[Stmt, ...]] = []
 
     def then(self) -> bool:
         if self.traced:
-            _current().open(self._frame)
-        return self._taken
-
-    def swap(self) -> None:
-        """Ends the first body of a traced `if`."""
-        self._then = _current().close(self._frame)
-        self._frame = Frame("if", "the 'else'", None, self._place)
-        _current().open(self._frame)
-
-    def restored(self, name: str) -> Any:
-        """What `name` held before the `if`, for its second body."""
-        return self.before[name]
+            current().open(self.frame)
+        return self.truth
 
     def orelse(self) -> bool:
-        return self.traced or not self._taken
-
-    def after(self, name: str, now: Thunk) -> Any:
-        value = Names.after(self, name, now)
-        first = self.places_after_then.get(name, self.before[name])
-        if value is self.before[name] and first is not self.before[name] and not _same_python_value(first, value):
-            return first if isinstance(first, Poison) else Poison("TD0110", name=name, what=self.what)
-        return value
-
-    @property
-    def places_after_then(self) -> dict[str, Any]:
-        return self.first
-
-    first: dict[str, Any]
+        if not self.traced:
+            return not self.truth
+        self.blocks.append(current().close(self.frame))
+        self.frame = Frame("if", "the 'else'", None, self.place)
+        current().open(self.frame)
+        return True
 
     def end(self) -> None:
-        tracer = _current()
-        tracer.emit(If(self.condition, self._then, tracer.close(self._frame), span=self._place))
+        """Emits the statement of a traced condition."""
+        if self.traced:
+            tracer = current()
+            self.blocks.append(tracer.close(self.frame))
+            tracer.emit(If(self.condition, *self.blocks, span=self.place))
+
+
+# ---------------------------------------------------------------------------------------------------------- loops
+
+
+class LoopSpec:
+    """What a loop word returns: only a `for` statement of a kernel or macro can run over it."""
+
+    word = "a loop word"
+
+    def __iter__(self) -> Iterator[Any]:
+        raise fail("TD0135", word=self.word)
+
+
+@dataclass(frozen=True)
+class Counted(LoopSpec):
+    """Iterations start, start + step, ... below `stop` (above, for a negative step)."""
+
+    start: Any
+    stop: Any
+    step: Any = 1
+    kind: LoopKind = Serial()
+    word: str = "range"
+
+
+@dataclass(frozen=True)
+class Box(LoopSpec):
+    """The points of `T.Parallel`."""
+
+    extents: tuple[int, ...]
+    width: int = 0
+    word: str = "T.Parallel"
+
+
+@dataclass(frozen=True)
+class Bound(LoopSpec):
+    """A loop that the hardware runs: its body is executed once, with the variable bound to `value`."""
+
+    value: Scalar
+    word: str = "T.thread_binding"
+
+
+def iterator(fn: Any) -> Any:
+    """`fn` of `for x in fn(...)`, where Python's own `range` is a loop of the kernel."""
+    return serial_range if fn is builtins.range else fn
+
+
+def serial_range(start: Any, stop: Any = None, step: Any = 1, /) -> LoopSpec:
+    """`range` as a serial loop."""
+    return Counted(0, start) if stop is None else Counted(start, stop, step)
+
+
+class Loop(Names):
+    """`for target in iterable`: a loop of the kernel for a loop word, else Python's own, unrolled by tracing."""
+
+    def __init__(self, iterable: Any, targets: Targets, has_else: bool = False) -> None:
+        super().__init__()
+        tracer = current()
+        self.place = tracer.here()
+        self.targets = targets
+        self.traced = isinstance(iterable, LoopSpec)
+        if isinstance(iterable, Poison):
+            iterable.used()
+        if self.traced and has_else:
+            raise fail("TD0122")
+        shown = targets if isinstance(targets, str) else ", ".join(targets)
+        self.what = f"the loop over '{shown}'"
+        self.spec = iterable
+        self.activation = tracer.activations[-1]
+        self.activation.loops.append((self.traced, tracer.frame))
+
+    def carried(self, name: str, old: Thunk) -> Any:
+        """What `name` holds at the start of an iteration: unknown, but for mutable variables."""
+        value = self.save(name, old)
+        if isinstance(value, (Variable, Poison)):
+            return value
+        return Poison("TD0111", self.place, name=name, what=self.what)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.traced:
+            yield from self.spec
+            return
+        match self.spec:
+            case Counted():
+                yield from self._counted(self.spec)
+            case Box():
+                yield from self._box(self.spec)
+            case Bound(value):
+                frame = self._frame("block")
+                yield bind(Scalar(value.expr, INDEX, frame.parent), self._names(1)[0])
+                current().frame = frame.parent
+                assert frame.parent is not None
+                frame.parent.block.extend(frame.block)
+                frame.open = False
+
+    def _frame(self, kind: str) -> Frame:
+        tracer = current()
+        tracer.launch(self.spec.word)
+        frame = Frame(kind, self.what, None, self.place)
+        tracer.open(frame)
+        return frame
+
+    def _names(self, count: int) -> tuple[str, ...]:
+        names = (self.targets,) if isinstance(self.targets, str) else self.targets
+        if len(names) == count:
+            return names
+        if isinstance(self.targets, str):
+            return tuple(f"{self.targets}{i}" for i in range(count))
+        raise fail("TD0131", given=len(names), what=f"this {self.spec.word}", count=count)
+
+    def _values(self, values: list[Scalar]) -> Any:
+        return values[0] if len(values) == 1 and isinstance(self.targets, str) else tuple(values)
+
+    def _counted(self, spec: Counted) -> Iterator[Any]:
+        name = self._names(1)[0]
+        start, extent, step = normalised(spec)
+        if isinstance(spec.kind, Vectorized) and not isinstance(extent, Const):
+            raise fail("TD0220", word=spec.word, value=describe(spec.stop))
+        frame = self._frame("for")
+        var = Var(name, INDEX)
+        value = Scalar(var, INDEX, frame)
+        if step != 1:
+            value = binary("*", value, step)
+        if isinstance(start, Scalar) or start != 0:
+            value = binary("+", start, value)
+        yield self._values([value])
+        tracer = current()
+        tracer.emit_after(frame, lambda body: For(var, extent, body, spec.kind, span=self.place))
+
+    def _box(self, spec: Box) -> Iterator[Any]:
+        tracer = current()
+        if tracer.enclosing("parallel") is not None:
+            raise fail("TD0130")
+        names = self._names(len(spec.extents))
+        frame = self._frame("parallel")
+        variables = tuple(Var(name, INDEX) for name in names)
+        yield self._values([Scalar(v, INDEX, frame) for v in variables])
+        tracer.emit_after(frame, lambda body: Parallel(variables, spec.extents, body, spec.width, span=self.place))
+
+    def end(self) -> None:
+        self.activation.loops.pop()
+
+
+def normalised(spec: Counted) -> tuple[int | Scalar, Expr, int]:
+    """Start, number of iterations, and step. Raises TileError TD0225 for a step that is no constant but 0."""
+    step = operand(spec.step)
+    if isinstance(step, Scalar) or int(step) != step or step == 0:
+        raise fail("TD0225", word=spec.word, step=describe(spec.step))
+    step = int(step)
+    start, stop = _stable(spec.start, "start", spec.word), _stable(spec.stop, "stop", spec.word)
+    if isinstance(start, int) and isinstance(stop, int):
+        return start, Const(len(range(start, stop, step)), INDEX), step
+    if isinstance(start, int) and start == 0 and step > 0:
+        distance = scalar(stop)
+    else:
+        distance = binary("-", stop, start) if step > 0 else binary("-", start, stop)
+    if abs(step) != 1:
+        distance = binary("//", binary("+", distance, abs(step) - 1), abs(step))
+    return start, index_of(distance), step
+
+
+def _stable(value: Any, name: str, word: str) -> int | Scalar:
+    """A bound of a loop; one that reads memory is read once, before the loop."""
+    value = operand(value)
+    e = index_of(value, f"the {name} of {word}")
+    if not isinstance(value, Scalar):
+        return int(value)
+    if isinstance(e, Const):
+        return int(e.value)
+    found = Scalar(e, INDEX, value.frame, reads_of(value))
+    return bind(found, name) if found.reads else found
+
+
+class WhileLoop(Names):
+    """`while cond`: traced if the condition is, else Python's own."""
+
+    what = "the 'while' loop"
+
+    def __init__(self, is_constant: bool) -> None:
+        super().__init__()
+        tracer = current()
+        self.place = tracer.here()
+        if is_constant:
+            raise fail("TD0118", rounds="any number of")
+        self.traced = False
+        self.rounds = 0
+        self.activation = tracer.activations[-1]
+        self.activation.loops.append((False, tracer.frame))
+
+    def test(self, cond: Thunk, **assigned: Thunk) -> bool:
+        """Whether to run the body (again). `assigned` are the names in the condition that the body binds."""
+        tracer = current()
+        if self.traced:
+            tracer.emit_after(self.frame, lambda body: While(self.condition, body, span=self.place))
+            return False
+        before = len(tracer.frame.block) if tracer.frame is not None else 0
+        value = cond()
+        if not isinstance(value, Traced):
+            self.rounds += 1
+            if self.rounds > _ROUNDS:
+                raise fail("TD0118", rounds=_ROUNDS)
+            return bool(value)
+        if isinstance(value, Poison):
+            value.used()
+        tracer.launch("a 'while' on a traced value")
+        if tracer.frame is not None and len(tracer.frame.block) != before:
+            raise fail("TD0115", construct="the condition of a 'while'")
+        for name, thunk in assigned.items():
+            if not isinstance(value_of(thunk), Variable):
+                raise fail("TD0119", name=name)
+        if not isinstance(value, Scalar):
+            raise fail("TD0106", value=describe(value))
+        self.condition = expr_of(condition(value))
+        self.traced = True
+        self.activation.loops[-1] = (True, tracer.frame)
+        self.frame = Frame("while", self.what, None, self.place)
+        tracer.open(self.frame)
+        return True
+
+    carried = Loop.carried
+
+    def end(self) -> None:
+        self.activation.loops.pop()
+
+
+def leave(word: str) -> bool:
+    """`break` or `continue`: whether Python is to do it; else the statement has been built."""
+    tracer = current()
+    loops = tracer.activations[-1].loops
+    if not loops:
+        raise fail("TD0108", word=word, where="outside any loop")
+    traced, frame = loops[-1]
+    if not traced:
+        if tracer.frame is not frame:
+            raise fail("TD0109", word=word)
+        return True
+    innermost = tracer.frame
+    while innermost is not None and innermost.kind not in ("for", "while", "parallel"):
+        innermost = innermost.parent
+    if innermost is None or innermost.kind == "parallel":
+        raise fail("TD0108", word=word, where="in a T.Parallel loop, whose points have no order")
+    statement: Callable[..., Stmt] = Break if word == "break" else Continue
+    tracer.emit(statement(span=tracer.here()))
+    return False
+
+
+def returned(value: Any) -> Any:
+    """The value of `return`, which must not stand under traced control flow."""
+    tracer = current()
+    if isinstance(value, Poison):
+        value.used()
+    frame = tracer.frame
+    while frame is not None and frame.kind == "launch":
+        frame = frame.parent
+    base = tracer.activations[-1].base
+    while base is not None and base.kind == "launch":
+        base = base.parent
+    if frame is not base:
+        raise fail("TD0114", what=frame.what if frame is not None else "")
+    return value
+
+
+class NamedContext:
+    """A context manager of the language, whose variables take the names of the `as` targets."""
+
+    targets: Targets | None = None
+
+
+def context(manager: Any, targets: Targets | None) -> Any:
+    """The manager of a `with` statement, told the names of its targets."""
+    if isinstance(manager, NamedContext):
+        manager.targets = targets
+    elif isinstance(manager, Poison):
+        manager.used()
+    return manager

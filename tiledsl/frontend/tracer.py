@@ -6,7 +6,7 @@ It is the one context variable of the project, because `T.copy(a, b)` has no arg
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -71,8 +71,7 @@ class Activation:
 
     name: str
     base: Frame | None
-    loops: list[bool] = field(default_factory=list)  # innermost last: is the loop traced?
-    depths: list[int] = field(default_factory=list)  # of the frame in which each loop started
+    loops: list[tuple[bool, Frame | None]] = field(default_factory=list)  # is it traced, and the frame around it
 
 
 class Tracer:
@@ -87,7 +86,7 @@ class Tracer:
         self.activations: list[Activation] = []
         self.launches: list[Launch] = []
         self.params: dict[str, Param] = {}
-        self.declared: set[str] = set()  # tensor parameters of the constant style seen so far
+        self.undeclared: set[str] = set()  # tensor parameters of the constant style not seen so far
         self.empties: list[Buffer] = []
         self.results: list[Buffer] = []
         self.scratch: list[Buffer] = []
@@ -129,6 +128,10 @@ class Tracer:
         frame.open = False
         self.frame = frame.parent
         return tuple(frame.block)
+
+    def emit_after(self, frame: Frame, build: Callable[[tuple[Stmt, ...]], Stmt]) -> None:
+        """Ends the innermost block and appends the statement that holds it."""
+        self.emit(build(self.close(frame)))
 
     def enclosing(self, kind: str) -> Frame | None:
         """The innermost open frame of that kind."""

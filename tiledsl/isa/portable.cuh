@@ -108,9 +108,6 @@ TDS_DEVICE float f64_to_f32(double x) {
   return magnitude == middle ? bitcast<float>(high) : nearest;
 }
 
-// How a format uses its largest exponent: IEEE has infinities and NaNs, FN one NaN, FNUZ only -0 as NaN, FINITE neither.
-enum TopOfRange { IEEE, FN, FNUZ, FINITE };
-
 // float32 to the bits of a format of E bits of exponent and M of mantissa, rounded once. Out of range becomes infinity
 // or NaN as the format has it, the largest finite value if SATURATE, or if it has neither.
 template <int E, int M, int TOP, int MODE, bool SATURATE>

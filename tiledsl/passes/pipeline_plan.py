@@ -2,7 +2,7 @@
 
 Automatic planning follows TileLang's: copies from global to shared memory run in the first stage, everything else
 `num_stages` later; a copy is issued right after the last reader of its tile, or first of all where all copies would
-come last. `legal` (the modulo rule) is the judge; a copy that cannot be early is executed in place.
+come last. The modulo rule (`pipeline_legal`) is the judge; a copy that cannot be early is executed in place.
 """
 
 from __future__ import annotations
@@ -50,15 +50,6 @@ class PipelinePlan:
     def overlaps(self) -> bool:
         """Whether there is anything to do: a schedule of one stage is the loop as written."""
         return len(set(self.stage)) > 1
-
-    def committed_after(self) -> dict[int, int]:
-        """Where each group is closed: unit -> group."""
-        last: dict[int, int] = {}
-        for i in self.sequence:
-            group = self.groups[i]
-            if group is not None:
-                last[group] = i
-        return {i: g for g, i in last.items()}
 
     def __str__(self) -> str:
         rows = [("statement", "stage", "order", "group", "wait")]

@@ -85,7 +85,7 @@ def simulate(
 ) -> Iterator[tuple[Step, int | None]]:
     """The wait before each step: the number of groups that may be in flight, None if there is nothing to wait for.
 
-    Copies of iterations that were never issued (before the first, or behind a guard) need no wait.
+    Copies of iterations before the first were never issued and need no wait.
     """
     state = Groups()
     for step in steps:
@@ -95,7 +95,7 @@ def simulate(
             if step.t >= stage[u]
             for c, d in needed[u]
         ]
-        yield step, state.wait(c for c in wanted if c in state.group_of)
+        yield step, state.wait(c for c in wanted if c in state.group_of or c in state.issued)
         if step.runs and groups[step.unit] is not None:
             state.issue((step.unit, step.t - stage[step.unit]))
         if step.commits:
@@ -129,10 +129,10 @@ def assign_waits(
         # A copy of this iteration cannot be waited for before it is issued.
         if all(stage[i] + d > stage[c] for i in waiting for c, d in needed[i]):
             covered = [waiting if i == sequence[0] else () for i in range(count)]
-    commit_after = _commit_points(sequence, groups)
+    commit_after = commit_points(sequence, groups)
     depth = max(stage, default=0)
     waits: list[int | None] = [None] * count
-    if any(groups_in_use := [g for g in groups if g is not None]) or groups_in_use:
+    if commit_after:
         steps = steady_steps(stage, sequence, commit_after, 3 * depth + 4)
         for step, pending in simulate(steps, stage, needed, covered, groups):
             if step.t >= depth and pending is not None:
@@ -141,6 +141,7 @@ def assign_waits(
     return tuple(waits), tuple(covered)
 
 
-def _commit_points(sequence: Sequence[int], groups: Sequence[int | None]) -> dict[int, int]:
+def commit_points(sequence: Sequence[int], groups: Sequence[int | None]) -> dict[int, int]:
+    """Where each group is closed, after its last member: unit -> group."""
     last = {groups[i]: i for i in sequence if groups[i] is not None}
     return {i: g for g, i in last.items() if g is not None}

@@ -8,7 +8,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.layout import Fragment, ravel
+from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
     Assert,
@@ -20,26 +20,21 @@ from tiledsl.ir.nodes import (
     Barrier,
     Block,
     Break,
-    Buffer,
-    Const,
     Continue,
     Evaluate,
     Expr,
     For,
     If,
     Let,
-    Load,
     Move,
     Node,
     Print,
     Space,
     Stmt,
     Store,
-    Var,
     View,
     While,
     eq,
-    static_shape,
     wrap,
 )
 from tiledsl.ir.ops import Effect
@@ -142,22 +137,14 @@ def _owner(ctx: Context, s: Store) -> tuple[Expr, ...]:
 
 
 def _atomic_update(ctx: Context, s: AtomicUpdate, scope: Scope) -> Block:
+    """Outside of Parallel loops every thread updates, as `T.atomic_add` in CUDA's sense."""
     flat, where = element(ctx, s.buffer, tuple(expression(ctx, i, scope.env) for i in s.indices))
     update = replace(s, buffer=flat, indices=where, value=expression(ctx, s.value, scope.env))
-    once = _once(ctx, s, scope)
-    if s.result is None or not once:
-        return guarded(once, (update,))
-    if scope.parallel:
+    if not scope.parallel or not scope.first:
+        return (update,)
+    if s.result is not None:
         raise error("TD0340", buffer=s.buffer.name)
-    # One thread updates; the others learn the old value through shared memory.
-    old = Var(s.result.name, s.result.dtype)
-    told = ctx.workspace("old", 1, s.buffer.dtype)
-    zero = (Const(0),)
-    return (
-        Alloc(told, span=s.span),
-        If(once[0], (replace(update, result=old), Store(told, zero, old, span=s.span)), span=s.span),
-        Let(s.result, Load(told, zero), span=s.span),
-    )
+    return guarded(scope.first, (update,))
 
 
 def _print(ctx: Context, s: Print, scope: Scope) -> Block:

@@ -52,28 +52,11 @@ class Differing:
 def differing(launch: Launch) -> Differing:
     """The least sets that hold the thread number and everything computed from it, by value or by control."""
     found = Differing({launch.thread})
-    if not any(n is launch.thread for n in walk_block(launch.body)) and not _private_stores(launch.body):
-        return found
     size = -1
     while size != len(found.variables) + len(found.buffers):
         size = len(found.variables) + len(found.buffers)
         _collect(launch.body, found, False)
     return found
-
-
-def walk_block(block: Iterable[Stmt]) -> Iterable[Node]:
-    for s in block:
-        yield from walk(s)
-
-
-def _private_stores(block: Iterable[Stmt]) -> bool:
-    """Whether a Parallel loop stores to memory private to its threads."""
-    return any(
-        isinstance(n, Store) and n.buffer.space in PRIVATE
-        for s in walk_block(block)
-        if isinstance(s, Parallel)
-        for n in walk(s)
-    )
 
 
 def _collect(block: Iterable[Stmt], found: Differing, divergent: bool) -> None:
@@ -85,7 +68,7 @@ def _collect(block: Iterable[Stmt], found: Differing, divergent: bool) -> None:
                 found.buffers.add(buffer)
             case Store(buffer) if buffer.space in PRIVATE and (divergent or _any(found, children(s))):
                 found.buffers.add(buffer)
-            case AtomicUpdate(result=Var() as result) if divergent or _any(found, children(s)):
+            case AtomicUpdate(result=Var() as result):  # each thread has its own old value
                 found.variables.add(result)
             case If(cond, then, orelse):
                 inner = divergent or found.depends(cond)

@@ -1,0 +1,194 @@
+"""Our kernels against the library's on one GPU: interleaved rounds, cold L2, medians, noise by an A/A contender.
+
+    python benchmarks/gpu.py [--dry] [--out FILE.json] [--minutes 5]
+
+The first contender of a case runs twice (named "again"): the ratio of the two is the noise of that case. Results are
+rewritten after every case. `--dry` runs the same steps on the CPU with tiny shapes and another clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+ROUNDS = 20
+
+Run = Callable[[], Any]
+
+
+class Clock(Protocol):
+    device: str
+
+    def measure(self, run: Run) -> float:
+        """Seconds of one run with cold caches."""
+        ...
+
+
+class CpuClock:
+    device = "cpu (dry run)"
+
+    def measure(self, run: Run) -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+
+class CudaClock:
+    """CUDA events around one run, after 3x the L2 cache was overwritten."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.torch = torch
+        properties = torch.cuda.get_device_properties(0)
+        self.device = properties.name
+        self.flush = torch.empty(3 * properties.L2_cache_size // 4, dtype=torch.int32, device="cuda")
+        self.start, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def measure(self, run: Run) -> float:
+        self.flush.zero_()
+        self.start.record()
+        run()
+        self.end.record()
+        self.end.synchronize()
+        return float(self.start.elapsed_time(self.end)) / 1e3
+
+
+@dataclass(frozen=True)
+class Case:
+    """`contenders` by name, ours first; `work` is what one run does, in FLOP or bytes as `unit` says."""
+
+    name: str
+    contenders: Mapping[str, Run]
+    work: float
+    unit: str
+
+
+def gpu_cases() -> list[Callable[[], Case]]:
+    return [
+        copy_ceiling,
+        *(lambda n=n: gemm_case(n) for n in (1024, 4096, 8192)),
+        *(lambda c=c: attention_case(c) for c in (False, True)),
+        softmax_case,
+    ]
+
+
+def copy_ceiling() -> Case:
+    import torch
+
+    source = torch.empty(2**28, dtype=torch.float32, device="cuda").normal_()
+    target = torch.empty_like(source)
+    return Case("ceiling: copy 1 GiB", {"torch": lambda: target.copy_(source)}, 2 * source.numel() * 4, "B")
+
+
+def gemm_case(n: int) -> Case:
+    import gemm
+    import torch
+
+    a, b = (torch.randn(n, n, dtype=torch.float16, device="cuda") for _ in range(2))
+    c = torch.empty(n, n, dtype=torch.float16, device="cuda")
+    kernel = gemm.gemm(n, n, n, (128, 128, 32), num_stages=4)
+    contenders: dict[str, Run] = {"tiledsl": lambda: kernel(a, b, c), "torch": lambda: torch.mm(a, b, out=c)}
+    return Case(f"gemm fp16 {n}^3", contenders, 2 * n**3, "FLOP")
+
+
+def attention_case(causal: bool) -> Case:
+    import attention
+    import torch
+
+    batch, heads, length, dim = 4, 16, 4096, 128
+    q, k, v = (torch.randn(batch, length, heads, dim, dtype=torch.float16, device="cuda") for _ in range(3))
+    out = torch.empty_like(q)
+    kernel = attention.flash_attention(batch, heads, length, length, dim, causal, 128, 64)
+    turned = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    contenders: dict[str, Run] = {
+        "tiledsl": lambda: kernel(q, k, v, out),
+        "torch": lambda: sdpa(*turned, is_causal=causal),
+    }
+    flop = 4 * batch * heads * length * length * dim * (0.5 if causal else 1)
+    return Case(f"attention d{dim}{' causal' if causal else ''}", contenders, flop, "FLOP")
+
+
+def softmax_case() -> Case:
+    import normalisation
+    import torch
+
+    rows, columns = 8192, 4096
+    x = torch.randn(rows, columns, device="cuda")
+    y = torch.empty_like(x)
+    kernel = normalisation.softmax(rows, columns, block_M=1, threads=256)
+    contenders: dict[str, Run] = {"tiledsl": lambda: kernel(x, y), "torch": lambda: torch.softmax(x, 1, out=y)}
+    return Case(f"softmax {rows}x{columns}", contenders, 2 * x.numel() * 4, "B")
+
+
+def dry_cases() -> list[Callable[[], Case]]:
+    def small() -> Case:
+        import gemm
+        import numpy as np
+
+        a, b = np.ones((64, 64), np.float16), np.ones((64, 64), np.float16)
+        kernel = gemm.gemm(64, 64, 64, (64, 64, 32), num_stages=2)
+        contenders: dict[str, Run] = {"tiledsl": lambda: kernel(a, b, backend="tile"), "numpy": lambda: a @ b}
+        return Case("gemm fp16 64^3", contenders, 2 * 64**3, "FLOP")
+
+    return [small]
+
+
+def run_case(case: Case, clock: Clock, rounds: int) -> dict[str, Any]:
+    """Medians over interleaved rounds, so that drift hits every contender alike."""
+    first = next(iter(case.contenders))
+    every = {**case.contenders, f"{first} again": case.contenders[first]}
+    times: dict[str, list[float]] = {name: [] for name in every}
+    for name, run in every.items():
+        clock.measure(run)  # compile and warm up
+    for _ in range(rounds):
+        for name, run in every.items():
+            times[name].append(clock.measure(run))
+    medians = {name: statistics.median(t) for name, t in times.items()}
+    return {
+        "case": case.name,
+        "seconds": medians,
+        "rate": {name: case.work / t for name, t in medians.items()},
+        "unit": f"{case.unit}/s",
+        "noise": medians[f"{first} again"] / medians[first],
+        "of first": {name: medians[first] / t for name, t in medians.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    arguments = parser.parse_args()
+    clock: Clock = CpuClock() if arguments.dry else CudaClock()
+    today = datetime.date.today().isoformat()
+    out = arguments.out or ROOT / "benchmarks" / "results" / f"{today}-{clock.device.replace(' ', '-')}.json"
+    results: dict[str, Any] = {"date": today, "device": clock.device, "cases": []}
+    deadline = time.monotonic() + 60 * arguments.minutes
+    for make in dry_cases() if arguments.dry else gpu_cases():
+        if time.monotonic() > deadline:
+            results["stopped"] = f"after {arguments.minutes} minutes"
+            break
+        try:
+            results["cases"].append(run_case(make(), clock, 2 if arguments.dry else ROUNDS))
+        except Exception as failure:  # one broken case must not lose the others
+            results["cases"].append({"case": getattr(make, "__name__", "case"), "error": repr(failure)})
+        out.write_text(json.dumps(results, indent=1))
+        print(json.dumps(results["cases"][-1]))
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Every example kernel: tile stage == after every pass == emitted C++ on the CPU device == NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import all_cases
+
+from tiledsl.backends import Backend, run_on_cpu
+from tiledsl.compile import Lowered, Stage
+from tiledsl.cpu import interp, tile_interp
+from tiledsl.errors import TileError
+from tiledsl.ir.parser import parse
+from tiledsl.ir.printer import text
+from tiledsl.ir.verify import verify
+from tiledsl.ir.walk import same
+from tiledsl.runtime.arguments import as_array, bind
+from tiledsl.testing import Case, compare
+from tiledsl.testing.case import Draw, poison
+
+CASES = all_cases()
+FIRST_THREAD_STAGE = "lower-tiles"
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def thread_stages(lowered: Lowered) -> list[Stage]:
+    names = [s.name for s in lowered.stages]
+    return list(lowered.stages[names.index(FIRST_THREAD_STAGE) :])
+
+
+def tile_stages(lowered: Lowered) -> list[Stage]:
+    names = [s.name for s in lowered.stages]
+    return list(lowered.stages[: names.index(FIRST_THREAD_STAGE)])
+
+
+def execute(case: Case, lowered: Lowered, inputs: dict[str, Any], how: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """Outputs by name after `how(bound, arguments)` ran on copies of the inputs."""
+    copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    bound = bind(lowered.signature, (), copies)
+    arrays = {n: as_array(t) for n, t in bound.tensors.items()}
+    for name in bound.results:
+        poison(arrays[name])
+    how(bound, {**arrays, **bound.scalars, **bound.sizes})
+    return arrays
+
+
+def agree(case: Case, where: str, actual: dict[str, Any], expected: Any, exact: bool) -> None:
+    rtol, atol = (0.0, 0.0) if exact and case.exact else (case.rtol, case.atol)
+    for name, value in expected.items():
+        compare(f"{where}/{name}", actual[name], value, rtol, atol)
+
+
+@every_case
+def test_text_round_trip_and_verify_at_every_stage(name: str) -> None:
+    for stage in CASES[name].compiled().lowered.stages:
+        verify(stage.kernel)
+        printed = text(stage.kernel)
+        again = parse(printed)
+        assert same(again, stage.kernel), stage.name
+        assert text(again) == printed, stage.name
+
+
+@every_case
+def test_every_stage_computes_the_reference(name: str) -> None:
+    """Exact inputs at every stage: bit for bit where the kernel's arithmetic is exact."""
+    case = CASES[name]
+    lowered = case.compiled().lowered
+    inputs = dict(case.inputs(Draw(1, exact=True)))
+    expected = case.reference(**inputs)
+    for stage in tile_stages(lowered):
+        actual = execute(case, lowered, inputs, lambda _, a, k=stage.kernel: tile_interp.run(k, a, mode="late"))
+        agree(case, stage.name, actual, expected, exact=True)
+    seen = None
+    for stage in thread_stages(lowered):
+        if stage.kernel is seen:
+            continue
+        seen = stage.kernel
+        # Barriers come late in the pipeline, so races mean something only from then on.
+        actual = execute(case, lowered, inputs, lambda _, a, k=seen: interp.run(k, a, check=False, mode="early"))
+        agree(case, stage.name, actual, expected, exact=True)
+    for mode in ("early", "late"):
+        actual = execute(case, lowered, inputs, lambda _, a, m=mode: interp.run(lowered.final, a, check=True, mode=m))
+        agree(case, f"final, checked, {mode}", actual, expected, exact=True)
+
+
+@every_case
+@pytest.mark.cxx
+def test_emitted_cuda_on_the_cpu(name: str) -> None:
+    case = CASES[name]
+    lowered = case.compiled().lowered
+    for exact in (True, False):
+        inputs = dict(case.inputs(Draw(2, exact)))
+        expected = case.reference(**inputs)
+        for mode in ("early", "late"):
+            actual = execute(case, lowered, inputs, lambda b, _, m=mode: run_on_cpu(lowered, b, Backend.CPU, mode=m))
+            agree(case, f"emitted C++, {mode}", actual, expected, exact)
+
+
+@every_case
+def test_random_inputs_within_tolerance(name: str) -> None:
+    case = CASES[name]
+    lowered = case.compiled().lowered
+    inputs = dict(case.inputs(Draw(3, exact=False)))
+    expected = case.reference(**inputs)
+    actual = execute(case, lowered, inputs, lambda _, a: tile_interp.run(lowered.stages[0].kernel, a))
+    agree(case, "tile stage", actual, expected, exact=False)
+    actual = execute(case, lowered, inputs, lambda _, a: interp.run(lowered.final, a, check=False))
+    agree(case, "thread stage", actual, expected, exact=False)
+
+
+@every_case
+@pytest.mark.parametrize("target", ["sm_80", "sm_89", "sm_90a"])
+def test_cubin(name: str, target: str, record_property: Any) -> None:
+    """A cubin without spills; where shared memory does not fit, the located error is the expected result."""
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    try:
+        compiled = CASES[name].compiled(target)
+    except TileError as error:
+        assert error.code == "TD0501", error
+        return
+    for r in compiled.lowered.compiled.resources:
+        record_property(r.name, f"{r.registers} registers, {r.spill_store_bytes + r.spill_load_bytes} bytes spilled")
+        assert 0 < r.registers <= 255
+        assert r.spill_store_bytes == r.spill_load_bytes == 0, r

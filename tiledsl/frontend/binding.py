@@ -1,0 +1,234 @@
+"""What rewritten functions call in place of assignment, `and`, `or`, `not`, `a if c else b` and chained comparison.
+
+A Python value takes Python's way at trace time; a traced one builds IR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from tiledsl.frontend.parameters import declare_tensor
+from tiledsl.frontend.proxies import (
+    Poison,
+    Scalar,
+    Traced,
+    TypeWord,
+    Variable,
+    condition,
+    converted,
+    dependencies,
+    describe,
+    expr_of,
+    invert,
+    reads_of,
+    select,
+)
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Slice, Tensor, TensorType
+from tiledsl.frontend.tracer import Tracer, tracer_of
+from tiledsl.ir.dtypes import BOOL
+from tiledsl.ir.nodes import Assert, Binary, Const, Let, Store, Var
+
+Thunk: TypeAlias = Callable[[], Any]
+
+
+def current() -> Tracer:
+    """The tracer in force, for a rewritten function."""
+    return tracer_of("a macro")
+
+
+def value_of(thunk: Thunk) -> Any:
+    """What a name holds, None if nothing."""
+    try:
+        return thunk()
+    except NameError:
+        return None
+
+
+# ----------------------------------------------------------------------------------------------------- assignment
+
+
+def names(*hints: str) -> None:
+    """Tells the words of the coming expression to which names their results go."""
+    current().hint(hints)
+
+
+def assign(_names: None, value: Any, name: str, old: Thunk) -> Any:
+    """The object to bind to `name` in `name = value`: binds, stores, or leaves a Python value alone."""
+    tracer = current()
+    tracer.hint(())
+    if isinstance(value, Poison):
+        value.used()
+    if isinstance(value, Variable) and not value.named:
+        value.named = True
+        return value
+    if not _is_number(value):
+        return value
+    before = value_of(old)
+    if isinstance(before, Variable):
+        expr_of(before)  # its block must still be open
+        tracer.emit(Store(before.buffer, (), converted(value, before.type), span=tracer.here()))
+        return before
+    if isinstance(before, Tensor):
+        raise fail("TD0113", name=name, value=describe(value))
+    return bind(value, name) if isinstance(value, Scalar) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (Scalar, bool, int, float))
+
+
+def bind(value: Scalar, name: str) -> Scalar:
+    """`value` as an immutable variable called `name`. Variables, constants and kernel-level sizes need none."""
+    tracer = current()
+    e = expr_of(value)
+    if tracer.frame is None or isinstance(e, (Var, Const)):
+        return value
+    var = Var(name, value.type)
+    tracer.emit(Let(var, e, span=tracer.here()))
+    return Scalar(var, value.type, tracer.frame)
+
+
+def unpack(_names: None, value: Any) -> Any:
+    """The value of an assignment to several targets: what reads memory is read before any target is written."""
+    current().hint(())
+    if isinstance(value, Poison):
+        value.used()
+    if isinstance(value, (Scalar, Tensor, Slice)):
+        raise fail("TD0107", value=value.shown(), use="something to unpack into several names")
+    return tuple(_snapshot(v) for v in value) if type(value) in (tuple, list) else value
+
+
+def _snapshot(value: Any) -> Any:
+    if not isinstance(value, Scalar) or (isinstance(value, Variable) and not value.named):
+        return value
+    return bind(value, "value") if reads_of(value) else value
+
+
+def annotated(_names: None, annotation: Any, value: Any, name: str, old: Thunk) -> Any:
+    """`name: annotation = value`; a dtype converts the value."""
+    if isinstance(annotation, TypeWord) and _is_number(value) and not isinstance(value, Variable):
+        value = annotation(value)
+    return assign(None, value, name, old)
+
+
+def declare(annotation: Any, name: str, old: Thunk) -> Any:
+    """`name: T.Tensor(...)`: gives a tensor parameter of the constant style its shape and dtype."""
+    tracer = current()
+    if not isinstance(annotation, TensorType):
+        raise fail("TD0124", name=name, annotation=describe(annotation))
+    if name not in tracer.undeclared or len(tracer.activations) != 1:
+        raise fail("TD0136", name=name)
+    return declare_tensor(tracer, name, annotation)
+
+
+# ---------------------------------------------------------------------------------------------------- expressions
+
+
+def and_(first: Any, *rest: Thunk) -> Any:
+    """`a and b and ...`"""
+    return _junction("and", first, rest)
+
+
+def or_(first: Any, *rest: Thunk) -> Any:
+    """`a or b or ...`"""
+    return _junction("or", first, rest)
+
+
+def _junction(op: str, first: Any, rest: Sequence[Thunk]) -> Any:
+    value = first
+    for thunk in rest:
+        if not isinstance(value, Traced):
+            if bool(value) is (op == "or"):
+                return value
+            value = thunk()
+            continue
+        a = condition(_scalar_operand(value, op))
+        other = _without_statements(thunk, op)
+        if not isinstance(other, Traced):
+            # A Python value decides, or does not matter.
+            value = a if bool(other) is (op == "and") else Scalar(Const(bool(other), BOOL), BOOL)
+            continue
+        b = condition(_scalar_operand(other, op))
+        frame, reads = dependencies([a, b])
+        value = Scalar(Binary(op, expr_of(a), expr_of(b)), BOOL, frame, reads)
+    return value
+
+
+def _scalar_operand(value: Any, op: str) -> Scalar:
+    if isinstance(value, Poison):
+        value.used()
+    if not isinstance(value, Scalar):
+        raise fail("TD0202", value=f"{describe(value)} as an operand of '{op}'")
+    return value
+
+
+def not_(value: Any) -> Any:
+    """`not value`"""
+    if not isinstance(value, Traced):
+        return not value
+    return invert(condition(_scalar_operand(value, "not")))
+
+
+def _without_statements(thunk: Thunk, construct: str) -> Any:
+    """The value of a side that may not be evaluated at run time: it must not build statements."""
+    frame = current().frame
+    before = len(frame.block) if frame is not None else 0
+    value = thunk()
+    if frame is not None and len(frame.block) != before:
+        raise fail("TD0115", construct=construct)
+    return value
+
+
+def conditional(test: Any, then: Thunk, orelse: Thunk) -> Any:
+    """`then if test else orelse`"""
+    if not isinstance(test, Traced):
+        return then() if test else orelse()
+    _scalar_operand(test, "if ... else")
+    a = _without_statements(then, "if ... else")
+    b = _without_statements(orelse, "if ... else")
+    return select(test, a, b)
+
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "is": lambda a, b: a is b,
+    "is not": lambda a, b: a is not b,
+    "in": lambda a, b: a in b,
+    "not in": lambda a, b: a not in b,
+}
+
+
+def chain(first: Any, *links: tuple[str, Thunk]) -> Any:
+    """`a < b < c`, which is `a < b and b < c` with each operand evaluated once."""
+    result: Any = True
+    left = first
+    for op, thunk in links:
+        if isinstance(result, Traced):
+            right = _without_statements(thunk, "a chained comparison")
+            link = _COMPARE[op](left, right)
+            result = _junction("and", result, [lambda link=link: link])  # type: ignore[misc]
+        elif not result:
+            return result
+        else:
+            right = thunk()
+            result = _COMPARE[op](left, right)
+        left = right
+    return result
+
+
+def check(test: Any, message: Thunk) -> None:
+    """`assert test, message`"""
+    if isinstance(test, Traced):
+        tracer = current()
+        tracer.launch("assert")
+        cond = expr_of(condition(_scalar_operand(test, "assert")))
+        tracer.emit(Assert(cond, str(message() or ""), span=tracer.here()))
+    elif not test:
+        raise AssertionError(message() or "")

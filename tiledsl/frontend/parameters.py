@@ -1,0 +1,68 @@
+"""Parameters of a kernel: tensors as buffers, and the sizes of the constant style, found from the arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiledsl.frontend.proxies import Scalar, dtype_named
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
+from tiledsl.frontend.tracer import Tracer
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.nodes import Buffer, Space, Var
+
+
+class SizesFound(BaseException):
+    """Ends the first run of a constant-style kernel, when the last tensor has been declared."""
+
+
+class ConstSize(Scalar):
+    """A size of `T.const` while the sizes are being found."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Var(name, INDEX), INDEX)
+        self.name = name
+
+
+def const_size(tracer: Tracer, name: str) -> Any:
+    """The size `name` of `T.const`: an integer, or a placeholder while the sizes are being found."""
+    if tracer.const_sizes is None:
+        return ConstSize(name)
+    if name not in tracer.const_sizes:
+        raise fail("TD0126", name=name)
+    return tracer.const_sizes[name]
+
+
+def buffer_of(name: str, annotation: TensorType) -> Buffer:
+    """The global buffer of a tensor parameter."""
+    strides = None if annotation.strides is None else tuple(extent_of(s) for s in annotation.strides)
+    return Buffer(name, annotation.extents(), annotation.dtype, Space.GLOBAL, strides)
+
+
+def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
+    """The parameter `name` of the constant style, checked against its argument.
+
+    Raises TileError TD0127, TD0137 where the two disagree, SizesFound if only the sizes were wanted and this was the last.
+    """
+    spec = tracer.tensors[name]
+    given, declared = spec.shape, annotation.shape
+    if len(given) != len(declared):
+        raise fail("TD0137", name=name, what="shape", given=shape_text(given), declared=shape_text(annotation.extents()))
+    for dim, (size, actual) in enumerate(zip(declared, given)):
+        if isinstance(size, ConstSize):
+            known = tracer.found_sizes.setdefault(size.name, actual)
+            if known != actual:
+                raise fail("TD0127", size=size.name, name=name, dim=dim, actual=actual, known=known)
+        elif isinstance(size, int) and size != actual:
+            shape = shape_text(annotation.extents())
+            raise fail("TD0137", name=name, what="shape", given=shape_text(given), declared=shape)
+    if dtype_named(spec.dtype) != annotation.dtype:
+        raise fail("TD0137", name=name, what="dtype", given=spec.dtype, declared=annotation.dtype)
+    tracer.undeclared.discard(name)
+    if tracer.const_sizes is None and not tracer.undeclared:
+        raise SizesFound
+    buffer = buffer_of(name, annotation)
+    tracer.params[name] = buffer
+    return Tensor(buffer)

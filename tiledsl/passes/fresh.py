@@ -1,0 +1,35 @@
+"""Copies of statements with variables and buffers of their own: in a kernel each is bound once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from tiledsl.ir.nodes import Alloc, AtomicUpdate, Block, Buffer, Expr, For, Let, Node, Stmt, Var, View
+from tiledsl.ir.tile import Parallel
+from tiledsl.ir.walk import rewrite, walk
+
+
+def bound_in(block: Block) -> Iterator[Var | Buffer]:
+    """All variables and buffers that statements of `block` bind."""
+    for s in block:
+        for node in walk(s):
+            match node:
+                case Let(var=name) | For(var=name) | AtomicUpdate(result=Var() as name):
+                    yield name
+                case Alloc(buffer=name) | View(buffer=name):
+                    yield name
+                case Parallel(vars=names):
+                    yield from names
+
+
+def copied(block: Block, values: Mapping[Var, Expr] | None = None) -> tuple[Stmt, ...]:
+    """`block` with `values` put in for variables, and everything that it binds bound anew."""
+    fresh: dict[Node, Node] = dict(values or {})
+    for name in bound_in(block):
+        fresh[name] = Var(name.name, name.dtype) if isinstance(name, Var) else replace(name)
+
+    def rule(node: Node) -> Node:
+        return fresh.get(node, node) if isinstance(node, Var | Buffer) else node
+
+    return tuple(rewrite(s, rule) for s in block)

@@ -1,0 +1,230 @@
+"""Writes a planned pipeline out as statements.
+
+Three forms, equal in effect:
+  peeled   prologue, body without guards, epilogue with exact waits; needs a constant extent
+  rolled   prologue, and a loop over all iterations whose early units are guarded near the end: the units of the last
+           stage, which hold most of the code, are written once
+  guarded  one loop, every unit guarded: the smallest text
+In rolled and guarded form groups are committed whether or not a copy was issued, so that the waits count alike in all
+iterations. Prologues are unrolled.
+
+The version of iteration k is `k % V`. The dividend is never negative and V is a constant, so this costs no more
+instructions than a counter that is compared and reset, and every reader of the IR can see which iterations share a
+tile. `k` is written as loop variable + constant, with the constant reduced modulo V.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from tiledsl.ir.nodes import (
+    Address,
+    AsyncCommit,
+    AsyncWait,
+    Block,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    Load,
+    Node,
+    Region,
+    Serial,
+    Stmt,
+    Store,
+    Var,
+    all_of,
+    lt,
+)
+from tiledsl.ir.tile import Gemm
+from tiledsl.ir.walk import rewrite, walk
+from tiledsl.passes.fresh import copied
+from tiledsl.passes.pipeline_body import Body, asynchronous
+from tiledsl.passes.pipeline_plan import PipelinePlan
+from tiledsl.passes.pipeline_waits import Step, commit_points, needs, simulate
+
+
+class Form(Enum):
+    AUTO = "auto"
+    PEELED = "peeled"
+    ROLLED = "rolled"
+    GUARDED = "guarded"
+
+
+def choose_form(body: Body, plan: PipelinePlan) -> Form:
+    """Peeled where the extent is constant and the epilogue would be small: without matrix products."""
+    heavy = any(isinstance(n, Gemm) for u in body.units for s in u.block for n in walk(s))
+    return Form.ROLLED if heavy or not isinstance(body.loop.extent, Const) else Form.PEELED
+
+
+def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO) -> Block:
+    """The statements that replace the loop, declarations of its body first."""
+    if form is Form.AUTO or (form is Form.PEELED and not isinstance(body.loop.extent, Const)):
+        form = choose_form(body, plan)
+    if not plan.overlaps:
+        return (*body.declarations, _as_written(body))
+    writer = _Writer(body, plan)
+    match form:
+        case Form.PEELED:
+            block = writer.peeled()
+        case Form.ROLLED:
+            block = writer.rolled()
+        case _:
+            block = writer.guarded()
+    return (*body.declarations, *block)
+
+
+def _as_written(body: Body) -> For:
+    """The loop as a serial one; its units stand in program order with their binds in front."""
+    out: list[Stmt] = []
+    for u in body.units:
+        inner = (*u.binds, *u.block)
+        out += copied((If(all_of(list(u.guards)), u.block, span=u.span),) if u.guards else u.block)
+        del inner
+    return replace(body.loop, body=tuple(out), kind=Serial())
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """A moment of the pipelined sequence: `base` + `offset`, or the number `offset` if there is no base."""
+
+    base: Var | None
+    offset: int
+
+    def iteration(self, stage: int) -> Expr:
+        k = self.offset - stage
+        if self.base is None:
+            return Const(k)
+        return self.base if k == 0 else self.base + k
+
+    def version(self, stage: int, versions: int) -> Expr:
+        k = (self.offset - stage) % versions
+        if self.base is None:
+            return Const(k)
+        return (self.base + k if k else self.base) % versions
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    body: Body
+    plan: PipelinePlan
+
+    def peeled(self) -> Block:
+        extent = int(self.body.loop.extent.value)  # type: ignore[attr-defined]
+        depth = self.plan.depth
+        end = extent + depth
+        steps = [self.step(t, u, self.runs(t, u, extent), self.closes(t, u, extent)) for t, u in self.points(end)]
+        waits = list(self.simulated(steps))
+        head = [(s, w) for s, w in waits if s.t < depth or s.t >= extent or extent - depth <= 1]
+        out: list[Stmt] = []
+        inserted = extent - depth <= 1
+        for s, w in head:
+            if s.t >= extent and not inserted:
+                out.append(self.steady_loop(Const(extent - depth), depth))
+                inserted = True
+            out += self.at(s, w, _Time(None, s.t))
+        return tuple(out)
+
+    def rolled(self) -> Block:
+        extent = self.body.loop.extent
+        depth = self.plan.depth
+        steps = [self.step(t, u, t >= self.plan.stage[u], t >= self.plan.stage[u]) for t, u in self.points(depth)]
+        out: list[Stmt] = []
+        for s, w in self.simulated(steps):
+            k = s.t - self.plan.stage[s.unit]
+            if isinstance(extent, Const) and k >= int(extent.value):
+                out += self.at(replace(s, runs=False), w, _Time(None, s.t))
+            else:
+                out += self.at(s, w, _Time(None, s.t), () if isinstance(extent, Const) else (lt(k, extent),))
+        t = Var(self.body.loop.var.name)
+        inner: list[Stmt] = []
+        for u in self.plan.sequence:
+            ahead = depth - self.plan.stage[u]
+            guards = (lt(t + ahead, extent),) if ahead else ()
+            inner += self.at(self.steady(u), self.plan.waits[u], _Time(t, depth), guards)
+        out.append(replace(self.body.loop, var=t, extent=extent, body=tuple(inner), kind=Serial()))
+        return tuple(out)
+
+    def guarded(self) -> Block:
+        extent = self.body.loop.extent
+        t = Var(self.body.loop.var.name)
+        inner: list[Stmt] = []
+        for u in self.plan.sequence:
+            stage = self.plan.stage[u]
+            guards = [lt(Const(stage - 1), t)] if stage else []
+            guards += [lt(t - stage if stage else t, extent)] if stage < self.plan.depth else []
+            inner += self.at(self.steady(u), self.plan.waits[u], _Time(t, 0), tuple(guards))
+        total = Const(int(extent.value) + self.plan.depth) if isinstance(extent, Const) else extent + self.plan.depth
+        return (replace(self.body.loop, var=t, extent=total, body=tuple(inner), kind=Serial()),)
+
+    # ------------------------------------------------------------------------------------------------------- pieces
+
+    def points(self, end: int) -> Iterator[tuple[int, int]]:
+        return ((t, u) for t in range(end) for u in self.plan.sequence)
+
+    def runs(self, t: int, u: int, extent: int) -> bool:
+        return 0 <= t - self.plan.stage[u] < extent
+
+    def closes(self, t: int, u: int, extent: int) -> bool:
+        """Whether the group that ends with u is committed: if one of its members was issued."""
+        group = commit_points(self.plan.sequence, self.plan.groups).get(u)
+        members = [m for m, g in enumerate(self.plan.groups) if g is not None and g == group]
+        return any(self.runs(t, m, extent) for m in members)
+
+    def step(self, t: int, u: int, runs: bool, commits: bool) -> Step:
+        return Step(t, u, runs, commits and u in commit_points(self.plan.sequence, self.plan.groups))
+
+    def steady(self, u: int) -> Step:
+        return self.step(0, u, True, True)
+
+    def simulated(self, steps: list[Step]) -> Iterator[tuple[Step, int | None]]:
+        plan = self.plan
+        return simulate(steps, plan.stage, needs(self.body, plan.groups), plan.covered, plan.groups)
+
+    def steady_loop(self, trips: Expr, start: int) -> For:
+        t = Var(self.body.loop.var.name)
+        inner: list[Stmt] = []
+        for u in self.plan.sequence:
+            inner += self.at(self.steady(u), self.plan.waits[u], _Time(t, start))
+        return replace(self.body.loop, var=t, extent=trips, body=tuple(inner), kind=Serial())
+
+    def at(self, step: Step, wait: int | None, time: _Time, guards: tuple[Expr, ...] = ()) -> Iterator[Stmt]:
+        """One unit with the wait before it and the commit after it."""
+        u = self.body.units[step.unit]
+        if wait is not None:
+            yield AsyncWait(wait, span=u.span)
+        if step.runs:
+            yield from self.unit(step.unit, time, guards)
+        if step.commits:
+            yield AsyncCommit(span=u.span)
+
+    def unit(self, i: int, time: _Time, guards: tuple[Expr, ...]) -> Block:
+        u, stage = self.body.units[i], self.plan.stage[i]
+        block = u.block if self.plan.groups[i] is None else tuple(asynchronous(s) for s in u.block)
+        versions = {b: time.version(stage, n) for b, n in self.plan.versions}
+        conditions = [*guards]
+        inner: Block = block
+        if u.guards:
+            inner = (If(all_of(list(u.guards)), inner, span=u.span),)
+        inner = (*u.binds, *inner)
+        here = copied(with_versions(inner, versions), {self.body.loop.var: time.iteration(stage)})
+        return (If(all_of(conditions), here, span=u.span),) if conditions else here
+
+
+def with_versions(block: Block, versions: dict[Buffer, Expr]) -> Block:
+    """`block` with every access to a buffer of `versions` that has no version yet given that one."""
+    if not versions:
+        return block
+
+    def rule(node: Node) -> Node:
+        match node:
+            case Region(buffer, version=None) | Load(buffer, version=None) | Store(buffer, version=None):
+                return replace(node, version=versions[buffer]) if buffer in versions else node
+            case Address(buffer, version=None) if buffer in versions:
+                return replace(node, version=versions[buffer])
+        return node
+
+    return tuple(rewrite(s, rule) for s in block)
