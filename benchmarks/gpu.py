@@ -150,7 +150,7 @@ def run_case(case: Case, clock: Clock, rounds: int) -> dict[str, Any]:
     first = next(iter(case.contenders))
     every = {**case.contenders, f"{first} again": case.contenders[first]}
     times: dict[str, list[float]] = {name: [] for name in every}
-    for name, run in every.items():
+    for run in every.values():
         clock.measure(run)  # compile and warm up
     for _ in range(rounds):
         for name, run in every.items():

@@ -30,7 +30,7 @@ CATALOGUE: dict[str, Entry] = {
     # ---- TD02: shapes and dtypes
     # ---- TD03: layouts
     "TD0301": Entry(
-        "'{buffer}' cannot have two layouts: {first} and {second} demand different ones\n{pictures}",
+        "layout conflict: {what}\n{pictures}",
         "copy the tile to a second buffer (through shared memory if the threads differ), or annotate one of the layouts",
         "A fragment is one assignment of elements to threads and registers for the whole kernel. Two statements "
         "demand assignments that no single layout satisfies; the notes show both statements.",
@@ -112,6 +112,18 @@ CATALOGUE: dict[str, Entry] = {
         "store the old value to shared or global memory, or update outside of loops over replicated fragments",
         "A loop that stores to a replicated fragment runs in every thread that holds a replica, while an atomic update "
         "must happen once for each point. Its old value is then known to one of those threads only.",
+    ),
+    "TD0341": Entry(
+        "a part of the fragment '{buffer}' is reduced or scanned",
+        "work on the whole fragment, or copy the part into a buffer of its own first",
+        "The elements of a fragment are spread over the registers of all threads; operations between threads take all of "
+        "it.",
+    ),
+    "TD0342": Entry(
+        "'{buffer}' cannot be reduced along dimension {dim}: its elements are dealt to the threads across rows",
+        "give the fragment a layout in which a thread's run of elements divides the rows",
+        "A reduction combines the threads that share a row. With a layout whose runs cross the ends of rows there is no "
+        "regular group of such threads.",
     ),
     # ---- TD04: pipelines
     "TD0401": Entry(

@@ -46,7 +46,9 @@ def as_parallel(stmt: Stmt) -> Parallel | None:
             extents = _squeezed(dst)
             variables = _vars(extents)
             value = converted(value, dst.buffer.dtype)
-            return _loop(variables, extents, Store(dst.buffer, _indices(dst, variables), value, dst.version, span=stmt.span))
+            return _loop(
+                variables, extents, Store(dst.buffer, _indices(dst, variables), value, dst.version, span=stmt.span)
+            )
         case Atomic(op, dst, src, order):
             variables, extents = _domain(src, dst)
             value = converted(_load(src, variables), dst.buffer.dtype)

@@ -45,7 +45,7 @@ class OperandPlan:
 class GemmPlan:
     """`kind` is "mma" (tensor cores, `atom`) or "fma" (multiply-add by each thread, no atom).
 
-    Of mma: `warps` are the warps along m and n, warp w standing at (w % warps[0], w // warps[0]); `repeats` the atoms of
+    Of mma: `warps` are those along m and n, warp w standing at (w % warps[0], w // warps[0]); `repeats` the atoms of
     each warp along m and n; the accumulator's registers are (repeat m, repeat n, registers of d), those of a fragment
     operand (k step, repeat, registers of a or b). Of fma: `warps` are the threads along m and n, n fastest; `repeats`
     the elements of each thread. `k_steps` times the atom's k (fma: 1) is the depth of the tile.
@@ -235,9 +235,7 @@ def _operand(
     return OperandPlan(layout, Read.LDMATRIX if k_major else Read.LDMATRIX_TRANS, tile)
 
 
-def _element_layout(
-    shape: tuple[int, ...], bits: int, stored: Fragment | None, region: tuple[int, int]
-) -> Layout:
+def _element_layout(shape: tuple[int, ...], bits: int, stored: Fragment | None, region: tuple[int, int]) -> Layout:
     """The layout whose element loads conflict least, among those that keep 16-byte chunks whole."""
     if stored is None or region != shape[-2:]:
         return choose_swizzle(shape, bits)
@@ -260,9 +258,7 @@ def _plan_fma(
     rm, rn = m // tm, n // tn
     vector = max(v for v in (4, 2, 1) if rn % v == 0)
     columns = (Digit(rn // vector, tn * vector), Digit(vector, 1))  # of n, in registers
-    c = canonical(
-        Fragment((m, n), (Digit(tm, n), Digit(tn, vector)), (Digit(rm, tm * n), *columns))
-    )
+    c = canonical(Fragment((m, n), (Digit(tm, n), Digit(tn, vector)), (Digit(rm, tm * n), *columns)))
     a = canonical(Fragment((m, k), (Digit(tm, k), Digit(tn, 0)), (Digit(k, 1), Digit(rm, tm * k))))
     b = canonical(Fragment((k, n), (Digit(tm, 0), Digit(tn, vector)), (Digit(k, n), *columns)))
     return GemmPlan(

@@ -234,7 +234,7 @@ def cast(x: Text, to: DType, rounding: Rounding = Rounding.NEAREST_EVEN, saturat
     if to.is_float:
         return _to_float(x, source, to, rounding, saturate)
     if source.is_float:
-        return _float_to_integer(x, to, saturate)
+        return _float_to_integer(x, to, rounding)
     if saturate:
         return Text(f"tds::saturate<{type_name(to)}>({x.text})", to)
     return Text(f"({type_name(to)}){x}", to)
@@ -243,15 +243,13 @@ def cast(x: Text, to: DType, rounding: Rounding = Rounding.NEAREST_EVEN, saturat
 def _to_float(x: Text, source: DType, to: DType, rounding: Rounding, saturate: bool) -> Text:
     mode = _ROUNDINGS[rounding]
     if not source.is_float:
-        if rounding is not Rounding.NEAREST_EVEN:
-            raise TypeError(f"a conversion of {source} to {to} rounds to nearest even only")
-        x, source = Text(f"({'double' if to is FLOAT64 else 'float'}){x}", FLOAT64 if to is FLOAT64 else FLOAT32), FLOAT32
+        x, source = _integer_to_float(x, source, to, rounding)
     if to is FLOAT64:
-        return Text(f"(double){x}" if x.dtype is not FLOAT64 else x.text, to)
+        return x if source is FLOAT64 else Text(f"(double){x}", to)
     if to is FLOAT32:
-        if source is FLOAT32 or mode == "RN":
-            return Text(f"(float){x}" if source is FLOAT64 else x.text, to, x.atomic or source is FLOAT64)
-        return Text(f"tds::f64_to_f32<tds::{mode}>({x.text})", to)
+        if source is FLOAT32:
+            return Text(x.text, to, x.atomic)
+        return Text(f"(float){x}" if mode == "RN" else f"tds::f64_to_f32<tds::{mode}>({x.text})", to)
     if source is FLOAT64:  # rounding to odd keeps what the second rounding needs to know
         x = Text(f"tds::f64_to_f32_odd({x.text})", FLOAT32)
     name = "tf32" if to is TFLOAT32 else short_name(to)
@@ -259,12 +257,26 @@ def _to_float(x: Text, source: DType, to: DType, rounding: Rounding, saturate: b
     return Text(f"tds::f32_to_{name}{how}({x.text})", to)
 
 
-def _float_to_integer(x: Text, to: DType, saturate: bool) -> Text:
-    if to.bits >= 32:
-        name = "i64" if to.kind is Kind.INDEX else type_name(to).removeprefix("tds::")
-        return Text(f"tds::to_{name}({x.text})", to)
-    whole = f"tds::to_i32({x.text})"
-    return Text(f"tds::saturate<{type_name(to)}>({whole})" if saturate else f"({type_name(to)}){whole}", to)
+def _integer_to_float(x: Text, source: DType, to: DType, rounding: Rounding) -> tuple[Text, DType]:
+    """An integer as float32 or float64, such that what is left to do rounds it once."""
+    if to is FLOAT64 or to is FLOAT32:
+        if rounding is not Rounding.NEAREST_EVEN and source.bits > (24 if to is FLOAT32 else 53):
+            raise TypeError(f"a conversion of {source} to {to} rounds to nearest even only")
+        return Text(f"({'double' if to is FLOAT64 else 'float'}){x}", to), to
+    if source.bits <= 16:
+        return Text(f"(float){x}", FLOAT32), FLOAT32
+    return Text(f"tds::integer_to_f32_odd({x.text})", FLOAT32), FLOAT32
+
+
+_WHOLE = {Rounding.DOWN: "floor", Rounding.UP: "ceil", Rounding.NEAREST_AWAY: "round_half_away"}
+
+
+def _float_to_integer(x: Text, to: DType, rounding: Rounding) -> Text:
+    """Truncated (the default rounding) or as asked, and clamped to the range (PTX ISA, "cvt")."""
+    value = f"tds::{_WHOLE[rounding]}({x.text})" if rounding in _WHOLE else x.text
+    if to.bits < 32:
+        return Text(f"tds::saturate<{type_name(to)}>(tds::to_i32({value}))", to)
+    return Text(f"tds::to_{'u64' if to is HANDLE else short_name(to)}({value})", to)
 
 
 # --------------------------------------------------------------------------------------------- offsets of elements

@@ -1,6 +1,6 @@
 // The device API on the GPU. The emitter pastes the core and the pieces (paragraphs) that a kernel needs above the
 // kernel text; nothing is included. cpu/native/device.h defines the same names for the host compiler.
-#define TDS_DEVICE static __device__ __forceinline__
+#define TDS_DEVICE __device__ __forceinline__
 #define TDS_KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
 #define TDS_EXPORT(name)
 #define TDS_RESTRICT __restrict__

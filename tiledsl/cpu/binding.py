@@ -67,9 +67,13 @@ def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
             raise error("TD0801", name=b.name, expected=f"shape {shape}", got=f"shape {array.shape}")
     for b in kernel.scratch:
         shape = tuple(host_value(e, scalars) for e in b.shape)
-        arrays[b] = np.frombuffer(bytearray(b"\xff" * max(1, prod(shape) * numpy_dtype(b.dtype).itemsize)), np.uint8)[
-            : prod(shape) * numpy_dtype(b.dtype).itemsize
-        ].view(numpy_dtype(b.dtype)).reshape(shape)
+        arrays[b] = (
+            np.frombuffer(bytearray(b"\xff" * max(1, prod(shape) * numpy_dtype(b.dtype).itemsize)), np.uint8)[
+                : prod(shape) * numpy_dtype(b.dtype).itemsize
+            ]
+            .view(numpy_dtype(b.dtype))
+            .reshape(shape)
+        )
     return Bound(arrays, frozenset(kernel.scratch), scalars)
 
 
@@ -82,7 +86,9 @@ def _array(b: Buffer, arguments: Mapping[str, Any]) -> Array:
     holder = numpy_dtype(b.dtype)
     expected = f"an array of {b.dtype} and rank {len(b.shape)}"
     if not isinstance(array, np.ndarray):
-        raise error("TD0801", name=b.name, expected=expected, got=type(array).__name__ if array is not None else "nothing")
+        raise error(
+            "TD0801", name=b.name, expected=expected, got=type(array).__name__ if array is not None else "nothing"
+        )
     if array.dtype != holder or array.ndim != len(b.shape):
         raise error("TD0801", name=b.name, expected=expected, got=f"{array.dtype} of rank {array.ndim}")
     return array

@@ -2,7 +2,7 @@
 
 A *domain* is a shape of lanes: (blocks, threads) at the thread stage, (threads,) or the box of a `Parallel` at the tile
 stage. A value is a scalar where all lanes agree, else an array that broadcasts to the domain. `mask` says which
-lanes are on: None all, False none, else a bool array that broadcasts to the domain. Divergence is only ever a smaller mask.
+lanes are on: None all, False none, else a bool array that broadcasts to the domain. Divergence is a smaller mask.
 """
 
 from __future__ import annotations
@@ -60,8 +60,6 @@ class LoopState:
 
     left: Mask = False
     skipped: Mask = False
-
-
 
 
 class Lockstep:
@@ -222,7 +220,7 @@ class Lockstep:
         with self.looping() as entered:
             i = 0
             while True:
-                at = first + i * step if step != 1 or not is_uniform(first) else i
+                at = first + i * step
                 if is_uniform(at) and is_uniform(extent):
                     if at >= extent:
                         break
@@ -298,12 +296,12 @@ class Lockstep:
 
     def read_cell(self, buffer: ir.Buffer, cell: Cell) -> Value:
         if self.check and cell.lacks(self.mask):
-            raise error("TD0803", buffer=buffer.name, place="", **self.where())
+            raise error("TD0803", buffer=buffer.name, place="", where=self.where())
         return cell.value
 
     def read_registers(self, registers: Registers, offset: Value) -> Value:
         if self.check and not registers.is_ready(offset, 1, self.mask):
-            raise error("TD0803", buffer=registers.buffer.name, place=f"[{self.show(offset)}]", **self.where())
+            raise error("TD0803", buffer=registers.buffer.name, place=f"[{self.show(offset)}]", where=self.where())
         return registers.read(offset)
 
     def store(self, s: ir.Store) -> None:
@@ -366,7 +364,7 @@ class Lockstep:
         lane = tuple(int(x) for x in np.argwhere(bad)[0])
         found = int(self.full(i)[lane])
         what = "version" if axis < 0 else f"dimension {axis}"
-        raise error("TD0802", buffer=b.name, what=what, index=found, extent=extent, **self.where(lane))
+        raise error("TD0802", buffer=b.name, what=what, index=found, extent=extent, where=self.where(lane))
 
     # ------------------------------------------------------------------------------------------------- the others
 
@@ -388,19 +386,19 @@ class Lockstep:
     def assumption(self, s: ir.Assume) -> None:
         self.demand(s.cond, "TD0810")
 
-    def demand(self, condition: ir.Expr, code: str, **facts: object) -> None:
+    def demand(self, condition: ir.Expr, code: str, **facts: str) -> None:
         cond = self.eval(condition)
         failed = narrow(self.mask, (not cond) if is_uniform(cond) else ~cond)
         if failed is not False:
             bad = np.ones(self.domain, bool) if failed is None else self.full(failed)
-            raise error(code, **facts, **self.where(tuple(int(x) for x in np.argwhere(bad)[0])))
+            raise error(code, NOWHERE, (), **facts, where=self.where(tuple(int(x) for x in np.argwhere(bad)[0])))
 
-    def where(self, lane: tuple[int, ...] | None = None) -> dict[str, object]:
-        """The fact `where` of a message: block and thread of `lane`, or of the first lane that is on."""
+    def where(self, lane: tuple[int, ...] | None = None) -> str:
+        """For a message: block and thread of `lane`, or of the first lane that is on."""
         if lane is None:
             on = np.ones(self.domain, bool) if self.mask is None else self.full(self.mask)
             lane = tuple(int(x) for x in np.argwhere(on)[0])
-        return {"where": self.name_lane(lane)}
+        return self.name_lane(lane)
 
     def name_lane(self, lane: tuple[int, ...]) -> str:
         raise NotImplementedError
@@ -408,7 +406,3 @@ class Lockstep:
     def show(self, value: Value) -> str:
         """A value of the first lane that is on."""
         return str(value) if is_uniform(value) else str(self.active(value)[0])
-
-
-
-

@@ -1,20 +1,20 @@
 """The checking memory: shared memory of the blocks in flight, with shadows that know who touched each byte and when.
 
-Two accesses to the same bytes by different threads of a block, at least one a write, must have a barrier between them, or
-both be atomic. An element must have been written through the buffer that reads it (or a view of it), so that buffers which
-share bytes cannot see each other's data. Bytes that an asynchronous copy will write are off limits until the issuing
+Two accesses to the same bytes by different threads of a block, at least one a write, must have a barrier between them,
+or both be atomic. An element must have been written through the buffer that reads it (or a view of it), so that buffers
+which share bytes cannot see each other's data. Bytes that an asynchronous copy will write are off limits until the issuing
 thread has waited; after that they count as written by that thread, so other threads need a barrier as well.
 
-The check is exact for barriers of the whole block. After a barrier of some of the threads, accesses of these threads are
+The check is exact for barriers of the whole block. After a barrier of some of the threads, accesses of these are
 forgotten: what they did before it no longer races with anybody.
 
-Shadows are kept per granule, the greatest common divisor of all element sizes and offsets, so that they are exact to the
-byte at the cost of the smallest element. Thread numbers are stored plus one; 0 means nobody.
+Shadows are kept per granule, the greatest common divisor of all element sizes and offsets, so that they are exact to
+the byte at the cost of the smallest element. Thread numbers are stored plus one; 0 means nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any
@@ -23,12 +23,13 @@ import numpy as np
 
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.errors import NOWHERE, error
-from tiledsl.ir.nodes import Buffer, Launch, Space, Stmt, static_shape
+from tiledsl.ir.nodes import Buffer, Launch, Stmt, static_shape
 
 Array = np.ndarray[Any, Any]
 POISON = 0xFF
 SEVERAL_ATOMIC = -(1 << 15)
 _ALIGNMENT = 128
+NameLane = Callable[[int, int | None], str]  # how a message names a block of the chunk, and a thread in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ class Lanes:
 class SharedMemory:
     """Shared memory of `blocks` blocks: `data` of shape (blocks, bytes). Without `check` nothing is recorded."""
 
-    def __init__(self, launch: Launch, buffers: list[Buffer], blocks: int, check: bool) -> None:
+    def __init__(self, launch: Launch, buffers: list[Buffer], blocks: int, check: bool, name: NameLane) -> None:
+        self.name = name
         self.slots, self.bytes = plan(launch, buffers)
         self.data = np.full((blocks, self.bytes), POISON, np.uint8)
         self.rows = np.arange(blocks)[:, None]
@@ -101,7 +103,8 @@ class SharedMemory:
     def typed(self, buffer: Buffer) -> tuple[Array, int]:
         """The memory in elements of the buffer's type, and the number of its first element."""
         size = itemsize(buffer)
-        return self.data.view(numpy_dtype(buffer.dtype)), self.slots[buffer].base // size
+        elements: Array = self.data.view(numpy_dtype(buffer.dtype))
+        return elements, self.slots[buffer].base // size
 
     # ---------------------------------------------------------------------------------------------------- accesses
 
@@ -209,7 +212,7 @@ class SharedMemory:
                 notes=((note, copy.span),),
                 buffer=buffer.name,
                 place=self._place(buffer, at[i, j]),
-                where=_Where(lanes, i),
+                where=self._name(lanes, i),
             )
 
     def _check_written(self, lanes: Lanes, buffer: Buffer, at: Array) -> None:
@@ -220,7 +223,7 @@ class SharedMemory:
             other = self.names.get(int(owner[i, j]))
             notes = ((f"the bytes hold data of '{other.name}', which shares them", NOWHERE),) if other else ()
             place = self._place(buffer, at[i, j])
-            raise error("TD0803", notes=notes, buffer=buffer.name, place=place, where=_Where(lanes, i))
+            raise error("TD0803", notes=notes, buffer=buffer.name, place=place, where=self._name(lanes, i))
 
     def _check_race(
         self, access: str, lanes: Lanes, buffer: Buffer, at: Array, bad: Array, sites: Array, who: Array
@@ -240,26 +243,14 @@ class SharedMemory:
             thread=int(lanes.thread[i]),
             other=other,
             other_thread=number if number < 1 << 14 else "another",
-            block=_Where(lanes, i, thread=False),
+            block=self.name(int(lanes.block[i]), None),
         )
+
+    def _name(self, lanes: Lanes, i: int) -> str:
+        return self.name(int(lanes.block[i]), int(lanes.thread[i]))
 
     def _place(self, buffer: Buffer, cell: int) -> str:
         element = (int(cell) % self.cells * self.granule - self.slots[buffer].base) // itemsize(buffer)
         size = prod(static_shape(buffer))
         version = f", version {element // size}" if buffer.versions > 1 else ""
         return f"[{element % size}]{version}"
-
-
-class _Where:
-    """Names the lane of an access in a message; blocks are named by the interpreter, which knows their numbers."""
-
-    blocks: Mapping[int, str] = {}
-
-    def __init__(self, lanes: Lanes, i: int, thread: bool = True) -> None:
-        self.block, self.thread = int(lanes.block[i]), f", thread {int(lanes.thread[i])}" if thread else ""
-
-    def __str__(self) -> str:
-        return f"block {self.block}{self.thread}"
-
-
-_ = Space

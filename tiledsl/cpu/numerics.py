@@ -1,7 +1,7 @@
 """Numbers as the GPU has them: conversions between element types, and the model of the tensor core.
 
-**Conversions** follow PTX ISA, "cvt". Float to integer truncates (or rounds as asked) and always clamps to the range; NaN gives
-0, or the least value where the source is float64 or the result has 64 bits. Float to float rounds once. Out of range a
+**Conversions** follow PTX ISA, "cvt". Float to integer truncates (or rounds as asked) and always clamps to the range;
+NaN gives 0, or the top bit alone where the source is float64 or the result has 64 bits. Float to float rounds once. Out of range a
 format with infinities gives infinity, e4m3 and the fnuz formats NaN, and the formats without either (fp6, fp4) their
 largest value, which is also what NaN becomes there; `saturate` clamps to the largest finite value and keeps NaN.
 
@@ -13,6 +13,7 @@ not documented; results on inputs whose partial sums are exact are the same in a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -25,7 +26,7 @@ from tiledsl.ir.nodes import Rounding
 Array = np.ndarray[Any, Any]
 MMA_STEP = 16  # values of k that one float16 instruction consumes
 
-_INTEGER_ROUNDING = {
+_INTEGER_ROUNDING: dict[Rounding, Callable[[Any], Any]] = {
     Rounding.NEAREST_EVEN: np.trunc,  # the IR's default cast truncates
     Rounding.ZERO: np.trunc,
     Rounding.DOWN: np.floor,
@@ -37,7 +38,7 @@ def _half_away(x: Array) -> Array:
     return np.copysign(np.floor(np.abs(x) + 0.5), x)
 
 
-_STEP_ROUNDING = {
+_STEP_ROUNDING: dict[Rounding, Callable[[Any], Any]] = {
     Rounding.NEAREST_EVEN: np.rint,
     Rounding.ZERO: np.trunc,
     Rounding.DOWN: np.floor,

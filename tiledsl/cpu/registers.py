@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -16,9 +17,10 @@ Array = np.ndarray[Any, Any]
 READY = 0x01  # in each byte of the state of an element that was written
 
 
+@cache
 def ready_word(itemsize: int) -> Any:
     """The state of a whole element, as the unsigned integer of its size, that was written."""
-    return np.frombuffer(bytes([READY]) * itemsize, f"u{itemsize}")[0]
+    return np.dtype(f"u{itemsize}").type(int.from_bytes(bytes([READY]) * itemsize, "little"))
 
 
 @dataclass(slots=True)
@@ -54,7 +56,8 @@ class Cell:
 
 @dataclass(slots=True)
 class Registers:
-    """A LOCAL array: `data` of shape domain + (elements,), `state` the same in unsigned integers, READY in each byte written.
+    """A LOCAL array: `data` of shape domain + (elements,); `state` the same in unsigned integers, READY in each byte that
+    was written.
 
     Views share memory with their source, of whatever element types.
     """
@@ -74,8 +77,12 @@ class Registers:
         """The same storage as `buffer`. 4-bit types can only be viewed as 4-bit types: they take a byte each here."""
         if (buffer.dtype.bits < 8) != (self.buffer.dtype.bits < 8):
             raise TypeError(f"'{buffer.name}' views '{self.buffer.name}' of another width below a byte")
-        dtype = numpy_dtype(buffer.dtype)
-        return Registers(buffer, self.data.view(dtype), self.state.view(f"u{dtype.itemsize}"))
+        same = self.bits_as(numpy_dtype(buffer.dtype))
+        return Registers(buffer, same.data, same.state)
+
+    def bits_as(self, dtype: np.dtype[Any]) -> Registers:
+        """The same storage in elements of `dtype`."""
+        return Registers(self.buffer, self.data.view(dtype), self.state.view(f"u{dtype.itemsize}"))
 
     def read(self, offset: Value) -> Array:
         """The element at `offset` of each lane; offsets of lanes that are off may be anything."""

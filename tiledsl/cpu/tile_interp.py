@@ -1,7 +1,7 @@
 """The tile stage executed: block by block, every tile statement as a few NumPy operations. It is what a kernel means.
 
-Reads outside a global tensor give 0 or its safe value and writes there vanish, as the lowered kernel guards them; an index
-outside shared memory, a fragment or registers is an error. Scalar statements are executed once for all threads of the
+Reads outside a global tensor give 0 or its safe value and writes there vanish, as the lowered kernel guards them; an
+index outside shared memory, a fragment or registers is an error. Scalar statements are executed once for all threads of the
 block, a value that depends on the thread being an array over them. A `Parallel` loop is executed for its whole box at
 once. A variable or register array from outside has its old value at every point of the box, and afterwards
 the new value if all points agree on one, else none.
@@ -9,10 +9,10 @@ the new value if all points agree on one, else none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
-from typing import Any, Iterator, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -72,12 +72,13 @@ class TileMachine(Lockstep):
         self.safe = {s.buffer: s.value for s in launch.safe_values}
         self.open: list[tuple[TileMemory, Index, Array]] = []  # copies issued since the last commit
         self.groups: list[list[tuple[TileMemory, Index, Array]]] = []
-        self.executors |= {
+        own: dict[type, Callable[[Any], None]] = {
             tile.Parallel: self.parallel,
             ir.Barrier: lambda s: None,
             ir.AsyncCommit: self.commit,
             ir.AsyncWait: self.wait,
         }
+        self.executors |= own
         for kind, op in tile_ops.OPERATIONS.items():
             self.executors[kind] = self.whole_block(op)
 
@@ -85,7 +86,7 @@ class TileMachine(Lockstep):
         """Executes the block to its end."""
         self.run(self.launch.body)
         for memory, _, _ in [*self.open, *(c for g in self.groups for c in g)]:
-            raise error("TD0808", self.launch.span, buffer=memory.buffer.name, **self.where((0,)))
+            raise error("TD0808", self.launch.span, buffer=memory.buffer.name, where=self.where((0,)))
 
     def whole_block(self, op: Callable[[Any, Any], None]) -> Callable[[Any], None]:
         def execute(s: Any) -> None:
@@ -126,7 +127,7 @@ class TileMachine(Lockstep):
         self.memory[s.buffer] = self.memory[s.source].viewed(s.buffer)
 
     def place(self, b: ir.Buffer, indices: tuple[ir.Expr, ...], version: ir.Expr | None) -> tuple[Index, Value]:
-        """The index into the memory of `b`, inside it for every lane, and which lanes meant what it says (True: all)."""
+        """The index into the memory of `b`, inside it for all lanes, and which lanes meant what it says (True: all)."""
         at = [0 if version is None else self.index(version), *(self.index(i) for i in indices)]
         shape = self.memory[b].data.shape
         if len(at) != len(shape):
@@ -185,7 +186,7 @@ class TileMachine(Lockstep):
         meant = np.ascontiguousarray(np.broadcast_to(value, found.shape), found.dtype)
         if found.ndim and (found.view(bits) != meant.view(bits)).any():
             what = "points of the parallel loop" if self.depth else "threads"
-            raise error("TD0813", what=f"two {what}", buffer=memory.buffer.name, **self.where())
+            raise error("TD0813", what=f"two {what}", buffer=memory.buffer.name, where=self.where())
 
     def atomic_update(self, s: ir.AtomicUpdate) -> None:
         memory = self.memory[s.buffer]
@@ -305,5 +306,3 @@ def _spread(lane: tuple[ir.Buffer, Array, Array], domain: tuple[int, ...]) -> Re
     buffer, data, state = lane
     shape = (*domain, len(data))
     return Registers(buffer, np.broadcast_to(data, shape).copy(), np.broadcast_to(state, shape).copy())
-
-

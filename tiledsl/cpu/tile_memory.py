@@ -59,9 +59,10 @@ class TileMemory:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape[1:]
+        shape: tuple[int, ...] = self.data.shape[1:]
+        return shape
 
-    def require_ready(self, at: Index, on: Any, where: Callable[[], dict[str, object]]) -> None:
+    def require_ready(self, at: Index, on: Any, where: Callable[[], str]) -> None:
         """Raises TileError TD0803 or TD0805 if an element at `at` whose lane is `on` (None: all) cannot be read."""
         if self.state is None:
             return
@@ -73,7 +74,7 @@ class TileMemory:
         if not np.any(bad):
             return
         in_flight = np.any(bad & (state == 2 * word))
-        raise error("TD0805" if in_flight else "TD0803", buffer=self.buffer.name, place="", **where())
+        raise error("TD0805" if in_flight else "TD0803", buffer=self.buffer.name, place="", where=where())
 
     def put(self, at: Index, values: Value, code: int = 1) -> None:
         """Writes, and leaves the elements in state `code`."""

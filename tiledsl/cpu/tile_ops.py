@@ -1,7 +1,7 @@
 """Tile statements as NumPy operations on regions: one function each, and the table `OPERATIONS` of all of them.
 
-Sums of float types narrower than 32 bits are formed in float32 and rounded once; minima and maxima are exact. The product
-of tiles follows the model of the tensor core in `cpu/numerics.py`.
+Sums of float types narrower than 32 bits are formed in float32 and rounded once; minima and maxima are exact. The
+product of tiles follows the model of the tensor core in `cpu/numerics.py`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ def _locate(m: TileMachine, r: Region) -> tuple[TileMemory, list[int], int]:
     memory = m.memory[r.buffer]
     if not 0 <= version < memory.data.shape[0]:
         extent = memory.data.shape[0]
-        raise error("TD0802", buffer=r.buffer.name, what="version", index=version, extent=extent, **m.where())
+        raise error("TD0802", buffer=r.buffer.name, what="version", index=version, extent=extent, where=m.where())
     if r.version is None and r.buffer.versions > 1:
         raise TypeError(f"'{r.buffer.name}' has versions and the region says none")
     return memory, [m.uniform(o) for o in r.offsets], version
 
 
-def _clip(memory: TileMemory, offsets: list[int], extents: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def _clip(
+    memory: TileMemory, offsets: list[int], extents: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """The part of the box that lies in the buffer: as slices of the buffer, and of the box."""
     inner, outer = [], []
     for o, e, size in zip(offsets, extents, memory.shape, strict=True):
@@ -53,7 +55,7 @@ def read(m: TileMachine, r: Region) -> Array:
     """The tile of shape `r.extents`, a view where it lies wholly inside; outside it is 0 or the safe value."""
     memory, offsets, version = _locate(m, r)
     inner, outer = _clip(memory, offsets, r.extents)
-    at = (version, *inner)
+    at: Index = (version, *inner)
     part = memory.data[at]
     if part.size:
         memory.require_ready(at, None, m.where)

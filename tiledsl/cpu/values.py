@@ -1,7 +1,7 @@
 """What operators and functions compute on NumPy values.
 
-A value is a Python bool or int (bool and index), a NumPy scalar (any other type), or an array over the lanes. The tables of
-`ir/ops.py` name the NumPy function of each row; the few rows without one have their meaning here, in `FUNCTION_TABLE`.
+A value is a Python bool or int (bool and index), a NumPy scalar (any other type), or an array over the lanes. The
+tables of `ir/ops.py` name the NumPy function of each row; the few rows without one have their meaning here.
 """
 
 from __future__ import annotations

@@ -106,14 +106,15 @@ def _snapshot(value: Any) -> Any:
     return bind(value, "value") if reads_of(value) else value
 
 
-def annotated(_names: None, annotation: Any, value: Any, name: str, old: Thunk) -> Any:
-    """`name: annotation = value`; a dtype converts the value."""
-    if isinstance(annotation, TypeWord) and _is_number(value) and not isinstance(value, Variable):
-        value = annotation(value)
+def annotated(_names: None, annotation: Thunk, value: Any, name: str, old: Thunk) -> Any:
+    """`name: annotation = value`; a dtype converts the value. Python does not evaluate local annotations at all."""
+    word = value_of(annotation)
+    if isinstance(word, TypeWord) and _is_number(value) and not isinstance(value, Variable):
+        value = word(value)
     return assign(None, value, name, old)
 
 
-def declare(annotation: Any, name: str, old: Thunk) -> Any:
+def declare(annotation: Any, name: str) -> Any:
     """`name: T.Tensor(...)`: gives a tensor parameter of the constant style its shape and dtype."""
     tracer = current()
     if not isinstance(annotation, TensorType):

@@ -206,12 +206,8 @@ class Loop(Names):
             case Box():
                 yield from self._box(self.spec)
             case Bound(value):
-                frame = self._frame("block")
-                yield bind(Scalar(value.expr, INDEX, frame.parent), self._names(1)[0])
-                current().frame = frame.parent
-                assert frame.parent is not None
-                frame.parent.block.extend(frame.block)
-                frame.open = False
+                current().launch(self.spec.word)
+                yield self._values([value] * len(self._names(1)))
 
     def _frame(self, kind: str) -> Frame:
         tracer = current()
@@ -296,10 +292,11 @@ class WhileLoop(Names):
 
     what = "the 'while' loop"
 
-    def __init__(self, is_constant: bool) -> None:
+    def __init__(self, is_constant: bool, has_else: bool) -> None:
         super().__init__()
         tracer = current()
         self.place = tracer.here()
+        self.has_else = has_else
         if is_constant:
             raise fail("TD0118", rounds="any number of")
         self.traced = False
@@ -323,6 +320,8 @@ class WhileLoop(Names):
         if isinstance(value, Poison):
             value.used()
         tracer.launch("a 'while' on a traced value")
+        if self.has_else:
+            raise fail("TD0122")
         if tracer.frame is not None and len(tracer.frame.block) != before:
             raise fail("TD0115", construct="the condition of a 'while'")
         for name, thunk in assigned.items():

@@ -66,3 +66,12 @@ def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
     buffer = buffer_of(name, annotation)
     tracer.params[name] = buffer
     return Tensor(buffer)
+
+
+# The sizes of `T.dynamic` by name: the same name is the same size in one kernel, so it is the same variable everywhere.
+DYNAMIC: dict[str, Var] = {}
+
+
+def dynamic_size(name: str) -> Scalar:
+    """The run-time size `name`."""
+    return Scalar(DYNAMIC.setdefault(name, Var(name, INDEX)), INDEX)

@@ -168,7 +168,9 @@ def dereplicate(f: Fragment) -> Fragment:
             inner = top.extent // times
             threads = (Digit(d.extent // times, 0), Digit(times, top.stride * inner))
             return canonical(
-                Fragment(f.shape, out.threads[:i] + threads + out.threads[i + 1 :], (Digit(inner, top.stride), *out.regs[1:]))
+                Fragment(
+                    f.shape, out.threads[:i] + threads + out.threads[i + 1 :], (Digit(inner, top.stride), *out.regs[1:])
+                )
             )
     return out
 

@@ -52,15 +52,19 @@ def constant(value: int) -> Linear:
 def add_scaled(into: Linear, x: Linear, k: int) -> None:
     """`into += k * x`, in place."""
     for atom, c in x.items():
-        new = into.get(atom, 0) + c * k
-        if new:
+        if new := into.get(atom, 0) + c * k:
             into[atom] = new
-        else:
-            into.pop(atom, None)
+        elif atom in into:
+            del into[atom]
 
 
 def is_constant(x: Linear) -> bool:
     return not x or (len(x) == 1 and ONE in x)
+
+
+def common_divisor(terms: Terms) -> int:
+    """The greatest divisor of all coefficients; 1 if there are none."""
+    return gcd(*(k for k, _ in terms)) or 1
 
 
 def total(terms: Iterable[tuple[int, Atom]]) -> Linear:

@@ -6,7 +6,7 @@ A table that is no mixed-radix map gives None. Tables are plain lists, so that i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gcd, prod
+from math import prod
 
 from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle
 
@@ -55,7 +55,7 @@ def _probe(table: Sequence[Step]) -> list[tuple[int, Step, int]] | None:
             table[0][1] + run * step[1],
         ):
             run += 1
-        extent = gcd_run(run, size // stride)
+        extent = _divisor_at_most(run, size // stride)
         if extent < 2:
             return None
         digits.append((extent, step, stride))
@@ -71,7 +71,7 @@ def _probe(table: Sequence[Step]) -> list[tuple[int, Step, int]] | None:
     return digits
 
 
-def gcd_run(run: int, count: int) -> int:
+def _divisor_at_most(run: int, count: int) -> int:
     """The largest divisor of `count` that is at most `run`."""
     return next(d for d in range(min(run, count), 0, -1) if count % d == 0)
 
@@ -87,7 +87,7 @@ def _radix(digits: list[tuple[int, Digit]]) -> tuple[Digit, ...] | None:
 
 
 def recover_layout(shape: Sequence[int], offsets: Sequence[int]) -> Layout | None:
-    """The layout with these element offsets, coordinates row-major; with an XOR swizzle if it takes one. None if none."""
+    """The layout with these element offsets, row-major, with an XOR swizzle if it takes one; None if none."""
     if not offsets or offsets[0] != 0 or min(offsets) < 0:
         return None
     plain = _strided(shape, offsets)

@@ -7,9 +7,10 @@ of the difference. Fixed-width and float arithmetic is left alone, but for foldi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import gcd, inf
+from math import inf
 from typing import TypeAlias
 
+from tiledsl.ir.compare import compare
 from tiledsl.ir.dtypes import BOOL, INDEX, Kind
 from tiledsl.ir.fold import fold
 from tiledsl.ir.linear import (
@@ -18,18 +19,17 @@ from tiledsl.ir.linear import (
     Atom,
     Interval,
     Linear,
-    Terms,
     add_scaled,
     bounds,
     combine,
     constant,
     floor_quotient,
     is_constant,
-    sum_of,
     total,
 )
 from tiledsl.ir.nodes import FALSE, TRUE, Binary, Call, Cast, Const, Expr, Extern, Load, Node, Select, Unary, Var
 from tiledsl.ir.ops import BINARY, FUNCTIONS, Effect
+from tiledsl.ir.split_xor import split_xor
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import children, map_children
 
@@ -60,10 +60,11 @@ class Simplifier:
         self.divisors = divisors or {}
         self.limits = limits or {}
         self.algebra = Algebra()
-        self._opaque: dict[Expr, Atom] = {}
+        self._opaque: dict[object, Atom] = {}
+        self._linear: dict[int, tuple[Expr, Linear]] = {}  # by identity; holds the expression, so that it stays unique
         self._variables: dict[Var, Linear] = {}
         self._names: dict[str, int] = {}
-        self._simplified: dict[Expr, Expr] = {}
+        self._simplified: dict[int, tuple[Expr, Expr]] = {}
 
     # ------------------------------------------------------------------------------------------------- entry points
 
@@ -71,12 +72,14 @@ class Simplifier:
         """An expression equal to `e` for all values of its variables in range."""
         if isinstance(e, Const) or (isinstance(e, Var) and e.dtype is not INDEX):
             return e
-        if e not in self._simplified:
+        known = self._simplified.get(id(e))
+        if known is None:
             try:
-                self._simplified[e] = self._simplify(e)
+                known = e, self._simplify(e)
             except _Effectful:
-                self._simplified[e] = e
-        return self._simplified[e]
+                known = e, e
+            self._simplified[id(e)] = known
+        return known[1]
 
     def bounds(self, e: Expr) -> Interval:
         """Inclusive bounds of an index, fixed-width integer or boolean expression."""
@@ -108,32 +111,45 @@ class Simplifier:
         return is_constant(rest := self.algebra.modulo(self.linear(e), c)) and not rest
 
     def linear(self, e: Expr) -> Linear:
-        """The normal form of an index expression."""
-        result: Linear = {}
-        self._add(result, e, 1)
-        return result
+        """The normal form of an index expression. The caller must not change it."""
+        # By identity: address computations share operands, and hashing whole expressions costs more than it saves.
+        known = self._linear.get(id(e))
+        if known is None:
+            result: Linear = {}
+            self._add(result, e, 1)
+            known = self._linear[id(e)] = (e, result)
+        return known[1]
 
     # ---------------------------------------------------------------------------------------------- index arithmetic
 
     def _add(self, into: Linear, e: Expr, k: int) -> None:
-        """`into += k * e`."""
-        match e:
-            case Const(value):
-                add_scaled(into, ONE_TERM, k * int(value))
-            case Var():
-                add_scaled(into, self._variable(e), k)
-            case Binary("+", a, b):
-                self._add(into, a, k)
-                self._add(into, b, k)
-            case Binary("-", a, b):
-                self._add(into, a, k)
-                self._add(into, b, -k)
-            case Binary("*", a, Const(c)) | Binary("*", Const(c), a):
-                self._add(into, a, k * int(c))
-            case Unary("-", a):
-                self._add(into, a, -k)
-            case _:
-                add_scaled(into, self._other(e), k)
+        """`into += k * e`. An if-chain, not a match: this is the inner loop of the compiler."""
+        if isinstance(e, Binary):
+            self._add_binary(into, e, k)
+        elif isinstance(e, Const):
+            if e.value:
+                add_scaled(into, ONE_TERM, k * int(e.value))
+        elif isinstance(e, Var):
+            add_scaled(into, self._variables.get(e) or self._variable(e), k)
+        elif isinstance(e, Unary) and e.op == "-":
+            self._add(into, e.a, -k)
+        else:
+            add_scaled(into, self._other(e), k)
+
+    def _add_binary(self, into: Linear, e: Binary, k: int) -> None:
+        op, a, b = e.op, e.a, e.b
+        if op == "+":
+            self._add(into, a, k)
+            self._add(into, b, k)
+        elif op == "-":
+            self._add(into, a, k)
+            self._add(into, b, -k)
+        elif op == "*" and isinstance(b, Const):
+            self._add(into, a, k * int(b.value))
+        elif op == "*" and isinstance(a, Const):
+            self._add(into, b, k * int(a.value))
+        else:
+            add_scaled(into, self._other(e), k)
 
     def _variable(self, v: Var) -> Linear:
         if v not in self._variables:
@@ -199,6 +215,9 @@ class Simplifier:
         return self._opaque_binary(op, x, y)
 
     def _opaque_binary(self, op: str, x: Linear, y: Linear) -> Linear:
+        key = op, frozenset(x.items()), frozenset(y.items())
+        if key in self._opaque:
+            return {self._opaque[key]: 1}
         (a, first), (b, second) = self.algebra.spelled(x), self.algebra.spelled(y)
         if op in ("*", "&", "|", "^") and (isinstance(a, Const), first) > (isinstance(b, Const), second):
             a, b = b, a
@@ -207,7 +226,8 @@ class Simplifier:
                 return constant(int(BINARY[op].eval(a.value, b.value)))
             except (ZeroDivisionError, ValueError):
                 pass  # has no value: left as it is
-        return {self._atom(Binary(op, a, b)): 1}
+        self._opaque[key] = atom = self._atom(Binary(op, a, b))
+        return {atom: 1}
 
     def _sum(self, x: Linear, y: Linear, k: int) -> Linear:
         result = dict(x)
@@ -215,42 +235,11 @@ class Simplifier:
         return result
 
     def _xor(self, x: Linear, y: Linear) -> Linear:
-        """x ^ y with the digits that the other side does not reach taken out: (g*u + v) ^ (g*w) == g*(u ^ w) + v."""
-        if not x or not y:
-            return x or y
-        for x, y in ((x, y), (y, x)):  # noqa: B020 - tried both ways round
-            terms = self.algebra.digits(x)
-            low, high = self.algebra.bounds(y)
-            if low < 0 or high == inf:
-                continue
-            size = 1 << int(high).bit_length()
-            step = _power_of_two_in(self.algebra.digits(y))
-            above: Terms = [(k, atom) for k, atom in terms if k % size == 0]
-            below: Terms = [(k, atom) for k, atom in terms if k % step]
-            middle: Terms = [(k // step, atom) for k, atom in terms if k % size and k % step == 0]
-            if not (above or below or step > 1) or not middle:
-                continue
-            below_high = bounds(below)
-            rest = bounds([*below, *((k * step, atom) for k, atom in middle)])
-            if below_high[0] >= 0 and below_high[1] < step and rest[0] >= 0 and rest[1] < size:
-                inner = self._xor_core(total(middle), self.algebra.divide(y, step))
-                return self._sum(total([*above, *below]), inner, step)
-        return self._xor_core(x, y)
-
-    def _xor_core(self, x: Linear, y: Linear) -> Linear:
-        """A constant that shares no bits with the rest of its sum goes outermost, where unrolled copies differ."""
-        flips = 0
-        sides: list[Linear] = []
-        for side in (x, y):
-            c = side.get(ONE, 0)
-            terms = [(k, atom) for k, atom in self.algebra.digits(side) if atom is not ONE]
-            low, high = bounds(terms)
-            if terms and c > 0 and low >= 0 and (high < c & -c or _power_of_two_in(terms) > c):
-                flips ^= c
-                side = total(terms)
-            sides.append(side)
-        inner = self._opaque_binary("^", *sides)
-        return self._opaque_binary("^", inner, constant(flips)) if flips else inner
+        split = split_xor(self.algebra, x, y)
+        inner = self._opaque_binary("^", split.x, split.y) if split.x and split.y else split.x or split.y
+        if split.flips:
+            inner = self._opaque_binary("^", inner, constant(split.flips))
+        return self._sum(split.outside, inner, split.step)
 
     def _extremum(self, op: str, x: Linear, y: Linear) -> Linear:
         low, high = self.algebra.bounds(self._sum(x, y, -1))
@@ -328,7 +317,7 @@ class Simplifier:
         match e:
             case Binary(op, a) if op in _COMPARISONS:
                 if dtype_of(a) is INDEX:
-                    return self._compare(op, self.linear(a), self.linear(e.b))
+                    return compare(self.algebra, op, self.linear(a), self.linear(e.b))
             case Binary("and" | "or" as op, a, b):
                 return _connect(op, self._nested(a), self._nested(b))
             case Unary("not", a):
@@ -357,38 +346,6 @@ class Simplifier:
     def _difference(self, a: Expr, b: Expr, plus: int) -> Linear:
         return self._sum(self._sum(self.linear(a), self.linear(b), -1), ONE_TERM, plus)
 
-    def _compare(self, op: str, x: Linear, y: Linear) -> Expr:
-        if op in (">", ">="):
-            op, x, y = ("<" if op == ">" else "<="), y, x
-        difference = self._sum(x, y, -1)
-        if op == "<=":
-            difference = self._sum(difference, ONE_TERM, -1)  # x <= y is x - y - 1 < 0
-        if op in ("==", "!="):
-            return self._compare_equal(op, difference)
-        low, high = self.algebra.bounds(difference)
-        if high < 0 or low >= 0:
-            return TRUE if high < 0 else FALSE
-        terms = self.algebra.digits(difference)
-        # g*u + v < 0 is u < 0 where 0 <= v < g.
-        for g in sorted({abs(k) for k, atom in terms if atom is not ONE and abs(k) > 1}, reverse=True):
-            reduced = self.algebra.without_remainder(difference, terms, g)
-            if reduced is not None:
-                terms = self.algebra.digits(reduced)
-                break
-        left, right = _sides(terms)
-        return Binary("<", left, right)
-
-    def _compare_equal(self, op: str, difference: Linear) -> Expr:
-        low, high = self.algebra.bounds(difference)
-        if low == high == 0:
-            return TRUE if op == "==" else FALSE
-        terms = self.algebra.digits(difference)
-        step = _common_divisor(terms)
-        if low > 0 or high < 0 or difference.get(ONE, 0) % step:
-            return FALSE if op == "==" else TRUE
-        left, right = _sides([(k // step, atom) for k, atom in terms])
-        return Binary(op, left, right)
-
     def _negate(self, e: Expr) -> Expr:
         match e:
             case Const(value):
@@ -397,7 +354,7 @@ class Simplifier:
                 return a
             case Binary(op, a, b) if op in _COMPARISONS and dtype_of(a).is_integer:
                 if dtype_of(a) is INDEX:
-                    return self._compare(_NEGATED[op], self.linear(a), self.linear(b))
+                    return compare(self.algebra, _NEGATED[op], self.linear(a), self.linear(b))
                 return Binary(_NEGATED[op], a, b)
         return Unary("not", e)
 
@@ -418,32 +375,6 @@ class Simplifier:
 
 
 ONE_TERM: Linear = {ONE: 1}
-
-
-def _power_of_two_in(terms: Terms) -> int:
-    """The greatest power of two that divides all coefficients."""
-    step = _common_divisor(terms, with_constant=True)
-    return step & -step
-
-
-def _common_divisor(terms: Terms, with_constant: bool = False) -> int:
-    result = 0
-    for k, atom in terms:
-        if with_constant or atom is not ONE:
-            result = gcd(result, k)
-    return result or 1
-
-
-def _sides(terms: Terms) -> tuple[Expr, Expr]:
-    """The two sides of a comparison of the sum with 0, each without minus signs as far as possible."""
-    left = [(k, atom) for k, atom in terms if k > 0 and atom is not ONE]
-    right = [(-k, atom) for k, atom in terms if k < 0 and atom is not ONE]
-    c = next((k for k, atom in terms if atom is ONE), 0)
-    if c and (not left or (right and c > 0)):
-        left.append((c, ONE))
-    elif c:
-        right.append((-c, ONE))
-    return sum_of(left)[0], sum_of(right)[0]
 
 
 def _connect(op: str, a: Expr, b: Expr) -> Expr:

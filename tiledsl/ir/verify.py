@@ -27,7 +27,6 @@ from tiledsl.ir.nodes import (
     Const,
     Continue,
     Evaluate,
-    Expr,
     Extent,
     For,
     If,
@@ -47,22 +46,9 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.scopes import Scope, fail
-from tiledsl.ir.tile import (
-    REDUCTIONS,
-    TILE_OPS,
-    Atomic,
-    Copy,
-    Fill,
-    Gemm,
-    Im2col,
-    Parallel,
-    Reduce,
-    Scan,
-    Transpose,
-)
+from tiledsl.ir.tile import TILE_OPS, Parallel
+from tiledsl.ir.verify_tiles import TILE_RULES
 
-_MEMORY = (Space.GLOBAL, Space.SHARED, Space.FRAGMENT, Space.LOCAL)
-_TILES = (Space.SHARED, Space.FRAGMENT)
 _UPDATES = ("add", "max", "min", "and", "or", "xor", "exch", "load", "store")
 _MAX_BARRIERS = 16  # PTX ISA, "bar.sync": barrier resources 0 to 15
 _MAX_MOVE_BITS = 256  # PTX ISA, "ld": .v8 of 32-bit elements
@@ -179,17 +165,20 @@ class _Verifier:
     def block(self, block: Block) -> None:
         mark = len(self.scope.log)
         for s in block:
-            rule = _RULES.get(type(s))
-            try:
-                if rule is None:
-                    raise fail(f"{type(s).__name__} is no statement")
-                if self.in_parallel and isinstance(s, TILE_OPS):
-                    raise fail(f"{type(s).__name__} works on whole tiles, so it cannot be in Parallel")
-                rule(self, s)
-            except BaseException:
-                with locating(s.span):
-                    raise
+            with locating(s.span):
+                self.stmt(s)
         self.scope.leave(mark)
+
+    def stmt(self, s: Stmt) -> None:
+        kind = type(s)
+        if self.in_parallel and kind in TILE_OPS:
+            raise fail(f"{kind.__name__} works on whole tiles, so it cannot be in Parallel")
+        if kind in TILE_RULES:
+            TILE_RULES[kind](self.scope, s)
+        elif kind in _RULES:
+            _RULES[kind](self, s)
+        else:
+            raise fail(f"{kind.__name__} is no statement")
 
     def loop(self, body: Block, *variables: Var) -> None:
         mark = len(self.scope.log)
@@ -327,104 +316,19 @@ def _claim(v: _Verifier, s: Assert | Assume) -> None:
     v.scope.condition(s.cond, f"the condition of {type(s).__name__}")
 
 
-# --------------------------------------------------------------------------------------------- tile statements
-
-
-def _agree(what: str, *shapes: tuple[int, ...]) -> None:
-    if any(shape != shapes[0] for shape in shapes):
-        raise fail(f"{what} of {' and '.join(map(str, shapes))}")
-
-
-def _copy(v: _Verifier, s: Copy) -> None:
-    _agree("a copy", v.scope.region(s.src, *_MEMORY), v.scope.region(s.dst, *_MEMORY))
-    if s.asynchronous and (s.src.buffer.space, s.dst.buffer.space) != (Space.GLOBAL, Space.SHARED):
-        raise fail("an asynchronous copy goes from global to shared memory")
-    if s.width < 0:
-        raise fail(f"a copy of width {s.width}")
-
-
-def _fill(v: _Verifier, s: Fill) -> None:
-    v.scope.region(s.dst, *_MEMORY)
-    v.scope.value(s.value, s.dst.buffer.dtype, f"the value that fills '{s.dst.buffer.name}'")
-
-
-def _matrix(v: _Verifier, r: Any, name: str, transposed: bool, *spaces: Space) -> tuple[int, int]:
-    v.scope.region(r, *spaces)
-    lead, rows, columns = r.extents[:-2], *r.extents[-2:]
-    if any(n != 1 for n in lead):
-        raise fail(f"operand {name} of gemm has the extents {r.extents}")
-    return (columns, rows) if transposed else (rows, columns)
-
-
-def _gemm(v: _Verifier, s: Gemm) -> None:
-    for name, r in (("a", s.a), ("b", s.b), ("c", s.c)):
-        if len(r.extents) < 2:
-            raise fail(f"operand {name} of gemm has the extents {r.extents}")
-    (m, k), (k2, n) = _matrix(v, s.a, "a", s.transpose_a, *_TILES), _matrix(v, s.b, "b", s.transpose_b, *_TILES)
-    if (k, (m, n)) != (k2, _matrix(v, s.c, "c", False, Space.FRAGMENT)):
-        raise fail(f"gemm of {(m, k)} by {(k2, n)} into {s.c.extents}")
-    if s.policy not in ("square", "full_row", "full_col") or s.precision not in ("ieee", "tf32") or s.wait < 0:
-        raise fail(f"gemm with policy '{s.policy}', precision '{s.precision}', wait {s.wait}")
-
-
-def _reduce(v: _Verifier, s: Reduce) -> None:
-    v.scope.region(s.src, *_TILES)
-    v.scope.region(s.dst, *_TILES)
-    src, dst = s.src.extents, s.dst.extents
-    if s.op not in REDUCTIONS:
-        raise fail(f"unknown reduction '{s.op}'")
-    if not 0 <= s.dim < len(src) or dst not in (
-        src[: s.dim] + src[s.dim + 1 :] or (1,),
-        src[: s.dim] + (1,) + src[s.dim + 1 :],
-    ):
-        raise fail(f"reduction of {src} along {s.dim} to {dst}")
-
-
-def _scan(v: _Verifier, s: Scan) -> None:
-    v.scope.region(s.src, *_TILES)
-    v.scope.region(s.dst, *_TILES)
-    _agree("a scan", s.src.extents, s.dst.extents)
-    if s.op not in ("sum", "max") or not 0 <= s.dim < len(s.src.extents):
-        raise fail(f"no scan '{s.op}' along {s.dim}")
-
-
-def _atomic(v: _Verifier, s: Atomic) -> None:
-    dst = v.scope.region(s.dst, Space.GLOBAL, Space.SHARED)
-    _agree("an atomic update", v.scope.region(s.src, *_MEMORY), dst)
-    if s.op not in ("add", "max", "min"):
-        raise fail(f"unknown atomic operation '{s.op}' on a tile")
-
-
-def _transpose(v: _Verifier, s: Transpose) -> None:
-    src, dst = v.scope.region(s.src, *_MEMORY), v.scope.region(s.dst, *_MEMORY)
-    if len(src) > 2:
-        raise fail(f"a transpose of {s.src.extents}")
-    _agree("a transpose", src[::-1], dst)
-
-
-def _im2col(v: _Verifier, s: Im2col) -> None:
-    v.scope.region(s.image, Space.GLOBAL)
-    v.scope.region(s.dst, *_TILES)
-    v.scope.integer(s.row, "the row of im2col")
-    v.scope.integer(s.column, "the column of im2col")
-    if len(s.image.extents) != 4 or len(s.dst.extents) != 2 or min(s.kernel, s.stride, s.dilation) < 1 or s.pad < 0:
-        raise fail(f"no im2col from {s.image.extents} to {s.dst.extents}")
-
-
 def _parallel(v: _Verifier, s: Parallel) -> None:
     if len(s.vars) != len(s.extents) or any(n < 1 for n in s.extents):
         raise fail(f"Parallel with {len(s.vars)} variables over {s.extents}")
     if any(not x.dtype.is_integer for x in s.vars):
         raise fail("a variable of Parallel is no integer")
-    if s.layout is not None:
-        _agree("Parallel with a layout", s.extents, s.layout.shape)
+    if s.layout is not None and s.layout.shape != s.extents:
+        raise fail(f"Parallel over {s.extents} has a layout of {s.layout.shape}")
     outer, v.loops, v.in_parallel = v.loops, -1, True  # Break cannot leave Parallel
     v.loop(s.body, *s.vars)
     v.loops, v.in_parallel = outer, False
 
 
-Rule = Callable[[_Verifier, Any], None]
-_RULES: dict[type[Stmt], Rule] = {
+_RULES: dict[type[Stmt], Callable[[_Verifier, Any], None]] = {
     Let: _let,
     Alloc: _alloc,
     View: _view,
@@ -444,13 +348,5 @@ _RULES: dict[type[Stmt], Rule] = {
     Print: _print,
     Assert: _claim,
     Assume: _claim,
-    Copy: _copy,
-    Fill: _fill,
-    Gemm: _gemm,
-    Reduce: _reduce,
-    Scan: _scan,
-    Atomic: _atomic,
-    Transpose: _transpose,
-    Im2col: _im2col,
     Parallel: _parallel,
 }

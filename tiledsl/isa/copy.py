@@ -20,9 +20,10 @@ def _identity(tile: Any) -> Any:
 
 def _matrices(count: int, transposed: bool) -> Fragment:
     """Registers of `count` matrices, tile (matrix, row, column), rows as they lie in memory."""
+    # i and j are row and column: in this notation "r" would be a replica.
     if transposed:
-        return fragment("qrc", threads="c8 r4*2", regs=f"q{count} r2")
-    return fragment("qrc", threads="r8 c4*2", regs=f"q{count} c2")
+        return fragment("qij", threads="j8 i4*2", regs=f"q{count} i2")
+    return fragment("qij", threads="i8 j4*2", regs=f"q{count} j2")
 
 
 def _matrix_row(kind: str, feature: str, count: int, transposed: bool) -> Atom:

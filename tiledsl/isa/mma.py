@@ -54,7 +54,7 @@ FRAGMENTS: dict[str, tuple[Fragment, Fragment, Fragment]] = {
 def multiply_float(d: Any, a: Any, b: Any) -> Any:
     """d + a @ b: exact products, summed in float64 in an unspecified order, rounded once to the dtype of d.
 
-    Tiles may have leading batch dimensions. (The hardware adds in an order and with a rounding that NVIDIA does not document.)
+    Tiles may have leading batch dimensions. NVIDIA documents neither order nor rounding of the sum.
     """
     return (d.astype(np.float64) + a.astype(np.float64) @ b.astype(np.float64)).astype(d.dtype)
 

@@ -1,16 +1,17 @@
 """The body of a pipelined loop as a flat list of units: what is scheduled, what it needs, what it touches.
 
-Binds (scalar lets) meet one of three fates: *inline* (a pure integer: substituted), *replay* (evaluated again before each
+Binds (scalar lets) meet one of three fates: *inline* (a pure integer: substituted), *replay* (evaluated anew before each
 unit that uses it, at that unit's iteration), *scheduled* (has an effect, or reads what is overwritten before its last
 use: executed once, kept in a VAR). Guards of a conditional body move to the units below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, AccessKind, accesses, negated, reach, rooted
+from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import Span
 from tiledsl.ir.dtypes import Kind
 from tiledsl.ir.nodes import (
@@ -111,8 +112,7 @@ def flatten(loop: For, roots: Mapping[Buffer, Buffer], *, manual: bool) -> Body:
     builder = _Builder(items, roots, declarations)
     for position, item in enumerate(items):
         builder.item(position, item)
-    written = {a.buffer for u in builder.units for a in u.accesses if a.writes}
-    units = tuple(_classify(u, written) for u in builder.units)
+    units = tuple(_classify(i, builder.units) for i in range(len(builder.units)))
     return Body(loop, units, tuple(declarations), tuple(builder.lets_before), leaves)
 
 
@@ -233,12 +233,19 @@ def _is_effect(n: Node) -> bool:
     return (isinstance(n, Extern) and not n.pure) or (isinstance(n, AtomicUpdate) and n.result is not None)
 
 
-def _classify(u: Unit, written: set[Buffer]) -> Unit:
-    """Marks producers. What the loop itself writes to global memory is not read behind its back by cp.async."""
+def _classify(i: int, units: Sequence[Unit]) -> Unit:
+    """Unit i, marked if it is a producer. It is no cp.async if the loop writes its source or writes its tile twice."""
+    u = units[i]
     if len(u.block) != 1 or not _is_producer(u.block[0]):
         return u
+    others = [a for j, other in enumerate(units) if j != i for a in other.accesses if a.writes]
     sources = {a.buffer for a in u.accesses if a.reads and not a.via_index}
-    return replace(u, producer=True, asynchronous=_is_async(u.block[0]) and not sources & written)
+    tiles = [a for a in u.accesses if a.writes]
+    alone = not any(
+        o.buffer in sources or any(o.buffer is t.buffer and may_overlap(o.region, t.region) for t in tiles)
+        for o in others
+    )
+    return replace(u, producer=True, asynchronous=alone and _is_async(u.block[0]))
 
 
 def _is_producer(s: Node) -> bool:
@@ -297,9 +304,7 @@ def asynchronous(s: Stmt) -> Stmt:
         case Parallel(body=body):
             return replace(s, body=tuple(asynchronous(x) for x in body))
         case If(_, then, orelse):
-            return replace(
-                s, then=tuple(asynchronous(x) for x in then), orelse=tuple(asynchronous(x) for x in orelse)
-            )
+            return replace(s, then=tuple(asynchronous(x) for x in then), orelse=tuple(asynchronous(x) for x in orelse))
         case Store():
             return replace(s, asynchronous=True)
     return s

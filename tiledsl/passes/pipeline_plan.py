@@ -207,7 +207,9 @@ def manual_schedule(body: Body, rules: Constraints, kind: Pipelined) -> Schedule
     if min((*stage_of, 0)) < 0 or min((*order_of, 0)) < 0:
         raise error("TD0402", body.loop.span, what="stage and order", why="an entry is negative")
     if body.leaves:
-        raise error("TD0402", body.loop.span, what="stage and order", why="break or continue leaves the iteration early")
+        raise error(
+            "TD0402", body.loop.span, what="stage and order", why="break or continue leaves the iteration early"
+        )
     stage, order = _spread(units, counted, stage_of, order_of)
     broken = violated(stage, order, rules)
     if broken is not None:

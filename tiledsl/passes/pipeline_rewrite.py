@@ -39,7 +39,9 @@ from tiledsl.ir.nodes import (
     all_of,
     lt,
 )
+from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Gemm
+from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import rewrite, walk
 from tiledsl.passes.fresh import copied
 from tiledsl.passes.pipeline_body import Body, asynchronous
@@ -54,18 +56,18 @@ class Form(Enum):
     GUARDED = "guarded"
 
 
-def choose_form(body: Body, plan: PipelinePlan) -> Form:
+def choose_form(body: Body) -> Form:
     """Peeled where the extent is constant and the epilogue would be small: without matrix products."""
     heavy = any(isinstance(n, Gemm) for u in body.units for s in u.block for n in walk(s))
     return Form.ROLLED if heavy or not isinstance(body.loop.extent, Const) else Form.PEELED
 
 
 def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO) -> Block:
-    """The statements that replace the loop, declarations of its body first."""
-    if form is Form.AUTO or (form is Form.PEELED and not isinstance(body.loop.extent, Const)):
-        form = choose_form(body, plan)
+    """The statements that replace the loop, declarations of its body first. One stage: the loop as written, serial."""
     if not plan.overlaps:
-        return (*body.declarations, _as_written(body))
+        return (replace(body.loop, kind=Serial()),)
+    if form is Form.AUTO or (form is Form.PEELED and not isinstance(body.loop.extent, Const)):
+        form = choose_form(body)
     writer = _Writer(body, plan)
     match form:
         case Form.PEELED:
@@ -75,16 +77,6 @@ def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO) -> Bl
         case _:
             block = writer.guarded()
     return (*body.declarations, *block)
-
-
-def _as_written(body: Body) -> For:
-    """The loop as a serial one; its units stand in program order with their binds in front."""
-    out: list[Stmt] = []
-    for u in body.units:
-        inner = (*u.binds, *u.block)
-        out += copied((If(all_of(list(u.guards)), u.block, span=u.span),) if u.guards else u.block)
-        del inner
-    return replace(body.loop, body=tuple(out), kind=Serial())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +107,22 @@ class _Writer:
     def peeled(self) -> Block:
         extent = int(self.body.loop.extent.value)  # type: ignore[attr-defined]
         depth = self.plan.depth
-        end = extent + depth
-        steps = [self.step(t, u, self.runs(t, u, extent), self.closes(t, u, extent)) for t, u in self.points(end)]
-        waits = list(self.simulated(steps))
-        head = [(s, w) for s, w in waits if s.t < depth or s.t >= extent or extent - depth <= 1]
+        body_trips = extent - depth
+        # In the steady state the waits repeat: a short run shows them all.
+        skipped = max(0, extent - (3 * depth + 4))
+        short = extent - skipped
+        steps = [
+            self.step(t, u, self.runs(t, u, short), self.closes(t, u, short)) for t, u in self.points(short + depth)
+        ]
         out: list[Stmt] = []
-        inserted = extent - depth <= 1
-        for s, w in head:
-            if s.t >= extent and not inserted:
-                out.append(self.steady_loop(Const(extent - depth), depth))
-                inserted = True
-            out += self.at(s, w, _Time(None, s.t))
+        pending_body = body_trips > 1
+        for s, w in self.simulated(steps):
+            if body_trips > 1 and depth <= s.t < short:
+                continue
+            if s.t >= short and pending_body:
+                out.append(self.loop(Const(body_trips), depth))
+                pending_body = False
+            out += self.at(s, w, _Time(None, s.t + (skipped if s.t >= short else 0)))
         return tuple(out)
 
     def rolled(self) -> Block:
@@ -145,8 +142,8 @@ class _Writer:
             ahead = depth - self.plan.stage[u]
             guards = (lt(t + ahead, extent),) if ahead else ()
             inner += self.at(self.steady(u), self.plan.waits[u], _Time(t, depth), guards)
-        out.append(replace(self.body.loop, var=t, extent=extent, body=tuple(inner), kind=Serial()))
-        return tuple(out)
+        out.append(replace(self.body.loop, var=t, extent=extent, body=_merged(inner), kind=Serial()))
+        return _merged(out)
 
     def guarded(self) -> Block:
         extent = self.body.loop.extent
@@ -158,7 +155,7 @@ class _Writer:
             guards += [lt(t - stage if stage else t, extent)] if stage < self.plan.depth else []
             inner += self.at(self.steady(u), self.plan.waits[u], _Time(t, 0), tuple(guards))
         total = Const(int(extent.value) + self.plan.depth) if isinstance(extent, Const) else extent + self.plan.depth
-        return (replace(self.body.loop, var=t, extent=total, body=tuple(inner), kind=Serial()),)
+        return (replace(self.body.loop, var=t, extent=total, body=_merged(inner), kind=Serial()),)
 
     # ------------------------------------------------------------------------------------------------------- pieces
 
@@ -184,7 +181,7 @@ class _Writer:
         plan = self.plan
         return simulate(steps, plan.stage, needs(self.body, plan.groups), plan.covered, plan.groups)
 
-    def steady_loop(self, trips: Expr, start: int) -> For:
+    def loop(self, trips: Expr, start: int) -> For:
         t = Var(self.body.loop.var.name)
         inner: list[Stmt] = []
         for u in self.plan.sequence:
@@ -212,6 +209,18 @@ class _Writer:
         inner = (*u.binds, *inner)
         here = copied(with_versions(inner, versions), {self.body.loop.var: time.iteration(stage)})
         return (If(all_of(conditions), here, span=u.span),) if conditions else here
+
+
+def _merged(block: list[Stmt]) -> Block:
+    """`block` with neighbours under the same guard put under one. A pure guard has one value wherever it stands."""
+    out: list[Stmt] = []
+    for s in block:
+        match (out[-1] if out else None, s):
+            case If(cond, before, ()) as last, If(other, then, ()) if cond == other and effect_of(cond) is Effect.PURE:
+                out[-1] = replace(last, then=(*before, *then))
+            case _:
+                out.append(s)
+    return tuple(out)
 
 
 def with_versions(block: Block, versions: dict[Buffer, Expr]) -> Block:

@@ -89,12 +89,7 @@ def simulate(
     """
     state = Groups()
     for step in steps:
-        wanted = [
-            (c, step.t - stage[u] - d)
-            for u in covered[step.unit]
-            if step.t >= stage[u]
-            for c, d in needed[u]
-        ]
+        wanted = [(c, step.t - stage[u] - d) for u in covered[step.unit] if step.t >= stage[u] for c, d in needed[u]]
         yield step, state.wait(c for c in wanted if c in state.group_of or c in state.issued)
         if step.runs and groups[step.unit] is not None:
             state.issue((step.unit, step.t - stage[step.unit]))

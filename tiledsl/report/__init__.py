@@ -1,4 +1,4 @@
-"""What a kernel costs, without a GPU: registers, shared memory, occupancy, bank conflicts, the main loop's machine code."""
+"""What a kernel costs, without a GPU: registers, shared memory, occupancy, bank conflicts, machine code."""
 
 from __future__ import annotations
 

@@ -55,33 +55,35 @@ def shared_offset(ctx: Context, layout: Layout, coords: Sequence[Expr]) -> Expr:
     """`layout.offset(coords)`, the thread's part bound at the top of the kernel where that can be done."""
     plain = Layout(layout.shape, layout.dims, layout.size)
     terms = linear_terms(ctx.simplify(wrap(plain.offset(coords))))
+    thread, others = _split(ctx, terms)
     swizzle = layout.swizzle
     if swizzle is None:
-        thread, loops = _split(ctx, terms)
-        return total([_thread_base(ctx, thread, None), *loops])
+        return total([_thread_base(ctx, thread, None), *others])
+    # Whole periods pass through a swizzle.
     period = 1 << (swizzle.base + swizzle.shift + swizzle.bits)
-    high = [(k, a) for k, a in terms if k % period == 0 and a != ONE]
-    low = [t for t in terms if t not in high]
-    parts = _swizzled_parts(ctx, low, swizzle)
-    return total([*(parts or [(1, wrap(swizzle(total(low))))]), *high])
+    high = [(k, a) for k, a in others if k % period == 0]
+    low = [t for t in others if t not in high]
+    parts = _swizzled_parts(ctx, thread, low, swizzle)
+    return total([*(parts or [(1, wrap(swizzle(total([*thread, *low]))))]), *high])
 
 
-def _swizzled_parts(ctx: Context, terms: list[Term], swizzle: Swizzle) -> list[Term] | None:
-    """swizzle(sum of terms) as terms `(thread ^ loops) * unit` and the rest; None where bits of the parts may meet.
+def _swizzled_parts(ctx: Context, thread: list[Term], low: list[Term], swizzle: Swizzle) -> list[Term] | None:
+    """swizzle(thread + low) as terms `(thread' ^ loops) * unit` and the rest; None where bits of the parts may meet.
 
     A swizzle is linear over bits, so it may be applied to summands that have no bit in common.
     """
-    thread, loops = _split(ctx, terms)
-    if not all(_only(a, ctx.digit_vars) for _, a in loops):
+    if not all(_only(a, ctx.digit_vars) for _, a in low):
         return None
     source = _field(swizzle.base + swizzle.shift, swizzle.bits)
     moved = source | _field(swizzle.base, swizzle.bits)
-    crossing = [t for t in loops if _bits(ctx, [t]) & moved]
-    rest = [t for t in loops if t not in crossing]
-    a, b, c = (_bits(ctx, part) for part in (thread, crossing, rest))
-    if (a & b) | (a & c) | (b & c):
+    period = 1 << (swizzle.base + swizzle.shift + swizzle.bits)
+    crossing = [t for t in low if _bits(ctx, [t]) & moved]
+    rest = [t for t in low if t not in crossing]
+    a = _bits(ctx, [t for t in thread if t[0] % period]) & (period - 1)
+    b, c = _bits(ctx, crossing), _bits(ctx, rest)
+    if (a & b) | (a & c) | (b & c) or b >= period or min(b, c) < 0:
         return None
-    unit, base = _thread_base(ctx, thread, swizzle)
+    unit, base = _thread_base(ctx, thread, swizzle, crossing)
     if not crossing:
         return [(unit, base), *rest]
     flip = total(crossing)
@@ -91,14 +93,15 @@ def _swizzled_parts(ctx: Context, terms: list[Term], swizzle: Swizzle) -> list[T
     return [(unit, flip if base == Const(0) else base ^ flip), *rest]
 
 
-def _thread_base(ctx: Context, thread: list[Term], swizzle: Swizzle | None) -> Term:
-    """(unit, base), whose product is the thread's part of an offset, swizzled if asked for; bound at the top."""
-    if not thread:
-        return 1 if swizzle is None else 1 << swizzle.base, Const(0)
-    unit = gcd(*(k for k, _ in thread))
+def _thread_base(ctx: Context, thread: list[Term], swizzle: Swizzle | None, others: Sequence[Term] = ()) -> Term:
+    """(unit, base), whose product is the thread's part of an offset, swizzled if asked for; bound at the top.
+
+    The unit also divides `others`.
+    """
     if swizzle is None:
+        unit = gcd(*(k for k, _ in thread)) or 1
         return unit, ctx.bind("at", total([(k // unit, a) for k, a in thread]))
-    unit = min(unit & -unit, 1 << swizzle.base)
+    unit = gcd(1 << swizzle.base, *(k for k, _ in (*thread, *others)))
     shrunk = Swizzle(swizzle.bits, swizzle.base - (unit.bit_length() - 1), swizzle.shift)
     value = shrunk(total([(k // unit, a) for k, a in thread]))
     return unit, ctx.bind("at", ctx.simplify(wrap(value)))

@@ -1,4 +1,4 @@
-"""What the lowering of one launch knows and collects: layouts, storage, ranges, and the binds at the top of the kernel."""
+"""What the lowering of a launch knows and collects: layouts, storage, ranges, the binds at the top of the kernel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment, Layout, row_major
 from tiledsl.ir.nodes import Buffer, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
 from tiledsl.ir.simplify import Simplifier
+from tiledsl.passes.lower_tiles.uniform import differing
 from tiledsl.target import Target
 
 
@@ -25,6 +26,7 @@ class Context:
         self.layouts = {a.buffer: a.layout for a in launch.layouts}
         self.sources: dict[Buffer, Buffer] = {}  # a view to the buffer that it shows
         self.storage: dict[Buffer, Buffer] = {}
+        self.differing = differing(launch)
         self.prologue: list[Stmt] = []
         self.thread_vars: set[Var] = {self.thread}
         self.digit_vars: set[Var] = set()

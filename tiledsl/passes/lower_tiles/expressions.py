@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import Address, Const, Expr, Load, Node, Space, Var
@@ -42,7 +41,7 @@ def condition(ctx: Context, e: Expr, env: Env) -> Expr:
 
 
 def _child(ctx: Context, n: Node, env: Env) -> Node:
-    return expression(ctx, cast(Expr, n), env) if isinstance(n, Expr) else n
+    return expression(ctx, n, env) if isinstance(n, Expr) else n
 
 
 def _check_everywhere(ctx: Context, e: Load) -> None:

@@ -6,7 +6,7 @@ so the loops add or XOR constants to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiledsl.analysis.gemm_plan import GemmPlan, OperandPlan, Read, plan_gemm
 from tiledsl.errors import VerifyError
@@ -28,23 +28,20 @@ from tiledsl.ir.nodes import (
     Load,
     Region,
     Reinterpret,
-
-    Stmt,
     Store,
     Unrolled,
 )
 from tiledsl.ir.tile import Gemm
-from tiledsl.passes.lower_tiles.access import element, total
+from tiledsl.passes.lower_tiles.access import element
 from tiledsl.passes.lower_tiles.context import Context
 from tiledsl.passes.lower_tiles.matrices import match_matrices, matrix_call, row_access, row_address
 from tiledsl.passes.lower_tiles.spread import (
-    Loop,
     coordinates,
     cut,
+    digit_loops,
     nest,
     numbered,
     pieces,
-    register_loops,
     thread_digits,
 )
 
@@ -179,8 +176,9 @@ def _element_loads(ctx: Context, o: Operand, step: Expr, registers: Buffer) -> B
     halves = cut(pieces(f.regs, f.shape), o.piece)
     if halves is None:
         raise VerifyError(f"the registers of operand {o.name} do not fall into steps along k")
-    loops = register_loops(ctx, halves[1])
-    loops = [(Loop(loop.var, loop.extent, _is_run(o, d) and i == len(loops) - 1), d) for i, (loop, d) in enumerate(loops)]
+    loops = digit_loops(ctx, halves[1])
+    if loops and _is_run(o, loops[-1][1]):
+        loops[-1] = (replace(loops[-1][0], vector=True), loops[-1][1])
     parts = [
         *thread_digits(ctx, pieces(f.threads, f.shape)),
         *_fixed(halves[0], step),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
-from tiledsl.ir.layout import Fragment, partition
+from tiledsl.ir.layout import Digit, Fragment, partition
 from tiledsl.ir.nodes import Buffer, Expr, Load, Space, Store, Var
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import walk
@@ -21,14 +22,19 @@ def loop_layout(ctx: Context, s: Parallel) -> Fragment:
     for kind in (Store, Load):
         for n in nodes:
             if isinstance(n, kind) and n.buffer.space is Space.FRAGMENT and _at_point(n.indices, s.vars):
-                return Fragment(s.extents, *_digits(ctx, n.buffer))
+                held = ctx.fragment_of(n.buffer)
+                return Fragment(s.extents, held.threads, held.regs)
+    if prod(s.extents) == 1:
+        return dealt(s.extents, ctx.num_threads)
     width = _width(ctx, s, [n.buffer for n in nodes])
     return partition(s.extents, ctx.num_threads, width)
 
 
-def _digits(ctx: Context, buffer: Buffer) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    f = ctx.fragment_of(buffer)
-    return f.threads, f.regs
+def dealt(shape: Sequence[int], num_threads: int) -> Fragment:
+    """Elements dealt to the threads one by one; a single element belongs to all of them."""
+    if prod(shape) == 1:
+        return Fragment(tuple(shape), (Digit(num_threads, 0),), ())
+    return partition(shape, num_threads, 1)
 
 
 def _at_point(indices: tuple[Expr, ...], variables: tuple[Var, ...]) -> bool:

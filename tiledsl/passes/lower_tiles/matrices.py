@@ -46,7 +46,7 @@ class Matrices:
 
 
 def match_matrices(f: Fragment, contiguous: int, bits: int) -> Matrices | None:
-    """`f` as matrices whose rows run along dimension `contiguous`, elements of `bits` bits; None where it does not fit."""
+    """`f` as matrices whose rows run along dimension `contiguous`; None where it does not fit. `bits` of an element."""
     if f.is_ragged or bits not in (8, 16, 32) or f.num_threads % LANES:
         return None
     threads, regs = split_digits(f.threads, f.shape), split_digits(f.regs, f.shape)
@@ -75,7 +75,7 @@ def _match(
         return None
     eight, four = lanes[0][0], lanes[1][0]
     along_rows = four if transposed else eight
-    row_dim, row_stride = dim_of(along_rows, shape) if along_rows.stride else (contiguous, 0)
+    row_dim = dim_of(along_rows, shape)[0] if along_rows.stride else contiguous
     if row_dim == contiguous:
         return None
     row_step = prod(shape[row_dim + 1 :])
@@ -120,9 +120,7 @@ def row_access(
     return RowAccess(count, scalar, coordinates(ctx, parts, m.shape), ctx.simplify(number * (count * m.word)))
 
 
-def row_address(
-    ctx: Context, buffer: Buffer, indices: Sequence[Expr], version: Expr | None
-) -> Address | None:
+def row_address(ctx: Context, buffer: Buffer, indices: Sequence[Expr], version: Expr | None) -> Address | None:
     """The address of the 16 bytes from `buffer[indices]` on; None if they may not be contiguous and aligned."""
     run = chunk(buffer.dtype.bits)
     root, coords = root_coordinates(ctx, buffer, indices)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, prod
 
-from tiledsl.errors import VerifyError, error
+from tiledsl.errors import error
 from tiledsl.ir.dtypes import FLOAT32, INT32, UINT32, DType, Kind
-from tiledsl.ir.layout import Digit, Fragment, dim_of, ravel, split_digits
+from tiledsl.ir.layout import Digit, Fragment, dim_of, split_digits
 from tiledsl.ir.nodes import (
     Alloc,
     Binary,
@@ -25,7 +25,6 @@ from tiledsl.ir.nodes import (
     For,
     Load,
     Region,
-    Select,
     Serial,
     Space,
     Stmt,
@@ -34,19 +33,17 @@ from tiledsl.ir.nodes import (
     eq,
     lt,
     static_shape,
-    wrap,
 )
 from tiledsl.ir.tile import Reduce
 from tiledsl.passes.lower_tiles.access import element, register
 from tiledsl.passes.lower_tiles.context import Context
-from tiledsl.passes.lower_tiles.loops import spread_threads
+from tiledsl.passes.lower_tiles.loops import dealt
 from tiledsl.passes.lower_tiles.spread import (
-    Loop,
     coordinates,
+    digit_loops,
     guarded,
     nest,
     numbered,
-    register_loops,
     spread,
     thread_digits,
     weighted,
@@ -170,6 +167,7 @@ def _parts(f: Fragment, dim: int) -> Parts | None:
     def belongs(d: Digit) -> bool:
         return d.stride > 0 and d.extent > 1 and dim_of(d, f.shape)[0] == dim
 
+    # A ragged tile is padded along its first dimension only, so that of `dim` = 0 has no digits to move down.
     step, extent = prod(f.shape[dim + 1 :]), f.shape[dim]
 
     def without(d: Digit) -> Digit:
@@ -179,8 +177,6 @@ def _parts(f: Fragment, dim: int) -> Parts | None:
         return Digit(d.extent, d.stride if d.stride < step else d.stride // extent)
 
     shape = f.shape[:dim] + f.shape[dim + 1 :]
-    if f.is_ragged and dim == 0 and any(belongs(d) for d in (*threads, *regs)):
-        extent = prod(d.extent for d in (*threads, *regs) if belongs(d))  # the padding is along `dim`
     kept = tuple(d for d in regs if not belongs(d) and d.extent > 1)
     result = Fragment(shape, tuple(map(without, threads)), tuple(map(without, kept)))
     gone = tuple(d for d in regs if belongs(d))
@@ -191,8 +187,7 @@ def _parts(f: Fragment, dim: int) -> Parts | None:
 def _in_registers(ctx: Context, s: Reduce, f: Fragment, parts: Parts, partial: Buffer) -> Block:
     """Each thread's own elements, combined into `partial`."""
     c, to, src = COMBINE[s.op], s.dst.buffer.dtype, s.src.buffer
-    kept = [(Loop(loop.var, loop.extent), d) for loop, d in register_loops(ctx, parts.kept_regs)]
-    gone = [(Loop(loop.var, loop.extent), d) for loop, d in register_loops(ctx, parts.gone_regs)]
+    kept, gone = digit_loops(ctx, parts.kept_regs), digit_loops(ctx, parts.gone_regs)
     rest = {False: iter(kept), True: iter(gone)}
     loops = [next(rest[is_gone]) for is_gone in parts.order]
     value = prepared(c, Load(ctx.store_for(src), (numbered(loops),)), src.dtype, to)
@@ -239,7 +234,7 @@ def _placed(parts: Parts) -> list[tuple[Digit, bool, int]]:
 
 
 def _lane_digits(parts: Parts) -> list[tuple[int, int]]:
-    """(extent, distance) of the reduced digits that shuffles can serve; a digit across the warp's edge gives its low part."""
+    """(extent, distance) of the reduced digits, or their low parts, that lie within a warp."""
     out: list[tuple[int, int]] = []
     for d, along, below in _placed(parts):
         inside = _lanes_of(d, below)
@@ -356,7 +351,7 @@ def _from_memory(ctx: Context, s: Reduce) -> Block:
         held = ctx.fragment_of(dst)
         points = spread(ctx, Fragment(shape, held.threads, held.regs))
     else:
-        points = spread(ctx, spread_threads(shape, ctx.num_threads))
+        points = spread(ctx, dealt(shape, ctx.num_threads))
     flat, where = element(ctx, dst, _indices(s.dst, points.coords, s.dim, len(s.src.extents)))
     if fragment:
         where = (points.reg,)

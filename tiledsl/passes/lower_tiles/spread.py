@@ -91,6 +91,11 @@ def register_loops(ctx: Context, digits: Sequence[Digit]) -> list[tuple[Loop, Di
     return out
 
 
+def digit_loops(ctx: Context, digits: Sequence[Digit]) -> list[tuple[Loop, Digit]]:
+    """One unrolled loop for each digit of the register number, none of them a vector."""
+    return [(Loop(ctx.digit_var("r", d.extent), d.extent), d) for d in digits]
+
+
 def weighted(terms: Iterable[tuple[Expr, int]]) -> Expr:
     """sum(value * weight); 0 if empty."""
     total: Expr | None = None

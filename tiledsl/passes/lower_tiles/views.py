@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.layout import Fragment
-from tiledsl.ir.nodes import Block, Buffer, Space, View, static_shape
-from tiledsl.ir.layout import Layout, row_major
+from tiledsl.ir.layout import Fragment, row_major
+from tiledsl.ir.nodes import Block, Space, View, static_shape
 from tiledsl.passes.lower_tiles.context import Context
 
 

@@ -1,0 +1,203 @@
+"""Random small programs with pipelined loops, and their execution by the tile interpreter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tiledsl.cpu.tile_interp import run
+from tiledsl.ir.dtypes import BOOL, FLOAT32, INDEX, INT32
+from tiledsl.ir.nodes import (
+    Alloc,
+    AtomicUpdate,
+    Binary,
+    Block,
+    Buffer,
+    Cast,
+    Const,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Pipelined,
+    Region,
+    Serial,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    lt,
+)
+from tiledsl.ir.printer import text
+from tiledsl.ir.tile import Copy, Fill, Parallel
+
+TILE = 4
+TILES = 24  # rows of the inputs: more than any loop runs
+Draw = Any
+
+
+def row(b: Buffer, i: Expr | int, width: int = TILE, start: int = 0) -> Region:
+    at = Const(i) if isinstance(i, int) else i
+    return Region(b, (at, Const(start)), (1, width))
+
+
+def tile(b: Buffer, width: int = TILE, start: int = 0) -> Region:
+    return Region(b, (Const(start),), (width,))
+
+
+@dataclass
+class Program:
+    """Buffers of a random program. Every statement writes values that depend on where and when it runs."""
+
+    sources: list[Buffer] = field(default_factory=lambda: [Buffer(f"A{i}", (TILES, TILE), FLOAT32) for i in range(2)])
+    table: Buffer = field(default_factory=lambda: Buffer("table", (TILES, TILE), INT32))
+    mask: Buffer = field(default_factory=lambda: Buffer("mask", (TILES,), BOOL))
+    out: Buffer = field(default_factory=lambda: Buffer("out", (8 * TILES, TILE), FLOAT32))
+    log: Buffer = field(default_factory=lambda: Buffer("log", (8 * TILES, 1), INT32))
+    count: Buffer = field(default_factory=lambda: Buffer("count", (1,), INT32))
+    shared: list[Buffer] = field(
+        default_factory=lambda: [Buffer(f"S{i}", (TILE,), FLOAT32, Space.SHARED) for i in range(3)]
+    )
+    index: Buffer = field(default_factory=lambda: Buffer("I", (TILE,), INT32, Space.SHARED))
+    registers: list[Buffer] = field(
+        default_factory=lambda: [Buffer(f"F{i}", (TILE,), FLOAT32, Space.FRAGMENT) for i in range(2)]
+    )
+    lines: int = 0
+
+    def next_line(self) -> int:
+        self.lines += 1
+        return self.lines - 1
+
+
+def parallel(dst: Buffer, value: Any) -> Stmt:
+    x = Var("x")
+    return Parallel((x,), (TILE,), (Store(dst, (x,), value(x)),))
+
+
+def from_table(p: Program, at: Expr) -> Expr:
+    return Cast(INDEX, Load(p.table, (at, Const(0))))
+
+
+@st.composite
+def statements(draw: Draw, p: Program, k: Var, least: int = 2, most: int = 6) -> Block:
+    """The body of a loop over k."""
+    body: list[Stmt] = []
+    for _ in range(draw(st.integers(least, most))):
+        body += draw(statement(p, k))
+    if draw(st.integers(0, 4)) == 0:
+        return (If(Load(p.mask, (k,)), tuple(body)),)
+    return tuple(body)
+
+
+@st.composite
+def statement(draw: Draw, p: Program, k: Var) -> list[Stmt]:
+    s = draw(st.sampled_from(p.shared))
+    f = draw(st.sampled_from(p.registers))
+    a = draw(st.sampled_from(p.sources))
+    match draw(st.integers(0, 12)):
+        case 0 | 1 | 2:
+            return [Copy(row(a, k), tile(s))]
+        case 3:
+            return [Copy(tile(s), tile(f))]
+        case 4:
+            return [parallel(f, lambda x: Load(f, (x,)) * Const(2.0, FLOAT32) + Load(s, (x,)))]
+        case 5:
+            return [parallel(s, lambda x: Load(f, (x,)) + Const(1.0, FLOAT32))]
+        case 6 | 7:
+            line = p.next_line()
+            return [Copy(tile(draw(st.sampled_from([s, f]))), row(p.out, k + line * TILES))]
+        case 8:
+            half = draw(st.sampled_from([0, TILE // 2]))
+            return [Copy(row(a, k, TILE // 2, half), tile(s, TILE // 2, half))]
+        case 9:  # an index tile in shared memory directs a copy
+            first = Copy(row(p.table, k), tile(p.index))
+            return [first, Copy(row(a, Cast(INDEX, Load(p.index, (Const(1),)))), tile(s))]
+        case 10:  # a let that reads memory directs a copy
+            v, w = Var("v"), Var("w")
+            return [Let(v, from_table(p, k)), Let(w, Binary("%", v + 1, Const(TILES))), Copy(row(a, w), tile(s))]
+        case 11:  # an atomic whose result is stored: executed exactly once
+            v = Var("ticket", INT32)
+            line = p.next_line()
+            note = Store(p.log, (k + line * TILES, Const(0)), v)
+            once = AtomicUpdate("add", p.count, (Const(0),), Const(1, INT32), result=v)
+            return [once, note]
+        case _:
+            return [If(lt(k, draw(st.integers(0, 4))), (Copy(row(a, k), tile(s)),))]
+
+
+class Random:
+    """A kernel, and the value of its parameter `n`; None if it has none. Failures show it as text."""
+
+    def __init__(self, kernel: Kernel, n: int | None) -> None:
+        self.kernel, self.n = kernel, n
+
+    def __repr__(self) -> str:
+        return f"n = {self.n}\n{text(self.kernel)}"
+
+
+@st.composite
+def kernels(draw: Draw, stages: Any = None) -> Random:
+    """A kernel with one or several pipelined loops."""
+    p = Program()
+    dynamic = draw(st.booleans())
+    trips = draw(st.integers(0 if dynamic else 1, 9))
+    n = Var("n")
+    extent: Expr = n if dynamic else Const(trips)
+    depth = stages if stages is not None else st.integers(0, 4)
+
+    def loop(inner: Block = ()) -> For:
+        k = Var("k")
+        return For(k, extent, (*draw(statements(p, k)), *inner), Pipelined(draw(depth)))
+
+    body: list[Stmt] = [Fill(tile(b), Const(float(i), FLOAT32)) for i, b in enumerate([*p.shared, *p.registers])]
+    match draw(st.integers(0, 4)):
+        case 0:
+            body += [loop(), loop()]
+        case 1:
+            inner = replace(loop(), extent=Const(draw(st.integers(1, 3))))
+            body.append(loop((inner,)))
+        case 2:
+            body.append(For(Var("outer"), Const(2), (loop(), *after_loop(draw, p)), Serial()))
+        case _:
+            body.append(loop())
+    body += after_loop(draw, p)
+    allocs = [Alloc(b) for b in [*p.shared, p.index, *p.registers]]
+    params = (*p.sources, p.table, p.mask, p.out, p.log, p.count, *((n,) if dynamic else ()))
+    launch = Launch("random", (Const(1),), (Var("bx"),), (1,), Var("tx"), (*allocs, *body))
+    return Random(Kernel("random", params, (launch,)), trips if dynamic else None)
+
+
+def after_loop(draw: Draw, p: Program) -> list[Stmt]:
+    seen = [b for b in [*p.shared, *p.registers] if draw(st.integers(0, 2)) == 0]
+    return [Copy(tile(b), row(p.out, p.next_line() * TILES + TILES - 1)) for b in seen]
+
+
+def arguments(n: int | None) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    result: dict[str, Any] = {
+        "A0": rng.integers(0, 50, (TILES, TILE)).astype(np.float32),
+        "A1": rng.integers(50, 99, (TILES, TILE)).astype(np.float32),
+        "table": rng.integers(0, TILES, (TILES, TILE)).astype(np.int32),
+        "mask": rng.integers(0, 2, TILES).astype(bool),
+        "out": np.full((8 * TILES, TILE), -1, np.float32),
+        "log": np.full((8 * TILES, 1), -1, np.int32),
+        "count": np.zeros(1, np.int32),
+    }
+    return result if n is None else {**result, "n": n}
+
+
+def execute(kernel: Kernel, n: int | None, mode: str = "late") -> dict[str, Any]:
+    """The arguments after running the kernel on them."""
+    given = arguments(n)
+    run(kernel, given, mode=mode)  # type: ignore[arg-type]
+    return {name: given[name] for name in ("out", "log", "count")}
+
+
+def same_results(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return all(np.array_equal(a[name], b[name]) for name in a)

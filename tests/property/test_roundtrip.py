@@ -1,0 +1,79 @@
+"""Laws of the text form over random kernels of every kind of node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tiledsl.ir import nodes
+from tiledsl.ir.dtypes import DTYPES, HANDLE
+from tiledsl.ir.nodes import Buffer, Const, Kernel, Let, Var
+from tiledsl.ir.parser import parse
+from tiledsl.ir.printer import text
+from tiledsl.ir.verify import verify
+from tiledsl.ir.walk import rewrite, same
+from tiledsl.testing.strategies import constants, expressions, kernels
+
+_SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=50)
+_VALUES = [d for d in DTYPES.values() if d is not HANDLE]
+
+
+def kernel_of(value: nodes.Expr, dtype: object) -> Kernel:
+    """A kernel that binds one value."""
+    body = (Let(Var("x", value.dtype if isinstance(value, Const) else dtype), value),)  # type: ignore[arg-type]
+    launch = nodes.Launch("main", (Const(1),), (Var("b"),), (32,), Var("t"), body)
+    return Kernel("k", (), (launch,))
+
+
+@_SLOW
+@given(kernels())
+def test_parsing_inverts_printing(kernel: nodes.Kernel) -> None:
+    verify(kernel)
+    printed = text(kernel)
+    parsed = parse(printed)
+    assert same(parsed, kernel)
+    assert text(parsed) == printed
+    verify(parsed)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(_VALUES).flatmap(constants))
+def test_every_constant_is_exact(value: Const) -> None:
+    parsed = parse(text(kernel_of(value, value.dtype))).launches[0].body[0]
+    assert isinstance(parsed, Let) and same(parsed.value, value)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(_VALUES).flatmap(lambda d: st.tuples(expressions(d), st.just(d))))
+def test_precedence_and_parentheses(case: tuple[nodes.Expr, object]) -> None:
+    parsed = parse(text(kernel_of(*case))).launches[0].body[0]
+    assert isinstance(parsed, Let) and same(parsed.value, case[0])
+
+
+def renamed(kernel: Kernel) -> Kernel:
+    """The kernel with every variable and buffer replaced by another one called `z`."""
+    memo: dict[nodes.Node, nodes.Node] = {}
+
+    def extents(values: tuple[nodes.Extent, ...]) -> tuple[nodes.Extent, ...]:
+        return tuple(rewrite(v, rule) if isinstance(v, nodes.Expr) else v for v in values)
+
+    def rule(n: nodes.Node) -> nodes.Node:
+        if isinstance(n, Var):
+            return memo.setdefault(n, Var("z", n.dtype))
+        if isinstance(n, Buffer):
+            strides = None if n.strides is None else extents(n.strides)
+            return memo.setdefault(n, replace(n, name="z", shape=extents(n.shape), strides=strides))
+        return n
+
+    result: Kernel = rewrite(kernel, rule)
+    return result
+
+
+@_SLOW
+@given(kernels())
+def test_same_ignores_names_and_identities(kernel: Kernel) -> None:
+    other = renamed(kernel)
+    assert same(kernel, other) and same(other, kernel)
+    verify(other)

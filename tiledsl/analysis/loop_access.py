@@ -1,0 +1,222 @@
+"""What a Parallel loop does to fragments: which element each point of the loop reads or writes, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tiledsl.errors import Span
+from tiledsl.ir.nodes import (
+    AtomicUpdate,
+    Binary,
+    Block,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    Let,
+    Load,
+    Node,
+    Select,
+    Space,
+    Store,
+    Unary,
+    Var,
+    While,
+    static_shape,
+)
+from tiledsl.ir.ops import BINARY, UNARY
+from tiledsl.ir.tile import Parallel
+from tiledsl.ir.walk import children, substitute, walk
+
+MOST_POINTS = 1 << 22  # of a table; serial variables beyond count as "any value"
+
+
+@dataclass(frozen=True)
+class LoopAccess:
+    """One access of a fragment inside a Parallel loop. `serial` are loop variables in scope with their extents."""
+
+    buffer: Buffer
+    indices: tuple[Expr, ...]
+    writes: bool
+    vars: tuple[Var, ...]
+    extents: tuple[int, ...]
+    serial: tuple[tuple[Var, int], ...]
+    span: Span
+
+    @cached_property
+    def dims(self) -> tuple[int | None, ...] | None:
+        """For each dimension of the buffer the loop dimension that walks it: a permutation of some of them.
+
+        None where a dimension has extent 1; the whole is None if the indices are anything else.
+        """
+        out: list[int | None] = []
+        for index, extent in zip(self.indices, self.buffer.shape, strict=True):
+            if index in self.vars and isinstance(index, Var):
+                dim = self.vars.index(index)
+                if self.extents[dim] != extent or dim in out:
+                    return None
+                out.append(dim)
+            elif extent == 1:
+                out.append(None)
+            else:
+                return None
+        return tuple(out)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether point v accesses element v, extents of 1 aside."""
+        dims = self.dims
+        if dims is None:
+            return False
+        walked = [d for d in dims if d is not None]
+        return walked == [d for d, e in enumerate(self.extents) if e != 1 or d in walked]
+
+    @property
+    def is_pointless(self) -> bool:
+        """Whether the indices are the same at every point of the loop."""
+        return not any(n in self.vars for i in self.indices for n in walk(i) if isinstance(n, Var))
+
+    @cached_property
+    def foreign(self) -> Expr | None:
+        """An index that depends on something other than loop variables of known range (a serial variable, a load)."""
+        known = {*self.vars, *(v for v, _ in self.serial)}
+        for index in self.indices:
+            if not _evaluable(index, known):
+                return index
+        return None
+
+    @cached_property
+    def elements(self) -> Any:
+        """(points, accesses): the linear indices of all elements that each point of the loop may access.
+
+        An index that cannot be evaluated stands for every value. Out-of-range indices are clipped: they belong to
+        points that a guard of the user's excludes.
+        """
+        shape = static_shape(self.buffer)
+        serial = list(self.serial)
+        used = {n for i in self.indices for n in walk(i) if isinstance(n, Var)}
+        serial = [(v, n) for v, n in serial if v in used]
+        if prod(self.extents) * prod(n for _, n in serial) > MOST_POINTS:
+            serial = []
+        axes = [*zip(self.vars, self.extents), *serial]
+        grid = np.meshgrid(*(np.arange(n) for _, n in axes), indexing="ij", sparse=True)
+        env = {v: g for (v, _), g in zip(axes, grid)}
+        free = [d for d, i in enumerate(self.indices) if not _evaluable(i, set(env))]
+        points = prod(self.extents)
+        linear: Any = np.zeros([n for _, n in axes], np.int64)
+        for d, index in enumerate(self.indices):
+            value = 0 if d in free else np.clip(evaluate(index, env), 0, shape[d] - 1)
+            linear = linear * shape[d] + value
+        linear = linear.reshape(points, -1)
+        for d in free:
+            steps = np.arange(shape[d]) * prod(shape[d + 1 :])
+            linear = (linear[:, :, None] + steps).reshape(points, -1)
+        return linear
+
+
+def _evaluable(e: Expr, known: set[Var]) -> bool:
+    match e:
+        case Const():
+            return True
+        case Var():
+            return e in known
+        case Binary(_, a, b):
+            return _evaluable(a, known) and _evaluable(b, known)
+        case Unary(_, a):
+            return _evaluable(a, known)
+        case Select(c, a, b):
+            return all(_evaluable(x, known) for x in (c, a, b))
+    return False
+
+
+def evaluate(e: Expr, env: Mapping[Var, Any]) -> Any:
+    """`e` on NumPy arrays of its variables."""
+    match e:
+        case Const(value):
+            return value
+        case Var():
+            return env[e]
+        case Binary(op, a, b):
+            x, y = evaluate(a, env), evaluate(b, env)
+            ufunc = BINARY[op].ufunc
+            return getattr(np, ufunc)(x, y) if ufunc else np.vectorize(BINARY[op].eval)(x, y)
+        case Unary(op, a):
+            return getattr(np, UNARY[op].ufunc)(evaluate(a, env))
+        case Select(c, a, b):
+            return np.where(evaluate(c, env), evaluate(a, env), evaluate(b, env))
+    raise TypeError(f"{type(e).__name__} in an index")
+
+
+def loop_accesses(
+    loop: Parallel, lets: Mapping[Var, Expr], serial: Sequence[tuple[Var, int]] = ()
+) -> tuple[LoopAccess, ...]:
+    """The accesses of fragments by `loop`, in program order, loads in indices, conditions and used lets included.
+
+    `lets` are the binds in scope outside; `serial` the enclosing loops of constant extent.
+    """
+    found: list[LoopAccess] = []
+    _collect(loop.body, loop, dict(lets), tuple(serial), found)
+    return tuple(dict.fromkeys(found))
+
+
+def _collect(
+    block: Block,
+    loop: Parallel,
+    lets: dict[Var, Expr],
+    serial: tuple[tuple[Var, int], ...],
+    found: list[LoopAccess],
+) -> None:
+    def add(buffer: Buffer, indices: tuple[Expr, ...], writes: bool, span: Span) -> None:
+        if buffer.space is Space.FRAGMENT:
+            at = tuple(inlined(i, lets) for i in indices)
+            found.append(LoopAccess(buffer, at, writes, loop.vars, loop.extents, serial, span))
+
+    def loads(node: Node, span: Span) -> None:
+        for n in walk(node):
+            if isinstance(n, Load):
+                add(n.buffer, n.indices, False, span)
+
+    for stmt in block:
+        span = stmt.span if stmt.span.line else loop.span
+        match stmt:
+            case Let(var, value):
+                loads(value, span)
+                lets = {**lets, var: inlined(value, lets)}
+            case Store(buffer, indices, value):
+                for e in (*indices, value):
+                    loads(e, span)
+                add(buffer, indices, True, span)
+            case AtomicUpdate(_, buffer, indices, value):
+                for e in (*indices, value):
+                    loads(e, span)
+                add(buffer, indices, True, span)
+            case For(var, extent, body):
+                loads(extent, span)
+                inner = ((var, extent.value),) if isinstance(extent, Const) else ()
+                _collect(body, loop, lets, serial + inner, found)  # type: ignore[arg-type]
+            case Parallel(inner_vars, extents, body):
+                _collect(body, loop, lets, (*serial, *zip(inner_vars, extents)), found)
+            case If(cond, then, orelse):
+                loads(cond, span)
+                _collect(then, loop, lets, serial, found)
+                _collect(orelse, loop, lets, serial, found)
+            case While(cond, body):
+                loads(cond, span)
+                _collect(body, loop, lets, serial, found)
+            case _:
+                for child in children(stmt):
+                    loads(child, span)
+
+
+def inlined(e: Expr, lets: Mapping[Var, Expr]) -> Expr:
+    """`e` with the values of the binds that it uses; these are inlined already."""
+    if not lets or not any(isinstance(n, Var) and n in lets for n in walk(e)):
+        return e
+    return substitute(e, {v: x for v, x in lets.items()})

@@ -1,0 +1,168 @@
+"""The thread stage executed: all threads of a chunk of blocks in lockstep, with a memory that checks.
+
+A value is a scalar, or an array of shape (1, threads), (blocks, 1) or (blocks, threads). Lanes that a branch or a
+finished loop has switched off compute garbage but touch no memory. Blocks run in chunks of about `LANES` lanes, so that
+the arrays stay in the cache and NumPy's overhead is spread. Lockstep order would hide a missing barrier: the checks of
+`cpu/memory.py` do not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+
+from tiledsl.cpu import atoms, values, warp
+from tiledsl.cpu.access import MemoryAccess
+from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
+from tiledsl.cpu.global_memory import GlobalMemory
+from tiledsl.cpu.memory import SharedMemory
+from tiledsl.cpu.values import Value
+from tiledsl.errors import error
+from tiledsl.ir import nodes as ir
+from tiledsl.ir.walk import walk
+
+Array = np.ndarray[Any, Any]
+Mode = Literal["early", "late", "random"]
+LANES = 8192
+
+
+def run(
+    kernel: ir.Kernel,
+    arguments: Mapping[str, Any],
+    *,
+    check: bool = True,
+    mode: Mode = "early",
+    seed: int = 0,
+    watch_blocks: bool = False,
+) -> None:
+    """Runs every launch on the arrays of `arguments` (by parameter name), in place. Raises TileError TD08xx.
+
+    `check` turns the checking memory on. `mode` says when an asynchronous copy writes its bytes: "early" at its issue,
+    "late" at the wait that covers it, "random" by a coin with `seed`; until then the destination is poisoned and, with
+    `check`, every access to it an error. `watch_blocks` reports races between blocks in global memory.
+    """
+    if mode not in ("early", "late", "random"):
+        raise ValueError(f"mode is 'early', 'late' or 'random', not {mode!r}")
+    bound = bind(kernel, arguments)
+    tensors = {
+        b: GlobalMemory(b, a, b not in bound.scratch or not check, watch_blocks) for b, a in bound.arrays.items()
+    }
+    how = Options(check, mode, np.random.default_rng(seed))
+    with np.errstate(all="ignore"):
+        for launch in kernel.launches:
+            grid = grid_of(launch, bound.scalars)
+            blocks = np.array(list(blocks_of(grid)), np.int64).reshape(-1, len(grid))
+            step = max(1, LANES // launch.num_threads)
+            for first in range(0, len(blocks), step):
+                Machine(launch, bound, tensors, grid, blocks[first : first + step], how).finish()
+            for memory in tensors.values():
+                memory.forget()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    check: bool
+    mode: Mode
+    rng: np.random.Generator
+
+
+class Machine(MemoryAccess):
+    """A chunk of blocks of one launch."""
+
+    def __init__(
+        self,
+        launch: ir.Launch,
+        bound: Bound,
+        tensors: Mapping[ir.Buffer, GlobalMemory],
+        grid: tuple[int, ...],
+        blocks: Array,
+        how: Options,
+    ) -> None:
+        buffers = [s.buffer for s in _allocations(launch) if s.buffer.space is ir.Space.SHARED]
+        shared = SharedMemory(launch, buffers, len(blocks), how.check, self.name_block)
+        super().__init__((len(blocks), launch.num_threads), how.check, shared, tensors)
+        self.launch, self.grid, self.numbers = launch, grid, blocks
+        self.mode, self.rng = how.mode, how.rng
+        strides = [prod(grid[:i]) for i in range(len(grid))]
+        self.block_number = blocks @ np.array(strides, np.int64)
+        self.env.update(bound.scalars)
+        for axis, v in enumerate(launch.blocks):
+            column = blocks[:, axis : axis + 1]
+            same = (column == column[0]).all()
+            self.env[v] = values.constant(int(column[0, 0]), v.dtype) if same else values.tidy(column, v.dtype)
+        self.env[launch.thread] = values.tidy(np.arange(launch.num_threads)[None], launch.thread.dtype)
+        self.executors |= {
+            ir.Barrier: self.barrier,
+            ir.AsyncCommit: self.commit,
+            ir.AsyncWait: self.wait,
+            ir.AtomCall: lambda s: atoms.execute(self, s),
+            ir.Move: self.move,
+        }
+
+    def finish(self) -> None:
+        """Executes the blocks to their end."""
+        if self.domain[0] == 0:
+            return
+        self.run(self.launch.body)
+        if self.check and self.pending:
+            copy = self.pending[0]
+            where = self.name_block(int(copy.lanes.block[0]), int(copy.lanes.thread[0]))
+            raise error("TD0808", copy.span, buffer=copy.buffer.name, where=where)
+
+    def name_block(self, block: int, thread: int | None) -> str:
+        """How messages name a block of the chunk, and a thread in it."""
+        name = f"block ({', '.join(str(int(i)) for i in self.numbers[block])})"
+        return name if thread is None else f"{name}, thread {thread}"
+
+    def name_lane(self, lane: tuple[int, ...]) -> str:
+        return self.name_block(*lane)
+
+    def dealt(self) -> tuple[Value, int]:
+        number = self.block_number[:, None]
+        return (int(number[0, 0]) if len(number) == 1 else number), prod(self.grid)
+
+    def barrier(self, s: ir.Barrier) -> None:
+        threads = self.domain[1]
+        on = np.ones(self.domain, bool) if self.mask is None else self.full(self.mask)
+        counts = on.sum(1)
+        expected = s.count or threads
+        wrong = (counts != 0) & (counts != expected)
+        if wrong.any():
+            block = int(np.argmax(wrong))
+            where = self.name_block(block, None)
+            raise error("TD0807", active=int(counts[block]), threads=expected, where=where)
+        if self.check:
+            self.shared.barrier(counts != 0, None if expected == threads else on)
+
+    def collective(self, fn: str, args: list[Value]) -> Value:
+        self.require_whole_warps(fn)
+        source = self.env[self.launch.thread]
+        return warp.exchange(self, fn, args, np.asarray(source, np.int64))
+
+    def require_whole_warps(self, what: str) -> None:
+        """Raises TileError TD0811 where some threads of a warp are on and some are off."""
+        if self.mask is None:
+            return
+        on = self.full(self.mask)
+        edges = np.arange(0, self.domain[1], warp.SIZE)
+        split = np.logical_or.reduceat(on, edges, axis=1) & ~np.logical_and.reduceat(on, edges, axis=1)
+        if split.any():
+            block, number = (int(i) for i in np.argwhere(split)[0])
+            raise error("TD0811", what=what, where=self.name_block(block, number * warp.SIZE))
+
+    def print(self, s: ir.Print) -> None:
+        if s.buffer is None:
+            args = [self.full(self.eval(a)) for a in s.args]
+            on = np.argwhere(np.ones(self.domain, bool) if self.mask is None else self.full(self.mask))
+            for lane in on:
+                print(" ".join([s.message, *(str(a[tuple(lane)]) for a in args)]).strip())
+            return
+        print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
+
+
+def _allocations(launch: ir.Launch) -> list[ir.Alloc]:
+    return [n for s in launch.body for n in walk(s) if isinstance(n, ir.Alloc)]

@@ -1,0 +1,213 @@
+// What the lanes of a warp do together: shuffles, votes, ldmatrix, stmatrix, mma.
+#include <cstring>
+
+#include "runtime.h"
+
+namespace tds {
+#include "atoms.inc"
+#include "portable_math.h"
+#include "portable.cuh"
+
+// Whether this lane is the last of its warp to arrive, and performs the operation. Otherwise it has been performed.
+static bool last_to_arrive(Fiber* f, const char* what, Site at) {
+  Warp& w = *f->warp;
+  f->at = at;
+  if (!w.arrived) {
+    w.what = what;
+    w.at = at;
+  } else if (w.at.line != at.line || strcmp(w.what, what) != 0) {
+    const std::string other = std::string(w.what) + " in line " + std::to_string(w.at.line);
+    fail(811, at, fact("what", std::string(what) + " (other threads of the warp are at " + other + ")") +
+                      fact("where", where()));
+  }
+  w.arrived |= 1u << f->lane;
+  if (w.arrived == w.lanes) return true;
+  wait_as(Wait::WARP);
+  return false;
+}
+
+static void release(Warp& w) {
+  w.arrived = 0;
+  make_ready(w, w.lanes);
+}
+
+static u32 source_lane(int kind, u32 lane, int argument) {
+  const i64 from = kind == SHUFFLE_XOR  ? static_cast<i64>(lane ^ static_cast<u32>(argument))
+                   : kind == SHUFFLE_UP ? static_cast<i64>(lane) - argument
+                   : kind == SHUFFLE_DOWN ? static_cast<i64>(lane) + argument
+                                          : static_cast<i64>(argument & 31);
+  return from < 0 || from >= LANES ? lane : static_cast<u32>(from);  // out of range: the own value (PTX ISA, "shfl.sync")
+}
+
+// ---- matrix multiply-accumulate. Products are exact in float64, as are most sums; the result is rounded once.
+
+static float f16_value(u16 bits) {
+  static float table[1 << 16];
+  static const bool filled = [] {
+    for (u32 i = 0; i < 1u << 16; ++i) table[i] = widen_to_f32<5, 10, IEEE>(i);
+    return true;
+  }();
+  (void)filled;
+  return table[bits];
+}
+
+static double element_value(Element e, const void* registers, int r) {
+  const u8* bytes = static_cast<const u8*>(registers);
+  const u16* halves = static_cast<const u16*>(registers);
+  const u32* words = static_cast<const u32*>(registers);
+  switch (e) {
+    case Element::F16: return f16_value(halves[r]);
+    case Element::BF16: return bitcast<float>(static_cast<u32>(halves[r]) << 16);
+    case Element::TF32: return bitcast<float>(words[r] & 0xffffe000u);
+    case Element::F32: return bitcast<float>(words[r]);
+    case Element::F64: return static_cast<const double*>(registers)[r];
+    case Element::E4M3: return widen_to_f32<4, 3, FN>(bytes[r]);
+    case Element::E5M2: return widen_to_f32<5, 2, IEEE>(bytes[r]);
+    case Element::S8: return static_cast<i8>(bytes[r]);
+    case Element::U8: return bytes[r];
+    case Element::S32: return static_cast<i32>(words[r]);
+  }
+  return 0;
+}
+
+static void gather(double* tile, const Operand& o, const void* const* registers) {
+  for (u32 lane = 0; lane < LANES; ++lane)
+    for (int r = 0; r < o.registers; ++r)
+      tile[o.positions[lane * o.registers + r]] = element_value(o.element, registers[lane], r);
+}
+
+static void scatter(const double* tile, const Operand& o, void* const* registers) {
+  for (u32 lane = 0; lane < LANES; ++lane) {
+    for (int r = 0; r < o.registers; ++r) {
+      const double x = tile[o.positions[lane * o.registers + r]];
+      switch (o.element) {
+        case Element::F64: static_cast<double*>(registers[lane])[r] = x; break;
+        case Element::F32: static_cast<float*>(registers[lane])[r] = static_cast<float>(x); break;
+        case Element::F16:
+          static_cast<u16*>(registers[lane])[r] =
+              static_cast<u16>(narrow_f32<5, 10, IEEE, RN, false>(f64_to_f32_odd(x)));
+          break;
+        default: static_cast<u32*>(registers[lane])[r] = static_cast<u32>(static_cast<i64>(x)); break;  // wraps
+      }
+    }
+  }
+}
+
+static void multiply(const MmaRow& row, Warp& w) {
+  constexpr int N = 8, MAX_M = 16, MAX_K = 64;  // n is 8 in every row of mma.sync
+  alignas(64) double a[MAX_M * MAX_K], b[MAX_K * N], d[MAX_M * N];
+  gather(a, row.a, w.from);
+  gather(b, row.b, w.also_from);
+  gather(d, row.d, w.to);
+  for (int i = 0; i < row.m; ++i) {
+    double sum[N];
+    for (int j = 0; j < N; ++j) sum[j] = d[i * N + j];
+    for (int k = 0; k < row.k; ++k)
+      for (int j = 0; j < N; ++j) sum[j] += a[i * row.k + k] * b[k * N + j];
+    for (int j = 0; j < N; ++j) d[i * N + j] = sum[j];
+  }
+  scatter(d, row.d, w.to);
+}
+
+}  // namespace tds
+
+using namespace tds;
+
+extern "C" u64 tds_rt_shuffle(int kind, u64 value, int argument, Site at) {
+  Fiber* f = self();
+  Warp& w = *f->warp;
+  w.value[f->lane] = value;
+  w.argument[f->lane] = argument;
+  if (!last_to_arrive(f, "a shuffle", at)) return w.value[f->lane];
+  u64 result[LANES];
+  for (u32 lane = 0; lane < LANES; ++lane) {
+    if (!(w.lanes >> lane & 1)) continue;
+    const u32 source = source_lane(kind, lane, w.argument[lane]);
+    if (!(w.lanes >> source & 1))
+      fail(832, at, fact("lane", std::to_string(lane)) + fact("source", std::to_string(source)) + fact("where", where()));
+    result[lane] = w.value[source];
+  }
+  memcpy(w.value, result, sizeof result);
+  release(w);
+  return result[f->lane];
+}
+
+extern "C" int tds_rt_vote(int kind, int value, Site at) {
+  Fiber* f = self();
+  Warp& w = *f->warp;
+  w.value[f->lane] = value != 0;
+  if (!last_to_arrive(f, "a vote", at)) return static_cast<int>(w.value[f->lane]);
+  u32 votes = 0;
+  for (u32 lane = 0; lane < LANES; ++lane)
+    if (w.lanes >> lane & 1) votes |= static_cast<u32>(w.value[lane]) << lane;
+  const int result = kind == VOTE_ANY ? votes != 0 : votes == w.lanes;
+  for (u64& v : w.value) v = static_cast<u64>(result);
+  release(w);
+  return result;
+}
+
+static void require_whole_warp(const Warp& w, const char* what, Site at) {
+  if (w.lanes != ~0u) fail(811, at, fact("what", what) + fact("where", where()));
+}
+
+// PTX ISA, "ldmatrix": lane 8 * q + r gives the address of row r of matrix q; each lane gets two neighbours of a row, or
+// with .trans of a column.
+extern "C" void tds_rt_ldmatrix(void* registers, u32 row, int matrices, int transposed, Site at) {
+  Fiber* f = self();
+  Warp& w = *f->warp;
+  require_whole_warp(w, "ldmatrix", at);
+  w.to[f->lane] = registers;
+  w.address[f->lane] = row;
+  if (!last_to_arrive(f, "ldmatrix", at)) return;
+  for (int q = 0; q < matrices; ++q) {
+    u16 tile[8][8];
+    for (int r = 0; r < 8; ++r) {
+      const u32 offset = w.address[8 * q + r] - SHARED_BASE;
+      check_shared(w.fibers[8 * q + r], offset, 16, READ, at);
+      memcpy(tile[r], f->shared + offset, 16);
+    }
+    for (u32 lane = 0; lane < LANES; ++lane) {
+      const u32 r = lane / 4, c = lane % 4 * 2;
+      u16* to = static_cast<u16*>(w.to[lane]) + 2 * q;
+      to[0] = transposed ? tile[c][r] : tile[r][c];
+      to[1] = transposed ? tile[c + 1][r] : tile[r][c + 1];
+    }
+  }
+  release(w);
+}
+
+extern "C" void tds_rt_stmatrix(u32 row, const void* registers, int matrices, int transposed, Site at) {
+  Fiber* f = self();
+  Warp& w = *f->warp;
+  require_whole_warp(w, "stmatrix", at);
+  w.from[f->lane] = registers;
+  w.address[f->lane] = row;
+  if (!last_to_arrive(f, "stmatrix", at)) return;
+  for (int q = 0; q < matrices; ++q) {
+    u16 tile[8][8];
+    for (u32 lane = 0; lane < LANES; ++lane) {
+      const u32 r = lane / 4, c = lane % 4 * 2;
+      const u16* from = static_cast<const u16*>(w.from[lane]) + 2 * q;
+      (transposed ? tile[c][r] : tile[r][c]) = from[0];
+      (transposed ? tile[c + 1][r] : tile[r][c + 1]) = from[1];
+    }
+    for (int r = 0; r < 8; ++r) {
+      const u32 offset = w.address[8 * q + r] - SHARED_BASE;
+      check_shared(w.fibers[8 * q + r], offset, 16, WRITE, at);
+      memcpy(f->shared + offset, tile[r], 16);
+    }
+  }
+  release(w);
+}
+
+extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, Site at) {
+  Fiber* f = self();
+  Warp& w = *f->warp;
+  require_whole_warp(w, MMA_ROWS[row].name, at);
+  w.to[f->lane] = d;
+  w.from[f->lane] = a;
+  w.also_from[f->lane] = b;
+  if (!last_to_arrive(f, MMA_ROWS[row].name, at)) return;
+  multiply(MMA_ROWS[row], w);
+  release(w);
+}

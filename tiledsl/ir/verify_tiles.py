@@ -1,0 +1,104 @@
+"""The part of `verify` about tile operations: memories and shapes of their operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tiledsl.ir.nodes import Region, Space, Stmt
+from tiledsl.ir.scopes import Scope, fail
+from tiledsl.ir.tile import REDUCTIONS, Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+
+_MEMORY = (Space.GLOBAL, Space.SHARED, Space.FRAGMENT, Space.LOCAL)
+_TILES = (Space.SHARED, Space.FRAGMENT)
+
+
+def _agree(what: str, *shapes: tuple[int, ...]) -> None:
+    if any(shape != shapes[0] for shape in shapes):
+        raise fail(f"{what} of {' and '.join(map(str, shapes))}")
+
+
+def _copy(scope: Scope, s: Copy) -> None:
+    _agree("a copy", scope.region(s.src, *_MEMORY), scope.region(s.dst, *_MEMORY))
+    if s.asynchronous and (s.src.buffer.space, s.dst.buffer.space) != (Space.GLOBAL, Space.SHARED):
+        raise fail("an asynchronous copy goes from global to shared memory")
+    if s.width < 0:
+        raise fail(f"a copy of width {s.width}")
+
+
+def _fill(scope: Scope, s: Fill) -> None:
+    scope.region(s.dst, *_MEMORY)
+    scope.value(s.value, s.dst.buffer.dtype, f"the value that fills '{s.dst.buffer.name}'")
+
+
+def _matrix(scope: Scope, r: Region, name: str, transposed: bool, *spaces: Space) -> tuple[int, int]:
+    """Rows and columns of an operand as the product uses it."""
+    scope.region(r, *spaces)
+    if len(r.extents) < 2 or any(n != 1 for n in r.extents[:-2]):
+        raise fail(f"operand {name} of gemm has the extents {r.extents}")
+    rows, columns = r.extents[-2:]
+    return (columns, rows) if transposed else (rows, columns)
+
+
+def _gemm(scope: Scope, s: Gemm) -> None:
+    (m, k), (k2, n) = _matrix(scope, s.a, "a", s.transpose_a, *_TILES), _matrix(scope, s.b, "b", s.transpose_b, *_TILES)
+    if (k, (m, n)) != (k2, _matrix(scope, s.c, "c", False, Space.FRAGMENT)):
+        raise fail(f"gemm of {(m, k)} by {(k2, n)} into {s.c.extents}")
+    if s.policy not in ("square", "full_row", "full_col") or s.precision not in ("ieee", "tf32") or s.wait < 0:
+        raise fail(f"gemm with policy '{s.policy}', precision '{s.precision}', wait {s.wait}")
+
+
+def _reduce(scope: Scope, s: Reduce) -> None:
+    scope.region(s.src, *_TILES)
+    scope.region(s.dst, *_TILES)
+    src, dst = s.src.extents, s.dst.extents
+    if s.op not in REDUCTIONS:
+        raise fail(f"unknown reduction '{s.op}'")
+    if not 0 <= s.dim < len(src) or dst not in (
+        src[: s.dim] + src[s.dim + 1 :] or (1,),
+        src[: s.dim] + (1,) + src[s.dim + 1 :],
+    ):
+        raise fail(f"reduction of {src} along {s.dim} to {dst}")
+
+
+def _scan(scope: Scope, s: Scan) -> None:
+    scope.region(s.src, *_TILES)
+    scope.region(s.dst, *_TILES)
+    _agree("a scan", s.src.extents, s.dst.extents)
+    if s.op not in ("sum", "max") or not 0 <= s.dim < len(s.src.extents):
+        raise fail(f"no scan '{s.op}' along {s.dim}")
+
+
+def _atomic(scope: Scope, s: Atomic) -> None:
+    dst = scope.region(s.dst, Space.GLOBAL, Space.SHARED)
+    _agree("an atomic update", scope.region(s.src, *_MEMORY), dst)
+    if s.op not in ("add", "max", "min"):
+        raise fail(f"unknown atomic operation '{s.op}' on a tile")
+
+
+def _transpose(scope: Scope, s: Transpose) -> None:
+    src, dst = scope.region(s.src, *_MEMORY), scope.region(s.dst, *_MEMORY)
+    if len(src) > 2:
+        raise fail(f"a transpose of {s.src.extents}")
+    _agree("a transpose", src[::-1], dst)
+
+
+def _im2col(scope: Scope, s: Im2col) -> None:
+    scope.region(s.image, Space.GLOBAL)
+    scope.region(s.dst, *_TILES)
+    scope.integer(s.row, "the row of im2col")
+    scope.integer(s.column, "the column of im2col")
+    if len(s.image.extents) != 4 or len(s.dst.extents) != 2 or min(s.kernel, s.stride, s.dilation) < 1 or s.pad < 0:
+        raise fail(f"no im2col from {s.image.extents} to {s.dst.extents}")
+
+
+TILE_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
+    Copy: _copy,
+    Fill: _fill,
+    Gemm: _gemm,
+    Reduce: _reduce,
+    Scan: _scan,
+    Atomic: _atomic,
+    Transpose: _transpose,
+    Im2col: _im2col,
+}

@@ -1,0 +1,227 @@
+"""The launch of a kernel, questions about its blocks and threads, and annotations of the whole block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from tiledsl.frontend.control import NamedContext
+from tiledsl.frontend.proxies import Scalar, converted, describe, index_of, operand
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Slice, Tensor, shape_text
+from tiledsl.frontend.tracer import LaunchFrame, tracer_of
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.layout import Fragment, Layout
+from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Raster, SafeValue, Space, Var
+from tiledsl.language.annotations import const_sizes
+
+_THREADS = 128
+_MAX_THREADS = 1024
+_AXES = {"x": 0, "y": 1, "z": 2}
+
+
+class Kernel(NamedContext):
+    """`with T.Kernel(*blocks, threads=128) as (bx, by):` launches that many blocks; the body is one block's work.
+
+    Blocks are integers or run-time sizes, x first; `threads` is a number or up to three, x first. Several such blocks
+    in a function become several `__global__` functions, launched in order.
+    """
+
+    def __init__(self, *blocks: Any, threads: Any = None, is_cpu: bool = False, prelude: str | None = None) -> None:
+        self.tracer = tracer_of("T.Kernel")
+        self.span = self.tracer.here()
+        if is_cpu:
+            raise fail("TD0103", word="Kernel(is_cpu=True)", hint="leave is_cpu away: every kernel can run on the CPU")
+        if len(blocks) == 1 and isinstance(blocks[0], (tuple, list)):
+            blocks = tuple(blocks[0])
+        if len(blocks) > 3:
+            raise fail("TD0224", what=f"a grid of {len(blocks)} dimensions", rule="at most 3 dimensions")
+        self.grid = tuple(_grid_size(b) for b in blocks) or (Const(1, INDEX),)
+        self.threads = const_sizes(_THREADS if threads is None else threads, "T.Kernel")
+        count = 1
+        for t in self.threads:
+            count *= t
+        if len(self.threads) > 3 or count > _MAX_THREADS:
+            raise fail("TD0224", what=f"threads={shape_text(self.threads)}", rule="1 to 1024 threads in up to 3 dimensions")
+        if prelude:
+            self.tracer.source.append(prelude)
+
+    def __enter__(self) -> Any:
+        if self.tracer.enclosing("launch") is not None:
+            raise fail("TD0120")
+        if self.tracer.frame is not None:
+            raise fail("TD0143", word="T.Kernel")
+        count = len(self.grid)
+        names = self.targets if isinstance(self.targets, tuple) else None
+        if names is not None and len(names) != count:
+            raise fail("TD0131", given=len(names), what=f"a grid of {count} dimensions", count=count)
+        if names is None:
+            base = self.targets if isinstance(self.targets, str) and self.targets != "i" else ""
+            names = (base,) if base and count == 1 else tuple(f"b{axis}" for axis in "xyz"[:count])
+        blocks = tuple(Var(n, INDEX) for n in names)
+        self.frame = LaunchFrame(
+            "launch", "the T.Kernel block", None, self.span, grid=self.grid, blocks=blocks, threads=self.threads
+        )
+        self.tracer.open(self.frame)
+        values = tuple(Scalar(b, INDEX, self.frame) for b in blocks)
+        return values[0] if count == 1 and not isinstance(self.targets, tuple) else values
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, raised: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        if raised is not None:
+            return
+        frame = self.frame
+        body = self.tracer.close(frame)
+        self.tracer.launches.append(
+            Launch(
+                self.tracer.name,
+                frame.grid,
+                frame.blocks,
+                frame.threads,
+                frame.thread,
+                body,
+                tuple(frame.layouts),
+                tuple(frame.safe_values),
+                raster=frame.raster,
+                min_blocks=frame.min_blocks,
+                span=self.span,
+            )
+        )
+
+
+def _grid_size(value: Any) -> Expr:
+    number = operand(value)
+    size = index_of(number, "a number of blocks")
+    if isinstance(size, Const) and size.value < 1:
+        raise fail("TD0224", what=f"a grid with {size.value} blocks in a dimension", rule="at least 1 block")
+    return size
+
+
+# ------------------------------------------------------------------------------------------------------- questions
+
+
+def _dimension(dim: Any, count: int, word: str) -> int:
+    if not isinstance(dim, int) or not 0 <= dim < 3:
+        raise fail("TD0226", word=word, name="dim", value=describe(dim), allowed="0, 1 or 2")
+    return min(dim, count)
+
+
+def get_thread_binding(dim: int = 0) -> Scalar:
+    """The number of this thread along dimension `dim` of the block."""
+    frame = tracer_of("T.get_thread_binding").launch("T.get_thread_binding")
+    dim = _dimension(dim, len(frame.threads), "T.get_thread_binding")
+    if dim == len(frame.threads):
+        return Scalar(Const(0, INDEX), INDEX, frame)
+    number: Expr = frame.thread
+    for t in frame.threads[:dim]:
+        number = number // t
+    if dim + 1 < len(frame.threads):
+        number = number % frame.threads[dim]
+    return Scalar(number, INDEX, frame)
+
+
+def get_thread_bindings() -> list[Scalar]:
+    """The number of this thread along every dimension of the block."""
+    frame = tracer_of("T.get_thread_bindings").launch("T.get_thread_bindings")
+    return [get_thread_binding(i) for i in range(len(frame.threads))]
+
+
+def get_block_binding(dim: int = 0) -> Scalar:
+    """The number of this block along dimension `dim` of the grid."""
+    frame = tracer_of("T.get_block_binding").launch("T.get_block_binding")
+    dim = _dimension(dim, len(frame.blocks), "T.get_block_binding")
+    return Scalar(frame.blocks[dim] if dim < len(frame.blocks) else Const(0, INDEX), INDEX, frame)
+
+
+def get_block_bindings() -> list[Scalar]:
+    """The number of this block along every dimension of the grid."""
+    frame = tracer_of("T.get_block_bindings").launch("T.get_block_bindings")
+    return [get_block_binding(i) for i in range(len(frame.blocks))]
+
+
+def get_thread_extent(dim: int = 0) -> int:
+    """The number of threads along dimension `dim` of the block."""
+    frame = tracer_of("T.get_thread_extent").launch("T.get_thread_extent")
+    dim = _dimension(dim, len(frame.threads), "T.get_thread_extent")
+    return frame.threads[dim] if dim < len(frame.threads) else 1
+
+
+def get_thread_extents() -> list[int]:
+    """The number of threads along every dimension of the block."""
+    return list(tracer_of("T.get_thread_extents").launch("T.get_thread_extents").threads)
+
+
+def get_block_extent(dim: int = 0) -> Any:
+    """The number of blocks along dimension `dim` of the grid: an int, or a run-time value."""
+    frame = tracer_of("T.get_block_extent").launch("T.get_block_extent")
+    dim = _dimension(dim, len(frame.grid), "T.get_block_extent")
+    size = frame.grid[dim] if dim < len(frame.grid) else Const(1, INDEX)
+    return int(size.value) if isinstance(size, Const) else Scalar(size, INDEX, frame)
+
+
+def get_block_extents() -> list[Any]:
+    """The number of blocks along every dimension of the grid."""
+    frame = tracer_of("T.get_block_extents").launch("T.get_block_extents")
+    return [get_block_extent(i) for i in range(len(frame.grid))]
+
+
+# ----------------------------------------------------------------------------------------------------- annotations
+
+
+def use_swizzle(panel_size: int, order: str = "row", enable: bool = True) -> None:
+    """Deals the blocks in panels of `panel_size` rows or columns, so that neighbours in time share the L2 cache."""
+    frame = tracer_of("T.use_swizzle").launch("T.use_swizzle")
+    if not isinstance(panel_size, int) or panel_size < 1:
+        raise fail("TD0226", word="T.use_swizzle", name="panel_size", value=describe(panel_size), allowed="a positive int")
+    if order not in ("row", "column", "col"):
+        raise fail("TD0226", word="T.use_swizzle", name="order", value=describe(order), allowed="'row' or 'column'")
+    if enable:
+        frame.raster = Raster(panel_size, "row" if order == "row" else "column")
+
+
+def annotate_layout(layouts: Mapping[Any, Any]) -> None:
+    """Fixes the layouts of shared tensors (`T.Layout`) and of fragments (`T.Fragment`)."""
+    frame = tracer_of("T.annotate_layout").launch("T.annotate_layout")
+    for tensor, layout in _items(layouts, "T.annotate_layout"):
+        if not isinstance(layout, (Layout, Fragment)):
+            raise fail("TD0226", word="T.annotate_layout", name="layout", value=describe(layout), allowed="a layout")
+        wants = Fragment if tensor.buffer.space is Space.FRAGMENT else Layout
+        if not isinstance(layout, wants) or tuple(layout.shape) != tuple(tensor.buffer.shape):
+            raise fail(
+                "TD0236",
+                kind=type(layout).__name__,
+                layout=shape_text(layout.shape),
+                name=tensor.name,
+                space=tensor.scope(),
+                shape=shape_text(tensor.buffer.shape),
+                wants=wants.__name__,
+            )
+        frame.layouts.append(Assigned(tensor.buffer, layout))
+
+
+def annotate_safe_value(values: Mapping[Any, Any]) -> None:
+    """What reads outside a tensor yield in place of 0: `{A: -T.infinity(A.dtype)}`."""
+    frame = tracer_of("T.annotate_safe_value").launch("T.annotate_safe_value")
+    for tensor, value in _items(values, "T.annotate_safe_value"):
+        frame.safe_values.append(SafeValue(tensor.buffer, converted(value, tensor.buffer.dtype)))
+
+
+def annotate_min_blocks_per_sm(count: int) -> None:
+    """Asks for at least `count` blocks on a multiprocessor at a time, which bounds the registers of a thread."""
+    frame = tracer_of("T.annotate_min_blocks_per_sm").launch("T.annotate_min_blocks_per_sm")
+    if not isinstance(count, int) or not 1 <= count <= 32:
+        word = "T.annotate_min_blocks_per_sm"
+        raise fail("TD0226", word=word, name="count", value=describe(count), allowed="1 to 32")
+    frame.min_blocks = count
+
+
+def _items(table: Mapping[Any, Any], word: str) -> list[tuple[Tensor, Any]]:
+    if not isinstance(table, Mapping):
+        raise fail("TD0226", word=word, name="table", value=describe(table), allowed="a dict from tensors to values")
+    for tensor in table:
+        if not isinstance(tensor, Tensor):
+            shown = "a slice" if isinstance(tensor, Slice) else describe(tensor)
+            raise fail("TD0235", word=word, parameter="key", value=shown)
+    return list(table.items())

@@ -1,0 +1,123 @@
+"""Loop words, for use in `for` statements of kernels and macros."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tiledsl.frontend.control import Bound, Box, Counted, LoopSpec, leave
+from tiledsl.frontend.proxies import describe
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tracer import tracer_of
+from tiledsl.ir.nodes import Pipelined as PipelinedKind
+from tiledsl.ir.nodes import Serial as SerialKind
+from tiledsl.ir.nodes import Unrolled, Vectorized
+from tiledsl.language.annotations import const_sizes
+from tiledsl.language.launch import get_thread_binding, get_thread_extent
+from tiledsl.language.unsupported import reject
+
+
+def Parallel(
+    *extents: Any,
+    coalesced_width: int | None = None,
+    loop_layout: Any = None,
+    prefer_async: Any = None,
+    annotations: Any = None,
+) -> LoopSpec:
+    """The points of a box, dealt to the threads of the block, in no order: `for i, j in T.Parallel(128, 32):`."""
+    reject("Parallel", loop_layout=loop_layout, prefer_async=prefer_async, annotations=annotations)
+    if not extents:
+        raise fail("TD0221", word="T.Parallel", value="nothing")
+    return Box(const_sizes(extents, "T.Parallel"), _count("T.Parallel", "coalesced_width", coalesced_width or 0))
+
+
+def Pipelined(
+    start: Any,
+    stop: Any = None,
+    num_stages: int = 0,
+    order: Sequence[int] | None = None,
+    stage: Sequence[int] | None = None,
+    sync: Sequence[Sequence[int]] | None = None,
+    group: Sequence[Sequence[int]] | None = None,
+) -> LoopSpec:
+    """A serial loop whose copies run ahead of its computation by `num_stages` iterations.
+
+    `order`, `stage` and `group` fix the schedule by hand, one entry for each statement of the body.
+    """
+    kind = PipelinedKind(
+        _count("T.Pipelined", "num_stages", num_stages),
+        _numbers("order", order),
+        _numbers("stage", stage),
+        tuple(_numbers("group", g) for g in group or ()),
+        tuple(_numbers("sync", s) for s in sync or ()),
+    )
+    if kind.order and kind.stage and len(kind.order) != len(kind.stage):
+        raise fail("TD0227", order=len(kind.order), stage=len(kind.stage))
+    return _range("T.Pipelined", start, stop, 1, kind)
+
+
+def serial(start: Any, stop: Any = None, step: Any = 1, annotations: Any = None) -> LoopSpec:
+    """A loop, one iteration after the other; `range` is the same."""
+    reject("serial", annotations=annotations)
+    return _range("T.serial", start, stop, step, SerialKind())
+
+
+def unroll(
+    start: Any,
+    stop: Any = None,
+    step: Any = 1,
+    annotations: Any = None,
+    *,
+    explicit: bool = False,
+    unroll_factor: int | None = None,
+) -> LoopSpec:
+    """A serial loop that is unrolled, wholly or `unroll_factor` times; `explicit` unrolls in the IR, not in C++."""
+    reject("unroll", annotations=annotations)
+    kind = Unrolled(_count("T.unroll", "unroll_factor", unroll_factor or 0), bool(explicit))
+    return _range("T.unroll", start, stop, step, kind)
+
+
+def vectorized(start: Any, stop: Any = None, annotations: Any = None) -> LoopSpec:
+    """A loop whose iterations are the lanes of one vector access; the extent is a constant."""
+    reject("vectorized", annotations=annotations)
+    return _range("T.vectorized", start, stop, 1, Vectorized())
+
+
+def thread_binding(start: Any, stop: Any = None, thread: str = "threadIdx.x", annotations: Any = None) -> LoopSpec:
+    """The threads along a dimension of the block as a loop: `for tx in T.thread_binding(128, thread="threadIdx.x"):`."""
+    reject("thread_binding", annotations=annotations)
+    if isinstance(stop, str):
+        stop, thread = None, stop
+    axes = {"threadIdx.x": 0, "threadIdx.y": 1, "threadIdx.z": 2}
+    if thread not in axes:
+        raise fail("TD0226", word="T.thread_binding", name="thread", value=describe(thread), allowed=", ".join(axes))
+    extent = const_sizes([start if stop is None else stop], "T.thread_binding")[0]
+    threads = get_thread_extent(axes[thread])
+    if extent != threads or (stop is not None and start != 0):
+        raise fail("TD0228", extent=extent, axis=thread, threads=threads)
+    return Bound(get_thread_binding(axes[thread]))
+
+
+def loop_break() -> None:
+    """Leaves the innermost loop; `break` is the same."""
+    tracer_of("T.loop_break")
+    if leave("break"):
+        raise fail("TD0108", word="T.loop_break", where="in a loop that runs at trace time")
+
+
+def _range(word: str, start: Any, stop: Any, step: Any, kind: Any) -> LoopSpec:
+    return Counted(0, start, step, kind, word) if stop is None else Counted(start, stop, step, kind, word)
+
+
+def _count(word: str, name: str, value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
+    return value
+
+
+def _numbers(name: str, values: Any) -> tuple[int, ...]:
+    if values is None:
+        return ()
+    if not isinstance(values, (list, tuple, range)) or not all(isinstance(v, int) for v in values):
+        raise fail("TD0226", word="T.Pipelined", name=name, value=describe(values), allowed="a list of ints")
+    return tuple(values)

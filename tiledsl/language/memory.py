@@ -1,0 +1,132 @@
+"""Words that allocate memory, and views of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiledsl.frontend.proxies import Variable, converted, describe, dtype_named, literal
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
+from tiledsl.frontend.tracer import tracer_of
+from tiledsl.ir.dtypes import HANDLE, INT32
+from tiledsl.ir.nodes import Alloc, Buffer, Extent, Space, View
+from tiledsl.ir.simplify import simplify
+from tiledsl.language.annotations import const_sizes, sizes
+
+
+def _allocate(word: str, shape: Any, dtype: Any, space: Space, default: str) -> Tensor:
+    tracer = tracer_of(word)
+    tracer.launch(word)
+    if tracer.enclosing("parallel") is not None:
+        raise fail("TD0129", word=word)
+    buffer = Buffer(tracer.take_name(default), const_sizes(shape, word), dtype_named(dtype), space)
+    tracer.emit(Alloc(buffer, span=tracer.here()))
+    return Tensor(buffer, tracer.frame)
+
+
+def alloc_shared(shape: Any, dtype: Any, scope: str = "shared.dyn") -> Tensor:
+    """A tile in shared memory, which all threads of the block see. The layout is inferred."""
+    if scope not in ("shared", "shared.dyn"):
+        raise fail("TD0226", word="T.alloc_shared", name="scope", value=describe(scope), allowed="'shared', 'shared.dyn'")
+    return _allocate("T.alloc_shared", shape, dtype, Space.SHARED, "shared")
+
+
+def alloc_fragment(shape: Any, dtype: Any, scope: str = "local.fragment") -> Tensor:
+    """A tile spread over the registers of the block's threads. The layout is inferred."""
+    if scope != "local.fragment":
+        raise fail("TD0226", word="T.alloc_fragment", name="scope", value=describe(scope), allowed="'local.fragment'")
+    return _allocate("T.alloc_fragment", shape, dtype, Space.FRAGMENT, "fragment")
+
+
+def alloc_local(shape: Any, dtype: Any, scope: str = "local") -> Tensor:
+    """An array private to each thread, in registers where its indices are constants."""
+    if scope != "local":
+        raise fail("TD0226", word="T.alloc_local", name="scope", value=describe(scope), allowed="'local'")
+    return _allocate("T.alloc_local", shape, dtype, Space.LOCAL, "local")
+
+
+def alloc_var(dtype: Any, *args: Any, scope: str = "local.var", init: Any = None) -> Variable:
+    """A mutable scalar, private to each thread: `v = e` stores to it. `T.alloc_var(dtype, init)` or `init=`."""
+    tracer = tracer_of("T.alloc_var")
+    tracer.launch("T.alloc_var")
+    values = [a for a in args if not (isinstance(a, str) and a == "local.var")] + ([] if init is None else [init])
+    if len(values) > 1 or scope != "local.var":
+        raise fail("TD0226", word="T.alloc_var", name="init", value=describe(args), allowed="one initial value")
+    type_ = dtype_named(dtype)
+    start = converted(values[0], type_) if values else None
+    buffer = Buffer(tracer.take_name("var"), (), type_, Space.VAR)
+    tracer.emit(Alloc(buffer, start, span=tracer.here()))
+    assert tracer.frame is not None
+    return Variable(buffer, tracer.frame)
+
+
+def alloc_global(shape: Any, dtype: Any) -> Tensor:
+    """A workspace in global memory, allocated for the call and shared by all launches of the kernel."""
+    tracer = tracer_of("T.alloc_global")
+    type_ = dtype_named(dtype)
+    extents = TensorType(sizes(shape, "T.alloc_global"), type_).extents()
+    buffer = Buffer(tracer.take_name("workspace"), extents, type_, Space.GLOBAL)
+    tracer.scratch.append(buffer)
+    return Tensor(buffer)
+
+
+def alloc_barrier(arrive_count: Any = 1) -> Tensor:
+    """An mbarrier in shared memory that completes a phase when `arrive_count` threads have arrived; a list makes several."""
+    counts = list(arrive_count) if isinstance(arrive_count, (list, tuple)) else [arrive_count]
+    numbers = const_sizes(counts, "T.alloc_barrier")
+    if len(set(numbers)) != 1:
+        raise fail("TD0226", word="T.alloc_barrier", name="arrive_count", value=describe(numbers), allowed="equal counts")
+    tracer = tracer_of("T.alloc_barrier")
+    tracer.launch("T.alloc_barrier")
+    buffer = Buffer(tracer.take_name("barrier"), (len(numbers),), HANDLE, Space.BARRIER)
+    tracer.emit(Alloc(buffer, literal(numbers[0], INT32), span=tracer.here()))
+    return Tensor(buffer, tracer.frame)
+
+
+def view(src: Tensor, shape: Any = None, dtype: Any = None) -> Tensor:
+    """The same bits in row-major order with another shape or dtype; nothing is copied."""
+    return _view("T.view", src, shape, dtype)
+
+
+def reshape(src: Tensor, shape: Any) -> Tensor:
+    """The same elements in row-major order with another shape; nothing is copied."""
+    return _view("T.reshape", src, shape, None)
+
+
+def _view(word: str, src: Any, shape: Any, dtype: Any) -> Tensor:
+    tracer = tracer_of(word)
+    tracer.launch(word)
+    if not isinstance(src, Tensor):
+        raise fail("TD0235", word=word, parameter="src", value=describe(src))
+    src.check_alive()
+    old = src.buffer
+    type_ = old.dtype if dtype is None else dtype_named(dtype)
+    new = old.shape if shape is None else tuple(extent_of(s) for s in sizes(shape, word))
+    if shape is None and type_.bits != old.dtype.bits:
+        last = old.shape[-1] * old.dtype.bits if isinstance(old.shape[-1], int) else 0
+        if not last or last % type_.bits:
+            raise fail("TD0237", word=word, name=old.name, old=_bits_text(old.shape, old), new=f"whole {type_} rows")
+        new = (*old.shape[:-1], last // type_.bits)
+    if _bits(new, type_.bits) != _bits(old.shape, old.dtype.bits) or old.strides is not None:
+        shown = f"{shape_text(new)} of {type_}"
+        raise fail("TD0237", word=word, name=old.name, old=_bits_text(old.shape, old), new=shown)
+    buffer = Buffer(tracer.take_name(f"{old.name}_view"), new, type_, old.space)
+    tracer.storage[buffer] = old
+    tracer.emit(View(buffer, old, span=tracer.here()))
+    return Tensor(buffer, tracer.frame)
+
+
+def _bits(shape: tuple[Extent, ...], bits: int) -> object:
+    """The size of a tensor in bits, as a number or a simplified expression, so that equal sizes compare equal."""
+    constant = bits
+    rest: Any = None
+    for e in shape:
+        if isinstance(e, int):
+            constant *= e
+        else:
+            rest = e if rest is None else rest * e
+    return constant if rest is None else simplify(rest * constant, {})
+
+
+def _bits_text(shape: tuple[Extent, ...], buffer: Buffer) -> str:
+    return f"{shape_text(shape)} of {buffer.dtype}"

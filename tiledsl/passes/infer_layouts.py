@@ -1,0 +1,266 @@
+"""Every fragment gets a register layout, every shared buffer an arrangement, every element-wise loop its threads.
+
+The method is algorithms.md part B: demands of instructions, what follows from them, and a search over free choices
+that minimises registers. `layout_rules` holds the rules, `layout_solver` the search, `layout_verify` the check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from tiledsl.analysis.elementwise import as_parallel
+from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses
+from tiledsl.analysis.vector_width import assumed_divisors
+from tiledsl.errors import Span, error, locating
+from tiledsl.ir.layout import Fragment, Layout, fully_replicated
+from tiledsl.ir.layout_ops import replicate
+from tiledsl.ir.nodes import (
+    Assigned,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Node,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    View,
+    static_shape,
+)
+from tiledsl.ir.tile import Gemm, Parallel, Reduce, Scan
+from tiledsl.ir.walk import children, map_children, walk
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.layout_loops import plans
+from tiledsl.passes.layout_rules import Assignment, Clash, Level, Op, Setting, choose_loop
+from tiledsl.passes.layout_shared import choose_shared
+from tiledsl.passes.layout_solver import Problem, solve
+from tiledsl.target import Target
+
+Accesses = tuple[LoopAccess, ...]
+LAID_OUT = (Space.FRAGMENT, Space.SHARED)
+
+
+@dataclass(frozen=True)
+class LayoutPlan:
+    """What inference decided. `loops` holds the layout of each Parallel loop in program order."""
+
+    layouts: Mapping[Buffer, Assignment]
+    loops: tuple[Fragment, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{b.name}: {a.layout}  # {a.why}" for b, a in self.layouts.items()]
+        return "\n".join([*lines, *(f"loop {i}: {f}" for i, f in enumerate(self.loops))])
+
+
+@kernel_pass()
+def infer_layouts(kernel: Kernel, *, target: Target) -> Kernel:
+    """Chooses the layouts of fragments, shared buffers and element-wise loops; the latter all become Parallel.
+
+    Raises TileError TD03xx where statements demand what no layout satisfies.
+    """
+    divisors = assumed_divisors(kernel)
+    launches = []
+    for launch in kernel.launches:
+        launch = with_loops(launch)
+        launches.append(apply(launch, plan(launch, target, divisors)))
+    return replace(kernel, launches=tuple(launches))
+
+
+def with_loops(launch: Launch) -> Launch:
+    """The launch with copies, fills, atomics and transposes written as Parallel loops."""
+
+    def rule(n: Node) -> Node:
+        if not isinstance(n, Stmt):
+            return n
+        with locating(n.span):
+            loop = as_parallel(n)
+        return loop if loop is not None else map_children(n, rule)
+
+    return replace(launch, body=tuple(cast(Stmt, rule(s)) for s in launch.body))
+
+
+def apply(launch: Launch, planned: LayoutPlan) -> Launch:
+    """The launch with the plan's layouts in its table and on its loops."""
+    loops = iter(planned.loops)
+
+    def rule(n: Node) -> Node:
+        if isinstance(n, Parallel):
+            return replace(n, layout=next(loops))
+        return map_children(n, rule) if isinstance(n, Stmt) else n
+
+    body = tuple(cast(Stmt, rule(s)) for s in launch.body)
+    kept = tuple(a for a in launch.layouts if a.buffer not in planned.layouts)
+    table = tuple(Assigned(b, a.layout, a.why) for b, a in planned.layouts.items())
+    return replace(launch, body=body, layouts=kept + table)
+
+
+def plan(launch: Launch, target: Target, divisors: Mapping[Var, int] | None = None) -> LayoutPlan:
+    """The layouts for a launch whose element-wise statements are loops. Deterministic; changes nothing."""
+    setting = Setting(target, launch.num_threads, divisors or {})
+    collected = _Collector()
+    collected.block(launch.body)
+    problem = _problem(collected, setting)
+    given = _given(launch)
+    for buffer, span in collected.floating.items():
+        why = f"scalar code indexes '{buffer.name}'"
+        f = fully_replicated(static_shape(buffer), launch.num_threads)
+        held = given.setdefault(buffer, Assignment(f, why, span))
+        if isinstance(held.layout, Fragment) and held.layout.replication != launch.num_threads:
+            raise error("TD0302", span, buffer=buffer.name, index="scalar code", why="its annotation spreads it")
+    state = solve(problem, given)
+    for buffer in collected.buffers:  # allocated or printed, but used by no statement that decides
+        if buffer.space is Space.FRAGMENT and buffer not in state:
+            layout = next(plans(static_shape(buffer), launch.num_threads, 1, True))
+            state[buffer] = Assignment(layout, "no statement asks for another", level=Level.FREE)
+    state = choose_shared(problem, state, [b for b in collected.buffers if b.space is Space.SHARED])
+    loops = []
+    for op in problem.ops:
+        if isinstance(op.stmt, Parallel):
+            loop = choose_loop(op, state, Level.FREE, setting)
+            if isinstance(loop, Clash):
+                raise loop.raised
+            assert loop is not None
+            loops.append(loop)
+    ordered = {b: state[b] for b in collected.buffers if b in state}
+    return LayoutPlan(ordered, tuple(loops))
+
+
+def _given(launch: Launch) -> dict[Buffer, Assignment]:
+    """The user's annotations. A fragment for fewer threads than the block has is replicated over the others."""
+    given: dict[Buffer, Assignment] = {}
+    for a in launch.layouts:
+        if a.buffer.space not in LAID_OUT:
+            continue
+        layout = a.layout
+        if tuple(layout.shape) != tuple(a.buffer.shape):
+            why = f"it is for shape {layout.shape}, the buffer has {tuple(a.buffer.shape)}"
+            raise error("TD0307", launch.span, buffer=a.buffer.name, why=why)
+        if isinstance(layout, Fragment) and layout.num_threads != launch.num_threads:
+            if launch.num_threads % layout.num_threads:
+                why = f"it is for {layout.num_threads} threads, the block has {launch.num_threads}"
+                raise error("TD0307", launch.span, buffer=a.buffer.name, why=why)
+            layout = replicate(layout, launch.num_threads // layout.num_threads)
+        given[a.buffer] = Assignment(layout, a.why, launch.span)
+    return given
+
+
+# ------------------------------------------------------------------------------------------------------- collection
+
+
+class _Collector:
+    """One walk over a launch in program order: statements, buffers, views, binds, fragments in scalar code."""
+
+    def __init__(self) -> None:
+        self.ops: list[Op] = []
+        self.buffers: dict[Buffer, None] = {}
+        self.views: list[View] = []
+        self.floating: dict[Buffer, Span] = {}
+        self.lets: dict[Var, Expr] = {}
+
+    def block(self, stmts: tuple[Stmt, ...], serial: tuple[tuple[Var, int], ...] = ()) -> None:
+        for stmt in stmts:
+            self.statement(stmt, serial)
+
+    def statement(self, stmt: Stmt, serial: tuple[tuple[Var, int], ...]) -> None:
+        match stmt:
+            case Parallel():
+                self.loop(stmt, serial)
+                return
+            case Gemm() | Reduce() | Scan():
+                used = [r.buffer for r in children(stmt) if hasattr(r, "buffer")]
+                self.add(stmt, used)
+                for region in children(stmt):
+                    self.scalars(region, stmt.span)
+                return
+            case Let(var, value):
+                self.lets[var] = inlined(value, self.lets)
+            case View():
+                self.views.append(stmt)
+            case Store(buffer) if buffer.space is Space.FRAGMENT:
+                self.floating.setdefault(buffer, stmt.span)
+            case For(var, Const(int(extent))):
+                serial = (*serial, (var, extent))
+        for child in children(stmt):
+            if isinstance(child, Stmt):
+                self.statement(child, serial)
+            elif isinstance(child, Expr):
+                self.scalars(child, stmt.span)
+            elif isinstance(child, Buffer):
+                self.seen(child)
+
+    def loop(self, stmt: Parallel, serial: tuple[tuple[Var, int], ...]) -> None:
+        found = loop_accesses(stmt, self.lets, serial)
+        by_buffer = {a.buffer: tuple(x for x in found if x.buffer is a.buffer) for a in found}
+        _check_order(by_buffer, stmt)
+        used = dict.fromkeys(n for s in stmt.body for n in walk(s) if isinstance(n, Buffer))
+        self.add(stmt, [*used, *by_buffer], found, by_buffer)
+
+    def add(
+        self,
+        stmt: Stmt,
+        used: list[Buffer],
+        accesses: Accesses = (),
+        by_buffer: Mapping[Buffer, Accesses] | None = None,
+    ) -> None:
+        laid_out = tuple(dict.fromkeys(b for b in used if b.space in LAID_OUT))
+        for buffer in laid_out:
+            self.seen(buffer)
+        reads_global = any(b.space is Space.GLOBAL for b in used)
+        self.ops.append(Op(len(self.ops), stmt, laid_out, accesses, by_buffer or {}, reads_global))
+
+    def seen(self, buffer: Buffer) -> None:
+        if buffer.space in LAID_OUT:
+            self.buffers.setdefault(buffer)
+
+    def scalars(self, node: Node, span: Span) -> None:
+        """Loads outside of loops: every thread makes them, so every thread must hold the element."""
+        for n in walk(node):
+            if isinstance(n, Load) and n.buffer.space is Space.FRAGMENT:
+                self.seen(n.buffer)
+                self.floating.setdefault(n.buffer, span)
+
+
+def _check_order(by_buffer: Mapping[Buffer, Accesses], stmt: Parallel) -> None:
+    """A fragment that the loop writes must be accessed at the written place only."""
+    for buffer, accesses in by_buffer.items():
+        written = next((a for a in accesses if a.writes), None)
+        other = next((a for a in accesses if written is not None and a.indices != written.indices), None)
+        if written is not None and other is not None:
+            raise error("TD0304", other.span, buffer=buffer.name, written=_spelled(written), other=_spelled(other))
+
+
+def _spelled(access: LoopAccess) -> str:
+    return ", ".join(
+        i.name if isinstance(i, Var) else str(i.value) if isinstance(i, Const) else "..." for i in access.indices
+    )
+
+
+def _problem(collected: _Collector, setting: Setting) -> Problem:
+    users: dict[Buffer, list[int]] = {}
+    for op in collected.ops:
+        for buffer in op.uses:
+            users.setdefault(buffer, []).append(op.index)
+    groups: dict[Buffer, list[Buffer]] = {}
+    for view in collected.views:
+        if view.source.space in LAID_OUT:
+            group = groups.setdefault(view.source, [view.source])
+            group.append(view.buffer)
+            groups[view.buffer] = group
+    aliases = {b: tuple(o for o in group if o is not b) for b, group in groups.items()}
+    for buffer, others in aliases.items():  # a user of an alias is a user of the storage
+        for other in others:
+            users[buffer] = sorted({*users.get(buffer, []), *users.get(other, [])})
+    frozen = {b: tuple(ids) for b, ids in users.items()}
+    return Problem(tuple(collected.ops), setting, aliases, frozen, collected.floating)
+
+
+def layouts_of(launch: Launch) -> dict[Buffer, Fragment | Layout]:
+    """The launch's table of layouts."""
+    return {a.buffer: a.layout for a in launch.layouts}

@@ -1,0 +1,239 @@
+"""The search for layouts: strict demands, then what follows from them, then free choices component by component.
+
+Attempts are pure: they work on copies of what is known, so a failed one leaves nothing behind (algorithms.md B.3, B.4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tiledsl.analysis.layout_tables import contains, equal
+from tiledsl.errors import Span, TileError, error
+from tiledsl.ir.layout import Fragment, Layout
+from tiledsl.ir.nodes import Buffer, Space, static_shape
+from tiledsl.ir.swizzle import merge_swizzles
+from tiledsl.ir.tile import Parallel
+from tiledsl.ir.views import view_layout
+from tiledsl.passes.layout_rules import (
+    RULES,
+    Assignment,
+    Clash,
+    Demands,
+    Known,
+    Level,
+    Op,
+    Setting,
+    choose_loop,
+    describe,
+    loop_width,
+)
+
+VARIANTS = 4  # layouts that a root of a free component tries
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The statements of a launch and what connects them. `aliases`: for each buffer the others of its storage."""
+
+    ops: tuple[Op, ...]
+    setting: Setting
+    aliases: dict[Buffer, tuple[Buffer, ...]]
+    users: dict[Buffer, tuple[int, ...]] = field(default_factory=dict)
+    floating: dict[Buffer, Span] = field(default_factory=dict)
+
+
+State = dict[Buffer, Assignment]
+Memo = dict[object, "Demands | Clash"]
+
+
+def solve(problem: Problem, given: Known) -> State:
+    """The layouts of all fragments, and of the shared buffers for which a statement asked; `given` is kept.
+
+    Raises TileError where no assignment was found.
+    """
+    state: State = dict(given)
+    memo: Memo = {}
+    for op in problem.ops:
+        _raise(_run(problem, op, Level.STRICT, 0, state, memo))
+    _raise(_propagate(problem, state, range(len(problem.ops)), memo))
+    for members in _components(problem, state):
+        state = _free(problem, state, members, memo)
+    return state
+
+
+def _raise(result: list[Buffer] | Clash | None) -> None:
+    if isinstance(result, Clash):
+        raise result.raised
+
+
+# ---------------------------------------------------------------------------------------------------- one rule, once
+
+
+def _run(problem: Problem, op: Op, level: Level, variant: int, state: State, memo: Memo) -> list[Buffer] | Clash:
+    """Runs the rule and merges its demands into `state`; the buffers that changed, or the clash."""
+    key = (op.index, level, variant, tuple(state.get(b) and (state[b].layout, state[b].level) for b in op.uses))
+    if key not in memo:
+        memo[key] = RULES[type(op.stmt)](op, state, level, problem.setting, variant)
+    demands = memo[key]
+    if isinstance(demands, Clash):
+        return demands
+    changed: list[Buffer] = []
+    for buffer, demand in demands.items():
+        merged = _merge(problem, buffer, state.get(buffer), demand)
+        if isinstance(merged, Clash):
+            return merged
+        if merged is not None:
+            changed += _assign(problem, state, buffer, merged)
+    return changed
+
+
+def _assign(problem: Problem, state: State, buffer: Buffer, new: Assignment) -> list[Buffer]:
+    state[buffer] = new
+    changed = [buffer]
+    for other in problem.aliases.get(buffer, ()):
+        layout = view_layout(new.layout, buffer.dtype.bits, static_shape(other), other.dtype.bits)
+        if layout is None:
+            why = f"its view '{other.name}' would cut an element in two"
+            raise error("TD0305", new.span, buffer=buffer.name, why=why)
+        state[other] = Assignment(layout, new.why, new.span, new.level)
+        changed.append(other)
+    return changed
+
+
+def _merge(problem: Problem, buffer: Buffer, old: Assignment | None, new: Assignment) -> Assignment | Clash | None:
+    """What `buffer` gets; None if it keeps what it has."""
+    if old is None:
+        return new
+    a, b = old.layout, new.layout
+    if isinstance(a, Layout) and isinstance(b, Layout):
+        # Every reader of shared memory follows the layout that it finds; swizzles agree on the smaller.
+        merged = None if old.why == "user" else merge_swizzles(a, b, buffer.dtype.bits)
+        return None if merged is None or merged == a else Assignment(merged, new.why, new.span, old.level)
+    assert isinstance(a, Fragment) and isinstance(b, Fragment)
+    if equal(a, b):
+        return None
+    if max(old.level, new.level) < Level.STRICT and contains(b, a):
+        return new
+    return Clash(_two_layouts(problem, buffer, old, new))
+
+
+def _two_layouts(problem: Problem, buffer: Buffer, old: Assignment, new: Assignment) -> TileError:
+    if buffer in problem.floating or "indexes" in old.why + new.why:
+        uniform, other = (old, new) if "indexes" in old.why else (new, old)
+        notes = ((f"{other.why} spreads it over the threads", other.span),)
+        return error(
+            "TD0302", uniform.span, notes, buffer=buffer.name, index="a serial index", why=f"{other.why} spreads it"
+        )
+    notes = ((f"first demanded by {old.why}", old.span), (f"then by {new.why}", new.span))
+    pictures = f"{describe(f'for {old.why}', old.layout)}\n{describe(f'for {new.why}', new.layout)}"
+    what = f"'{buffer.name}' would need two layouts, for {old.why} and for {new.why}"
+    return error("TD0301", new.span, notes, buffer=buffer.name, what=what, pictures=pictures)
+
+
+# --------------------------------------------------------------------------------------------------------- worklist
+
+
+def _propagate(problem: Problem, state: State, start: Iterable[int], memo: Memo) -> Clash | None:
+    """Runs the common rules of `start` and of every user of a changed buffer until nothing changes."""
+    queue = deque(start)
+    queued = set(queue)
+    while queue:
+        index = queue.popleft()
+        queued.discard(index)
+        changed = _run(problem, problem.ops[index], Level.COMMON, 0, state, memo)
+        if isinstance(changed, Clash):
+            return changed
+        for buffer in changed:
+            for user in problem.users.get(buffer, ()):
+                if user not in queued and user != index:
+                    queue.append(user)
+                    queued.add(user)
+    return None
+
+
+# -------------------------------------------------------------------------------------------------------- free mode
+
+
+def _components(problem: Problem, state: State) -> list[list[int]]:
+    """Groups of statements that share fragments, of which some are unknown; in program order."""
+    parent = list(range(len(problem.ops)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for buffer, users in problem.users.items():
+        if buffer.space is Space.FRAGMENT and buffer not in state:
+            for user in users[1:]:
+                parent[root(user)] = root(users[0])
+    groups: dict[int, list[int]] = {}
+    for op in problem.ops:
+        if any(b.space is Space.FRAGMENT and b not in state for b in op.uses):
+            groups.setdefault(root(op.index), []).append(op.index)
+    return sorted(groups.values())
+
+
+def _free(problem: Problem, state: State, members: Sequence[int], memo: Memo) -> State:
+    """The cheapest successful attempt over all roots; simpler variants of the root are preferred as a whole."""
+    clashes: list[Clash] = []
+    for variant in range(VARIANTS):
+        best: tuple[tuple[int, int], State] | None = None
+        for root in members:
+            attempt = _attempt(problem, state, members, root, variant, memo)
+            if isinstance(attempt, Clash):
+                clashes.append(attempt)
+                continue
+            cost = _cost(problem, state, attempt, members)
+            if best is None or cost < best[0]:
+                best = (cost, attempt)
+        if best is not None:
+            return best[1]
+    raise clashes[0].raised
+
+
+def _attempt(
+    problem: Problem, known: State, members: Sequence[int], root: int, variant: int, memo: Memo
+) -> State | Clash:
+    state = dict(known)
+    for index in (root, *(m for m in members if m != root)):
+        changed = _run(problem, problem.ops[index], Level.FREE, variant, state, memo)
+        if isinstance(changed, Clash):
+            return changed
+        users = dict.fromkeys(u for b in changed for u in problem.users.get(b, ()) if u != index)
+        clash = _propagate(problem, state, users, memo)
+        if clash is not None:
+            return clash
+    for index in members:
+        op = problem.ops[index]
+        for buffer in op.uses:
+            if buffer.space is Space.FRAGMENT and buffer not in state:
+                why = "no statement that uses it decides how to spread it"
+                return Clash(error("TD0305", op.stmt.span, buffer=buffer.name, why=why))
+        if isinstance(op.stmt, Parallel):
+            loop = choose_loop(op, state, Level.FREE, problem.setting)
+            if isinstance(loop, Clash):
+                return loop
+    return state
+
+
+def _cost(problem: Problem, before: State, after: State, members: Sequence[int]) -> tuple[int, int]:
+    """(registers of the fragments decided here, memory accesses of each thread): fewer is better."""
+    registers = sum(a.layout.num_regs for b, a in after.items() if b not in before and isinstance(a.layout, Fragment))
+    accesses = 0
+    for index in members:
+        op = problem.ops[index]
+        if isinstance(op.stmt, Parallel) and _touches_memory(op):
+            loop = choose_loop(op, after, Level.FREE, problem.setting)
+            if isinstance(loop, Fragment):
+                last = loop.regs[-1] if loop.regs else None
+                run = last.extent if last is not None and last.stride == 1 else 1
+                accesses += loop.num_regs // min(run, loop_width(op, after, problem.setting))
+    return registers, accesses
+
+
+def _touches_memory(op: Op) -> bool:
+    return any(b.space is Space.SHARED for b in op.uses) or op.reads_global

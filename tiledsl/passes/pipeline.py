@@ -1,0 +1,53 @@
+"""The order of the passes. Constraints that `requires` and `ensures` state need no comment; the others have one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tiledsl.errors import error
+from tiledsl.passes.base import Pass
+from tiledsl.passes.expand_lets import expand_lets
+from tiledsl.passes.guard_bounds import guard_bounds
+from tiledsl.passes.infer_layouts import infer_layouts
+from tiledsl.passes.insert_barriers import insert_barriers
+from tiledsl.passes.legalise_dtypes import legalise_dtypes
+from tiledsl.passes.lower_tiles import lower_tiles
+from tiledsl.passes.narrow_indices import narrow_indices
+from tiledsl.passes.normalise import normalise
+from tiledsl.passes.plan_shared_memory import plan_shared_memory
+from tiledsl.passes.remove_dead import remove_dead
+from tiledsl.passes.simplify_indices import simplify_indices
+from tiledsl.passes.software_pipeline import software_pipeline
+from tiledsl.passes.unroll import unroll
+from tiledsl.passes.vectorise import vectorise
+from tiledsl.target import Target
+
+_ORDER: tuple[Pass, ...] = (
+    normalise,
+    expand_lets,  # the planner of pipelines reads the variables that a region depends on, not names for them
+    software_pipeline,  # on tile operations, where a copy is one statement and there are few of them
+    infer_layouts,  # after the pipeline, whose versions do not change a layout
+    lower_tiles,
+    guard_bounds,  # before vectorise: a condition must be the same for a whole vector, or the vector is narrowed
+    vectorise,
+    plan_shared_memory,  # before barriers: buffers that share bytes conflict
+    insert_barriers,
+    unroll,  # after barriers, which would otherwise be found once for each copy of a body
+    simplify_indices,  # after unroll, which makes loop variables constants
+    remove_dead,  # simplified conditions decide branches
+    legalise_dtypes,
+    narrow_indices,  # last: no pass after it could prove anything about wrapping indices
+)
+PASSES: Mapping[str, Pass] = {p.name: p for p in _ORDER}
+
+
+def pipeline(target: Target, options: Mapping[str, Mapping[str, object]] | None = None) -> tuple[Pass, ...]:
+    """All passes in order, bound to `target` and to `options`: pass name -> option -> value.
+
+    Raises TileError TD0761 for options of an unknown pass, TypeError for an option that a pass does not have.
+    """
+    chosen = options or {}
+    for name in chosen:
+        if name not in PASSES:
+            raise error("TD0761", name=name, known=", ".join(PASSES))
+    return tuple(p.bind(target, **chosen.get(p.name, {})) for p in _ORDER)

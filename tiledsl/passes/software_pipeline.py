@@ -1,0 +1,219 @@
+"""Software pipelining on tile operations: copies of later iterations overlap with the work of earlier ones.
+
+Each loop of kind Pipelined is planned (`pipeline_plan`), written out (`pipeline_rewrite`) and the result checked by
+running the schedule on tokens (`pipeline_verify`); loops inside it follow. Buffers that iterations in flight share get
+versions, wherever they are allocated. Outside pipelined loops the accesses to such a buffer name the version that was
+written last; where that cannot be known, the buffer keeps one version and the schedule must do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from tiledsl.analysis.access import accesses, storage_roots
+from tiledsl.analysis.boxes import covers, whole_region
+from tiledsl.ir.nodes import (
+    TRUE,
+    Address,
+    AtomicUpdate,
+    Block,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Pipelined,
+    Print,
+    Select,
+    Stmt,
+    Var,
+    View,
+    While,
+    lt,
+)
+from tiledsl.ir.ops import Effect
+from tiledsl.ir.types import effect_of
+from tiledsl.ir.walk import replace_buffers, walk
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import tile_stage
+from tiledsl.passes.fresh import bound_in
+from tiledsl.passes.pipeline_body import flatten
+from tiledsl.passes.pipeline_legal import constraints
+from tiledsl.passes.pipeline_plan import PipelinePlan, make_plan
+from tiledsl.passes.pipeline_rewrite import Form, with_versions, write_pipeline
+from tiledsl.passes.pipeline_verify import verify_plan
+
+
+@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
+def software_pipeline(kernel: Kernel, *, fuse_barrier: bool = True, form: str = "auto", stages: int = -1) -> Kernel:
+    """Overlaps the copies of pipelined loops with their other statements. `stages` >= 0 replaces every num_stages.
+
+    Afterwards no loop is Pipelined; asynchronous copies are marked, committed and waited for.
+    """
+    options = _Options(fuse_barrier, Form(form), stages)
+    launches = tuple(_pipeline_launch(launch, options)[0] for launch in kernel.launches)
+    unchanged = all(a is b for a, b in zip(launches, kernel.launches))
+    return kernel if unchanged else replace(kernel, launches=launches)
+
+
+def pipeline_plans(kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1) -> tuple[PipelinePlan, ...]:
+    """The plans of all pipelined loops of a tile-stage kernel, outer ones before those inside."""
+    options = _Options(fuse_barrier, Form.GUARDED, stages)
+    return tuple(p for launch in kernel.launches for p in _pipeline_launch(launch, options)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    fuse_barrier: bool
+    form: Form
+    stages: int
+
+
+class _Escapes(Exception):
+    """The version of `buffer` that an access outside the loops means cannot be known."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.buffer = buffer
+
+
+def _pipeline_launch(launch: Launch, options: _Options) -> tuple[Launch, list[PipelinePlan]]:
+    if not any(isinstance(n, For) and isinstance(n.kind, Pipelined) for s in launch.body for n in walk(s)):
+        return launch, []
+    forbidden = dict(_unversionable(launch.body))
+    while True:
+        pipeliner = _Pipeliner(options, storage_roots(launch.body), forbidden)
+        try:
+            body = pipeliner.block(launch.body, {})
+        except _Escapes as escape:
+            forbidden[escape.buffer] = "it is used outside the loop, where its version cannot be known"
+            continue
+        rest: dict[Buffer, Expr] = {b: Const(0) for b in pipeliner.versions}
+        expanded = {b: replace(b, versions=n) for b, n in pipeliner.versions.items()}
+        return replace_buffers(replace(launch, body=with_versions(body, rest)), expanded), pipeliner.plans
+
+
+def _unversionable(body: Block) -> Iterator[tuple[Buffer, str]]:
+    """Buffers that are accessed by something that cannot name a version."""
+    reason = "it is accessed in a way that cannot name a version"
+    for s in body:
+        for n in walk(s):
+            match n:
+                case View(buffer, source):
+                    yield from ((buffer, reason), (source, reason))
+                case AtomicUpdate(buffer=b) | Print(buffer=Buffer() as b) | Address(buffer=b):
+                    yield b, reason
+
+
+# The version that an access outside the pipelined loops means: of buffers not listed 0, None where it is not known.
+State = dict[Buffer, Expr | None]
+
+
+def _joined(a: State, b: State) -> State:
+    zero = Const(0)
+    return {x: a.get(x, zero) if a.get(x, zero) == b.get(x, zero) else None for x in {**a, **b}}
+
+
+@dataclass(slots=True)
+class _Pipeliner:
+    options: _Options
+    roots: Mapping[Buffer, Buffer]
+    forbidden: Mapping[Buffer, str]
+    versions: dict[Buffer, int] = field(default_factory=dict)
+    plans: list[PipelinePlan] = field(default_factory=list)
+
+    def block(self, block: Block, state: State) -> Block:
+        """`block` with its pipelines written out; `state` is carried on to its end."""
+        out: list[Stmt] = []
+        for s in block:
+            out += self.statement(s, state)
+        return tuple(out)
+
+    def statement(self, s: Stmt, state: State) -> Block:
+        match s:
+            case For(kind=Pipelined()):
+                return self.pipeline(s, state)
+            case For(body=body) | While(body=body):
+                return (replace(s, body=self.loop_body(body, state)),)
+            case If(_, then, orelse):
+                other = dict(state)
+                s = replace(s, then=self.scope(then, state), orelse=self.scope(orelse, other))
+                _assign(state, _joined(state, other))
+        return (self.outside(s, state),)
+
+    def scope(self, block: Block, state: State) -> Block:
+        result = self.block(block, state)
+        _forget(state, block)
+        return result
+
+    def loop_body(self, body: Block, state: State) -> Block:
+        """The body of a loop that may run any number of times: its own effect on `state` counts at its start too."""
+        plans = list(self.plans)
+        while True:
+            after = dict(state)
+            result = self.scope(body, after)
+            merged = _joined(state, after)
+            if merged == {**{b: Const(0) for b in merged}, **state}:
+                return result
+            _assign(state, merged)
+            self.plans = list(plans)
+
+    def outside(self, s: Stmt, state: State) -> Stmt:
+        """A statement that is no loop or conditional, with its accesses to versioned buffers pinned."""
+        if not state or isinstance(s, If):
+            return s
+        for a in accesses(s):
+            if a.buffer in state and state[a.buffer] is None and (a.region is None or a.region.version is None):
+                whole = whole_region(a.buffer)
+                killed = a.writes and not a.reads and a.exact and a.guard == TRUE and a.region and whole
+                if not (killed and covers([a.region], whole)):
+                    raise _Escapes(a.buffer)
+                state[a.buffer] = Const(0)
+        return with_versions((s,), {b: v for b, v in state.items() if v is not None})[0]
+
+    def pipeline(self, loop: For, state: State) -> Block:
+        kind = loop.kind
+        assert isinstance(kind, Pipelined)
+        if self.options.stages >= 0:
+            loop = replace(loop, kind=Pipelined(self.options.stages))
+        bind: Block = ()
+        if effect_of(loop.extent) is not Effect.PURE:
+            trips = Var("trips")
+            bind, loop = (Let(trips, loop.extent, span=loop.span),), replace(loop, extent=trips)
+        body = flatten(loop, self.roots, manual=bool(kind.stage or kind.order))
+        rules = constraints(body, self.forbidden)
+        plan = make_plan(body, rules, fuse_barrier=self.options.fuse_barrier)
+        verify_plan(body, plan)
+        self.plans.append(plan)
+        for b, n in plan.versions:
+            self.versions[b] = max(n, self.versions.get(b, 1))
+        written = write_pipeline(body, plan, self.options.form)
+        result = self.block((*bind, *written), state)
+        for b, n in plan.versions:
+            state[b] = _last_version(loop.extent, n, state.get(b, Const(0)))
+        return result
+
+
+def _last_version(extent: Expr, versions: int, untouched: Expr | None) -> Expr | None:
+    """The version that the last iteration used; the one from before for a loop that does not run."""
+    if isinstance(extent, Const):
+        return Const((int(extent.value) - 1) % versions) if int(extent.value) > 0 else untouched
+    return None if untouched is None else Select(lt(0, extent), (extent - 1) % versions, untouched)
+
+
+def _assign(state: State, new: State) -> None:
+    state.clear()
+    state.update(new)
+
+
+def _forget(state: State, block: Block) -> None:
+    """Versions that are written with variables of `block` cannot be named after it."""
+    if not any(v is not None and not isinstance(v, Const) for v in state.values()):
+        return
+    local = set(bound_in(block))
+    for b, v in state.items():
+        if v is not None and any(n in local for n in walk(v) if isinstance(n, Var)):
+            state[b] = None
