@@ -34,7 +34,9 @@ from tiledsl.target import target_named
 BARRIER = Barrier()
 
 
-def region(b: Buffer, *offsets: Expr | int, extents: Sequence[int] | None = None, version: Expr | None = None) -> Region:
+def region(
+    b: Buffer, *offsets: Expr | int, extents: Sequence[int] | None = None, version: Expr | None = None
+) -> Region:
     """The box of `extents` (default: the whole buffer) at `offsets` (default: 0)."""
     shape = tuple(extents) if extents is not None else static_shape(b)
     at = tuple(o if isinstance(o, Expr) else Const(o) for o in offsets) or (Const(0),) * len(shape)

@@ -27,7 +27,385 @@ CATALOGUE: dict[str, Entry] = {
         "never in your kernel; the message names the pass and holds the IR before it.",
     ),
     # ---- TD01: Python source and tracing
+    "TD0101": Entry(
+        "the source of '{name}' cannot be read",
+        "define the kernel in a file or a notebook cell: its text is rewritten, so it must be at hand",
+        "Kernels are rewritten at the level of their syntax tree, which needs the text of the function. Functions "
+        "made by exec, typed at a plain prompt, or written as lambdas have none.",
+    ),
+    "TD0102": Entry(
+        "T has no word '{word}'",
+        "{hint}",
+        "The vocabulary of kernels is tiledsl.language; docs/language.md lists it.",
+    ),
+    "TD0103": Entry(
+        "T.{word} is not supported yet",
+        "{hint}",
+        "The word belongs to the language but this version cannot compile it.",
+    ),
+    "TD0104": Entry(
+        "{word} was used outside a kernel",
+        "call it in a function decorated with @tiledsl.kernel",
+        "Words of the language build the program of the kernel that is being traced; there is none here.",
+    ),
+    "TD0105": Entry(
+        "{word} needs an open T.Kernel block",
+        "put it under 'with T.Kernel(...) as ...:'",
+        "Statements of a kernel are executed by the blocks of a launch, which 'with T.Kernel(...)' opens.",
+    ),
+    "TD0106": Entry(
+        "the truth of {value} is known only when the kernel runs",
+        "in a kernel or a @T.macro, 'if', 'while', 'and', 'or' and 'not' work on traced values; "
+        "elsewhere use T.if_then_else, or decorate the helper with @T.macro",
+        "Plain helper functions run as ordinary Python while the kernel is traced, before any value exists.",
+    ),
+    "TD0107": Entry(
+        "{value} is known only when the kernel runs, so it cannot be {use}",
+        "use a Python number, a compile-time parameter, or a loop over range(...) in the kernel",
+        "Traced values stand for numbers on the GPU; Python cannot index lists, count or iterate with them.",
+    ),
+    "TD0108": Entry(
+        "'{word}' stands {where}",
+        "break and continue work in range, T.serial, T.unroll, T.Pipelined and while loops",
+        "Only loops that run one iteration after the other can be left or shortened.",
+    ),
+    "TD0109": Entry(
+        "'{word}' depends on a run-time condition, but its loop runs at trace time",
+        "loop over range(...) or T.serial(...) to make a loop of the kernel",
+        "A Python for loop over a list or another iterable is unrolled while tracing, when the condition is unknown.",
+    ),
+    "TD0110": Entry(
+        "'{name}' was bound in {what}, and is used after it",
+        "declare it before as a mutable variable: {name} = T.alloc_var(dtype, init)",
+        "A name bound under run-time control flow means different values on different ways through the kernel. "
+        "A variable of T.alloc_var is stored to instead, and keeps its value.",
+    ),
+    "TD0111": Entry(
+        "'{name}' is used in {what} before that iteration binds it",
+        "declare it before the loop as a mutable variable: {name} = T.alloc_var(dtype, init)",
+        "'x = expr' binds an immutable value, so an iteration cannot see the binding of the one before it.",
+    ),
+    "TD0112": Entry(
+        "{value} belongs to {scope}, which has ended",
+        "compute it again here, or keep it in a T.alloc_var or a tensor declared outside",
+        "Values and tensors live as long as the block in which they were made.",
+    ),
+    "TD0113": Entry(
+        "'{name}' is a tensor, and '{name} = ...' would bind the name to the number {value}",
+        "write {name}[...] = ... for an element, or T.fill({name}, ...) for all",
+    ),
+    "TD0114": Entry(
+        "'return' stands in {what}, which is decided when the kernel runs",
+        "return once, at the end of the function; keep the value in a T.alloc_var",
+    ),
+    "TD0115": Entry(
+        "a side of {construct} has effects, and may not be evaluated at run time",
+        "write it as an 'if' statement, or compute the side before",
+    ),
+    "TD0116": Entry(
+        "{problem}",
+        explanation="Python itself raised this while the kernel function ran under tracing; the message is Python's.",
+    ),
+    "TD0117": Entry(
+        "{value} was read from '{buffer}' before '{buffer}' was written, and is used after",
+        "give the value a name where it is read: x = ...; a name keeps what was read",
+        "An expression that is not bound to a name is evaluated where it is used, after the write.",
+    ),
+    "TD0118": Entry(
+        "this 'while' runs at trace time and has not ended after {rounds} rounds",
+        "let its condition depend on a T.alloc_var; leave loops with break inside 'for ... in range(...)'",
+        "A while loop on Python values is run by Python while the kernel is traced.",
+    ),
+    "TD0119": Entry(
+        "the condition of 'while' reads '{name}', an immutable value that the body binds anew",
+        "declare it before the loop as a mutable variable: {name} = T.alloc_var(dtype, init)",
+    ),
+    "TD0120": Entry(
+        "T.Kernel blocks cannot be nested",
+        "close the first block before opening the second: each becomes a launch of its own",
+    ),
+    "TD0121": Entry(
+        "'{name}' launches nothing",
+        "open a block with 'with T.Kernel(...) as ...:'",
+    ),
+    "TD0122": Entry(
+        "'else' of a loop works only on loops that run at trace time",
+        "set a T.alloc_var before 'break' and test it after the loop",
+    ),
+    "TD0123": Entry(
+        "'{name}' is not a plain function",
+        "kernels and macros are functions without yield, async or await",
+    ),
+    "TD0124": Entry(
+        "'{name}' needs a shape and a dtype, not {annotation}",
+        "write T.Tensor((M, N), T.float16)",
+    ),
+    "TD0125": Entry(
+        "the annotation '{annotation}' of '{name}' cannot be evaluated: {problem}",
+        "the names in it must exist where the kernel is defined",
+        "With 'from __future__ import annotations' Python keeps annotations as text; tiledsl evaluates them where the "
+        "function is defined.",
+    ),
+    "TD0126": Entry(
+        "the size '{name}' of T.const is no dimension of any tensor parameter",
+        "declare a tensor with it: A: T.Tensor(({name}, ...), dtype)",
+        "Sizes of T.const are read off the shapes of the arguments, where they stand alone as a dimension.",
+    ),
+    "TD0127": Entry(
+        "the size '{size}' is {actual} in dimension {dim} of '{name}', but {known} in an earlier tensor",
+        "pass tensors whose shapes agree, or declare the dimension with another name",
+    ),
+    "TD0128": Entry(
+        "a kernel returns what T.empty made, not {value}",
+        "make the output with C = T.empty(shape, dtype) and return C, or return nothing",
+    ),
+    "TD0129": Entry(
+        "{word} works on whole tiles, and stands in a T.Parallel loop, whose body is the work of one element",
+        "move it out of the loop, or write the element: C[i, j] = ...",
+    ),
+    "TD0130": Entry(
+        "T.Parallel loops cannot be nested",
+        "give one loop several extents: for i, j in T.Parallel(m, n), or make the inner one T.serial",
+    ),
+    "TD0131": Entry(
+        "{given} names are given for {what}, which has {count} variables",
+        "write as many names as there are dimensions",
+    ),
+    "TD0133": Entry(
+        "'{name}' is used before it is bound",
+        "bind it before this block",
+    ),
+    "TD0134": Entry(
+        "'{name}' is missing: tracing needs {kind}",
+        "pass {name}=..., or give it a default",
+    ),
+    "TD0135": Entry(
+        "{word} can be looped over only by a 'for' statement of a kernel or a macro",
+        "decorate the helper with @T.macro; in a comprehension use range",
+    ),
+    "TD0136": Entry(
+        "'{name}: T.Tensor(...)' declares a tensor, but '{name}' is no undeclared parameter of the kernel",
+        "declare each tensor parameter once; outputs are made by T.empty, tiles by T.alloc_shared",
+    ),
+    "TD0137": Entry(
+        "the {what} of argument '{name}' is {given}, but the kernel declares {declared}",
+        "pass a tensor as declared",
+    ),
+    "TD0138": Entry(
+        "'{name}' takes any number of arguments",
+        "name every parameter of a kernel",
+    ),
+    "TD0139": Entry(
+        "':=' stands on a side of 'and', 'or', 'if' or a chained comparison that may not be evaluated",
+        "assign in a statement before",
+    ),
+    "TD0140": Entry(
+        "tensor parameter '{name}' is used before it is declared",
+        "declare it first: {name}: T.Tensor(shape, dtype)",
+    ),
+    "TD0141": Entry(
+        "the size '{name}' of T.dynamic is no dimension of any tensor parameter",
+        "declare a tensor with it, or pass it as a scalar parameter: {name}: T.int32",
+        "Run-time sizes are read off the shapes of the arguments, where they stand alone as a dimension or stride.",
+    ),
+    "TD0142": Entry(
+        "{word} takes names of sizes, not {value}",
+        'write {word}("m, n")',
+    ),
+    "TD0143": Entry(
+        "{word} must stand before the T.Kernel block",
+        "move it to the beginning of the kernel function",
+    ),
+    "TD0144": Entry(
+        "parameter '{name}' of macro '{macro}' is a T.Ref, but {value} is neither a variable nor a tensor",
+        "pass what T.alloc_var made",
+    ),
+    "TD0145": Entry(
+        "a macro is made from a function, not from {value}",
+        "write @T.macro above a def",
+    ),
     # ---- TD02: shapes and dtypes
+    "TD0201": Entry(
+        "{given} is no dtype",
+        "{hint}",
+        "Dtypes are strings, T.float16 and the like, or dtypes of torch and NumPy.",
+    ),
+    "TD0202": Entry(
+        "a number is needed, not {value}",
+        "use a Python number, an element A[i, j] of a tensor, or a traced scalar",
+    ),
+    "TD0203": Entry(
+        "{a} and {b} have no common dtype",
+        "convert one of them: x.astype(...)",
+        "Neither type holds all values of the other, so no implicit conversion is right for both.",
+    ),
+    "TD0204": Entry(
+        "'/' on the integers {a} and {b}",
+        "use // (rounds down), T.truncdiv (rounds towards zero), or convert to float32 first",
+    ),
+    "TD0205": Entry(
+        "{value} is out of the range of {dtype}, {low} to {high}",
+        "convert the other side to a wider dtype",
+        "A Python number adopts the dtype of what it meets; it must be a value of that dtype.",
+    ),
+    "TD0206": Entry(
+        "{value} is no integer, but is to become {dtype}",
+        "write a whole number, or convert explicitly: T.cast({value}, ...)",
+    ),
+    "TD0207": Entry(
+        "'{name}' has {rank} dimensions {shape}, but {given} indices are given",
+        "give at most one index for each dimension",
+    ),
+    "TD0208": Entry(
+        "index {index} is out of range for dimension {dim} of '{name}' {shape}",
+        "valid are 0 to {size} - 1, and negative ones from the end",
+    ),
+    "TD0209": Entry(
+        "{value} cannot be {use}: an integer is needed",
+        "convert it: T.cast(x, T.int32)",
+    ),
+    "TD0210": Entry(
+        "a slice of '{name}' has the step {step}",
+        "slices are contiguous: loop with T.Parallel for other steps",
+    ),
+    "TD0211": Entry(
+        "dimension {dim} of the slice of '{name}' is {extent} long, which is no constant",
+        "write the slice as start : start + SIZE with a constant SIZE",
+        "Tiles have constant extents, because threads and registers are dealt to their elements at compile time.",
+    ),
+    "TD0212": Entry(
+        "dimension {dim} of the slice of '{name}' has {extent} elements",
+        "the end of a slice lies behind its start",
+    ),
+    "TD0213": Entry(
+        "{word} needs equal extents, but {a} and {b} differ",
+        "{hint}",
+        "Dimensions of extent 1 are left out on both sides; the others must be equal, in order.",
+    ),
+    "TD0214": Entry(
+        "{word} starts at an element of '{start}', which has {rank} dimensions, but {other} has {given}",
+        "slice the other side, or index '{start}' in all its dimensions",
+    ),
+    "TD0215": Entry(
+        "operand {parameter} of T.gemm is no matrix: {tile}",
+        "the last two dimensions are the matrix; those before them must have extent 1",
+    ),
+    "TD0216": Entry(
+        "T.gemm needs equal inner extents, but {a} {flip_a}has K = {ka} and {b} {flip_b}has K = {kb}",
+        "check the tile shapes, or set transpose_A or transpose_B",
+    ),
+    "TD0217": Entry(
+        "T.gemm of {a} and {b} gives {wants}, but C is {c}",
+        "allocate C with T.alloc_fragment({wants}, ...)",
+    ),
+    "TD0218": Entry(
+        "T.gemm cannot combine these dtypes: {what}",
+        "{rule}",
+        "The tensor core multiplies operands of one dtype and accumulates in a wider one.",
+    ),
+    "TD0219": Entry(
+        "operand {parameter} of {word}, '{name}', lies in {space} memory",
+        "it must come from {allowed}",
+    ),
+    "TD0220": Entry(
+        "{word} needs a constant size, not {value}",
+        "use a Python int, a compile-time parameter, or a size of T.const",
+        "Tiles have constant extents, because threads and registers are dealt to their elements at compile time.",
+    ),
+    "TD0221": Entry(
+        "{word} needs positive integers as sizes, not {value}",
+        "write the shape as a tuple of ints",
+    ),
+    "TD0222": Entry(
+        "the shape has {shape} dimensions, but there are {strides} strides",
+        "give one stride for each dimension",
+    ),
+    "TD0223": Entry(
+        "'{op}' does not work on {a} and {b}",
+        "it takes integers; use T.reinterpret to reach the bits of a float",
+    ),
+    "TD0224": Entry(
+        "T.Kernel cannot launch {what}",
+        "a launch has {rule}",
+    ),
+    "TD0225": Entry(
+        "{word} has the step {step}",
+        "the step is a Python int other than 0",
+    ),
+    "TD0226": Entry(
+        "{name} of {word} cannot be {value}",
+        "allowed: {allowed}",
+    ),
+    "TD0227": Entry(
+        "T.Pipelined has {order} entries in order, but {stage} in stage",
+        "give one entry of each for every statement of the body",
+    ),
+    "TD0228": Entry(
+        "the loop over {axis} has {extent} iterations, but the kernel has {threads} threads there",
+        "launch T.Kernel(..., threads=...) with as many threads as the loop has iterations",
+    ),
+    "TD0230": Entry(
+        "a part of '{name}' cannot be assigned to",
+        "use T.copy or T.fill on the part, or assign elements in a T.Parallel loop",
+    ),
+    "TD0231": Entry(
+        "an element of '{name}' cannot hold {value}, which is a tensor",
+        "use T.copy, or name the element: [i, j]",
+    ),
+    "TD0232": Entry(
+        "arithmetic works on elements, and '{name}' is a tensor",
+        "write it element by element: for i, j in T.Parallel(...): C[i, j] = A[i, j] + ...",
+    ),
+    "TD0233": Entry(
+        "a slice of '{name}' is indexed again",
+        "give all indices at once: {name}[i, a:b]",
+    ),
+    "TD0234": Entry(
+        "{word} needs constant extents, but dimension {dim} of '{name}' {extent} is a run-time size",
+        "slice it: start : start + SIZE with a constant SIZE",
+    ),
+    "TD0235": Entry(
+        "{parameter} of {word} must be a tensor or a part of one, not {value}",
+        "pass a parameter of the kernel, what an alloc_ word made, or a slice of these",
+    ),
+    "TD0236": Entry(
+        "a {kind} of shape {layout} cannot be the layout of '{name}', a {space} tensor of shape {shape}",
+        "{space} tensors take a T.{wants} of the tensor's shape",
+    ),
+    "TD0237": Entry(
+        "{word} cannot turn '{name}', {old}, into {new}",
+        "both must have the same number of bits, and the tensor must be contiguous",
+    ),
+    "TD0238": Entry(
+        "T.transpose of {src} has the extents {wants}, but dst is {dst}",
+        "allocate dst with {wants}",
+    ),
+    "TD0239": Entry(
+        "{word} cannot work along dimension {dim}: '{name}' {shape} has {rank}",
+        "dimensions are 0 to {rank} - 1, or negative from the end",
+    ),
+    "TD0240": Entry(
+        "{word} of {src} along dimension {dim} gives {wants}, but dst is {dst}",
+        "allocate dst with one of these shapes",
+    ),
+    "TD0241": Entry(
+        "{word} cannot mix integers and floats: {src}, {dst}",
+        "allocate dst with the dtype of src, or a wider one of its kind",
+    ),
+    "TD0242": Entry(
+        "{word} returns old values of elements only, not of tiles",
+        "write it in a T.Parallel loop, on elements",
+    ),
+    "TD0243": Entry(
+        "{word} of a number needs one element, but dst is {dst}",
+        "index all dimensions, or pass a tile as the value",
+    ),
+    "TD0244": Entry("{word} by zero", "the divisor must not be 0"),
+    "TD0245": Entry("{word} of {dtype}", "integers have none: use T.max_value or T.min_value"),
+    "TD0246": Entry(
+        "{value} has {bits} bits, but {dtype} has {wanted}",
+        "T.reinterpret keeps the bits, so the sizes must be equal; T.cast converts the value",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -306,6 +684,22 @@ CATALOGUE: dict[str, Entry] = {
         "The tables at the head of a launch name buffers of any block of its body; there the name is not unique.",
     ),
     "TD0707": Entry("{name} takes {arity} arguments, not {count}"),
+    "TD0710": Entry("cannot read '{path}': {problem}"),
+    "TD0711": Entry("'{item}' is no NAME=VALUE", "write for example M=1024 or dtype=float16"),
+    "TD0712": Entry("'{path}' has no kernel '{name}'", "it has {known}"),
+    "TD0713": Entry("which kernel of '{path}'?", "write FILE.py:KERNEL; the file has {known}"),
+    "TD0714": Entry("running '{path}' raised {kind}: {problem}"),
+    "TD0715": Entry("cannot write '{path}': {problem}"),
+    "TD0716": Entry("there is no error '{code}'", "similar ones: {known}; `tiledsl explain` lists all"),
+    "TD0717": Entry("there is no instruction '{name}'", "choose one of {known}"),
+    "TD0718": Entry(
+        "{what}: expected {expected}, got {got}",
+        "name sizes with --size NAME=VALUE, and give arrays in an .npz file under the parameters' names",
+    ),
+    "TD0719": Entry(
+        "'{what}' is no layout",
+        "write it as IR text does, e.g. \"fragment[8, 8] threads(32:2) regs(2:1)\", or name FILE.tir:BUFFER",
+    ),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",
         "write pass names separated by commas, options in braces: expand-lets,software-pipeline{{stages=3}}",
@@ -389,7 +783,39 @@ CATALOGUE: dict[str, Entry] = {
         "run on the CPU device (backend 'cpu', needs a C++ compiler) or on a GPU",
         "Functions of the user's own CUDA source have no meaning in the NumPy executions.",
     ),
+    "TD0830": Entry(
+        "the block cannot go on: {threads} ({where})",
+        "let all threads reach the same barriers, shuffles and tensor-core operations",
+        "Every thread that has not ended waits for others that never arrive. On a GPU the kernel would hang.",
+    ),
+    "TD0831": Entry(
+        "threads meet at different barriers: {first} and {second} ({where})",
+        "move the barrier out of the branch, or give the two barriers different numbers",
+        "A barrier counts arrivals, so a GPU lets threads pass that wait in different places; what they then read is not "
+        "what was meant.",
+    ),
+    "TD0832": Entry(
+        "a shuffle gives lane {lane} the value of lane {source}, which does not exist ({where})",
+        "use a number of threads that is a multiple of 32",
+        "The last warp of the block is not full, and a shuffle reads from one of its missing lanes.",
+    ),
     # ---- TD09: environment
+    "TD0910": Entry(
+        "the C++ compiler '{command}' cannot be run",
+        "set TILEDSL_CXX to the command of a C++17 compiler",
+        "The CPU device compiles the emitted C++ with the compiler named by TILEDSL_CXX, or else c++, g++ or clang++.",
+    ),
+    "TD0911": Entry(
+        "no C++ compiler was found",
+        "install g++ or clang++, or 'pip install ziglang'; or use the NumPy executions (backend 'simt')",
+        "The CPU device compiles the emitted C++ with the host's compiler: TILEDSL_CXX, c++, g++, clang++, or zig's from "
+        "PyPI. Without one, kernels run in NumPy.",
+    ),
+    "TD0912": Entry(
+        "{compiler} rejects {what}:\n{log}",
+        "this is a bug in tiledsl unless the kernel calls CUDA source of your own, or the compiler is older than C++17",
+        "The compiler's log follows; #line directives make it name lines of your Python file.",
+    ),
     "TD0902": Entry(
         "NVRTC was not found",
         "pip install cuda-python nvidia-cuda-nvrtc (Linux and Windows)",

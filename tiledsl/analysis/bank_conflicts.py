@@ -17,26 +17,29 @@ SAMPLES = 8  # accesses of a warp that are looked at: further ones differ by a c
 
 
 def wavefronts(addresses: Any, width: int) -> tuple[int, int]:
-    """(wavefronts needed, least possible) for one access of a warp: `width` bytes at each of `addresses` (bytes).
+    """(wavefronts needed, least possible) for accesses of a warp: `width` bytes at each of `addresses` (bytes).
 
-    Lanes of one phase (128 bytes together) go in one wavefront unless two of them want different words of a bank.
+    `addresses` has shape (lanes,), or (accesses, lanes) for the sum over several. Lanes of one phase (128 bytes
+    together) go in one wavefront unless two of them want different words of a bank.
     """
-    addresses = np.asarray(addresses)
-    lanes = max(1, min(len(addresses), BANKS * BANK_BYTES // max(width, BANK_BYTES)))
-    needed = phases = 0
-    words = max(1, width // BANK_BYTES)
-    for start in range(0, len(addresses), lanes):
-        first = addresses[start : start + lanes] // BANK_BYTES
-        touched = np.unique(first[:, None] + np.arange(words)[None, :])
-        needed += int(np.bincount(touched % BANKS, minlength=BANKS).max())
-        phases += 1
-    return needed, phases
+    rows = np.atleast_2d(np.asarray(addresses)) // BANK_BYTES
+    lanes = max(1, min(rows.shape[1], BANKS * BANK_BYTES // max(width, BANK_BYTES)))
+    if rows.shape[1] % lanes:  # a last phase of fewer lanes: repeating one adds no word
+        rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % lanes)), mode="edge")
+    phases = rows.reshape(-1, lanes)
+    words = (phases[:, :, None] + np.arange(max(1, width // BANK_BYTES))).reshape(len(phases), -1)
+    words.sort(axis=1)
+    new = np.ones(words.shape, bool)
+    new[:, 1:] = words[:, 1:] != words[:, :-1]
+    banks = (words % BANKS + np.arange(len(words))[:, None] * BANKS)[new]
+    counts = np.bincount(banks, minlength=len(words) * BANKS).reshape(-1, BANKS)
+    return int(counts.max(axis=1).sum()), len(words)
 
 
 def conflicts(layout: Layout, coords: Any, bits: int, width: int = 1) -> int:
-    """Wavefronts beyond the least possible of one warp's access: `width` elements at each lane's `coords`.
+    """Wavefronts beyond the least possible of a warp's accesses: `width` elements at each lane's `coords`.
 
-    `coords` has one array of 32 for each dimension.
+    `coords` has one array of shape (lanes,) or (accesses, lanes) for each dimension.
     """
     addresses = layout.offset(coords) * bits // 8
     needed, least = wavefronts(addresses, width * bits // 8)
@@ -61,11 +64,11 @@ def fewest_conflicts(reader: Fragment, bits: int) -> Layout:
     step = max(1, vector_width(reader))
     regs = np.arange(0, reader.num_regs, step)[:SAMPLES]
     linear = linear_at(reader, np.arange(32)[None, :], regs[:, None])
-    points = [(lanes // reader.shape[1], lanes % reader.shape[1]) for lanes in linear]
+    points = (linear // reader.shape[1], linear % reader.shape[1])
     best, least = row_major(reader.shape), -1
     for layout in candidates(reader.shape, bits):
         width = min(step, contiguous_run(layout), chunk(bits))
-        cost = sum(conflicts(layout, point, bits, width) for point in points)
+        cost = conflicts(layout, points, bits, width)
         if least < 0 or cost < least:
             best, least = layout, cost
         if cost == 0:

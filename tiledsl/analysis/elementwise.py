@@ -20,15 +20,13 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.tile import Atomic, Copy, Fill, Im2col, Parallel, Transpose
 from tiledsl.ir.types import dtype_of
 
-# The loop runs over the side that is nearest to the threads.
-_NEARNESS = {Space.FRAGMENT: 0, Space.LOCAL: 0, Space.SHARED: 1, Space.GLOBAL: 2}
 _NAMES = "ijklmnop"
 
 
 def as_parallel(stmt: Stmt) -> Parallel | None:
     """The `Parallel` loop of equal meaning; None for statements that are no element-wise tile operation.
 
-    Its domain is the box of the side nearest to the threads (fragment, shared, global) without extents of 1.
+    Its domain is the box of the regions without extents of 1; that of the global side for a transpose, else of `dst`.
     """
     match stmt:
         case Parallel():
@@ -109,7 +107,8 @@ def _transpose(stmt: Transpose) -> Parallel:
     extents = _squeezed(src)
     if _squeezed(dst) != extents[::-1]:
         raise TypeError(f"a region of {dst.extents} elements is no transpose of {src.extents}")
-    follow_src = _NEARNESS[src.buffer.space] < _NEARNESS[dst.buffer.space]
+    # Rows of global memory must be walked along; what the other side costs is decided by its layout.
+    follow_src = src.buffer.space is Space.GLOBAL and dst.buffer.space is not Space.GLOBAL
     domain = extents if follow_src else extents[::-1]
     variables = _vars(domain)
     src_vars, dst_vars = (variables, variables[::-1]) if follow_src else (variables[::-1], variables)

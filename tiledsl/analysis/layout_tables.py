@@ -46,7 +46,12 @@ def owner_bits(f: Fragment) -> Any:
 
 def bits_of(threads: Any, count: int) -> Any:
     """Rows of thread numbers as bit sets over `count` threads."""
-    bits = np.zeros((len(threads), -(-count // WORD)), np.uint64)
+    words = -(-count // WORD)
+    if threads.shape[1] > WORD:  # many owners: through flags
+        flags = np.zeros((len(threads), words * WORD), bool)
+        flags[np.arange(len(threads))[:, None], threads] = True
+        return np.packbits(flags, axis=1, bitorder="little").view(np.uint64)
+    bits = np.zeros((len(threads), words), np.uint64)
     rows = np.arange(len(threads))
     for column in threads.T:
         bits[rows, column // WORD] |= np.uint64(1) << (column % WORD).astype(np.uint64)
@@ -107,7 +112,7 @@ def offset_table(layout: Layout) -> Any:
 def is_injective_layout(layout: Layout) -> bool:
     """Whether every element has an offset of its own in 0 .. size - 1."""
     table = offset_table(layout)
-    return len(np.unique(table)) == table.size and table.min() >= 0 and int(table.max()) < layout.size
+    return len(np.unique(table)) == table.size and 0 <= int(table.min()) <= int(table.max()) < layout.size
 
 
 def picture(layout: Fragment | Layout, rows: int = 4, columns: int = 8) -> str:

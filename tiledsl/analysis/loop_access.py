@@ -1,4 +1,4 @@
-"""What a Parallel loop does to fragments: which element each point of the loop reads or writes, as tables."""
+"""What a Parallel loop does to tiles: which element each of its points reads or writes, as tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MOST_POINTS = 1 << 22  # of a table; serial variables beyond count as "any value
 
 @dataclass(frozen=True)
 class LoopAccess:
-    """One access of a fragment inside a Parallel loop. `serial` are loop variables in scope with their extents."""
+    """One access inside a Parallel loop. `serial` are the loop variables in scope with their constant extents."""
 
     buffer: Buffer
     indices: tuple[Expr, ...]
@@ -157,7 +157,7 @@ def evaluate(e: Expr, env: Mapping[Var, Any]) -> Any:
 def loop_accesses(
     loop: Parallel, lets: Mapping[Var, Expr], serial: Sequence[tuple[Var, int]] = ()
 ) -> tuple[LoopAccess, ...]:
-    """The accesses of fragments by `loop`, in program order, loads in indices, conditions and used lets included.
+    """The accesses of fragments and shared memory by `loop`, in program order, loads in indices and lets included.
 
     `lets` are the binds in scope outside; `serial` the enclosing loops of constant extent.
     """
@@ -174,7 +174,7 @@ def _collect(
     found: list[LoopAccess],
 ) -> None:
     def add(buffer: Buffer, indices: tuple[Expr, ...], writes: bool, span: Span) -> None:
-        if buffer.space is Space.FRAGMENT:
+        if buffer.space in (Space.FRAGMENT, Space.SHARED):
             at = tuple(inlined(i, lets) for i in indices)
             found.append(LoopAccess(buffer, at, writes, loop.vars, loop.extents, serial, span))
 
@@ -199,8 +199,8 @@ def _collect(
                 add(buffer, indices, True, span)
             case For(var, extent, body):
                 loads(extent, span)
-                inner = ((var, extent.value),) if isinstance(extent, Const) else ()
-                _collect(body, loop, lets, serial + inner, found)  # type: ignore[arg-type]
+                inner = ((var, int(extent.value)),) if isinstance(extent, Const) else ()
+                _collect(body, loop, lets, (*serial, *inner), found)
             case Parallel(inner_vars, extents, body):
                 _collect(body, loop, lets, (*serial, *zip(inner_vars, extents)), found)
             case If(cond, then, orelse):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import gcd
 
 from tiledsl.ir.layout import Fragment, Layout
@@ -130,9 +130,9 @@ def widest_vector(loop: Parallel, layouts: Layouts, known: Divisors) -> int:
     return width
 
 
-def access_width(access: Load | Store, x: Var, width: int, layouts: Layouts, known: Divisors) -> int:
-    """The largest power of two up to `width` for which this access is contiguous and aligned; 1 if none."""
-    while width > 1 and not _contiguous(access, x, width, layouts, known):
+def access_width(buffer: Buffer, indices: Sequence[Expr], x: Var, width: int, layouts: Layouts, known: Divisors) -> int:
+    """The largest power of two up to `width` for which `buffer[indices]` is contiguous and aligned along `x`."""
+    while width > 1 and not _contiguous(buffer, indices, x, width, layouts, known):
         width //= 2
     return width
 
@@ -169,25 +169,22 @@ def _lane_invariant(cond: Expr, x: Var, lanes: int, known: Divisors) -> bool:
 def _access_allows(a: Load | Store | AtomicUpdate, x: Var, width: int, layouts: Layouts, known: Divisors) -> bool:
     if all(steps(i, x, width, known) == 0 for i in a.indices):
         return isinstance(a, Load)  # one value for the whole vector
-    return isinstance(a, (Load, Store)) and _contiguous(a, x, width, layouts, known)
+    return isinstance(a, (Load, Store)) and _contiguous(a.buffer, a.indices, x, width, layouts, known)
 
 
-def _contiguous(a: Load | Store, x: Var, width: int, layouts: Layouts, known: Divisors) -> bool:
-    if not a.indices:
+def _contiguous(buffer: Buffer, indices: Sequence[Expr], x: Var, width: int, layouts: Layouts, known: Divisors) -> bool:
+    if not indices:
         return False
-    *outer, last = a.indices
+    *outer, last = indices
     if any(steps(i, x, width, known) != 0 for i in outer) or not _aligned_run(last, x, width, known):
         return False
-    aligned = {**known, x: width}
-    layout = layouts.get(a.buffer)
-    if a.buffer.space is Space.SHARED and isinstance(layout, Layout):
+    layout = layouts.get(buffer)
+    if buffer.space is Space.SHARED and isinstance(layout, Layout):
         return contiguous_run(layout) % width == 0
-    strides = row_strides(a.buffer)
-    if divisor(wrap(strides[-1]), known) != 1 or strides[-1] != 1:
-        return False
-    return all(
-        divisor(wrap(s), known) * divisor(i, aligned) % width == 0 for s, i in zip(strides[:-1], outer, strict=True)
-    )
+    strides = row_strides(buffer)
+    aligned = {**known, x: width}
+    rows = zip(strides[:-1], outer, strict=True)
+    return strides[-1] == 1 and all(divisor(wrap(s), known) * divisor(i, aligned) % width == 0 for s, i in rows)
 
 
 def row_strides(buffer: Buffer) -> tuple[Extent, ...]:

@@ -34,9 +34,11 @@ def _on_registers(atom: Atom) -> str:
         parameters.append(f"{'' if op.written else 'const '}void* {op.name}")
     memory = atom.kind in ("ldmatrix", "stmatrix")
     if memory:  # after the registers in the numbering, since an output comes first
-        row = f'"r"(row)'
+        row = '"r"(row)'
         if atom.kind == "stmatrix":  # the numbering is that of the operand lists
-            fields = {op.name: "{" + ", ".join(f"%{1 + i}" for i in range(_register(op)[2])) + "}" for op in atom.operands}
+            fields = {
+                op.name: "{" + ", ".join(f"%{1 + i}" for i in range(_register(op)[2])) + "}" for op in atom.operands
+            }
             inputs, parameters, fields["row"] = [row, *inputs], ["u32 row", *parameters], "%0"
         else:
             inputs, parameters, fields["row"] = [*inputs, row], [*parameters, "u32 row"], f"%{number}"
@@ -63,6 +65,7 @@ def _cp_async(atom: Atom) -> str:
     ptx = atom.ptx.format(dst="%0", src="%1", size="%2")
     return (
         f"TDS_DEVICE void {atom.name}(u32 shared, const void* global, bool valid) {{\n"
-        f'  asm volatile("{ptx}" ::"r"(shared), "l"(__cvta_generic_to_global(global)), "r"(valid ? {atom.bytes} : 0) : "memory");\n'
+        f'  asm volatile("{ptx}" ::"r"(shared), "l"(__cvta_generic_to_global(global)),\n'
+        f'               "r"(valid ? {atom.bytes} : 0) : "memory");\n'
         "}"
     )

@@ -156,7 +156,7 @@ class _Body:
             self._stmt(s)
 
     def _place(self, span: Span) -> None:
-        """Makes compilers and reports name the user's line, with a directive only where they would not by themselves."""
+        """Makes compilers and reports name the user's line; a directive stands only where they would not by themselves."""
         if span.file != self._file:
             file = span.file.replace("\\", "\\\\").replace('"', '\\"')
             self.lines.append(f'#line {span.line} "{file}"')
@@ -263,7 +263,9 @@ class _Body:
             dtype = type_name(buffer.dtype)
             self.line(f"{dtype}* const {name} = tds::view<{dtype}>({source_name});")
         else:
-            raise TypeError(f"a view of the {buffer.space.value} buffer '{source.name}' must be lowered before emission")
+            raise TypeError(
+                f"a view of the {buffer.space.value} buffer '{source.name}' must be lowered before emission"
+            )
 
     # ---- memory
 

@@ -123,10 +123,12 @@ class Expressions:
     def _call(self, fn: str, args: Sequence[Expr]) -> Text:
         row, texts = FUNCTIONS[fn], [self.emit(a) for a in args]
         dtype = {Result.BOOL: BOOL, Result.INT32: INT32, Result.SAME: texts[0].dtype}[row.result]
-        if row.effect is not Effect.COLLECTIVE and is_small_float(texts[0].dtype):
+        if fn == "fma" and short_name(texts[0].dtype) in ("f16", "bf16"):  # rounds once: not through float32
+            fn = f"fma_{short_name(texts[0].dtype)}"
+        elif row.effect is not Effect.COLLECTIVE and is_small_float(texts[0].dtype):
             texts = [_widen(t) for t in texts]
         computed = Text(f"tds::{fn}({', '.join(t.text for t in texts)})", texts[0].dtype)
-        return _back_to(computed, dtype) if row.effect is not Effect.COLLECTIVE else Text(computed.text, dtype)
+        return Text(computed.text, dtype) if computed.dtype is dtype else _back_to(computed, dtype)
 
     def _extern_argument(self, e: Expr) -> str:
         if isinstance(e, Address):
@@ -171,7 +173,9 @@ class Expressions:
                 return name if _is_zero(offset) else f"{name} + {self.emit(offset)}"
             case Space.SHARED:
                 return self._shared_address(buffer, indices, version)
-        raise TypeError(f"an address in the {buffer.space.value} buffer '{buffer.name}' must be lowered before emission")
+        raise TypeError(
+            f"an address in the {buffer.space.value} buffer '{buffer.name}' must be lowered before emission"
+        )
 
     def _shared_address(self, buffer: Buffer, indices: Sequence[Expr], version: Expr | None) -> str:
         offset = flat_offset(buffer, indices)
@@ -224,11 +228,13 @@ def _back_to(computed: Text, dtype: DType) -> Text:
 
 def cast(x: Text, to: DType, rounding: Rounding = Rounding.NEAREST_EVEN, saturate: bool = False) -> Text:
     """The value of `x` as `to`. Integers become narrow floats through float32, as in NumPy and ml_dtypes."""
-    if is_small_float(x.dtype) and x.dtype is not to:
+    if x.dtype is to:
+        return x
+    if is_small_float(x.dtype):
         x = _widen(x)
     source = FLOAT32 if x.dtype is TFLOAT32 else x.dtype
     if source is to:
-        return x
+        return Text(x.text, to, x.atomic)
     if to is BOOL:
         return Text(f"{x} != 0", BOOL, False)
     if to.is_float:
@@ -275,7 +281,7 @@ def _float_to_integer(x: Text, to: DType, rounding: Rounding) -> Text:
     """Truncated (the default rounding) or as asked, and clamped to the range (PTX ISA, "cvt")."""
     value = f"tds::{_WHOLE[rounding]}({x.text})" if rounding in _WHOLE else x.text
     if to.bits < 32:
-        return Text(f"tds::saturate<{type_name(to)}>(tds::to_i32({value}))", to)
+        return Text(f"tds::to_small<{type_name(to)}>({value})", to)
     return Text(f"tds::to_{'u64' if to is HANDLE else short_name(to)}({value})", to)
 
 

@@ -261,6 +261,13 @@ TDS_DEVICE i64 to_i64(double x) { return (i64)x; }
 TDS_DEVICE u64 to_u64(float x) { return (u64)x; }
 TDS_DEVICE u64 to_u64(double x) { return (u64)x; }
 
+// Narrower integers. NaN becomes 0, or from float64 the pattern of the sign bit.
+template <class T, class F>
+TDS_DEVICE T to_small(F x) {
+  if (x != x) return sizeof(F) == 8 ? T(1u << (8 * sizeof(T) - 1)) : T(0);
+  return saturate<T>(to_i32(x));
+}
+
 TDS_DEVICE float f16_to_f32(f16 x) {
   float r;
   asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x.bits));

@@ -1,4 +1,4 @@
-"""How dtypes, literals and names are spelled in the kernel text. Types and functions of ours live in namespace `tds`."""
+"""How dtypes, literals and names are spelled in the kernel text. Our types and functions live in namespace `tds`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from fractions import Fraction
 from tiledsl.ir.dtypes import DTYPES, FLOAT32, FLOAT64, TFLOAT32, DType, Kind
 
 # Words that the text or the two compilers claim: C++17 keywords, CUDA's built-in variables, and names of our own.
-RESERVED = frozenset(
-    """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
-    constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false
-    float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
-    protected public register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch
-    template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
-    while xor xor_eq threadIdx blockIdx blockDim gridDim warpSize printf main NULL half linux unix tds shared
-    """.split()
-)
+_WORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const constexpr
+const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend
+goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public
+register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch template this
+thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
+threadIdx blockIdx blockDim gridDim warpSize printf main NULL half linux unix tds shared
+"""
+RESERVED = frozenset(_WORDS.split())
 
 _PLAIN = {
     "index": "tds::i64",
@@ -152,7 +151,7 @@ def encode(value: float, dtype: DType) -> int:
 
 
 def _round_to_units(value: float, mantissa: int, least_exponent: int) -> int:
-    """Exponent and mantissa fields, joined, of the format's value nearest to `value` >= 0 (exponent unbounded above)."""
+    """Exponent and mantissa fields, joined, of the value nearest to `value` >= 0 (the exponent is unbounded above)."""
     if value == 0.0:
         return 0
     exponent = max(math.frexp(value)[1] - 1, least_exponent)

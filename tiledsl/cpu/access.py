@@ -10,9 +10,11 @@ import numpy as np
 
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.global_memory import GlobalMemory
-from tiledsl.cpu.lockstep import Lockstep, narrow
-from tiledsl.cpu.memory import POISON, Lanes, SharedMemory
+from tiledsl.cpu.lockstep import DTypes, Lockstep
+from tiledsl.cpu.masks import narrow
+from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.cpu.registers import POISON
 from tiledsl.cpu.values import Value, is_uniform
 from tiledsl.errors import Span, error
 from tiledsl.ir import nodes as ir
@@ -54,8 +56,9 @@ class MemoryAccess(Lockstep):
         check: bool,
         shared: SharedMemory,
         tensors: Mapping[ir.Buffer, GlobalMemory],
+        dtypes: DTypes,
     ) -> None:
-        super().__init__(domain, check)
+        super().__init__(domain, check, dtypes)
         self.shared, self.tensors = shared, dict(tensors)
         block, thread = np.indices(domain)
         self.all_lanes = Lanes(block.ravel(), thread.ravel())
@@ -139,8 +142,10 @@ class MemoryAccess(Lockstep):
             return np.array(typed[:, None, base + offset : base + offset + count])
         at = base + (offset if self.mask is None else np.clip(offset, 0, self.size(b) - count))
         if at.shape[0] == 1:
-            return typed[:, at[0][:, None] + np.arange(count)]
-        return typed[self.shared.rows[..., None], at[..., None] + np.arange(count)]
+            found: Array = typed[:, at[0][:, None] + np.arange(count)]
+        else:
+            found = typed[self.shared.rows[..., None], at[..., None] + np.arange(count)]
+        return found
 
     def _write_shared(self, b: ir.Buffer, offset: Value, data: Array) -> None:
         count = data.shape[-1]

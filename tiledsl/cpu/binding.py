@@ -39,7 +39,7 @@ def host_value(extent: Extent, scalars: Mapping[Var, Value]) -> int:
     """A dynamic extent or grid size as an integer."""
     if isinstance(extent, int):
         return extent
-    host = _Host((), check=False)
+    host = _Host((), check=False, dtypes={})
     host.env = dict(scalars)
     return int(host.eval(extent))
 
@@ -67,14 +67,14 @@ def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
             raise error("TD0801", name=b.name, expected=f"shape {shape}", got=f"shape {array.shape}")
     for b in kernel.scratch:
         shape = tuple(host_value(e, scalars) for e in b.shape)
-        arrays[b] = (
-            np.frombuffer(bytearray(b"\xff" * max(1, prod(shape) * numpy_dtype(b.dtype).itemsize)), np.uint8)[
-                : prod(shape) * numpy_dtype(b.dtype).itemsize
-            ]
-            .view(numpy_dtype(b.dtype))
-            .reshape(shape)
-        )
+        arrays[b] = _undefined(shape, numpy_dtype(b.dtype))
     return Bound(arrays, frozenset(kernel.scratch), scalars)
+
+
+def _undefined(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Memory whose content nothing may depend on: NaN in the float types that have one."""
+    octets: Array = np.full((*shape, dtype.itemsize), 0xFF, np.uint8)
+    return octets.view(dtype)[..., 0]
 
 
 def _scalar(value: Any, dtype: DType) -> Value:

@@ -19,6 +19,7 @@ from tiledsl.cpu import atoms, values, warp
 from tiledsl.cpu.access import MemoryAccess
 from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
 from tiledsl.cpu.global_memory import GlobalMemory
+from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.memory import SharedMemory
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
@@ -51,14 +52,15 @@ def run(
     tensors = {
         b: GlobalMemory(b, a, b not in bound.scratch or not check, watch_blocks) for b, a in bound.arrays.items()
     }
-    how = Options(check, mode, np.random.default_rng(seed))
+    how = Options(check, mode, np.random.default_rng(seed), {})
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
             blocks = np.array(list(blocks_of(grid)), np.int64).reshape(-1, len(grid))
+            shared = _shared_buffers(launch)
             step = max(1, LANES // launch.num_threads)
             for first in range(0, len(blocks), step):
-                Machine(launch, bound, tensors, grid, blocks[first : first + step], how).finish()
+                Machine(launch, bound, tensors, grid, blocks[first : first + step], shared, how).finish()
             for memory in tensors.values():
                 memory.forget()
 
@@ -68,6 +70,7 @@ class Options:
     check: bool
     mode: Mode
     rng: np.random.Generator
+    dtypes: DTypes
 
 
 class Machine(MemoryAccess):
@@ -80,11 +83,11 @@ class Machine(MemoryAccess):
         tensors: Mapping[ir.Buffer, GlobalMemory],
         grid: tuple[int, ...],
         blocks: Array,
+        buffers: list[ir.Buffer],
         how: Options,
     ) -> None:
-        buffers = [s.buffer for s in _allocations(launch) if s.buffer.space is ir.Space.SHARED]
         shared = SharedMemory(launch, buffers, len(blocks), how.check, self.name_block)
-        super().__init__((len(blocks), launch.num_threads), how.check, shared, tensors)
+        super().__init__((len(blocks), launch.num_threads), how.check, shared, tensors, how.dtypes)
         self.launch, self.grid, self.numbers = launch, grid, blocks
         self.mode, self.rng = how.mode, how.rng
         strides = [prod(grid[:i]) for i in range(len(grid))]
@@ -164,5 +167,6 @@ class Machine(MemoryAccess):
         print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
 
 
-def _allocations(launch: ir.Launch) -> list[ir.Alloc]:
-    return [n for s in launch.body for n in walk(s) if isinstance(n, ir.Alloc)]
+def _shared_buffers(launch: ir.Launch) -> list[ir.Buffer]:
+    allocations = [n for s in launch.body for n in walk(s) if isinstance(n, ir.Alloc)]
+    return [s.buffer for s in allocations if s.buffer.space is ir.Space.SHARED]

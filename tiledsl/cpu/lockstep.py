@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tiledsl.cpu import values
+from tiledsl.cpu.masks import LoopState, Mask, narrow, union, without
 from tiledsl.cpu.numerics import convert, numpy_dtype
 from tiledsl.cpu.registers import Cell, Registers
 from tiledsl.cpu.values import Value, is_uniform
@@ -24,55 +24,21 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.ir.types import dtype_of
 
 Array = np.ndarray[Any, Any]
-Mask = Any  # None | Literal[False] | Array
 
 
-def narrow(mask: Mask, cond: Value) -> Mask:
-    """The lanes of `mask` where `cond` holds, in the least form."""
-    if mask is False:
-        return False
-    if is_uniform(cond):
-        return mask if cond else False
-    kept = cond if mask is None else mask & cond
-    if not kept.any():
-        return False
-    return None if mask is None and kept.all() else kept
-
-
-def without(mask: Mask, removed: Mask) -> Mask:
-    """The lanes of `mask` that are not in `removed`."""
-    if removed is False:
-        return mask
-    return False if removed is None else narrow(mask, ~removed)
-
-
-def union(a: Mask, b: Mask) -> Mask:
-    if a is None or b is None:
-        return None
-    if a is False:
-        return b
-    return a if b is False else a | b
-
-
-@dataclass(slots=True)
-class LoopState:
-    """Lanes that left the innermost loop by `break`, and those done with this iteration by `continue`."""
-
-    left: Mask = False
-    skipped: Mask = False
+DTypes = dict[int, tuple[ir.Expr, DType]]  # dtype of expressions by id; shared by all blocks of a run
 
 
 class Lockstep:
     """Scalar evaluation and control flow over one domain. Subclasses give memory and their own statements a meaning."""
 
-    def __init__(self, domain: tuple[int, ...], check: bool) -> None:
-        self.domain, self.check = domain, check
+    def __init__(self, domain: tuple[int, ...], check: bool, dtypes: DTypes) -> None:
+        self.domain, self.check, self.dtypes = domain, check, dtypes
         self.mask: Mask = None
         self.env: dict[ir.Var, Value] = {}
         self.cells: dict[ir.Buffer, Cell] = {}
         self.registers: dict[ir.Buffer, Registers] = {}
         self.loop = LoopState()
-        self.dtypes: dict[int, tuple[ir.Expr, DType]] = {}
         self.evaluators: dict[type, Callable[[Any], Value]] = {
             ir.Const: lambda e: values.constant(e.value, e.dtype),
             ir.Var: self.variable,

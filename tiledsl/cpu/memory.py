@@ -2,8 +2,8 @@
 
 Two accesses to the same bytes by different threads of a block, at least one a write, must have a barrier between them,
 or both be atomic. An element must have been written through the buffer that reads it (or a view of it), so that buffers
-which share bytes cannot see each other's data. Bytes that an asynchronous copy will write are off limits until the issuing
-thread has waited; after that they count as written by that thread, so other threads need a barrier as well.
+which share bytes cannot see each other's data. Bytes that an asynchronous copy will write are off limits until the
+issuing thread has waited; after that they count as written by that thread, so other threads need a barrier as well.
 
 The check is exact for barriers of the whole block. After a barrier of some of the threads, accesses of these are
 forgotten: what they did before it no longer races with anybody.
@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.cpu.registers import POISON
 from tiledsl.errors import NOWHERE, error
 from tiledsl.ir.nodes import Buffer, Launch, Stmt, static_shape
 
 Array = np.ndarray[Any, Any]
-POISON = 0xFF
 SEVERAL_ATOMIC = -(1 << 15)
 _ALIGNMENT = 128
 NameLane = Callable[[int, int | None], str]  # how a message names a block of the chunk, and a thread in it
@@ -119,7 +119,8 @@ class SharedMemory:
         """Shadow cells of `count` elements from `offset` on, of shape (lanes, cells)."""
         size = itemsize(buffer)
         first = (self.slots[buffer].base + offset * size) // self.granule
-        return (lanes.block * self.cells + first)[:, None] + np.arange(count * size // self.granule)
+        cells: Array = (lanes.block * self.cells + first)[:, None] + np.arange(count * size // self.granule)
+        return cells
 
     def record_read(self, lanes: Lanes, buffer: Buffer, offset: Array, count: int, statement: Stmt) -> None:
         """Checks and records a load of `count` elements by each lane. Raises TileError TD0803, TD0804 or TD0805."""
@@ -146,8 +147,8 @@ class SharedMemory:
         self.writer[at] = me
         self.written_at[at] = self.site(statement)
         self.owner[at] = self.slots[buffer].owner
-        result: Array = (self.writer.take(at) != me).any(1)
-        return result
+        met: Array = np.any(self.writer.take(at) != me, axis=1)
+        return met
 
     def _check_exclusive(self, access: str, lanes: Lanes, buffer: Buffer, at: Array, me: Array) -> None:
         self._check_arrived(lanes, buffer, at)

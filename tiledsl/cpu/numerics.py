@@ -1,9 +1,10 @@
 """Numbers as the GPU has them: conversions between element types, and the model of the tensor core.
 
 **Conversions** follow PTX ISA, "cvt". Float to integer truncates (or rounds as asked) and always clamps to the range;
-NaN gives 0, or the top bit alone where the source is float64 or the result has 64 bits. Float to float rounds once. Out of range a
-format with infinities gives infinity, e4m3 and the fnuz formats NaN, and the formats without either (fp6, fp4) their
-largest value, which is also what NaN becomes there; `saturate` clamps to the largest finite value and keeps NaN.
+NaN gives 0, or the top bit alone where the source is float64 or the result has 64 bits. Float to float rounds once. Out
+of range a format with infinities gives infinity, e4m3 and the fnuz formats NaN, and the formats without either (fp6,
+fp4) their largest value, which is also what NaN becomes there; `saturate` clamps to the largest finite value and keeps
+NaN.
 
 **Tensor core.** Products are exact. Within one instruction the sum of the products and the accumulator is formed in
 float64 and rounded once to the accumulator's type; instructions follow each other in the order of k, so a tile-stage
@@ -106,7 +107,7 @@ def _to_integer(x: Array, source: DType, target: DType, rounding: Rounding, satu
         return bounded.astype(numpy_dtype(target))
     wide = x.astype(np.float64)
     whole = _INTEGER_ROUNDING.get(rounding, _half_away)(wide)
-    nan = low if target.kind is Kind.INT else 1 << (target.bits - 1)
+    nan = low if low else 1 << (target.bits - 1)
     nan_value = nan if source is FLOAT64 or target.bits == 64 else 0
     inside = np.where((whole >= low) & (whole <= high) & (whole < float(high) + 1), whole, 0.0)
     holder = np.uint64 if target.kind is Kind.UINT else np.int64

@@ -14,6 +14,7 @@ from tiledsl.cpu.values import Value
 from tiledsl.ir.nodes import Buffer, static_shape
 
 Array = np.ndarray[Any, Any]
+POISON = 0xFF  # NaN in every float format that has one, -1 in the integers
 READY = 0x01  # in each byte of the state of an element that was written
 
 
@@ -38,7 +39,8 @@ class Cell:
             self.value, self.written = value, mask
             return
         old = self.value
-        self.value = np.where(mask, value, old).astype(np.asarray(value).dtype, copy=False)
+        merged: Array = np.asarray(np.where(mask, value, old))
+        self.value = merged.astype(np.asarray(value).dtype, copy=False)
         if self.written is not None:
             self.written = self.written | mask
             if self.written.all():
@@ -56,8 +58,7 @@ class Cell:
 
 @dataclass(slots=True)
 class Registers:
-    """A LOCAL array: `data` of shape domain + (elements,); `state` the same in unsigned integers, READY in each byte that
-    was written.
+    """A LOCAL array: `data` of shape domain + (elements,); `state` alike in unsigned integers, READY in bytes written.
 
     Views share memory with their source, of whatever element types.
     """
@@ -70,7 +71,9 @@ class Registers:
     def new(buffer: Buffer, domain: tuple[int, ...]) -> Registers:
         dtype = numpy_dtype(buffer.dtype)
         elements = prod(static_shape(buffer)) * buffer.versions
-        data = np.zeros((*domain, elements), dtype)
+        # Without checks, what was never written is at least not a plausible number.
+        poison = 0 if dtype == np.bool_ else POISON
+        data = np.full((*domain, elements, dtype.itemsize), poison, np.uint8).view(dtype)[..., 0]
         return Registers(buffer, data, np.zeros((*domain, elements), f"u{dtype.itemsize}"))
 
     def viewed(self, buffer: Buffer) -> Registers:

@@ -1,9 +1,9 @@
 """The tile stage executed: block by block, every tile statement as a few NumPy operations. It is what a kernel means.
 
 Reads outside a global tensor give 0 or its safe value and writes there vanish, as the lowered kernel guards them; an
-index outside shared memory, a fragment or registers is an error. Scalar statements are executed once for all threads of the
-block, a value that depends on the thread being an array over them. A `Parallel` loop is executed for its whole box at
-once. A variable or register array from outside has its old value at every point of the box, and afterwards
+index outside shared memory, a fragment or registers is an error. Scalar statements are executed once for all threads of
+the block, a value that depends on the thread being an array over them. A `Parallel` loop is executed for its whole box
+at once. A variable or register array from outside has its old value at every point of the box, and afterwards
 the new value if all points agree on one, else none.
 """
 
@@ -19,7 +19,8 @@ import numpy as np
 from tiledsl.cpu import tile_ops, values
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
-from tiledsl.cpu.lockstep import Lockstep, narrow
+from tiledsl.cpu.lockstep import DTypes, Lockstep
+from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
 from tiledsl.cpu.tile_memory import Index, TileMemory
 from tiledsl.cpu.values import Value, is_uniform
@@ -42,11 +43,12 @@ def run(kernel: ir.Kernel, arguments: Mapping[str, Any], *, mode: Mode = "early"
         raise ValueError(f"mode is 'early' or 'late', not {mode!r}")
     bound = bind(kernel, arguments)
     memory = {b: TileMemory.around(b, a, b not in bound.scratch) for b, a in bound.arrays.items()}
+    dtypes: DTypes = {}
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
             for block in blocks_of(grid):
-                TileMachine(launch, bound, memory, grid, block, mode, check).finish()
+                TileMachine(launch, bound, memory, grid, block, mode, check, dtypes).finish()
 
 
 class TileMachine(Lockstep):
@@ -61,8 +63,9 @@ class TileMachine(Lockstep):
         block: tuple[int, ...],
         mode: Mode,
         check: bool,
+        dtypes: DTypes,
     ) -> None:
-        super().__init__((launch.num_threads,), check)
+        super().__init__((launch.num_threads,), check, dtypes)
         self.launch, self.block, self.grid, self.mode = launch, block, grid, mode
         self.memory = dict(memory)
         self.env.update(bound.scalars)
@@ -176,6 +179,7 @@ class TileMachine(Lockstep):
         if s.asynchronous and self.mode == "late":
             self.issue(memory, at, np.array(value))
             return
+        self.require_landed(memory, at)
         memory.put(at, value)
         if not is_uniform(value):
             self.require_one_writer(memory, at, value)
@@ -218,8 +222,14 @@ class TileMachine(Lockstep):
 
     def issue(self, memory: TileMemory, at: Index, data: Array) -> None:
         """Queues a copy whose destination is poisoned until it is waited for."""
+        self.require_landed(memory, at)
         memory.poison(at)
         self.open.append((memory, at, data))
+
+    def require_landed(self, memory: TileMemory, at: Index) -> None:
+        """Raises TileError TD0805 if a copy into these elements is in flight: it could still overwrite them."""
+        if (self.open or self.groups) and memory.in_flight(at):
+            raise error("TD0805", buffer=memory.buffer.name, place="", where=self.where())
 
     def commit(self, _: ir.AsyncCommit) -> None:
         self.groups.append(self.open)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.cpu.registers import ready_word
+from tiledsl.cpu.registers import POISON, ready_word
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
 from tiledsl.ir.nodes import Buffer, static_shape
 
 Array = np.ndarray[Any, Any]
 Index = tuple[Any, ...]
-POISON = 0xFF  # NaN in every float format that has one, -1 in the integers
 
 
 @dataclass(slots=True)
@@ -75,6 +74,12 @@ class TileMemory:
             return
         in_flight = np.any(bad & (state == 2 * word))
         raise error("TD0805" if in_flight else "TD0803", buffer=self.buffer.name, place="", where=where())
+
+    def in_flight(self, at: Index) -> bool:
+        """Whether an element at `at` waits for an asynchronous copy."""
+        if self.state is None:
+            return False
+        return bool(np.any(self.state[at] == 2 * ready_word(self.state.dtype.itemsize)))
 
     def put(self, at: Index, values: Value, code: int = 1) -> None:
         """Writes, and leaves the elements in state `code`."""

@@ -75,6 +75,7 @@ def write(m: TileMachine, r: Region, tile: Array, asynchronous: bool = False) ->
     if asynchronous and m.mode == "late":
         m.issue(memory, at, np.array(tile[outer]))
     else:
+        m.require_landed(memory, at)
         memory.put(at, tile[outer])
 
 

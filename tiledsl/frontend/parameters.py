@@ -49,7 +49,9 @@ def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
     spec = tracer.tensors[name]
     given, declared = spec.shape, annotation.shape
     if len(given) != len(declared):
-        raise fail("TD0137", name=name, what="shape", given=shape_text(given), declared=shape_text(annotation.extents()))
+        raise fail(
+            "TD0137", name=name, what="shape", given=shape_text(given), declared=shape_text(annotation.extents())
+        )
     for dim, (size, actual) in enumerate(zip(declared, given)):
         if isinstance(size, ConstSize):
             known = tracer.found_sizes.setdefault(size.name, actual)

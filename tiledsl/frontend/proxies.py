@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeAlias
 from tiledsl.errors import NOWHERE, Span, error
 from tiledsl.frontend.source import fail, here
 from tiledsl.frontend.tracer import Frame, tracing
-from tiledsl.ir.dtypes import ALIASES, BOOL, DTYPES, FLOAT32, INDEX, INT32, DType, Kind
+from tiledsl.ir.dtypes import ALIASES, BOOL, DTYPES, FLOAT32, INDEX, INT32, DType
 from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Rounding, Select, Unary
 from tiledsl.ir.ops import BINARY, FUNCTIONS, Result
 from tiledsl.ir.printer import text
@@ -32,124 +32,19 @@ Reads: TypeAlias = tuple[tuple[Buffer, int], ...]  # buffers that a value reads,
 # -------------------------------------------------------------------------------------------------------- dtypes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TypeWord:
-    """A dtype of the language, for example `T.float16`. Calling it casts; it equals every spelling of the dtype."""
+class TypeWord(TypeName):
+    """A dtype that casts when it is called: `T.float32(x)`."""
 
-    dtype: DType
-
-    @property
-    def name(self) -> str:
-        return self.dtype.name
-
-    @property
-    def bits(self) -> int:
-        return self.dtype.bits
+    __slots__ = ()
 
     def __call__(self, value: Any) -> Scalar:
         """`value` converted to this dtype."""
         return cast(value, self.dtype)
 
-    def __eq__(self, other: object) -> bool:
-        return find_dtype(other) == self.dtype
-
-    def __hash__(self) -> int:
-        return hash(self.dtype.name)
-
-    def __str__(self) -> str:
-        return self.dtype.name
-
-    __repr__ = __str__
-
 
 WORDS: dict[str, TypeWord] = {name: TypeWord(dtype) for name, dtype in DTYPES.items()}
 
-
-def find_dtype(spelled: object) -> DType | None:
-    """The dtype that `spelled` names: a string, a `T` dtype, or the dtype of torch, NumPy or ml_dtypes; else None."""
-    match spelled:
-        case TypeWord(dtype):
-            return dtype
-        case DType():
-            return spelled
-        case str():
-            name = spelled
-        case type():
-            name = "bool" if spelled is bool else spelled.__name__ if spelled not in (int, float) else ""
-        case _ if type(spelled).__module__ == "torch":  # torch prints its dtypes as torch.float16
-            name = str(spelled).removeprefix("torch.")
-        case _:
-            name = str(getattr(spelled, "name", "")) if type(spelled).__name__.endswith("DType") else ""
-    return DTYPES.get(ALIASES.get(name, name))
-
-
-def dtype_named(spelled: object) -> DType:
-    """The dtype that `spelled` names. Raises TileError TD0201 if it names none."""
-    found = find_dtype(spelled)
-    if found is None:
-        shown = repr(spelled) if isinstance(spelled, str) else f"{spelled!r} of type {type(spelled).__name__}"
-        close = get_close_matches(str(spelled).removeprefix("T."), [*DTYPES, *ALIASES], 1)
-        hint = f"did you mean '{close[0]}'?" if close else "dtypes are " + ", ".join(DTYPES)
-        raise fail("TD0201", given=shown, hint=hint)
-    return found
-
-
-def largest_float(dtype: DType) -> float:
-    """The largest finite value of a float dtype."""
-    match dtype.name:
-        case "float8_e4m3fn":
-            return 448.0
-        case "float8_e4m3fnuz":
-            return 240.0
-        case "float8_e8m0fnu":
-            return 2.0**127
-        case "float6_e2m3fn" | "float6_e3m2fn" | "float4_e2m1fn":  # no infinities: the top exponent counts
-            return float((2 - 2.0**-dtype.mantissa) * 2.0 ** (1 << (dtype.exponent - 1)))
-    return float((2 - 2.0**-dtype.mantissa) * 2.0 ** ((1 << (dtype.exponent - 1)) - 1))
-
-
 # ------------------------------------------------------------------------------------------------------- scalars
-
-
-class Traced:
-    """A value that exists only when the kernel runs: Python cannot look into it while the kernel is traced."""
-
-    __slots__ = ()
-    __hash__ = object.__hash__
-    __array_ufunc__ = None  # so that NumPy scalars on the left leave the operation to us
-
-    def shown(self) -> str:
-        """How messages name the value."""
-        return type(self).__name__
-
-    def __bool__(self) -> bool:
-        raise fail("TD0106", value=self.shown())
-
-    def _no(self, use: str) -> NoReturn:
-        raise fail("TD0107", value=self.shown(), use=use)
-
-    def __index__(self) -> int:
-        self._no("an index of a Python sequence or a bound of a Python range")
-
-    def __int__(self) -> int:
-        self._no("a Python int")
-
-    def __float__(self) -> float:
-        self._no("a Python float")
-
-    def __len__(self) -> int:
-        self._no("something with a length")
-
-    def __iter__(self) -> NoReturn:
-        self._no("something to iterate over")
-
-    def __contains__(self, _item: object) -> bool:
-        self._no("a container")
-
-    def __str__(self) -> str:
-        return self.shown()
-
-    __repr__ = __str__
 
 
 class Scalar(Traced):
@@ -219,7 +114,11 @@ class Scalar(Traced):
         return binary("%", other, self)
 
     def __pow__(self, other: Any) -> Scalar:
-        return binary("*", self, self) if other is not True and isinstance(other, int) and other == 2 else power(self, other)
+        return (
+            binary("*", self, self)
+            if other is not True and isinstance(other, int) and other == 2
+            else power(self, other)
+        )
 
     def __rpow__(self, other: Any) -> Scalar:
         return power(other, self)
@@ -300,36 +199,6 @@ class Variable(Scalar):
         return self.buffer.name
 
 
-class Poison(Traced):
-    """What a name holds where its value depends on which way the kernel went. Any use is an error."""
-
-    __slots__ = ("code", "facts", "place")
-
-    def __init__(self, code: str, place: Span = NOWHERE, **facts: object) -> None:
-        self.code, self.place, self.facts = code, place, facts
-
-    def used(self, *_: object) -> NoReturn:
-        notes = () if self.place is NOWHERE else (("bound here", self.place),)
-        raise error(self.code, here(), notes, **self.facts)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self.used()
-
-    def shown(self) -> str:
-        self.used()
-
-    __bool__ = __index__ = __int__ = __float__ = __len__ = __iter__ = __contains__ = used
-    __call__ = __getitem__ = __setitem__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = used  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = used
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __abs__ = __invert__ = used
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = used
-    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = used
-    __hash__ = object.__hash__
-    __str__ = __repr__ = shown
-
-
 # ---------------------------------------------------------------------------------------------------- conversion
 
 
@@ -358,7 +227,9 @@ def literal(value: bool | int | float, dtype: DType) -> Const:
         try:
             number = float(value)
         except OverflowError:
-            raise fail("TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype)) from None
+            raise fail(
+                "TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype)
+            ) from None
         if math.isfinite(number) and abs(number) > largest_float(dtype):
             raise fail("TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype))
         return Const(number, dtype)

@@ -133,9 +133,7 @@ class _Rewriter(ast.NodeTransformer):
         """`if obj.traced: x = obj.method("x", lambda: x); ...`"""
         if not names:
             return []
-        body = [
-            _put(n, self.method(obj, method, ast.Constant(n), self.holds(n), at=at)) for n in names
-        ]
+        body = [_put(n, self.method(obj, method, ast.Constant(n), self.holds(n), at=at)) for n in names]
         test = ast.Attribute(ast.Name(obj, ast.Load()), "traced", ast.Load())
         return [ast.If(test, body, [])]
 
@@ -279,7 +277,9 @@ class _Rewriter(ast.NodeTransformer):
         return [
             start,
             *self.each(loop, "carried", names, node.iter),
-            ast.copy_location(ast.For(self.visit(node.target), runs, self.block(node.body), self.block(node.orelse)), node),
+            ast.copy_location(
+                ast.For(self.visit(node.target), runs, self.block(node.body), self.block(node.orelse)), node
+            ),
             ast.Expr(self.method(loop, "end", at=node.iter)),
             *self.each(loop, "after", names, node.iter),
         ]
@@ -317,7 +317,9 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         message = self.visit(node.msg) if node.msg else ast.copy_location(ast.Constant(None), node)
-        return ast.copy_location(ast.Expr(self.call("check", self.visit(node.test), self.thunk(message), at=node)), node)
+        return ast.copy_location(
+            ast.Expr(self.call("check", self.visit(node.test), self.thunk(message), at=node)), node
+        )
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
         return node

@@ -9,7 +9,6 @@ from typing import Any
 from tiledsl.frontend.proxies import (
     WORDS,
     Poison,
-    Reads,
     Scalar,
     Traced,
     TypeWord,
@@ -209,9 +208,13 @@ def _bound(tensor: Tensor, dim: int, value: Any, *, is_end: bool) -> int | Expr:
         if number + size >= 0:
             return number + size
     if number < 0 or (isinstance(size, int) and number >= size + is_end and not is_end):
-        raise fail("TD0208", index=number, name=tensor.buffer.name, dim=dim, shape=shape_text(tensor.buffer.shape), size=size)
+        raise fail(
+            "TD0208", index=number, name=tensor.buffer.name, dim=dim, shape=shape_text(tensor.buffer.shape), size=size
+        )
     if is_end and isinstance(size, int) and number > size and tensor.buffer.space is not Space.GLOBAL:
-        raise fail("TD0208", index=number, name=tensor.buffer.name, dim=dim, shape=shape_text(tensor.buffer.shape), size=size)
+        raise fail(
+            "TD0208", index=number, name=tensor.buffer.name, dim=dim, shape=shape_text(tensor.buffer.shape), size=size
+        )
     return number
 
 
@@ -295,5 +298,3 @@ def tile_of(value: Any, word: str, parameter: str) -> Tile:
         case Poison():
             value.used()
     raise fail("TD0235", word=word, parameter=parameter, value=describe(value))
-
-

@@ -124,13 +124,15 @@ class Scope:
 
 
 def _const(s: Scope, e: Const) -> DType:
+    if e.dtype is INDEX and type(e.value) is int:  # nearly all of them
+        return INDEX
     match e.dtype.kind:
         case Kind.BOOL:
             fits = isinstance(e.value, bool)
         case Kind.FLOAT:
             fits = isinstance(e.value, (int, float)) and not isinstance(e.value, bool)
         case Kind.INDEX:
-            fits = isinstance(e.value, int) and not isinstance(e.value, bool)
+            fits = False
         case Kind.HANDLE:
             fits = e.value == 0
         case _:

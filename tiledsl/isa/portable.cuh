@@ -207,10 +207,13 @@ TDS_DEVICE float e3m2_to_f32(e3m2 x) { return widen_to_f32<3, 2, FINITE>(x.bits)
 template <int MODE = RN, bool SATURATE = false>
 TDS_DEVICE e8m0 f32_to_e8m0(float x) {
   const u32 bits = bitcast<u32>(x);
-  if (x != x || (bits >> 31) || bits == 0u || (bits == 0x7f800000u && !SATURATE)) return e8m0{(u8)255};
-  if (bits < 0x00400000u) return e8m0{(u8)0};
-  if (bits < 0x00800000u) return e8m0{(u8)(MODE == RP ? bits > 0x00400000u : bits >= 0x00600000u && MODE != RZ && MODE != RM)};
-  const u32 power = bits >> 23, fraction = bits & 0x7fffffu;
+  if (x != x || (bits >> 31) || (bits == 0x7f800000u && !SATURATE)) return e8m0{(u8)255};
+  if (bits < 0x00400000u) {  // less than the least power
+    const bool up = MODE == RN ? bits > 0x00200000u : MODE == RNA ? bits >= 0x00200000u : MODE == RP && bits != 0u;
+    return e8m0{(u8)(up ? 0 : 255)};
+  }
+  const bool subnormal = bits < 0x00800000u;  // 2**-127 has half the mantissa of its successor
+  const u32 power = subnormal ? 0u : bits >> 23, fraction = subnormal ? (bits - 0x00400000u) << 1 : bits & 0x7fffffu;
   const bool up = MODE == RN || MODE == RNA ? fraction >= 0x400000u : MODE == RP ? fraction != 0u : false;
   const u32 result = power + (up ? 1u : 0u);
   return e8m0{(u8)(result > 254u ? (SATURATE ? 254u : 255u) : result)};

@@ -43,7 +43,9 @@ class Kernel(NamedContext):
         for t in self.threads:
             count *= t
         if len(self.threads) > 3 or count > _MAX_THREADS:
-            raise fail("TD0224", what=f"threads={shape_text(self.threads)}", rule="1 to 1024 threads in up to 3 dimensions")
+            raise fail(
+                "TD0224", what=f"threads={shape_text(self.threads)}", rule="1 to 1024 threads in up to 3 dimensions"
+            )
         if prelude:
             self.tracer.source.append(prelude)
 
@@ -174,7 +176,9 @@ def use_swizzle(panel_size: int, order: str = "row", enable: bool = True) -> Non
     """Deals the blocks in panels of `panel_size` rows or columns, so that neighbours in time share the L2 cache."""
     frame = tracer_of("T.use_swizzle").launch("T.use_swizzle")
     if not isinstance(panel_size, int) or panel_size < 1:
-        raise fail("TD0226", word="T.use_swizzle", name="panel_size", value=describe(panel_size), allowed="a positive int")
+        raise fail(
+            "TD0226", word="T.use_swizzle", name="panel_size", value=describe(panel_size), allowed="a positive int"
+        )
     if order not in ("row", "column", "col"):
         raise fail("TD0226", word="T.use_swizzle", name="order", value=describe(order), allowed="'row' or 'column'")
     if enable:

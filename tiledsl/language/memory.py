@@ -27,7 +27,9 @@ def _allocate(word: str, shape: Any, dtype: Any, space: Space, default: str) -> 
 def alloc_shared(shape: Any, dtype: Any, scope: str = "shared.dyn") -> Tensor:
     """A tile in shared memory, which all threads of the block see. The layout is inferred."""
     if scope not in ("shared", "shared.dyn"):
-        raise fail("TD0226", word="T.alloc_shared", name="scope", value=describe(scope), allowed="'shared', 'shared.dyn'")
+        raise fail(
+            "TD0226", word="T.alloc_shared", name="scope", value=describe(scope), allowed="'shared', 'shared.dyn'"
+        )
     return _allocate("T.alloc_shared", shape, dtype, Space.SHARED, "shared")
 
 
@@ -75,7 +77,9 @@ def alloc_barrier(arrive_count: Any = 1) -> Tensor:
     counts = list(arrive_count) if isinstance(arrive_count, (list, tuple)) else [arrive_count]
     numbers = const_sizes(counts, "T.alloc_barrier")
     if len(set(numbers)) != 1:
-        raise fail("TD0226", word="T.alloc_barrier", name="arrive_count", value=describe(numbers), allowed="equal counts")
+        raise fail(
+            "TD0226", word="T.alloc_barrier", name="arrive_count", value=describe(numbers), allowed="equal counts"
+        )
     tracer = tracer_of("T.alloc_barrier")
     tracer.launch("T.alloc_barrier")
     buffer = Buffer(tracer.take_name("barrier"), (len(numbers),), HANDLE, Space.BARRIER)

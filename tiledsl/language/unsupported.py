@@ -12,7 +12,9 @@ _BLACKWELL = "tensor memory is not there yet"
 _REDUCER = "use a fragment and T.reduce_sum or T.reduce_max"
 
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys(("ClusterKernel", "cluster_arrive", "cluster_wait", "cluster_sync", "block_rank_in_cluster"), _CLUSTER),
+    **dict.fromkeys(
+        ("ClusterKernel", "cluster_arrive", "cluster_wait", "cluster_sync", "block_rank_in_cluster"), _CLUSTER
+    ),
     **dict.fromkeys(("ws", "WarpSpecialize", "set_max_nreg", "inc_max_nreg", "dec_max_nreg"), _WARP_SPECIALISED),
     **dict.fromkeys(("no_set_max_nreg", "disable_warp_group_reg_alloc"), _WARP_SPECIALISED),
     **dict.fromkeys(("annotate_producer_reg_dealloc", "annotate_consumer_reg_alloc"), _WARP_SPECIALISED),
@@ -32,7 +34,9 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("c2d_im2col", "im2col"), _LATER),
     **dict.fromkeys(("call_extern", "call_pure_extern", "import_source", "address_of", "access_ptr"), _LATER),
     **dict.fromkeys(("ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER),
-    **dict.fromkeys(("Persistent", "PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
+    **dict.fromkeys(
+        ("Persistent", "PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER
+    ),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
     **dict.fromkeys(("annotate_pass_configs", "annotate_ws_schedule", "plot_layout", "cummax"), _LATER),
     **dict.fromkeys(("ballot", "ballot_sync", "activemask", "match_any_sync", "match_all_sync"), _LATER),

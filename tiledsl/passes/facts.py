@@ -8,9 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tiledsl.errors import NOWHERE, Span, VerifyError
-from tiledsl.ir.nodes import Buffer, Expr, For, Kernel, Node, Space, Stmt, Unrolled, Vectorized
+from tiledsl.ir.dtypes import INDEX, Kind
+from tiledsl.ir.nodes import (
+    Binary,
+    Buffer,
+    Cast,
+    Const,
+    Expr,
+    For,
+    Kernel,
+    Node,
+    Space,
+    Stmt,
+    Unary,
+    Unrolled,
+    Var,
+    Vectorized,
+)
 from tiledsl.ir.tile import TILE_OPS
-from tiledsl.ir.walk import children
+from tiledsl.ir.types import dtype_of
+from tiledsl.ir.walk import children, walk
 
 
 def statements(node: Node) -> Iterator[Stmt]:
@@ -56,3 +73,20 @@ def explicit_unrolls_done(kernel: Kernel) -> None:
     for s in statements(kernel):
         if isinstance(s, For) and isinstance(s.kind, Unrolled) and s.kind.explicit:
             _fail("explicit unrolls done", f"the loop over '{s.var.name}' is not unrolled", s.span)
+
+
+def wide_arithmetic(kernel: Kernel) -> None:
+    """Arithmetic is on float32, float64 and integers of at least 32 bits."""
+    for node in walk(kernel):
+        if isinstance(node, Binary | Unary):
+            dtype = dtype_of(node.a)
+            is_narrow = dtype.bits < 32 and dtype.kind in (Kind.FLOAT, Kind.INT, Kind.UINT)
+            if is_narrow:
+                _fail("wide arithmetic", f"'{node.op}' on {dtype}")
+
+
+def no_index_left(kernel: Kernel) -> None:
+    """Every integer has a machine width."""
+    for node in walk(kernel):
+        if isinstance(node, Var | Const | Cast | Buffer) and node.dtype is INDEX:
+            _fail("no index left", f"{node} is an index")

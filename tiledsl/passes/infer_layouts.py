@@ -119,11 +119,11 @@ def plan(launch: Launch, target: Target, divisors: Mapping[Var, int] | None = No
         if buffer.space is Space.FRAGMENT and buffer not in state:
             layout = next(plans(static_shape(buffer), launch.num_threads, 1, True))
             state[buffer] = Assignment(layout, "no statement asks for another", level=Level.FREE)
-    state = choose_shared(problem, state, [b for b in collected.buffers if b.space is Space.SHARED])
+    state, rearranged = choose_shared(problem, state, [b for b in collected.buffers if b.space is Space.SHARED])
     loops = []
     for op in problem.ops:
         if isinstance(op.stmt, Parallel):
-            loop = choose_loop(op, state, Level.FREE, setting)
+            loop = rearranged.get(op.index) or choose_loop(op, state, Level.FREE, setting)
             if isinstance(loop, Clash):
                 raise loop.raised
             assert loop is not None
@@ -197,10 +197,12 @@ class _Collector:
 
     def loop(self, stmt: Parallel, serial: tuple[tuple[Var, int], ...]) -> None:
         found = loop_accesses(stmt, self.lets, serial)
-        by_buffer = {a.buffer: tuple(x for x in found if x.buffer is a.buffer) for a in found}
+        fragments = tuple(a for a in found if a.buffer.space is Space.FRAGMENT)
+        shared = tuple(a for a in found if a.buffer.space is Space.SHARED)
+        by_buffer = {a.buffer: tuple(x for x in fragments if x.buffer is a.buffer) for a in fragments}
         _check_order(by_buffer, stmt)
         used = dict.fromkeys(n for s in stmt.body for n in walk(s) if isinstance(n, Buffer))
-        self.add(stmt, [*used, *by_buffer], found, by_buffer)
+        self.add(stmt, [*used, *by_buffer], fragments, by_buffer, shared)
 
     def add(
         self,
@@ -208,12 +210,13 @@ class _Collector:
         used: list[Buffer],
         accesses: Accesses = (),
         by_buffer: Mapping[Buffer, Accesses] | None = None,
+        shared: Accesses = (),
     ) -> None:
         laid_out = tuple(dict.fromkeys(b for b in used if b.space in LAID_OUT))
         for buffer in laid_out:
             self.seen(buffer)
         reads_global = any(b.space is Space.GLOBAL for b in used)
-        self.ops.append(Op(len(self.ops), stmt, laid_out, accesses, by_buffer or {}, reads_global))
+        self.ops.append(Op(len(self.ops), stmt, laid_out, accesses, by_buffer or {}, shared, reads_global))
 
     def seen(self, buffer: Buffer) -> None:
         if buffer.space in LAID_OUT:

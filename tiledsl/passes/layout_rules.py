@@ -64,14 +64,18 @@ Demands: TypeAlias = dict[Buffer, Assignment]
 
 @dataclass(frozen=True)
 class Op:
-    """A tile statement of a launch; an element-wise one is a Parallel loop by now."""
+    """A tile statement of a launch; an element-wise one is a Parallel loop by now.
+
+    `accesses` are those of fragments by a loop, `by_buffer` the same sorted, `shared` those of shared memory.
+    """
 
     index: int
     stmt: Stmt
     uses: tuple[Buffer, ...]  # fragments and shared buffers
     accesses: tuple[LoopAccess, ...] = ()
     by_buffer: Mapping[Buffer, tuple[LoopAccess, ...]] = field(default_factory=dict)
-    reads_global: bool = False  # uses a global buffer
+    shared: tuple[LoopAccess, ...] = ()
+    touches_global: bool = False
 
     @property
     def title(self) -> str:

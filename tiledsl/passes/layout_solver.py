@@ -122,9 +122,9 @@ def _merge(problem: Problem, buffer: Buffer, old: Assignment | None, new: Assign
 def _two_layouts(problem: Problem, buffer: Buffer, old: Assignment, new: Assignment) -> TileError:
     if buffer in problem.floating or "indexes" in old.why + new.why:
         uniform, other = (old, new) if "indexes" in old.why else (new, old)
-        notes = ((f"{other.why} spreads it over the threads", other.span),)
+        place = ((f"{other.why} spreads it over the threads", other.span),)
         return error(
-            "TD0302", uniform.span, notes, buffer=buffer.name, index="a serial index", why=f"{other.why} spreads it"
+            "TD0302", uniform.span, place, buffer=buffer.name, index="a serial index", why=f"{other.why} spreads it"
         )
     notes = ((f"first demanded by {old.why}", old.span), (f"then by {new.why}", new.span))
     pictures = f"{describe(f'for {old.why}', old.layout)}\n{describe(f'for {new.why}', new.layout)}"
@@ -178,10 +178,11 @@ def _components(problem: Problem, state: State) -> list[list[int]]:
 
 
 def _free(problem: Problem, state: State, members: Sequence[int], memo: Memo) -> State:
-    """The cheapest successful attempt over all roots; simpler variants of the root are preferred as a whole."""
+    """The cheapest successful attempt over all roots and, as far as needed, less simple layouts of the root."""
     clashes: list[Clash] = []
+    best: tuple[tuple[int, int], State] | None = None
     for variant in range(VARIANTS):
-        best: tuple[tuple[int, int], State] | None = None
+        refused = len(clashes)
         for root in members:
             attempt = _attempt(problem, state, members, root, variant, memo)
             if isinstance(attempt, Clash):
@@ -190,9 +191,12 @@ def _free(problem: Problem, state: State, members: Sequence[int], memo: Memo) ->
             cost = _cost(problem, state, attempt, members)
             if best is None or cost < best[0]:
                 best = (cost, attempt)
-        if best is not None:
-            return best[1]
-    raise clashes[0].raised
+        # A root that failed may do better with a less simple layout, if that was not what decided.
+        if best is not None and (variant or len(clashes) == refused):
+            break
+    if best is None:
+        raise clashes[0].raised
+    return best[1]
 
 
 def _attempt(
@@ -236,4 +240,4 @@ def _cost(problem: Problem, before: State, after: State, members: Sequence[int])
 
 
 def _touches_memory(op: Op) -> bool:
-    return any(b.space is Space.SHARED for b in op.uses) or op.reads_global
+    return any(b.space is Space.SHARED for b in op.uses) or op.touches_global

@@ -41,7 +41,7 @@ from tiledsl.ir.walk import replace_buffers, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.fresh import bound_in
-from tiledsl.passes.pipeline_body import flatten
+from tiledsl.passes.pipeline_body import Body, flatten
 from tiledsl.passes.pipeline_legal import constraints
 from tiledsl.passes.pipeline_plan import PipelinePlan, make_plan
 from tiledsl.passes.pipeline_rewrite import Form, with_versions, write_pipeline
@@ -193,8 +193,16 @@ class _Pipeliner:
         written = write_pipeline(body, plan, self.options.form)
         result = self.block((*bind, *written), state)
         for b, n in plan.versions:
-            state[b] = _last_version(loop.extent, n, state.get(b, Const(0)))
+            known = _rewritten(b, body)
+            state[b] = _last_version(loop.extent, n, state.get(b, Const(0))) if known else None
         return result
+
+
+def _rewritten(buffer: Buffer, body: Body) -> bool:
+    """Whether every iteration writes all of `buffer`, so that afterwards its value is that of the last iteration."""
+    writes = [a for u in body.units for a in u.accesses if a.buffer is buffer and a.writes and not a.reads]
+    whole = whole_region(buffer)
+    return whole is not None and covers([a.region for a in writes if a.region and a.exact and a.guard == TRUE], whole)
 
 
 def _last_version(extent: Expr, versions: int, untouched: Expr | None) -> Expr | None:

@@ -136,7 +136,11 @@ def test_shared_round_trip(name: str, dtype: object) -> None:
 def test_shared_offset_of_every_element(name: str) -> None:
     """L26: the offsets that are emitted are those of the layout, whatever the order of the loop's digits."""
     a, s, b = tensor("a", (32, 64), FLOAT16), shared("s", (32, 64), FLOAT16), tensor("b", (64, 32), FLOAT16)
-    for layout in (partition((64, 32), 32, 1), partition((64, 32), 64, 8), Fragment((64, 32), (Digit(64, 32),), (Digit(32, 1),))):
+    for layout in (
+        partition((64, 32), 32, 1),
+        partition((64, 32), 64, 8),
+        Fragment((64, 32), (Digit(64, 32),), (Digit(32, 1),)),
+    ):
         i, j = Var("i"), Var("j")
         turn = Parallel((i, j), (64, 32), (Store(b, (i, j), Load(s, (j, i))),), layout=layout)
         agree(kernel([a, b], [Copy(region(a), region(s)), turn], {s: SHARED[name]}, 64))
@@ -178,7 +182,10 @@ def test_parts_versions_and_casts() -> None:
 def test_extents_of_one_are_dropped() -> None:
     a, b, c = tensor("a", (4, 16, 32), FLOAT32), tensor("b", (2, 16, 32), FLOAT32), tile("c", (1, 16, 32), FLOAT32)
     f = partition((1, 16, 32), 32, 4)
-    body = [Copy(region(a, 3, 0, 0, extents=(1, 16, 32)), region(c)), Copy(region(c), region(b, 1, 0, 0, extents=(1, 16, 32)))]
+    body = [
+        Copy(region(a, 3, 0, 0, extents=(1, 16, 32)), region(c)),
+        Copy(region(c), region(b, 1, 0, 0, extents=(1, 16, 32))),
+    ]
     agree(kernel([a, b], body, {c: f}, 32))
 
 

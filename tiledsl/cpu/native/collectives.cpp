@@ -1,12 +1,12 @@
 // What the lanes of a warp do together: shuffles, votes, ldmatrix, stmatrix, mma.
 #include <cstring>
 
+#include "mathematics.h"
 #include "runtime.h"
 
 namespace tds {
+
 #include "atoms.inc"
-#include "portable_math.h"
-#include "portable.cuh"
 
 // Whether this lane is the last of its warp to arrive, and performs the operation. Otherwise it has been performed.
 static bool last_to_arrive(Fiber* f, const char* what, Site at) {

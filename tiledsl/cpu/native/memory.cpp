@@ -1,4 +1,6 @@
 // Accesses to shared and global memory, asynchronous copies, checks of the program's own.
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
 
 #include "runtime.h"

@@ -14,7 +14,7 @@ from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, Node, Space, Var, stat
 from tiledsl.passes.lower_tiles.context import Context
 
 Term = tuple[int, Expr]  # coefficient, atom; the constant has the atom ONE
-ONE = Const(1)
+ONE, ZERO = Const(1), Const(0)
 
 
 def element(
@@ -45,7 +45,7 @@ def root_coordinates(ctx: Context, buffer: Buffer, indices: Sequence[Expr]) -> t
         linear = wrap(ravel(indices, static_shape(buffer)))
         indices = [wrap(c) for c in unravel(linear, static_shape(source))]
         buffer = source
-    return buffer, tuple(ctx.simplify(i) for i in indices)
+    return buffer, tuple(indices)
 
 
 # --------------------------------------------------------------------------------------------------- shared offsets
@@ -61,8 +61,8 @@ def shared_offset(ctx: Context, layout: Layout, coords: Sequence[Expr]) -> Expr:
         return total([_thread_base(ctx, thread, None), *others])
     # Whole periods pass through a swizzle.
     period = 1 << (swizzle.base + swizzle.shift + swizzle.bits)
-    high = [(k, a) for k, a in others if k % period == 0]
-    low = [t for t in others if t not in high]
+    high = [t for t in others if t[0] % period == 0]
+    low = [t for t in others if t[0] % period]
     parts = _swizzled_parts(ctx, thread, low, swizzle)
     return total([*(parts or [(1, wrap(swizzle(total([*thread, *low]))))]), *high])
 
@@ -77,8 +77,10 @@ def _swizzled_parts(ctx: Context, thread: list[Term], low: list[Term], swizzle: 
     source = _field(swizzle.base + swizzle.shift, swizzle.bits)
     moved = source | _field(swizzle.base, swizzle.bits)
     period = 1 << (swizzle.base + swizzle.shift + swizzle.bits)
-    crossing = [t for t in low if _bits(ctx, [t]) & moved]
-    rest = [t for t in low if t not in crossing]
+    crossing: list[Term] = []
+    rest: list[Term] = []
+    for t in low:
+        (crossing if _bits(ctx, [t]) & moved else rest).append(t)
     a = _bits(ctx, [t for t in thread if t[0] % period]) & (period - 1)
     b, c = _bits(ctx, crossing), _bits(ctx, rest)
     if (a & b) | (a & c) | (b & c) or b >= period or min(b, c) < 0:
@@ -90,7 +92,7 @@ def _swizzled_parts(ctx: Context, thread: list[Term], low: list[Term], swizzle: 
     if b & source:
         flip = wrap(swizzle(flip))
     flip = ctx.simplify(flip // unit)
-    return [(unit, flip if base == Const(0) else base ^ flip), *rest]
+    return [(unit, flip if base == ZERO else base ^ flip), *rest]
 
 
 def _thread_base(ctx: Context, thread: list[Term], swizzle: Swizzle | None, others: Sequence[Term] = ()) -> Term:
@@ -109,8 +111,11 @@ def _thread_base(ctx: Context, thread: list[Term], swizzle: Swizzle | None, othe
 
 def _split(ctx: Context, terms: list[Term]) -> tuple[list[Term], list[Term]]:
     """Terms that depend on the thread alone, and the others."""
-    thread = [(k, a) for k, a in terms if a != ONE and _only(a, ctx.thread_vars)]
-    return thread, [t for t in terms if t not in thread]
+    thread: list[Term] = []
+    others: list[Term] = []
+    for t in terms:
+        (thread if t[1] is not ONE and _only(t[1], ctx.thread_vars) else others).append(t)
+    return thread, others
 
 
 def linear_terms(e: Expr, k: int = 1) -> list[Term]:
@@ -131,9 +136,9 @@ def total(terms: Sequence[Term]) -> Expr:
     """The expression of a sum of terms."""
     result: Expr | None = None
     for k, atom in terms:
-        if k == 0 or atom == Const(0):
+        if k == 0 or atom == ZERO:
             continue
-        size = Const(k) if atom == ONE else atom if k == 1 else atom * k
+        size = Const(k) if atom is ONE else atom if k == 1 else atom * k
         result = size if result is None else result + size
     return result if result is not None else Const(0)
 
@@ -162,7 +167,7 @@ def _bits(ctx: Context, terms: Sequence[Term]) -> int:
         if low < 0 or high == inf or k < 0:
             return -1
         most = k * int(high)
-        own = most if atom == ONE else ((1 << most.bit_length()) - 1) & -(k & -k)
+        own = most if atom is ONE else ((1 << most.bit_length()) - 1) & -(k & -k)
         meet = meet or bool(mask & own)
         mask, greatest = mask | own, greatest + most
     if meet:  # additions may carry

@@ -207,7 +207,7 @@ def _in_registers(ctx: Context, s: Reduce, f: Fragment, parts: Parts, partial: B
 def _between_lanes(ctx: Context, c: Combine, parts: Parts, partial: Buffer) -> Block:
     """Butterflies over the lanes of a warp; all lanes of all warps take part."""
     out: list[Stmt] = []
-    for extent, distance in _lane_digits(parts):
+    for extent, distance in _lane_digits(ctx, parts):
         hop = extent * distance // 2
         while hop >= distance:
             out += _hop(ctx, c, partial, hop)
@@ -233,19 +233,22 @@ def _placed(parts: Parts) -> list[tuple[Digit, bool, int]]:
     return out[::-1]
 
 
-def _lane_digits(parts: Parts) -> list[tuple[int, int]]:
+def _lane_digits(ctx: Context, parts: Parts) -> list[tuple[int, int]]:
     """(extent, distance) of the reduced digits, or their low parts, that lie within a warp."""
     out: list[tuple[int, int]] = []
     for d, along, below in _placed(parts):
-        inside = _lanes_of(d, below)
+        inside = _lanes_of(ctx, d, below)
         if along and inside > 1:
             out.append((inside, below))
     return out
 
 
-def _lanes_of(d: Digit, below: int) -> int:
-    """How many values of the digit lie in one warp and can be combined by butterflies; 1: none."""
-    if below & (below - 1) or below >= WARP:
+def _lanes_of(ctx: Context, d: Digit, below: int) -> int:
+    """How many values of the digit lie in one warp and can be combined by butterflies; 1: none.
+
+    In an incomplete warp a lane's partner may not exist.
+    """
+    if ctx.num_threads % WARP or below & (below - 1) or below >= WARP:
         return 1
     inside = min(d.extent & -d.extent, WARP // below)
     return inside if d.extent == inside or below * inside == WARP else 1
@@ -290,7 +293,7 @@ def _group_digits(ctx: Context, parts: Parts) -> tuple[list[tuple[Expr, int]], l
         if not along:
             groups.append((ctx.thread_digit(below, d.extent), d.extent))
             continue
-        inside = _lanes_of(d, below)
+        inside = _lanes_of(ctx, d, below)
         if inside > 1:
             firsts.append(eq(ctx.thread_digit(below, inside), 0))
         if d.extent > inside:

@@ -1,0 +1,362 @@
+"""Which bytes of shared memory each thread touches, as NumPy tables over all threads and register loops.
+
+A footprint says for every granule of a buffer the least and the greatest thread that touches it. Two footprints meet in
+different threads iff some granule is touched by both and not by one thread alone, so the test is exact for the tables.
+What cannot be evaluated (a loaded index, a variable of a loop that is not enumerated) counts as every byte by every thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import gcd, prod
+from typing import Any
+
+import numpy as np
+
+from tiledsl.analysis.access import AccessKind, conflict
+from tiledsl.analysis.boxes import Linear, linear
+from tiledsl.ir.nodes import (
+    Address,
+    AtomCall,
+    AtomicUpdate,
+    Binary,
+    Block,
+    Buffer,
+    Cast,
+    Const,
+    Expr,
+    For,
+    If,
+    Let,
+    Load,
+    Move,
+    Node,
+    Select,
+    Space,
+    Stmt,
+    Store,
+    Unary,
+    Var,
+    While,
+    static_shape,
+)
+from tiledsl.ir.ops import BINARY, UNARY
+from tiledsl.ir.types import dtype_of
+from tiledsl.ir.walk import children
+from tiledsl.isa.table import ATOMS
+
+Array = np.ndarray[Any, Any]
+MOST_POINTS = 1 << 18  # threads times loop points: beyond that a table costs more than a barrier
+NOBODY = np.int32(1 << 30)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """One access of shared memory by the whole block.
+
+    `version` is the version's linear form before `% versions`, None if unknown. `low` and `high` are the least and
+    greatest thread per granule of one version: NOBODY and -1 where untouched. `issued`: it is the issue of an
+    asynchronous copy; `arrived`: it stands for the moment at which such copies may have been waited for.
+    """
+
+    buffer: Buffer
+    kind: AccessKind
+    version: Linear | None
+    low: Array
+    high: Array
+    stmt: Stmt
+    issued: bool = False
+    arrived: bool = False
+
+    def moved(self, shifts: Mapping[Var, int]) -> Footprint:
+        """As seen `shifts[v]` iterations of the loop over v later."""
+        if self.version is None or not any(v in self.version.terms for v in shifts):
+            return self
+        step = sum(c * shifts.get(t, 0) for t, c in self.version.terms.items() if isinstance(t, Var))
+        return replace(self, version=Linear(self.version.terms, self.version.constant + step))
+
+    def at(self, var: Var, value: int | None) -> Footprint:
+        """With the loop variable `var` known to be `value`, or not known."""
+        if self.version is None or var not in self.version.terms:
+            return self
+        if value is None:
+            return replace(self, version=None)
+        terms = dict(self.version.terms)
+        step = terms.pop(var)
+        return replace(self, version=Linear(terms, self.version.constant + step * value))
+
+
+def same_version(a: Footprint, b: Footprint) -> bool:
+    """Whether the two may mean the same version of their buffer."""
+    if a.version is None or b.version is None:
+        return True
+    apart = a.version.minus(b.version)
+    return bool(apart.terms) or apart.constant % a.buffer.versions == 0
+
+
+def meet(a: Footprint, b: Footprint) -> bool:
+    """Whether two different threads may touch the same byte of one buffer, and the order of the two matters."""
+    return conflict(a.kind, b.kind) and same_version(a, b) and _threads_meet(a.low, a.high, b.low, b.high)
+
+
+def _threads_meet(alow: Array, ahigh: Array, blow: Array, bhigh: Array) -> bool:
+    # Touched by both, and not by one and the same thread only.
+    touched = (ahigh >= 0) & (bhigh >= 0)
+    return bool((touched & (np.minimum(alow, blow) != np.maximum(ahigh, bhigh))).any())
+
+
+def meet_in_arena(a: Footprint, b: Footprint, slots: Mapping[Buffer, int], granule: int) -> bool:
+    """`meet` for two buffers that share bytes of the arena."""
+    if not conflict(a.kind, b.kind):
+        return False
+    low_a, high_a, start_a = _in_arena(a, slots[a.buffer], granule)
+    low_b, high_b, start_b = _in_arena(b, slots[b.buffer], granule)
+    start, stop = max(start_a, start_b), min(start_a + len(low_a), start_b + len(low_b))
+    if stop <= start:
+        return False
+    x, y = slice(start - start_a, stop - start_a), slice(start - start_b, stop - start_b)
+    return _threads_meet(low_a[x], high_a[x], low_b[y], high_b[y])
+
+
+def _in_arena(f: Footprint, offset: int, granule: int) -> tuple[Array, Array, int]:
+    """The tables of all versions that may be meant, and the granule at which they start."""
+    versions = f.buffer.versions
+    if versions == 1:
+        return f.low, f.high, offset // granule
+    if f.version is not None and not f.version.terms:
+        size = len(f.low)
+        return f.low, f.high, offset // granule + f.version.constant % versions * size
+    return np.tile(f.low, versions), np.tile(f.high, versions), offset // granule
+
+
+class Unknown(Exception):
+    """An expression that cannot be tabulated."""
+
+
+@dataclass(slots=True)
+class Tables:
+    """Evaluates index expressions over all threads (axis 0) and the enumerated loops (one axis each, outermost first)."""
+
+    thread: Var
+    threads: int
+    granules: Mapping[Buffer, int]
+    roots: Mapping[Buffer, Buffer]
+    lets: dict[Var, Expr] = field(default_factory=dict)
+    known: dict[Var, Array | None] = field(default_factory=dict)  # values of lets and the thread; None: unknown
+    loops: list[tuple[Var, int]] = field(default_factory=list)
+
+    # ---- expressions
+
+    def value(self, e: Expr) -> Any:
+        """The value of `e` as a number or an array. Raises Unknown."""
+        match e:
+            case Const(value):
+                return value
+            case Var():
+                return self.variable(e)
+            case Binary(op, a, b):
+                ufunc = getattr(np, BINARY[op].ufunc, None) if BINARY[op].ufunc else None
+                if ufunc is None or dtype_of(a).is_float:
+                    raise Unknown
+                return ufunc(self.value(a), self.value(b))
+            case Unary(op, a):
+                return getattr(np, UNARY[op].ufunc)(self.value(a))
+            case Cast(dtype, a) if dtype.is_integer and dtype_of(a).is_integer:
+                return self.value(a)  # exact for the small numbers that index shared memory
+            case Select(cond, a, b):
+                return np.where(self.value(cond), self.value(a), self.value(b))
+        raise Unknown
+
+    def variable(self, v: Var) -> Any:
+        if v is self.thread:
+            return self.axis(0, self.threads)
+        for n, (loop, extent) in enumerate(self.loops):
+            if loop is v:
+                return self.axis(n + 1, extent)
+        if v not in self.lets:
+            raise Unknown
+        if v not in self.known:
+            self.known[v] = None
+            try:
+                self.known[v] = self._bound(self.lets[v])
+            except Unknown:
+                pass
+        found = self.known[v]
+        if found is None:
+            raise Unknown
+        return found.reshape(found.shape + (1,) * (1 + len(self.loops) - found.ndim)) if found.ndim else found
+
+    def _bound(self, e: Expr) -> Array:
+        """The value of a let; it is kept if it depends on the thread alone."""
+        loops, self.loops = self.loops, []
+        try:
+            return np.asarray(self.value(e))
+        finally:
+            self.loops = loops
+
+    def axis(self, n: int, extent: int) -> Array:
+        return np.arange(extent).reshape((1,) * n + (extent,) + (1,) * (len(self.loops) - n))
+
+    # ---- footprints
+
+    def footprint(
+        self, buffer: Buffer, index: Sequence[Expr], version: Expr | None, size: int, kind: AccessKind, **how: Any
+    ) -> Footprint:
+        """`size` bytes from element `index` on, under the masks of `how['masks']`."""
+        root = self.roots.get(buffer, buffer)
+        granule = self.granules[root]
+        count = -(-prod(static_shape(root)) * root.dtype.bits // 8 // granule)
+        low, high = np.full(count, NOBODY, np.int32), np.full(count, -1, np.int32)
+        stmt, issued, masks = how["stmt"], how.get("issued", False), how.get("masks", ())
+        threads = self.active(masks)
+        try:
+            start = self.value(index[0]) * buffer.dtype.bits // 8 if index else 0
+            self._mark(low, high, start, size, granule, masks)
+        except Unknown:
+            if len(threads):
+                low[:], high[:] = threads[0], threads[-1]
+        return Footprint(root, kind, version_of(version), low, high, stmt, issued)
+
+    def _mark(self, low: Array, high: Array, start: Any, size: int, granule: int, masks: Sequence[Expr]) -> None:
+        shape = (self.threads, *(extent for _, extent in self.loops))
+        if prod(shape) > MOST_POINTS:
+            raise Unknown
+        on: Any = True
+        for m in masks:
+            try:
+                on = np.logical_and(on, self.value(m))
+            except Unknown:
+                continue  # it may hold
+        first = np.asarray(start) // granule
+        last = (np.asarray(start) + (size - 1)) // granule
+        width = int((last - first).max(initial=0)) + 1
+        cells = np.broadcast_to(first, shape).reshape(-1)
+        owner = np.broadcast_to(self.axis(0, self.threads), shape).reshape(-1)
+        if on is not True:
+            chosen = np.broadcast_to(on, shape).reshape(-1)
+            cells, owner = cells[chosen], owner[chosen]
+        # Later assignments win: rising threads leave the greatest behind, falling ones the least.
+        for step in range(width):
+            at = np.clip(cells + step, 0, len(low) - 1)
+            high[at] = np.maximum(high[at], owner)
+            back = at[::-1]
+            low[back] = np.minimum(low[back], owner[::-1])
+
+    def active(self, masks: Sequence[Expr]) -> Array:
+        """The threads that may get past `masks`, as far as these are known."""
+        on = np.ones(self.threads, bool)
+        for m in masks:
+            try:
+                found = np.broadcast_to(self.value(m), (self.threads, *(extent for _, extent in self.loops)))
+                on &= found.reshape(self.threads, -1).any(axis=1)
+            except Unknown:
+                continue
+        return np.nonzero(on)[0]
+
+
+def version_of(version: Expr | None) -> Linear | None:
+    """The linear form of `e % versions`, before the remainder; None for other forms."""
+    match version:
+        case None:
+            return Linear({}, 0)
+        case Const(value):
+            return Linear({}, int(value))
+        case Binary("%", a, Const()):
+            return linear(a)
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------- statements
+
+Touch = tuple[Buffer, tuple[Expr, ...], Expr | None, int, AccessKind, bool]  # ..., bytes, kind, issued
+
+
+def touches(s: Stmt) -> Iterator[Touch]:
+    """The accesses to shared memory that `s` itself makes, not those of its blocks."""
+    read, write = AccessKind.READ, AccessKind.WRITE
+    match s:
+        case Store(buffer, indices, value, version, asynchronous):
+            yield from _loads(value, *indices, version)
+            yield buffer, indices, version, _bytes(buffer, 1), write, asynchronous
+        case AtomicUpdate(_, buffer, indices, value):
+            yield from _loads(value, *indices)
+            yield buffer, indices, None, _bytes(buffer, 1), AccessKind.ATOMIC, False
+        case Move(dst, src, lanes):
+            for address, kind in ((src, read), (dst, write)):
+                yield from _loads(*address.indices, address.version)
+                yield address.buffer, address.indices, address.version, _bytes(address.buffer, lanes), kind, False
+        case AtomCall(atom, args):
+            row = ATOMS[atom]
+            for a in args:
+                if isinstance(a, Address):
+                    yield from _loads(*a.indices, a.version)
+                    writes = row.kind in ("stmatrix", "cp_async")
+                    kind = write if writes else read
+                    yield a.buffer, a.indices, a.version, row.bytes, kind, row.kind == "cp_async"
+                else:
+                    yield from _loads(a)
+        case For(extent=extent):
+            yield from _loads(extent)
+        case If(cond=cond) | While(cond=cond):
+            yield from _loads(cond)
+        case _:
+            yield from _loads(*(c for c in children(s) if isinstance(c, Expr)))
+
+
+def _bytes(buffer: Buffer, lanes: int) -> int:
+    return max(1, lanes * buffer.dtype.bits // 8)
+
+
+def _loads(*expressions: Node | None) -> Iterator[Touch]:
+    for e in expressions:
+        match e:
+            case None | Const() | Var():
+                continue
+            case Load(buffer, indices, version):
+                yield from _loads(*indices, version)
+                yield buffer, indices, version, _bytes(buffer, 1), AccessKind.READ, False
+            case Address(buffer, indices, version):  # a pointer handed to the user's own code
+                for kind in (AccessKind.READ, AccessKind.WRITE):
+                    yield buffer, (), version, _bytes(buffer, prod(static_shape(buffer))), kind, False
+            case _:
+                yield from _loads(*children(e))
+
+
+def is_shared(buffer: Buffer) -> bool:
+    return buffer.space is Space.SHARED
+
+
+def granules_of(block: Block, roots: Mapping[Buffer, Buffer]) -> dict[Buffer, int]:
+    """The unit in bytes of each shared buffer's tables: what all its accesses are multiples of."""
+    found: dict[Buffer, int] = {}
+
+    def visit(body: Block) -> None:
+        for s in body:
+            for buffer, _, _, size, _, _ in touches(s):
+                if is_shared(buffer):
+                    root = roots.get(buffer, buffer)
+                    found[root] = gcd(found.get(root, 16), size)
+            for inner in blocks_of(s):
+                visit(inner)
+
+    visit(block)
+    return found
+
+
+def blocks_of(s: Stmt) -> tuple[Block, ...]:
+    """The blocks below a statement of the thread stage."""
+    match s:
+        case For(body=body) | While(body=body):
+            return (body,)
+        case If(_, then, orelse):
+            return (then, orelse)
+    return ()
+
+
+def binds_of(block: Block) -> Iterator[Let]:
+    for s in block:
+        if isinstance(s, Let):
+            yield s
+        for inner in blocks_of(s):
+            yield from binds_of(inner)

@@ -1,0 +1,222 @@
+// Scalar functions on the CPU, in namespace tds: mathematics, bits, conversions. Part of device.h and of the runtime.
+#pragma once
+#include "types.h"
+
+namespace tds {
+
+TDS_DEVICE float exp(float x) { return __builtin_expf(x); }
+TDS_DEVICE double exp(double x) { return __builtin_exp(x); }
+TDS_DEVICE float exp2(float x) { return __builtin_exp2f(x); }
+TDS_DEVICE double exp2(double x) { return __builtin_exp2(x); }
+TDS_DEVICE float log(float x) { return __builtin_logf(x); }
+TDS_DEVICE double log(double x) { return __builtin_log(x); }
+TDS_DEVICE float log2(float x) { return __builtin_log2f(x); }
+TDS_DEVICE double log2(double x) { return __builtin_log2(x); }
+TDS_DEVICE float log10(float x) { return __builtin_log10f(x); }
+TDS_DEVICE double log10(double x) { return __builtin_log10(x); }
+TDS_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
+TDS_DEVICE double sqrt(double x) { return __builtin_sqrt(x); }
+TDS_DEVICE float sin(float x) { return __builtin_sinf(x); }
+TDS_DEVICE double sin(double x) { return __builtin_sin(x); }
+TDS_DEVICE float cos(float x) { return __builtin_cosf(x); }
+TDS_DEVICE double cos(double x) { return __builtin_cos(x); }
+TDS_DEVICE float tan(float x) { return __builtin_tanf(x); }
+TDS_DEVICE double tan(double x) { return __builtin_tan(x); }
+TDS_DEVICE float sinh(float x) { return __builtin_sinhf(x); }
+TDS_DEVICE double sinh(double x) { return __builtin_sinh(x); }
+TDS_DEVICE float cosh(float x) { return __builtin_coshf(x); }
+TDS_DEVICE double cosh(double x) { return __builtin_cosh(x); }
+TDS_DEVICE float asin(float x) { return __builtin_asinf(x); }
+TDS_DEVICE double asin(double x) { return __builtin_asin(x); }
+TDS_DEVICE float acos(float x) { return __builtin_acosf(x); }
+TDS_DEVICE double acos(double x) { return __builtin_acos(x); }
+TDS_DEVICE float atan(float x) { return __builtin_atanf(x); }
+TDS_DEVICE double atan(double x) { return __builtin_atan(x); }
+TDS_DEVICE float tanh(float x) { return __builtin_tanhf(x); }
+TDS_DEVICE double tanh(double x) { return __builtin_tanh(x); }
+TDS_DEVICE float floor(float x) { return __builtin_floorf(x); }
+TDS_DEVICE double floor(double x) { return __builtin_floor(x); }
+TDS_DEVICE float ceil(float x) { return __builtin_ceilf(x); }
+TDS_DEVICE double ceil(double x) { return __builtin_ceil(x); }
+TDS_DEVICE float trunc(float x) { return __builtin_truncf(x); }
+TDS_DEVICE double trunc(double x) { return __builtin_trunc(x); }
+TDS_DEVICE float erf(float x) { return __builtin_erff(x); }
+TDS_DEVICE double erf(double x) { return __builtin_erf(x); }
+TDS_DEVICE float exp10(float x) { return (float)__builtin_pow(10.0, (double)x); }
+TDS_DEVICE double exp10(double x) { return __builtin_pow(10.0, x); }
+TDS_DEVICE float rsqrt(float x) { return (float)(1.0 / __builtin_sqrt((double)x)); }
+TDS_DEVICE double rsqrt(double x) { return 1.0 / __builtin_sqrt(x); }
+
+TDS_DEVICE float abs(float x) { return __builtin_fabsf(x); }
+TDS_DEVICE double abs(double x) { return __builtin_fabs(x); }
+template <class T>
+TDS_DEVICE T abs(T x) {
+  return x < T(0) ? T(-u64(x)) : x;
+}
+
+TDS_DEVICE float round(float x) { return __builtin_rintf(x); }
+TDS_DEVICE double round(double x) { return __builtin_rint(x); }
+TDS_DEVICE float round_half_away(float x) { return __builtin_roundf(x); }
+TDS_DEVICE double round_half_away(double x) { return __builtin_round(x); }
+TDS_DEVICE float fmod(float a, float b) { return __builtin_fmodf(a, b); }
+TDS_DEVICE double fmod(double a, double b) { return __builtin_fmod(a, b); }
+TDS_DEVICE float copysign(float a, float b) { return __builtin_copysignf(a, b); }
+TDS_DEVICE double copysign(double a, double b) { return __builtin_copysign(a, b); }
+TDS_DEVICE float atan2(float a, float b) { return __builtin_atan2f(a, b); }
+TDS_DEVICE double atan2(double a, double b) { return __builtin_atan2(a, b); }
+
+TDS_DEVICE bool isnan(float x) { return x != x; }
+TDS_DEVICE bool isnan(double x) { return x != x; }
+TDS_DEVICE bool isinf(float x) { return (bitcast<u32>(x) << 1) == 0xff000000u; }
+TDS_DEVICE bool isinf(double x) { return (bitcast<u64>(x) << 1) == 0xffe0000000000000ull; }
+TDS_DEVICE bool isfinite(float x) { return (bitcast<u32>(x) << 1) < 0xff000000u; }
+TDS_DEVICE bool isfinite(double x) { return (bitcast<u64>(x) << 1) < 0xffe0000000000000ull; }
+
+TDS_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+TDS_DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+template <class T>
+TDS_DEVICE T fma(T a, T b, T c) {
+  return T(u64(a) * u64(b) + u64(c));
+}
+
+// NaN if an operand is NaN.
+template <class T>
+TDS_DEVICE T min(T a, T b) {
+  return a != a || a < b ? a : b;
+}
+template <class T>
+TDS_DEVICE T max(T a, T b) {
+  return a != a || a > b ? a : b;
+}
+
+// The exact functions stand in for the approximations.
+TDS_DEVICE float fast_exp(float x) { return exp(x); }
+TDS_DEVICE double fast_exp(double x) { return exp(x); }
+TDS_DEVICE float fast_exp2(float x) { return exp2(x); }
+TDS_DEVICE double fast_exp2(double x) { return exp2(x); }
+TDS_DEVICE float fast_exp10(float x) { return exp10(x); }
+TDS_DEVICE double fast_exp10(double x) { return exp10(x); }
+TDS_DEVICE float fast_log(float x) { return log(x); }
+TDS_DEVICE double fast_log(double x) { return log(x); }
+TDS_DEVICE float fast_log2(float x) { return log2(x); }
+TDS_DEVICE double fast_log2(double x) { return log2(x); }
+TDS_DEVICE float fast_log10(float x) { return log10(x); }
+TDS_DEVICE double fast_log10(double x) { return log10(x); }
+TDS_DEVICE float fast_sin(float x) { return sin(x); }
+TDS_DEVICE double fast_sin(double x) { return sin(x); }
+TDS_DEVICE float fast_cos(float x) { return cos(x); }
+TDS_DEVICE double fast_cos(double x) { return cos(x); }
+TDS_DEVICE float fast_tan(float x) { return tan(x); }
+TDS_DEVICE double fast_tan(double x) { return tan(x); }
+TDS_DEVICE float fast_rcp(float x) { return 1.0f / x; }
+TDS_DEVICE double fast_rcp(double x) { return 1.0 / x; }
+
+TDS_DEVICE int popcount(u32 x) { return __builtin_popcountll((u32)x); }
+TDS_DEVICE int popcount(u64 x) { return __builtin_popcountll((u64)x); }
+TDS_DEVICE int popcount(i32 x) { return __builtin_popcountll((u32)x); }
+TDS_DEVICE int popcount(i64 x) { return __builtin_popcountll((u64)x); }
+TDS_DEVICE int popcount(u16 x) { return __builtin_popcountll((u16)x); }
+TDS_DEVICE int popcount(i16 x) { return __builtin_popcountll((u16)x); }
+TDS_DEVICE int popcount(u8 x) { return __builtin_popcountll((u8)x); }
+TDS_DEVICE int popcount(i8 x) { return __builtin_popcountll((u8)x); }
+
+TDS_DEVICE int clz(u32 x) { return (u32)x ? __builtin_clzll((u32)x) - 32 : 32; }
+TDS_DEVICE int clz(u64 x) { return (u64)x ? __builtin_clzll((u64)x) - 0 : 64; }
+TDS_DEVICE int clz(i32 x) { return (u32)x ? __builtin_clzll((u32)x) - 32 : 32; }
+TDS_DEVICE int clz(i64 x) { return (u64)x ? __builtin_clzll((u64)x) - 0 : 64; }
+TDS_DEVICE int clz(u16 x) { return (u16)x ? __builtin_clzll((u16)x) - 48 : 16; }
+TDS_DEVICE int clz(i16 x) { return (u16)x ? __builtin_clzll((u16)x) - 48 : 16; }
+TDS_DEVICE int clz(u8 x) { return (u8)x ? __builtin_clzll((u8)x) - 56 : 8; }
+TDS_DEVICE int clz(i8 x) { return (u8)x ? __builtin_clzll((u8)x) - 56 : 8; }
+
+// Bytes of (a, b) chosen by the nibbles of the selector; bit 3 of a nibble replicates the sign of its byte.
+template <class T>
+TDS_DEVICE T prmt(T a, T b, T selector) {
+  const u64 pool = (u64)(u32)b << 32 | (u32)a;
+  u32 result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const u32 nibble = (u32)selector >> (4 * i) & 15u;
+    const u32 byte = (u32)(pool >> (8 * (nibble & 7u))) & 0xffu;
+    result |= (nibble & 8u ? (byte & 0x80u ? 0xffu : 0u) : byte) << (8 * i);
+  }
+  return (T)result;
+}
+
+TDS_DEVICE i32 dp4a(i32 a, i32 b, i32 c) {
+  for (int i = 0; i < 32; i += 8) c += (i8)(a >> i) * (i8)(b >> i);
+  return c;
+}
+TDS_DEVICE u32 dp4a(u32 a, u32 b, u32 c) {
+  for (int i = 0; i < 32; i += 8) c += (a >> i & 0xffu) * (b >> i & 0xffu);
+  return c;
+}
+
+#include "portable.cuh"
+
+TDS_DEVICE float pow(float a, float b) { return __builtin_powf(a, b); }
+TDS_DEVICE double pow(double a, double b) { return __builtin_pow(a, b); }
+template <class T>
+TDS_DEVICE T pow(T a, T b) {
+  return integer_power(a, b);
+}
+
+// ---- conversions: floats to integers truncate and clamp (PTX ISA, "cvt")
+
+template <class T, class F>
+TDS_DEVICE T clamped(F x, T if_nan) {
+  constexpr T high = T(-1) < T(0) ? T((1ull << (sizeof(T) * 8 - 1)) - 1) : T(~0ull);
+  constexpr T low = T(-1) < T(0) ? T(-i64(high) - 1) : T(0);
+  constexpr double end = 2.0 * (double)(1ull << (sizeof(T) * 8 - 1)) / (T(-1) < T(0) ? 2.0 : 1.0);
+  if (x != x) return if_nan;
+  return (double)x >= end ? high : (double)x <= (double)low ? low : (T)x;
+}
+
+TDS_DEVICE i32 to_i32(float x) { return clamped<i32>(x, 0); }
+TDS_DEVICE i32 to_i32(double x) { return clamped<i32>(x, -2147483647 - 1); }
+TDS_DEVICE u32 to_u32(float x) { return clamped<u32>(x, 0u); }
+TDS_DEVICE u32 to_u32(double x) { return clamped<u32>(x, 0x80000000u); }
+TDS_DEVICE i64 to_i64(float x) { return clamped<i64>(x, -9223372036854775807ll - 1); }
+TDS_DEVICE i64 to_i64(double x) { return clamped<i64>(x, -9223372036854775807ll - 1); }
+TDS_DEVICE u64 to_u64(float x) { return clamped<u64>(x, 0x8000000000000000ull); }
+TDS_DEVICE u64 to_u64(double x) { return clamped<u64>(x, 0x8000000000000000ull); }
+
+// Narrower integers. NaN becomes 0, or from float64 the pattern of the sign bit.
+template <class T, class F>
+TDS_DEVICE T to_small(F x) {
+  if (x != x) return sizeof(F) == 8 ? T(1u << (8 * sizeof(T) - 1)) : T(0);
+  return saturate<T>(to_i32(x));
+}
+
+TDS_DEVICE float f16_to_f32(f16 x) { return widen_to_f32<5, 10, IEEE>(x.bits); }
+template <int MODE = RN, bool SATURATE = false>
+TDS_DEVICE f16 f32_to_f16(float x) {
+  return f16{(u16)narrow_f32<5, 10, IEEE, MODE, SATURATE>(x)};
+}
+
+TDS_DEVICE float bf16_to_f32(bf16 x) { return bitcast<float>((u32)x.bits << 16); }
+template <int MODE = RN, bool SATURATE = false>
+TDS_DEVICE bf16 f32_to_bf16(float x) {
+  return bf16{(u16)narrow_f32<8, 7, IEEE, MODE, SATURATE>(x)};
+}
+
+TDS_DEVICE float e4m3_to_f32(e4m3 x) { return widen_to_f32<4, 3, FN>(x.bits); }
+template <int MODE = RN, bool SATURATE = false>
+TDS_DEVICE e4m3 f32_to_e4m3(float x) {
+  return e4m3{(u8)narrow_f32<4, 3, FN, MODE, SATURATE>(x)};
+}
+
+// a * b is exact in float64. What rounding the sum to float64 loses goes into its last bit, so that the second rounding
+// is as good as one (two-sum: Knuth, TAOCP 2, 4.2.2).
+TDS_DEVICE float fma_odd(float a, float b, float c) {
+  const double product = (double)a * (double)b, addend = c, sum = product + addend;
+  const double shadow = sum - product, lost = (product - (sum - shadow)) + (addend - shadow);
+  const u64 bits = bitcast<u64>(sum);
+  if (lost == 0.0 || !isfinite(lost) || (bits & 1u)) return f64_to_f32_odd(sum);
+  return f64_to_f32_odd(bitcast<double>((lost > 0) == (sum > 0) ? bits + 1 : bits - 1));
+}
+TDS_DEVICE f16 fma_f16(f16 a, f16 b, f16 c) { return f32_to_f16(fma_odd(f16_to_f32(a), f16_to_f32(b), f16_to_f32(c))); }
+TDS_DEVICE bf16 fma_bf16(bf16 a, bf16 b, bf16 c) {
+  return f32_to_bf16(fma_odd(bf16_to_f32(a), bf16_to_f32(b), bf16_to_f32(c)));
+}
+
+}  // namespace tds

@@ -1,0 +1,148 @@
+"""The host C++ compiler: which one, how it is called, and where its products are kept.
+
+Shared libraries live in the cache directory under the hash of everything that the compiler was given, and appear there by
+one rename; a lock file keeps processes from doing the same work twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from tiledsl.cpu.native_atoms import declarations, table
+from tiledsl.errors import error
+from tiledsl.settings import setting
+
+# -fwrapv: integers wrap as on the GPU. -ffp-contract=off: a * b + c rounds twice, as the program says.
+_COMMON = (
+    *("-std=c++17", "-march=native", "-fPIC", "-shared", "-w", "-fno-rtti", "-fno-exceptions"),
+    *("-fno-strict-aliasing", "-fwrapv", "-fno-math-errno", "-ffp-contract=off"),
+)
+KERNEL_FLAGS = ("-O1", *_COMMON)
+RUNTIME_FLAGS = ("-O3", *_COMMON, "-ftls-model=initial-exec", "-pthread")
+_RUNTIME_SOURCES = ("scheduler.cpp", "collectives.cpp", "memory.cpp", "launch.cpp")
+
+
+@cache
+def find_compiler() -> tuple[str, ...] | None:
+    """The command of a C++ compiler: $TILEDSL_CXX, c++, g++, clang++, or zig's from PyPI. None if there is none."""
+    named = setting("TILEDSL_CXX")
+    if named:
+        return tuple(named.split())
+    for name in ("c++", "g++", "clang++"):
+        found = shutil.which(name)
+        if found:
+            return (found,)
+    # zig traps on undefined behaviour by default, which shifts and conversions of the GPU are in C++.
+    return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=undefined") if find_spec("ziglang") else None
+
+
+@cache
+def identity(compiler: tuple[str, ...]) -> str:
+    """What distinguishes the output of this compiler on this machine: its version and the processor's features."""
+    try:
+        version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError as failure:
+        raise error("TD0910", command=" ".join(compiler)) from failure
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next((x for x in lines if x.lower().startswith(("flags", "features"))), "")
+    except OSError:
+        features = ""
+    return "\n".join([*compiler, version, platform.machine(), features])
+
+
+def cached(kind: str, parts: Sequence[str], name: str, build: Callable[[Path], None]) -> Path:
+    """The file `name` of the cache entry for `parts`; `build` fills a directory with it if it is not there yet."""
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    home = _cache_directory() / kind
+    ready = home / key / name
+    if ready.exists():
+        return ready
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / f"{key}.lock"):
+        if not ready.exists():
+            staging = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
+            try:
+                build(staging)
+                os.replace(staging, home / key)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    return ready
+
+
+def _cache_directory() -> Path:
+    named = setting("TILEDSL_CACHE_DIR")
+    return Path(named) if named else user_cache_path("tiledsl", appauthor=False)
+
+
+@cache
+def _native_sources() -> dict[str, str]:
+    """The C++ files of the CPU device by name, those generated from the instruction rows among them."""
+    native = resources.files("tiledsl.cpu") / "native"
+    files = {f.name: f.read_text() for f in native.iterdir() if f.name.endswith((".h", ".cpp"))}
+    files["portable.cuh"] = (resources.files("tiledsl.isa") / "portable.cuh").read_text()
+    return {**files, "atoms.h": declarations(), "atoms.inc": table()}
+
+
+def require_compiler() -> tuple[str, ...]:
+    """Raises TileError TD0911 where there is no compiler."""
+    compiler = find_compiler()
+    if compiler is None:
+        raise error("TD0911")
+    return compiler
+
+
+def runtime_library(checked: bool) -> Path:
+    """The runtime, built once per machine. Its directory holds the headers that kernels are compiled with."""
+    compiler = require_compiler()
+    sources = _native_sources()
+    flags = (*RUNTIME_FLAGS, f"-DTDS_CHECKED={int(checked)}")
+
+    def build(folder: Path) -> None:
+        for name, text in sources.items():
+            (folder / name).write_text(text)
+        objects = [str(folder / s) for s in _RUNTIME_SOURCES]
+        compile_library(
+            [*compiler, *flags, "-o", str(folder / "runtime.so"), *objects], "the runtime of the CPU device"
+        )
+
+    parts = [identity(compiler), *flags, *(f"{n}\n{t}" for n, t in sorted(sources.items()))]
+    return cached("cpu-runtime", parts, "runtime.so", build)
+
+
+def kernel_library(text: str, checked: bool) -> Path:
+    """The shared library of a kernel text, linked against the runtime."""
+    compiler, runtime = require_compiler(), runtime_library(checked)
+    flags = (*KERNEL_FLAGS, f"-DTDS_CHECKED={int(checked)}", f"-I{runtime.parent}")
+
+    def build(folder: Path) -> None:
+        source = folder / "kernel.cpp"
+        source.write_text(f'#include "device.h"\n{text}')
+        command = [*compiler, *flags, "-o", str(folder / "kernel.so"), str(source), str(runtime)]
+        compile_library(command, "the emitted C++")
+
+    return cached("cpu-kernel", [identity(compiler), *flags, text], "kernel.so", build)
+
+
+def compile_library(command: Sequence[str], what: str) -> None:
+    """Run the compiler. Raises TileError TD0912 with the compiler's log if it rejects the text."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as failure:
+        raise error("TD0910", command=command[0]) from failure
+    if done.returncode:
+        raise error("TD0912", what=what, compiler=command[0], log=done.stderr[:4000])

@@ -1,0 +1,78 @@
+"""Dtypes as the user writes them: `T.float16`, `"float16"`, `torch.float16`, `np.float16`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from tiledsl.frontend.source import fail
+from tiledsl.ir.dtypes import ALIASES, DTYPES, DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TypeName:
+    """A dtype of the language, for example `T.float16`; it equals every spelling of the dtype."""
+
+    dtype: DType
+
+    @property
+    def name(self) -> str:
+        return self.dtype.name
+
+    @property
+    def bits(self) -> int:
+        return self.dtype.bits
+
+    def __eq__(self, other: object) -> bool:
+        return find_dtype(other) == self.dtype
+
+    def __hash__(self) -> int:
+        return hash(self.dtype.name)
+
+    def __str__(self) -> str:
+        return self.dtype.name
+
+    __repr__ = __str__
+
+
+def find_dtype(spelled: object) -> DType | None:
+    """The dtype that `spelled` names: a string, a `T` dtype, or the dtype of torch, NumPy or ml_dtypes; else None."""
+    match spelled:
+        case TypeName(dtype):
+            return dtype
+        case DType():
+            return spelled
+        case str():
+            name = spelled
+        case type():
+            name = "bool" if spelled is bool else spelled.__name__ if spelled not in (int, float) else ""
+        case _ if type(spelled).__module__ == "torch":  # torch prints its dtypes as torch.float16
+            name = str(spelled).removeprefix("torch.")
+        case _:
+            name = str(getattr(spelled, "name", "")) if type(spelled).__name__.endswith("DType") else ""
+    return DTYPES.get(ALIASES.get(name, name))
+
+
+def dtype_named(spelled: object) -> DType:
+    """The dtype that `spelled` names. Raises TileError TD0201 if it names none."""
+    found = find_dtype(spelled)
+    if found is None:
+        shown = repr(spelled) if isinstance(spelled, str) else f"{spelled!r} of type {type(spelled).__name__}"
+        close = get_close_matches(str(spelled).removeprefix("T."), [*DTYPES, *ALIASES], 1)
+        hint = f"did you mean '{close[0]}'?" if close else "dtypes are " + ", ".join(DTYPES)
+        raise fail("TD0201", given=shown, hint=hint)
+    return found
+
+
+def largest_float(dtype: DType) -> float:
+    """The largest finite value of a float dtype."""
+    match dtype.name:
+        case "float8_e4m3fn":
+            return 448.0
+        case "float8_e4m3fnuz":
+            return 240.0
+        case "float8_e8m0fnu":
+            return 2.0**127
+        case "float6_e2m3fn" | "float6_e3m2fn" | "float4_e2m1fn":  # no infinities: the top exponent counts
+            return float((2 - 2.0**-dtype.mantissa) * 2.0 ** (1 << (dtype.exponent - 1)))
+    return float((2 - 2.0**-dtype.mantissa) * 2.0 ** ((1 << (dtype.exponent - 1)) - 1))

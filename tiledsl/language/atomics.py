@@ -1,0 +1,68 @@
+"""Words that update memory in one indivisible step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiledsl.frontend.proxies import Scalar, Variable, converted, describe
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Slice, Tensor, tile_of
+from tiledsl.ir.nodes import AtomicUpdate, Space, Var
+from tiledsl.ir.tile import Atomic
+from tiledsl.language.tiles import begin, emit_tile, regions
+
+_ORDERS = ("relaxed", "acquire", "release", "acq_rel", "seq_cst", "consume")
+_TILE_OPS = ("add", "max", "min")
+
+
+def _atomic(op: str, dst: Any, value: Any, memory_order: str | None, return_prev: bool) -> Scalar | None:
+    word = f"T.atomic_{op}"
+    tracer = begin(word)
+    order = "relaxed" if memory_order is None else memory_order
+    if order not in _ORDERS:
+        raise fail("TD0226", word=word, name="memory_order", value=describe(memory_order), allowed=", ".join(_ORDERS))
+    a = tile_of(dst, word, "dst")
+    if a.buffer.space not in (Space.GLOBAL, Space.SHARED):
+        allowed = "a parameter or T.alloc_shared"
+        raise fail("TD0219", word=word, parameter="dst", name=a.name, space=a.tensor.scope(), allowed=allowed)
+    if isinstance(value, (Tensor, Slice)):
+        if return_prev:
+            raise fail("TD0242", word=word)
+        if op not in _TILE_OPS:
+            raise fail("TD0103", word=f"{word} on a tile", hint="write it on elements, in a T.Parallel loop")
+        target, source = regions(a, tile_of(value, word, "value"), word)
+        emit_tile(tracer, word, Atomic(op, target, source, order, span=tracer.here()))
+        return None
+    if any(e != 1 for e in a.extents):
+        raise fail("TD0243", word=word, dst=a.shown())
+    number = converted(value, a.buffer.dtype)
+    result = Var("previous", a.buffer.dtype) if return_prev else None
+    tracer.emit(AtomicUpdate(op, a.buffer, a.offsets, number, order, result, span=tracer.here()))
+    return Scalar(result, a.buffer.dtype, tracer.frame) if result is not None else None
+
+
+def atomic_add(
+    dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False, use_tma: bool = False
+) -> Scalar | None:
+    """`dst += value` in one step. `dst` is an element, or a tile with a tile as `value`.
+
+    With `return_prev` the result is the element's old value.
+    """
+    return _atomic("add", dst, value, memory_order, return_prev)
+
+
+def atomic_max(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:
+    """`dst = max(dst, value)` in one step, on an element or a tile."""
+    return _atomic("max", dst, value, memory_order, return_prev)
+
+
+def atomic_min(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:
+    """`dst = min(dst, value)` in one step, on an element or a tile."""
+    return _atomic("min", dst, value, memory_order, return_prev)
+
+
+def atomic_or(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:
+    """`dst |= value` in one step, on an integer element."""
+    if isinstance(dst, Scalar) and not isinstance(dst, Variable) and dst.type.is_float:
+        raise fail("TD0223", op="T.atomic_or", a=describe(dst), b=describe(value))
+    return _atomic("or", dst, value, memory_order, return_prev)

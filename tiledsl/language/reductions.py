@@ -1,0 +1,111 @@
+"""Words that reduce or scan a tile along a dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiledsl.frontend.proxies import describe
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Tile, shape_text, tile_of
+from tiledsl.ir.nodes import Space
+from tiledsl.ir.tile import REDUCTIONS, Reduce, Scan
+from tiledsl.language.tiles import begin, emit_tile
+from tiledsl.language.unsupported import reject
+
+_SPACES = (Space.FRAGMENT, Space.SHARED)
+_BITS = ("bitand", "bitor", "bitxor")
+
+
+def _operand(value: Any, word: str, parameter: str) -> Tile:
+    tile = tile_of(value, word, parameter)
+    if tile.buffer.space not in _SPACES:
+        allowed = "T.alloc_fragment or T.alloc_shared"
+        space = tile.tensor.scope()
+        raise fail("TD0219", word=word, parameter=parameter, name=tile.name, space=space, allowed=allowed)
+    return tile
+
+
+def _dimension(dim: Any, tile: Tile, word: str) -> int:
+    rank = len(tile.extents)
+    if not isinstance(dim, int) or not -rank <= dim < rank:
+        raise fail("TD0239", word=word, dim=describe(dim), name=tile.name, shape=shape_text(tile.extents), rank=rank)
+    return dim % rank
+
+
+def _reduce(word: str, op: str, src: Any, dst: Any, dim: Any, clear: bool) -> None:
+    tracer = begin(word)
+    a, b = _operand(src, word, "src"), _operand(dst, word, "dst")
+    axis = _dimension(dim, a, word)
+    shape, result = a.region(word).extents, b.region(word).extents
+    without, kept = shape[:axis] + shape[axis + 1 :], (*shape[:axis], 1, *shape[axis + 1 :])
+    if result not in (without or (1,), kept):
+        wants = f"{shape_text(without or (1,))} or {shape_text(kept)}"
+        raise fail("TD0240", word=word, dim=axis, src=a.shown(), dst=b.shown(), wants=wants)
+    if a.buffer.dtype.is_float and op in _BITS:
+        raise fail("TD0223", op=op, a=a.shown(), b="nothing")
+    if b.buffer.dtype.is_float != a.buffer.dtype.is_float:
+        raise fail("TD0241", word=word, src=f"'{a.name}' is {a.buffer.dtype}", dst=f"'{b.name}' is {b.buffer.dtype}")
+    stmt = Reduce(a.region(word), b.region(word), op, axis, bool(clear), span=tracer.here())
+    emit_tile(tracer, word, stmt)
+
+
+def reduce(src: Any, dst: Any, kind: str, dim: int = -1, clear: bool = True) -> None:
+    """`dst = kind over dim of src`; `kind` is sum, max, min, abssum, absmax, bitand, bitor or bitxor."""
+    if kind not in REDUCTIONS:
+        raise fail("TD0226", word="T.reduce", name="kind", value=describe(kind), allowed=", ".join(REDUCTIONS))
+    _reduce("T.reduce", kind, src, dst, dim, clear)
+
+
+def reduce_sum(src: Any, dst: Any, dim: int = -1, clear: bool = True, *, batch: Any = None) -> None:
+    """The sum along `dim`. With `clear=False` the old value of `dst` is added. `dst` lacks `dim` or has 1 there."""
+    reject("reduce_sum", batch=batch)
+    _reduce("T.reduce_sum", "sum", src, dst, dim, clear)
+
+
+def reduce_max(src: Any, dst: Any, dim: int = -1, clear: bool = True, *, nan_propagate: Any = None) -> None:
+    """The largest element along `dim`. With `clear=False` the old value of `dst` takes part."""
+    reject("reduce_max", nan_propagate=nan_propagate)
+    _reduce("T.reduce_max", "max", src, dst, dim, clear)
+
+
+def reduce_min(src: Any, dst: Any, dim: int = -1, clear: bool = True, *, nan_propagate: Any = None) -> None:
+    """The smallest element along `dim`. With `clear=False` the old value of `dst` takes part."""
+    reject("reduce_min", nan_propagate=nan_propagate)
+    _reduce("T.reduce_min", "min", src, dst, dim, clear)
+
+
+def reduce_abssum(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
+    """The sum of the magnitudes along `dim`."""
+    _reduce("T.reduce_abssum", "abssum", src, dst, dim, clear)
+
+
+def reduce_absmax(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
+    """The largest magnitude along `dim`. With `clear=False` the old value of `dst` takes part."""
+    _reduce("T.reduce_absmax", "absmax", src, dst, dim, clear)
+
+
+def reduce_bitand(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
+    """The bitwise `&` of integers along `dim`."""
+    _reduce("T.reduce_bitand", "bitand", src, dst, dim, clear)
+
+
+def reduce_bitor(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
+    """The bitwise `|` of integers along `dim`."""
+    _reduce("T.reduce_bitor", "bitor", src, dst, dim, clear)
+
+
+def reduce_bitxor(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
+    """The bitwise `^` of integers along `dim`."""
+    _reduce("T.reduce_bitxor", "bitxor", src, dst, dim, clear)
+
+
+def cumsum(src: Any, dst: Any = None, dim: int = 0, reverse: bool = False) -> None:
+    """The inclusive prefix sum along `dim`, from the end with `reverse`; in place without `dst`."""
+    tracer = begin("T.cumsum")
+    a = _operand(src, "T.cumsum", "src")
+    b = a if dst is None else _operand(dst, "T.cumsum", "dst")
+    axis = _dimension(dim, a, "T.cumsum")
+    x, y = a.region("T.cumsum"), b.region("T.cumsum")
+    if x.extents != y.extents:
+        raise fail("TD0213", word="T.cumsum", a=a.shown(), b=b.shown(), hint=f"give '{b.name}' the shape of '{a.name}'")
+    emit_tile(tracer, "T.cumsum", Scan(x, y, "sum", axis, bool(reverse), span=tracer.here()))

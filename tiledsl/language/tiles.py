@@ -1,0 +1,255 @@
+"""Words on whole tiles: copy, fill, transpose, gemm."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from tiledsl.frontend.proxies import Scalar, Variable, converted, describe
+from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import Tile, shape_text, tile_of
+from tiledsl.frontend.tracer import Tracer, tracer_of
+from tiledsl.ir.dtypes import DType, Kind
+from tiledsl.ir.nodes import Region, Space, Stmt, Store
+from tiledsl.ir.tile import Copy, Fill, Gemm, Transpose
+from tiledsl.language.unsupported import reject
+
+
+def emit_tile(tracer: Tracer, word: str, stmt: Stmt) -> None:
+    """Appends a tile operation. Raises TileError TD0129 in a T.Parallel body, which is the work of one point."""
+    if tracer.enclosing("parallel") is not None:
+        raise fail("TD0129", word=word)
+    tracer.emit(stmt)
+
+
+def begin(word: str) -> Tracer:
+    """The tracer, for a word that needs an open T.Kernel block."""
+    tracer = tracer_of(word)
+    tracer.launch(word)
+    return tracer
+
+
+# ------------------------------------------------------------------------------------------------------------ copy
+
+
+def copy(
+    src: Any,
+    dst: Any,
+    coalesced_width: int | None = None,
+    disable_tma: bool = False,
+    eviction_policy: Any = None,
+    *,
+    prefer_instruction: Any = None,
+    annotations: Any = None,
+    loop_layout: Any = None,
+) -> None:
+    """Copies a tile between any two memories, converting the dtype.
+
+    An operand is a tensor, a part `A[a:b, :]`, or a start `A[i, j]` whose extents are those of the other side (right
+    aligned). What lies outside the source reads as 0 or its safe value; what lies outside the destination is not
+    written. Two starts copy one element.
+    """
+    tracer = begin("T.copy")
+    reject("copy", loop_layout=loop_layout, annotations=annotations)
+    a, b = tile_of(src, "T.copy", "src"), tile_of(dst, "T.copy", "dst")
+    if a.is_start and b.is_start:
+        tracer.emit(Store(b.buffer, b.offsets, converted(src, b.buffer.dtype), span=tracer.here()))
+        return
+    source, target = regions(a, b, "T.copy")
+    width = coalesced_width or 0
+    if not isinstance(width, int) or width < 0:
+        raise fail("TD0226", word="T.copy", name="coalesced_width", value=describe(width), allowed="a positive int")
+    emit_tile(tracer, "T.copy", Copy(source, target, width, span=tracer.here()))
+
+
+def regions(a: Tile, b: Tile, word: str) -> tuple[Region, Region]:
+    """The regions of two operands of the same extents. Raises TileError TD0213 where they differ."""
+    if a.is_start:
+        a = _extended(a, b, word)
+    elif b.is_start:
+        b = _extended(b, a, word)
+    a, b = _completed(a, b), _completed(b, a)
+    x, y = a.region(word), b.region(word)
+    if [e for e in x.extents if e != 1] != [e for e in y.extents if e != 1]:
+        raise mismatch(word, a, b)
+    return x, y
+
+
+def mismatch(word: str, a: Tile, b: Tile) -> Exception:
+    """The error for two operands of different extents, with the slice to write."""
+    big, small = (a, b) if _size(a) >= _size(b) else (b, a)
+    extents = [e for e in small.extents if e is not None]
+    hint = f"allocate '{small.name}' with the shape {shape_text(big.extents)}"
+    if big.buffer.space is Space.GLOBAL and len(big.extents) >= len(extents):
+        starts = ["i", "j", "k", "l", "m"][: len(extents)]
+        parts = ["0"] * (len(big.extents) - len(extents)) + [f"{s}:{s} + {e}" for s, e in zip(starts, extents)]
+        hint = f"slice the larger one, as {big.name}[{', '.join(parts)}], or {hint}"
+    return fail("TD0213", word=word, a=a.shown(), b=b.shown(), hint=hint)
+
+
+def _size(t: Tile) -> float:
+    total = 1.0
+    for e in t.extents:
+        total *= float("inf") if e is None else e
+    return total
+
+
+def _extended(start: Tile, other: Tile, word: str) -> Tile:
+    """A start with the extents of the other side, right aligned; dimensions of extent 1 in front may be missing."""
+    extents = list(other.region(word).extents)
+    rank = len(start.extents)
+    while len(extents) > rank and extents[0] == 1:
+        extents.pop(0)
+    if len(extents) > rank:
+        raise fail("TD0214", word=word, start=start.name, rank=rank, other=other.shown(), given=len(extents))
+    return Tile(start.tensor, start.offsets, (1,) * (rank - len(extents)) + tuple(extents))
+
+
+def _completed(t: Tile, other: Tile) -> Tile:
+    """`t` with its whole dynamic dimensions as long as those of the other side."""
+    if None not in t.extents or len(t.extents) != len(other.extents):
+        return t
+    return Tile(t.tensor, t.offsets, tuple(o if e is None else e for e, o in zip(t.extents, other.extents)))
+
+
+# ------------------------------------------------------------------------------------------------- fill, transpose
+
+
+def fill(dst: Any, value: Any) -> None:
+    """Sets every element of a tensor or a part of it to `value`."""
+    tracer = begin("T.fill")
+    if isinstance(dst, Variable):
+        tracer.emit(Store(dst.buffer, (), converted(value, dst.type), span=tracer.here()))
+        return
+    tile = tile_of(dst, "T.fill", "dst")
+    number = converted(value, tile.buffer.dtype)
+    emit_tile(tracer, "T.fill", Fill(tile.region("T.fill"), number, span=tracer.here()))
+
+
+def clear(dst: Any) -> None:
+    """Sets every element of a tensor or a part of it to 0."""
+    fill(dst, 0)
+
+
+def transpose(src: Any, dst: Any) -> None:
+    """`dst[j, i] = src[i, j]` on matrices."""
+    tracer = begin("T.transpose")
+    a, b = tile_of(src, "T.transpose", "src"), tile_of(dst, "T.transpose", "dst")
+    x, y = a.region("T.transpose"), b.region("T.transpose")
+    rows, columns = ([e for e in r.extents if e != 1] if len(r.extents) > 2 else list(r.extents) for r in (x, y))
+    if len(rows) != 2 or rows != columns[::-1]:
+        raise fail("TD0238", src=a.shown(), dst=b.shown(), wants=shape_text(rows[::-1]))
+    emit_tile(tracer, "T.transpose", Transpose(x, y, span=tracer.here()))
+
+
+# ------------------------------------------------------------------------------------------------------------ gemm
+
+
+class GemmWarpPolicy(Enum):
+    """How `T.gemm` deals the warps to rows and columns of the result."""
+
+    Square = "square"
+    FullRow = "full_row"
+    FullCol = "full_col"
+
+
+_POLICIES = {p.value: p for p in GemmWarpPolicy} | {p.name: p for p in GemmWarpPolicy}
+_PRECISIONS = ("ieee", "tf32")
+
+
+def gemm(
+    A: Any,
+    B: Any,
+    C: Any,
+    transpose_A: bool = False,
+    transpose_B: bool = False,
+    policy: Any = GemmWarpPolicy.Square,
+    clear_accum: bool = False,
+    k_pack: int = 1,
+    wg_wait: int = 0,
+    mbar: Any = None,
+    *,
+    precision: str = "ieee",
+) -> None:
+    """`C += A @ B` on tiles of the block, or `C = A @ B` with `clear_accum`; C is a fragment.
+
+    A is (M, K), or (K, M) with `transpose_A`; B is (K, N), or (N, K) with `transpose_B`; both in shared memory or
+    fragments. `precision="tf32"` lets the tensor core read float32 operands as tfloat32.
+    """
+    tracer = begin("T.gemm")
+    reject("gemm", mbar=mbar)
+    a, b, c = (tile_of(x, "T.gemm", name) for x, name in ((A, "A"), (B, "B"), (C, "C")))
+    for tile, name, spaces in ((a, "A", _INPUTS), (b, "B", _INPUTS), (c, "C", (Space.FRAGMENT,))):
+        if tile.buffer.space not in spaces:
+            allowed = " or ".join(f"T.alloc_{s.value}" for s in spaces)
+            raise fail(
+                "TD0219", word="T.gemm", parameter=name, name=tile.name, space=tile.tensor.scope(), allowed=allowed
+            )
+    _check_shapes(a, b, c, bool(transpose_A), bool(transpose_B))
+    _check_dtypes(a, b, c)
+    chosen = _POLICIES.get(policy) if isinstance(policy, str) else policy
+    if not isinstance(chosen, GemmWarpPolicy):
+        allowed = "T.GemmWarpPolicy.Square, FullRow or FullCol"
+        raise fail("TD0226", word="T.gemm", name="policy", value=describe(policy), allowed=allowed)
+    if precision not in _PRECISIONS:
+        raise fail("TD0226", word="T.gemm", name="precision", value=describe(precision), allowed="'ieee' or 'tf32'")
+    stmt = Gemm(
+        a.region("T.gemm"),
+        b.region("T.gemm"),
+        c.region("T.gemm"),
+        bool(transpose_A),
+        bool(transpose_B),
+        bool(clear_accum),
+        chosen.value,
+        precision,
+        wg_wait,
+        span=tracer.here(),
+    )
+    emit_tile(tracer, "T.gemm", stmt)
+
+
+_INPUTS = (Space.SHARED, Space.FRAGMENT)
+
+
+def _matrix(tile: Tile, parameter: str) -> tuple[int, int]:
+    extents = tile.region("T.gemm").extents
+    if len(extents) < 2 or any(e != 1 for e in extents[:-2]):
+        raise fail("TD0215", parameter=parameter, tile=tile.shown())
+    return extents[-2], extents[-1]
+
+
+def _check_shapes(a: Tile, b: Tile, c: Tile, transpose_a: bool, transpose_b: bool) -> None:
+    rows, inner_a = _matrix(a, "A")[:: -1 if transpose_a else 1]
+    inner_b, columns = _matrix(b, "B")[:: -1 if transpose_b else 1]
+    if inner_a != inner_b:
+        flip_a = "with transpose_A " if transpose_a else ""
+        flip_b = "with transpose_B " if transpose_b else ""
+        raise fail("TD0216", a=a.shown(), b=b.shown(), ka=inner_a, kb=inner_b, flip_a=flip_a, flip_b=flip_b)
+    if _matrix(c, "C") != (rows, columns):
+        raise fail("TD0217", c=c.shown(), a=a.shown(), b=b.shown(), wants=shape_text((rows, columns)))
+
+
+def _check_dtypes(a: Tile, b: Tile, c: Tile) -> None:
+    x, y, z = (t.buffer.dtype for t in (a, b, c))
+    mixed = x.bits == y.bits == 8 and x.is_float == y.is_float
+    if (x != y and not mixed) or Kind.BOOL in (x.kind, y.kind, z.kind):
+        raise fail("TD0218", what=f"'{a.name}' is {x} and '{b.name}' is {y}", rule="A and B have the same dtype")
+    if x.is_float != z.is_float or z.bits < _accumulator_bits(x):
+        rule = f"{x} operands accumulate in {_accumulators(x)}"
+        raise fail("TD0218", what=f"'{a.name}' is {x} and '{c.name}' is {z}", rule=rule)
+
+
+def _accumulator_bits(operand: DType) -> int:
+    """The least width of an accumulator: half for half, else 32 bits, else the operand's own."""
+    return 16 if operand.name == "float16" or (operand.is_float and operand.bits <= 8) else max(32, operand.bits)
+
+
+def _accumulators(operand: DType) -> str:
+    if not operand.is_float:
+        return "int32"
+    return {16: "float16 or float32", 32: "float32", 64: "float64"}[_accumulator_bits(operand)]
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether `value` is a number rather than a tensor or a part of one."""
+    return isinstance(value, (Scalar, bool, int, float))

@@ -1,0 +1,360 @@
+"""Puts the shared buffers of each launch into one arena; buffers that are never needed together share bytes.
+
+A lifetime reaches from the first access to the last, in program order. An access inside a loop counts for the whole
+loop if the buffer is allocated outside of it. Bytes that cp.async writes belong to the buffer from the issue on; they
+stay its own until the read that waits for them, or to the end where no read follows. Packing is first-fit in falling
+order of size, which is deterministic. Source of the method: interval-graph colouring with sizes (algorithms.md D.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from tiledsl.analysis.access import accesses, storage_roots
+from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
+from tiledsl.ir.nodes import (
+    Address,
+    Alloc,
+    AtomCall,
+    Binary,
+    Block,
+    Buffer,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Node,
+    SharedSlot,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    While,
+    static_shape,
+)
+from tiledsl.ir.walk import walk
+from tiledsl.isa.atom import Completion
+from tiledsl.isa.table import ATOMS
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import thread_stage
+from tiledsl.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """`buffer` needs `size` bytes at a multiple of `alignment`, from statement number `first` to `last` inclusive."""
+
+    buffer: Buffer
+    size: int
+    alignment: int
+    first: int
+    last: int
+    span: Span = NOWHERE
+
+    def meets(self, other: Lifetime) -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPlan:
+    """Byte offsets of all shared buffers of a launch, and the size of the arena."""
+
+    lifetimes: tuple[Lifetime, ...]
+    offsets: Mapping[Buffer, int]
+    total: int
+
+    def __str__(self) -> str:
+        rows = [
+            f"{self.offsets[l.buffer]:>8} .. {self.offsets[l.buffer] + l.size:<8} {l.buffer.name}"
+            f"{f' x{l.buffer.versions}' if l.buffer.versions > 1 else ''}, live {l.first}-{l.last}"
+            for l in sorted(self.lifetimes, key=lambda l: self.offsets[l.buffer])
+        ]
+        return "\n".join([*rows, f"{self.total} bytes"])
+
+
+@kernel_pass(requires=(thread_stage,))
+def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) -> Kernel:
+    """Gives every shared buffer its bytes. TD0501 with a table of buffers where they exceed the target's limit.
+
+    Without `reuse` every buffer has bytes of its own.
+    """
+    launches: list[Launch] = []
+    for launch in kernel.launches:
+        plan = make_shared_plan(launch, reuse=reuse)
+        if plan.total > target.shared_per_block:
+            raise _too_large(launch, plan, target, reuse)
+        verify_shared_plan(launch, plan)
+        slots = tuple(SharedSlot(l.buffer, plan.offsets[l.buffer]) for l in plan.lifetimes)
+        launches.append(replace(launch, shared=slots, shared_bytes=plan.total))
+    return replace(kernel, launches=tuple(launches))
+
+
+def make_shared_plan(launch: Launch, *, reuse: bool = True) -> SharedPlan:
+    """The arena of a thread-stage launch."""
+    lifetimes = tuple(_lifetimes(launch))
+    offsets = pack(lifetimes, reuse=reuse)
+    end = max((offsets[l.buffer] + l.size for l in lifetimes), default=0)
+    return SharedPlan(lifetimes, offsets, _round_up(end, 16))
+
+
+def bytes_of(buffer: Buffer) -> int:
+    """Bytes of all versions. Elements of less than a byte are packed within a version."""
+    return buffer.versions * version_bytes(buffer)
+
+
+def version_bytes(buffer: Buffer) -> int:
+    return -(-prod(static_shape(buffer)) * buffer.dtype.bits // 8)
+
+
+def _round_up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+# --------------------------------------------------------------------------------------------------------- packing
+
+
+def pack(lifetimes: Sequence[Lifetime], *, reuse: bool = True) -> dict[Buffer, int]:
+    """An offset for each buffer, such that those that live at the same time do not meet in the arena."""
+    placed: list[tuple[int, Lifetime]] = []
+    for l in sorted(lifetimes, key=lambda l: -l.size):  # stable: equal sizes stay in program order
+        taken = sorted((at, at + p.size) for at, p in placed if not reuse or l.meets(p))
+        offset = 0
+        for start, stop in taken:
+            if offset + l.size <= start:
+                break
+            offset = max(offset, _round_up(stop, l.alignment))
+        placed.append((offset, l))
+    return {l.buffer: at for at, l in placed}
+
+
+# ------------------------------------------------------------------------------------------------------- lifetimes
+
+
+@dataclass(slots=True)
+class _Scanner:
+    """Numbers the statements; `spans_of` has what each buffer's accesses cover."""
+
+    roots: Mapping[Buffer, Buffer]
+    number: int = 0
+    loops: list[tuple[int, list[Buffer]]] = field(default_factory=list)
+    touched: dict[Buffer, list[int]] = field(default_factory=dict)
+    home: dict[Buffer, int] = field(default_factory=dict)  # the number of loops around the allocation
+    made: list[tuple[Buffer, Span]] = field(default_factory=list)
+    in_flight: set[Buffer] = field(default_factory=set)
+
+    def block(self, block: Block) -> None:
+        for s in block:
+            self.number += 1
+            match s:
+                case Alloc(buffer) if buffer.space in (Space.SHARED, Space.BARRIER):
+                    self.home[buffer] = len(self.loops)
+                    self.made.append((buffer, s.span))
+                case For(body=body):
+                    self.touch(_head(s))
+                    self.loop(body)
+                case While(body=body):
+                    self.loop(body, _head(s))
+                case If(_, then, orelse):
+                    self.touch(_head(s))
+                    self.block(then)
+                    self.block(orelse)
+                case _:
+                    self.touch(s)
+
+    def loop(self, body: Block, head: Stmt | None = None) -> None:
+        self.loops.append((self.number, []))
+        if head is not None:
+            self.touch(head)
+        self.block(body)
+        start, inside = self.loops.pop()
+        self.number += 1
+        for b in inside:
+            if self.home[b] <= len(self.loops):
+                self.extend(b, start)
+                self.extend(b, self.number)
+                if self.loops:
+                    self.loops[-1][1].append(b)
+
+    def touch(self, s: Stmt) -> None:
+        for a in accesses(s):
+            b = self.roots.get(a.buffer, a.buffer)
+            if b not in self.home:
+                continue
+            self.extend(b, self.number)
+            if self.loops:
+                self.loops[-1][1].append(b)
+            (self.in_flight.add if a.writes and _is_async(s) else self.in_flight.discard)(b)
+
+    def extend(self, b: Buffer, number: int) -> None:
+        span = self.touched.setdefault(b, [number, number])
+        span[0], span[1] = min(span[0], number), max(span[1], number)
+
+
+def _head(s: Stmt) -> Stmt:
+    """`s` without its blocks: what its condition or extent reads."""
+    match s:
+        case For():
+            return replace(s, body=())
+        case While():
+            return replace(s, body=())
+        case If():
+            return replace(s, then=(), orelse=())
+    return s
+
+
+def _is_async(s: Stmt) -> bool:
+    match s:
+        case Store(asynchronous=True):
+            return True
+        case AtomCall(atom):
+            return ATOMS[atom].completion is not Completion.SYNC
+    return False
+
+
+def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
+    scanner = _Scanner(storage_roots(launch.body))
+    scanner.block(launch.body)
+    aligned = alignments(launch)
+    for buffer, span in scanner.made:
+        first, last = scanner.touched.get(buffer, (scanner.number, scanner.number))
+        if buffer in scanner.in_flight:
+            last = scanner.number
+        yield Lifetime(buffer, bytes_of(buffer), aligned.get(buffer, 16), first, last, span)
+
+
+def alignments(launch: Launch) -> dict[Buffer, int]:
+    """The home of the alignment rule, in bytes; 16 for buffers not listed.
+
+    128 for what ldmatrix, stmatrix or cp.async address: a line of the 32 banks. The period of the swizzle where offsets
+    are permuted with `^`: the hardware's modes repeat after at most 1024 bytes, and never after more than the tile.
+    """
+    swizzled: set[Var] = set()
+    result: dict[Buffer, int] = {}
+
+    def permutes(e: Node) -> bool:
+        return any((isinstance(n, Binary) and n.op == "^") or n in swizzled for n in walk(e))
+
+    def need(buffer: Buffer, indices: Sequence[Expr], least: int) -> None:
+        if buffer.space is not Space.SHARED:
+            return
+        if any(permutes(i) for i in indices):
+            size = version_bytes(buffer)
+            least = max(least, min(1024, size & -size))
+        result[buffer] = max(result.get(buffer, 16), least)
+
+    for s in launch.body:
+        for node in walk(s):
+            match node:
+                case Let(var, value):
+                    if permutes(value):
+                        swizzled.add(var)
+                case AtomCall(_, args):
+                    for a in args:
+                        if isinstance(a, Address):
+                            need(a.buffer, a.indices, 128)
+                case Load(buffer, indices) | Address(buffer, indices):
+                    need(buffer, indices, 16)
+                case Store(buffer, indices, asynchronous=asynchronous):
+                    need(buffer, indices, 128 if asynchronous else 16)
+    return result
+
+
+# ---------------------------------------------------------------------------------------------------------- errors
+
+
+def _too_large(launch: Launch, plan: SharedPlan, target: Target, reuse: bool) -> TileError:
+    rows = [("buffer", "bytes", "versions", "line")]
+    for l in sorted(plan.lifetimes, key=lambda l: -l.size):
+        line = "-" if l.span is NOWHERE else str(l.span.line)
+        rows.append((l.buffer.name, str(l.size), str(l.buffer.versions), line))
+    widths = [max(len(r[c]) for r in rows) for c in range(4)]
+    table = "\n".join("    " + "  ".join(cell.ljust(w) for cell, w in zip(r, widths)).rstrip() for r in rows)
+    fitting = _stages_that_fit(plan, target, reuse)
+    if fitting is None:
+        advice = (
+            "use smaller tiles" if max(_versions(plan), default=1) == 1 else "use smaller tiles: one stage is too much"
+        )
+    else:
+        advice = f"num_stages={fitting} fits; or use smaller tiles"
+    facts = {"needed": plan.total, "name": target.name, "limit": target.shared_per_block}
+    span = next((l.span for l in plan.lifetimes if l.span is not NOWHERE), launch.span)
+    return error("TD0501", span, table=table, advice=advice, **facts)
+
+
+def _versions(plan: SharedPlan) -> list[int]:
+    return [l.buffer.versions for l in plan.lifetimes]
+
+
+def _stages_that_fit(plan: SharedPlan, target: Target, reuse: bool) -> int | None:
+    """The largest num_stages whose tiles fit. The tiles of a pipeline have as many versions as it has stages."""
+    for stages in range(max(_versions(plan), default=1) - 1, 0, -1):
+        capped = [replace(l, size=version_bytes(l.buffer) * min(stages, l.buffer.versions)) for l in plan.lifetimes]
+        offsets = pack(capped, reuse=reuse)
+        if max((offsets[l.buffer] + l.size for l in capped), default=0) <= target.shared_per_block:
+            return stages
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------ verification
+
+Path = tuple[tuple[int, bool], ...]  # per level: the statement's place in its block, and whether it is a loop
+
+
+def verify_shared_plan(launch: Launch, plan: SharedPlan) -> None:
+    """S6-S8, found anew from paths in the tree: buffers that share bytes are used one after the other.
+
+    Raises VerifyError.
+    """
+    uses: dict[Buffer, list[Path]] = {l.buffer: [] for l in plan.lifetimes}
+    homes: dict[Buffer, Path] = {}
+    roots = storage_roots(launch.body)
+    _paths(launch.body, (), uses, homes, roots)
+    for n, a in enumerate(plan.lifetimes):
+        start = plan.offsets[a.buffer]
+        if start % a.alignment or start < 0 or start + bytes_of(a.buffer) > plan.total:
+            raise VerifyError(f"'{a.buffer.name}' at {start} is misaligned or outside of the arena", a.span)
+        for b in plan.lifetimes[n + 1 :]:
+            other = plan.offsets[b.buffer]
+            shared = start < other + bytes_of(b.buffer) and other < start + bytes_of(a.buffer)
+            if shared and not _apart(uses, homes, a.buffer, b.buffer):
+                raise VerifyError(f"'{a.buffer.name}' and '{b.buffer.name}' share bytes and live together", a.span)
+
+
+def _paths(
+    block: Block, path: Path, uses: dict[Buffer, list[Path]], homes: dict[Buffer, Path], roots: Mapping[Buffer, Buffer]
+) -> None:
+    for i, s in enumerate(block):
+        here = (*path, (i, isinstance(s, For | While)))
+        if isinstance(s, Alloc):
+            homes[s.buffer] = path
+        for a in accesses(_head(s)):
+            b = roots.get(a.buffer, a.buffer)
+            if b in uses:
+                uses[b].append(here)
+        match s:
+            case For(body=body) | While(body=body):
+                _paths(body, here, uses, homes, roots)
+            case If(_, then, orelse):
+                _paths(then, (*here, (0, False)), uses, homes, roots)
+                _paths(orelse, (*here, (1, False)), uses, homes, roots)
+
+
+def _apart(uses: Mapping[Buffer, list[Path]], homes: Mapping[Buffer, Path], a: Buffer, b: Buffer) -> bool:
+    """Whether all uses of one come before all of the other, with no loop around both that carries either along."""
+
+    def carried(x: Path, y: Path) -> bool:
+        common = 0
+        while common < min(len(x), len(y)) and x[common] == y[common]:
+            common += 1
+        inner = min(len(homes[a]), len(homes[b]))
+        return any(loop for _, loop in x[inner:common])
+
+    pairs = [(x, y) for x in uses[a] for y in uses[b]]
+    if any(carried(x, y) for x, y in pairs):
+        return False
+    return all(x < y for x, y in pairs) or all(y < x for x, y in pairs)

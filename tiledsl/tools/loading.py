@@ -1,0 +1,167 @@
+"""What the tools share: kernels from `FILE.py:kernel` and `FILE.tir`, values from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tiledsl.codegen.cuda import emit
+from tiledsl.compile import Lowered, Stage, lower
+from tiledsl.errors import NOWHERE, Span, TileError, error
+from tiledsl.ir.nodes import Buffer, Kernel, Space
+from tiledsl.ir.parser import parse
+from tiledsl.ir.tile import TILE_OPS
+from tiledsl.ir.verify import verify
+from tiledsl.ir.walk import walk
+from tiledsl.kernel import TileKernel
+from tiledsl.settings import setting
+from tiledsl.target import DEFAULT_TARGET, Target, target_named
+
+
+def add_kernel_arguments(parser: argparse.ArgumentParser) -> None:
+    """A kernel in Python or as IR text, its compile-time parameters, the target."""
+    parser.add_argument("kernel", metavar="FILE.py:KERNEL|FILE.tir", help="a kernel, or IR text ('-' reads it)")
+    add_target(parser)
+    parser.add_argument(
+        *("-a", "--argument"), action="append", default=[], metavar="NAME=VALUE", help="a compile-time parameter"
+    )
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", help=f"the GPU, e.g. sm_90a (default: TILEDSL_TARGET, else {DEFAULT_TARGET})")
+
+
+def chosen_target(name: str | None) -> Target:
+    return target_named(name or setting("TILEDSL_TARGET") or DEFAULT_TARGET)
+
+
+def assignments(items: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are Python literals, or else strings. Raises TileError TD0711."""
+    result: dict[str, Any] = {}
+    for item in items:
+        name, found, value = item.partition("=")
+        if not found or not name.isidentifier():
+            raise error("TD0711", item=item)
+        try:
+            result[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            result[name] = value
+    return result
+
+
+def read_text(path: str) -> str:
+    """The file, or standard input for '-'. Raises TileError TD0710."""
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error("TD0710", path=path, problem=getattr(problem, "strerror", None) or problem) from None
+
+
+def read_ir(path: str) -> Kernel:
+    """The verified kernel of an IR text. Raises TileError for text that is no kernel or no well-formed one."""
+    kernel = parse(read_text(path), "<stdin>" if path == "-" else path)
+    verify(kernel)
+    return kernel
+
+
+def is_tile_stage(kernel: Kernel) -> bool:
+    """Whether tile statements or fragments are left."""
+    return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
+
+
+def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> TileKernel:
+    """The kernel object of `FILE.py:KERNEL`; the name may be left out where the file has one kernel.
+
+    A function that makes a kernel is called with those of `static` that it takes; they are then used up.
+    """
+    path, _, name = spec.partition(":")
+    names = vars(_execute(path))
+    if not name:
+        kernels = [n for n, value in names.items() if isinstance(value, TileKernel)]
+        if len(kernels) != 1:
+            raise error("TD0713", path=path, known=", ".join(kernels) or "none")
+        name = kernels[0]
+    found = names.get(name)
+    if not isinstance(found, TileKernel):
+        known = ", ".join(n for n, value in names.items() if isinstance(value, TileKernel))
+        raise error("TD0712", path=path, name=name, known=known or "no kernel")
+    return found
+
+
+def _execute(path: str) -> ModuleType:
+    """The module of a Python file, run with its folder on the path. Raises TileError TD0710 and TD0714."""
+    file = Path(path)
+    if not file.is_file():
+        raise error("TD0710", path=path, problem="no such file")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise error("TD0710", path=path, problem="no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except TileError:
+        raise
+    except Exception as problem:
+        raise error("TD0714", _place(problem, file), path=path, kind=type(problem).__name__, problem=problem) from None
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
+
+
+def _place(problem: Exception, file: Path) -> Span:
+    """The last line of `file` that the exception went through."""
+    if isinstance(problem, SyntaxError) and problem.lineno:
+        return Span(str(file), problem.lineno, (problem.offset or 1) - 1, problem.lineno, problem.offset or 1)
+    frames = [f for f in traceback.extract_tb(problem.__traceback__) if f.filename == str(file) and f.lineno]
+    if not frames:
+        return NOWHERE
+    line = frames[-1].lineno or 0
+    return Span(str(file), line, frames[-1].colno or 0, line, frames[-1].end_colno or 1)
+
+
+def traced(args: argparse.Namespace) -> Kernel:
+    """The kernel that the arguments of `add_kernel_arguments` name, before any pass."""
+    if ".py" in args.kernel:
+        static = assignments(args.argument)
+        return load_tile_kernel(args.kernel, static).trace(**static)
+    return read_ir(args.kernel)
+
+
+def lowered(args: argparse.Namespace) -> Lowered:
+    """That kernel after all passes; IR text of the thread stage is taken as it is."""
+    if ".py" in args.kernel:
+        static = assignments(args.argument)
+        kernel = load_tile_kernel(args.kernel, static)
+        return kernel.compile(target=chosen_target(args.target or kernel.target).name, **static).lowered
+    return lower_text(read_ir(args.kernel), chosen_target(args.target))
+
+
+def lower_text(kernel: Kernel, target: Target) -> Lowered:
+    """All passes if the kernel is at the tile stage, else none: text from after the last pass is compiled unchanged."""
+    if is_tile_stage(kernel):
+        return lower(kernel, target)
+    return Lowered(target, (Stage("trace", kernel, 0.0),), emit(kernel), 0.0)
+
+
+def write_output(path: str | None, text: str) -> None:
+    """To the file, or standard output. Raises TileError TD0715."""
+    if path is None or path == "-":
+        sys.stdout.write(text)
+    else:
+        write_file(path, text.encode())
+
+
+def write_file(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as problem:
+        raise error("TD0715", path=path, problem=problem.strerror) from None
