@@ -369,8 +369,8 @@ CATALOGUE: dict[str, Entry] = {
         "pass a parameter of the kernel, what an alloc_ word made, or a slice of these",
     ),
     "TD0236": Entry(
-        "a {kind} of shape {layout} cannot be the layout of '{name}', a {space} tensor of shape {shape}",
-        "{space} tensors take a T.{wants} of the tensor's shape",
+        "a {kind} cannot be the layout of '{name}', a {space} tensor of shape {shape}",
+        "shared tensors take a T.Layout, fragments a T.Fragment",
     ),
     "TD0237": Entry(
         "{word} cannot turn '{name}', {old}, into {new}",
@@ -548,6 +548,12 @@ CATALOGUE: dict[str, Entry] = {
         "All shared tiles of a block lie in one arena; tiles whose lifetimes do not overlap share bytes. Pipelined tiles "
         "exist once per version.",
     ),
+    "TD0502": Entry(
+        "threads of the block exchange data through shared memory '{buffer}' inside a branch that not all of them take",
+        "move the exchange out of the branch, or make its condition the same for the whole block",
+        "Between a write of one thread and an access of another a barrier of the whole block is needed, and a barrier must be "
+        "reached by all threads. A condition on thread indices or on values in registers does not guarantee that.",
+    ),
     # ---- TD06: arguments and launch
     "TD0601": Entry(
         "'{kernel}' takes ({expected}), but {given} arguments were given",
@@ -690,15 +696,11 @@ CATALOGUE: dict[str, Entry] = {
     "TD0713": Entry("which kernel of '{path}'?", "write FILE.py:KERNEL; the file has {known}"),
     "TD0714": Entry("running '{path}' raised {kind}: {problem}"),
     "TD0715": Entry("cannot write '{path}': {problem}"),
-    "TD0716": Entry("there is no error '{code}'", "similar ones: {known}; `tiledsl explain` lists all"),
+    "TD0716": Entry("there is no error '{name}'", "similar ones: {known}; `tiledsl explain` lists all"),
     "TD0717": Entry("there is no instruction '{name}'", "choose one of {known}"),
     "TD0718": Entry(
         "{what}: expected {expected}, got {got}",
         "name sizes with --size NAME=VALUE, and give arrays in an .npz file under the parameters' names",
-    ),
-    "TD0719": Entry(
-        "'{what}' is no layout",
-        "write it as IR text does, e.g. \"fragment[8, 8] threads(32:2) regs(2:1)\", or name FILE.tir:BUFFER",
     ),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",

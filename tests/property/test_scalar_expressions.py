@@ -52,8 +52,8 @@ ROUGH_FUNCTIONS = ("exp", "exp2", "log", "sin", "cos", "tanh", "erf", "sigmoid",
 
 
 def can_saturate(target: DType) -> bool:
-    """Whether the IR says what saturation means: for integers and narrow floats."""
-    return target in INTEGERS or (target.is_float and target.bits <= 16)
+    """Whether the IR says what saturation means: for integers and floats of at most 8 bits."""
+    return target in INTEGERS or (target.is_float and target.bits <= 8)
 
 
 class Draw:

@@ -122,13 +122,19 @@ def reach(e: Node, lets: Lets) -> tuple[set[Var], list[Load]]:
     return variables, loads
 
 
+def statements_below(body: Block) -> Iterator[Stmt]:
+    """All statements of `body`, parents first; expressions are not entered."""
+    for s in body:
+        yield s
+        yield from statements_below(tuple(c for c in children(s) if isinstance(c, Stmt)))
+
+
 def storage_roots(body: Block) -> dict[Buffer, Buffer]:
     """Each view in `body`, with the buffer that owns its storage."""
     roots: dict[Buffer, Buffer] = {}
-    for stmt in body:
-        for node in walk(stmt):
-            if isinstance(node, View):
-                roots[node.buffer] = roots.get(node.source, node.source)
+    for s in statements_below(body):
+        if isinstance(s, View):
+            roots[s.buffer] = roots.get(s.source, s.source)
     return roots
 
 

@@ -2,12 +2,13 @@
 
 A footprint says for every granule of a buffer the least and the greatest thread that touches it. Two footprints meet in
 different threads iff some granule is touched by both and not by one thread alone, so the test is exact for the tables.
-What cannot be evaluated (a loaded index, a variable of a loop that is not enumerated) counts as every byte by every thread.
+What cannot be evaluated (a loaded index, the variable of a loop of unknown extent) counts as all bytes, by any thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import gcd, prod
 from typing import Any
@@ -136,7 +137,7 @@ class Unknown(Exception):
 
 @dataclass(slots=True)
 class Tables:
-    """Evaluates index expressions over all threads (axis 0) and the enumerated loops (one axis each, outermost first)."""
+    """Evaluates index expressions over all threads (axis 0) and enumerated loops (an axis each, outermost first)."""
 
     thread: Var
     threads: int
@@ -178,13 +179,11 @@ class Tables:
             raise Unknown
         if v not in self.known:
             self.known[v] = None
-            try:
+            with suppress(Unknown):
                 self.known[v] = self._bound(self.lets[v])
-            except Unknown:
-                pass
         found = self.known[v]
         if found is None:
-            raise Unknown
+            return self.value(self.lets[v])  # it may depend on the enumerated loops
         return found.reshape(found.shape + (1,) * (1 + len(self.loops) - found.ndim)) if found.ndim else found
 
     def _bound(self, e: Expr) -> Array:
@@ -219,21 +218,19 @@ class Tables:
         return Footprint(root, kind, version_of(version), low, high, stmt, issued)
 
     def _mark(self, low: Array, high: Array, start: Any, size: int, granule: int, masks: Sequence[Expr]) -> None:
-        shape = (self.threads, *(extent for _, extent in self.loops))
+        owner = self.axis(0, self.threads)
+        on: Any = np.True_
+        for m in masks:
+            with suppress(Unknown):  # such a mask may hold
+                on = np.logical_and(on, self.value(m))
+        # Loops that neither the address nor a mask depends on keep an axis of one point.
+        shape = np.broadcast_shapes(np.shape(start), np.shape(on), owner.shape)
         if prod(shape) > MOST_POINTS:
             raise Unknown
-        on: Any = True
-        for m in masks:
-            try:
-                on = np.logical_and(on, self.value(m))
-            except Unknown:
-                continue  # it may hold
         first = np.asarray(start) // granule
-        last = (np.asarray(start) + (size - 1)) // granule
-        width = int((last - first).max(initial=0)) + 1
-        cells = np.broadcast_to(first, shape).reshape(-1)
-        owner = np.broadcast_to(self.axis(0, self.threads), shape).reshape(-1)
-        if on is not True:
+        width = int(((np.asarray(start) + (size - 1)) // granule - first).max(initial=0)) + 1
+        cells, owner = np.broadcast_to(first, shape).reshape(-1), np.broadcast_to(owner, shape).reshape(-1)
+        if np.shape(on) or not on:
             chosen = np.broadcast_to(on, shape).reshape(-1)
             cells, owner = cells[chosen], owner[chosen]
         # Later assignments win: rising threads leave the greatest behind, falling ones the least.

@@ -112,7 +112,7 @@ def offset_table(layout: Layout) -> Any:
 def is_injective_layout(layout: Layout) -> bool:
     """Whether every element has an offset of its own in 0 .. size - 1."""
     table = offset_table(layout)
-    return len(np.unique(table)) == table.size and 0 <= int(table.min()) <= int(table.max()) < layout.size
+    return bool(len(np.unique(table)) == table.size) and 0 <= int(table.min()) <= int(table.max()) < layout.size
 
 
 def picture(layout: Fragment | Layout, rows: int = 4, columns: int = 8) -> str:

@@ -10,9 +10,7 @@ from typing import Any, TypeAlias
 
 from tiledsl.frontend.parameters import declare_tensor
 from tiledsl.frontend.proxies import (
-    Poison,
     Scalar,
-    Traced,
     TypeWord,
     Variable,
     condition,
@@ -20,12 +18,12 @@ from tiledsl.frontend.proxies import (
     dependencies,
     describe,
     expr_of,
-    invert,
     reads_of,
     select,
 )
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Slice, Tensor, TensorType
+from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.ir.dtypes import BOOL
 from tiledsl.ir.nodes import Assert, Binary, Const, Let, Store, Var
@@ -49,12 +47,13 @@ def value_of(thunk: Thunk) -> Any:
 # ----------------------------------------------------------------------------------------------------- assignment
 
 
-def names(*hints: str) -> None:
-    """Tells the words of the coming expression to which names their results go."""
+def names(*hints: str) -> tuple[str, ...]:
+    """Tells the words of the coming expression to which names their results go; the result is the names."""
     current().hint(hints)
+    return hints
 
 
-def assign(_names: None, value: Any, name: str, old: Thunk) -> Any:
+def assign(_names: Sequence[str], value: Any, name: str, old: Thunk) -> Any:
     """The object to bind to `name` in `name = value`: binds, stores, or leaves a Python value alone."""
     tracer = current()
     tracer.hint(())
@@ -90,28 +89,31 @@ def bind(value: Scalar, name: str) -> Scalar:
     return Scalar(var, value.type, tracer.frame)
 
 
-def unpack(_names: None, value: Any) -> Any:
+def unpack(names: Sequence[str], value: Any) -> Any:
     """The value of an assignment to several targets: what reads memory is read before any target is written."""
     current().hint(())
     if isinstance(value, Poison):
         value.used()
     if isinstance(value, (Scalar, Tensor, Slice)):
         raise fail("TD0107", value=value.shown(), use="something to unpack into several names")
-    return tuple(_snapshot(v) for v in value) if type(value) in (tuple, list) else value
+    if type(value) not in (tuple, list):
+        return value
+    hints = names if len(names) == len(value) else ["value"] * len(value)
+    return tuple(_snapshot(v, name) for v, name in zip(value, hints))
 
 
-def _snapshot(value: Any) -> Any:
+def _snapshot(value: Any, name: str) -> Any:
     if not isinstance(value, Scalar) or (isinstance(value, Variable) and not value.named):
         return value
-    return bind(value, "value") if reads_of(value) else value
+    return bind(value, name) if reads_of(value) else value
 
 
-def annotated(_names: None, annotation: Thunk, value: Any, name: str, old: Thunk) -> Any:
+def annotated(_names: Sequence[str], annotation: Thunk, value: Any, name: str, old: Thunk) -> Any:
     """`name: annotation = value`; a dtype converts the value. Python does not evaluate local annotations at all."""
     word = value_of(annotation)
     if isinstance(word, TypeWord) and _is_number(value) and not isinstance(value, Variable):
         value = word(value)
-    return assign(None, value, name, old)
+    return assign((), value, name, old)
 
 
 def declare(annotation: Any, name: str) -> Any:
@@ -169,7 +171,7 @@ def not_(value: Any) -> Any:
     """`not value`"""
     if not isinstance(value, Traced):
         return not value
-    return invert(condition(_scalar_operand(value, "not")))
+    return ~condition(_scalar_operand(value, "not"))
 
 
 def _without_statements(thunk: Thunk, construct: str) -> Any:

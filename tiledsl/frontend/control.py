@@ -6,31 +6,37 @@ through the kernel: reading it afterwards, or in a loop before it is bound again
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tiledsl.errors import NOWHERE, Span
-from tiledsl.frontend.binding import Thunk, bind, current, value_of
+from tiledsl.frontend.binding import Thunk, current, value_of
+from tiledsl.frontend.loopspecs import Bound, Box, Counted, LoopSpec, normalised
 from tiledsl.frontend.proxies import (
-    Poison,
     Scalar,
-    Traced,
     Variable,
     binary,
     condition,
     describe,
     expr_of,
-    index_of,
-    operand,
-    reads_of,
-    scalar,
 )
 from tiledsl.frontend.source import fail
+from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame
 from tiledsl.ir.dtypes import INDEX
-from tiledsl.ir.nodes import Break, Const, Continue, Expr, For, If, LoopKind, Serial, Stmt, Var, Vectorized, While
+from tiledsl.ir.nodes import (
+    FALSE,
+    Break,
+    Const,
+    Continue,
+    Expr,
+    For,
+    If,
+    Stmt,
+    Var,
+    Vectorized,
+    While,
+)
 from tiledsl.ir.tile import Parallel
 
 _ROUNDS = 10_000  # of a while loop on Python values, after which it is taken to be endless
@@ -123,53 +129,6 @@ class Branch(Names):
 # ---------------------------------------------------------------------------------------------------------- loops
 
 
-class LoopSpec:
-    """What a loop word returns: only a `for` statement of a kernel or macro can run over it."""
-
-    word = "a loop word"
-
-    def __iter__(self) -> Iterator[Any]:
-        raise fail("TD0135", word=self.word)
-
-
-@dataclass(frozen=True)
-class Counted(LoopSpec):
-    """Iterations start, start + step, ... below `stop` (above, for a negative step)."""
-
-    start: Any
-    stop: Any
-    step: Any = 1
-    kind: LoopKind = Serial()
-    word: str = "range"
-
-
-@dataclass(frozen=True)
-class Box(LoopSpec):
-    """The points of `T.Parallel`."""
-
-    extents: tuple[int, ...]
-    width: int = 0
-    word: str = "T.Parallel"
-
-
-@dataclass(frozen=True)
-class Bound(LoopSpec):
-    """A loop that the hardware runs: its body is executed once, with the variable bound to `value`."""
-
-    value: Scalar
-    word: str = "T.thread_binding"
-
-
-def iterator(fn: Any) -> Any:
-    """`fn` of `for x in fn(...)`, where Python's own `range` is a loop of the kernel."""
-    return serial_range if fn is builtins.range else fn
-
-
-def serial_range(start: Any, stop: Any = None, step: Any = 1, /) -> LoopSpec:
-    """`range` as a serial loop."""
-    return Counted(0, start) if stop is None else Counted(start, stop, step)
-
-
 class Loop(Names):
     """`for target in iterable`: a loop of the kernel for a loop word, else Python's own, unrolled by tracing."""
 
@@ -257,36 +216,6 @@ class Loop(Names):
         self.activation.loops.pop()
 
 
-def normalised(spec: Counted) -> tuple[int | Scalar, Expr, int]:
-    """Start, number of iterations, and step. Raises TileError TD0225 for a step that is no constant but 0."""
-    step = operand(spec.step)
-    if isinstance(step, Scalar) or int(step) != step or step == 0:
-        raise fail("TD0225", word=spec.word, step=describe(spec.step))
-    step = int(step)
-    start, stop = _stable(spec.start, "start", spec.word), _stable(spec.stop, "stop", spec.word)
-    if isinstance(start, int) and isinstance(stop, int):
-        return start, Const(len(range(start, stop, step)), INDEX), step
-    if isinstance(start, int) and start == 0 and step > 0:
-        distance = scalar(stop)
-    else:
-        distance = binary("-", stop, start) if step > 0 else binary("-", start, stop)
-    if abs(step) != 1:
-        distance = binary("//", binary("+", distance, abs(step) - 1), abs(step))
-    return start, index_of(distance), step
-
-
-def _stable(value: Any, name: str, word: str) -> int | Scalar:
-    """A bound of a loop; one that reads memory is read once, before the loop."""
-    value = operand(value)
-    e = index_of(value, f"the {name} of {word}")
-    if not isinstance(value, Scalar):
-        return int(value)
-    if isinstance(e, Const):
-        return int(e.value)
-    found = Scalar(e, INDEX, value.frame, reads_of(value))
-    return bind(found, name) if found.reads else found
-
-
 class WhileLoop(Names):
     """`while cond`: traced if the condition is, else Python's own."""
 
@@ -297,6 +226,8 @@ class WhileLoop(Names):
         tracer = current()
         self.place = tracer.here()
         self.has_else = has_else
+        self.frame = Frame("while", self.what, None, self.place)
+        self.condition: Expr = FALSE
         if is_constant:
             raise fail("TD0118", rounds="any number of")
         self.traced = False
@@ -332,7 +263,6 @@ class WhileLoop(Names):
         self.condition = expr_of(condition(value))
         self.traced = True
         self.activation.loops[-1] = (True, tracer.frame)
-        self.frame = Frame("while", self.what, None, self.place)
         tracer.open(self.frame)
         return True
 

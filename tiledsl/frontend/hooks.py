@@ -19,7 +19,8 @@ from tiledsl.frontend.binding import (
     or_,
     unpack,
 )
-from tiledsl.frontend.control import Branch, Loop, WhileLoop, context, iterator, leave, returned
+from tiledsl.frontend.control import Branch, Loop, WhileLoop, context, leave, returned
+from tiledsl.frontend.loopspecs import iterator
 
 __all__ = [
     "INPLACE",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiledsl.frontend.proxies import Scalar, dtype_named
+from tiledsl.frontend.proxies import Scalar
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
-from tiledsl.frontend.tracer import Tracer
+from tiledsl.frontend.tracer import TensorSpec, Tracer
+from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Buffer, Space, Var
 
@@ -44,9 +45,20 @@ def buffer_of(name: str, annotation: TensorType) -> Buffer:
 def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
     """The parameter `name` of the constant style, checked against its argument.
 
-    Raises TileError TD0127, TD0137 where the two disagree, SizesFound if only the sizes were wanted and this was the last.
+    Raises TileError TD0127, TD0137 where the two disagree; SizesFound if only the sizes were wanted, by the last.
     """
-    spec = tracer.tensors[name]
+    tracer.undeclared.discard(name)
+    if name in tracer.tensors:
+        _check_argument(tracer, name, annotation, tracer.tensors[name])
+    if tracer.const_sizes is None and not tracer.undeclared:
+        raise SizesFound
+    buffer = buffer_of(name, annotation)
+    tracer.params[name] = buffer
+    return Tensor(buffer)
+
+
+def _check_argument(tracer: Tracer, name: str, annotation: TensorType, spec: TensorSpec) -> None:
+    """Notes the sizes that the argument fixes."""
     given, declared = spec.shape, annotation.shape
     if len(given) != len(declared):
         raise fail(
@@ -62,12 +74,6 @@ def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
             raise fail("TD0137", name=name, what="shape", given=shape_text(given), declared=shape)
     if dtype_named(spec.dtype) != annotation.dtype:
         raise fail("TD0137", name=name, what="dtype", given=spec.dtype, declared=annotation.dtype)
-    tracer.undeclared.discard(name)
-    if tracer.const_sizes is None and not tracer.undeclared:
-        raise SizesFound
-    buffer = buffer_of(name, annotation)
-    tracer.params[name] = buffer
-    return Tensor(buffer)
 
 
 # The sizes of `T.dynamic` by name: the same name is the same size in one kernel, so it is the same variable everywhere.

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
-from tiledsl.errors import NOWHERE, Span, error
+from tiledsl.errors import error
 from tiledsl.frontend.source import fail, here
+from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracing
-from tiledsl.ir.dtypes import ALIASES, BOOL, DTYPES, FLOAT32, INDEX, INT32, DType
+from tiledsl.frontend.typenames import TypeName, dtype_named, largest_float, literal
+from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT32, INDEX, INT32, DType
 from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Rounding, Select, Unary
 from tiledsl.ir.ops import BINARY, FUNCTIONS, Result
 from tiledsl.ir.printer import text
@@ -71,119 +71,8 @@ class Scalar(Traced):
     def shown(self) -> str:
         return text(self.expr)
 
-    def __getitem__(self, _index: object) -> NoReturn:
-        self._no("something to index")
-
-    def __call__(self, *_: object) -> NoReturn:
-        self._no("a function")
-
-    def __add__(self, other: Any) -> Scalar:
-        return binary("+", self, other)
-
-    def __radd__(self, other: Any) -> Scalar:
-        return binary("+", other, self)
-
-    def __sub__(self, other: Any) -> Scalar:
-        return binary("-", self, other)
-
-    def __rsub__(self, other: Any) -> Scalar:
-        return binary("-", other, self)
-
-    def __mul__(self, other: Any) -> Scalar:
-        return binary("*", self, other)
-
-    def __rmul__(self, other: Any) -> Scalar:
-        return binary("*", other, self)
-
-    def __truediv__(self, other: Any) -> Scalar:
-        return divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Scalar:
-        return divide(other, self)
-
-    def __floordiv__(self, other: Any) -> Scalar:
-        return binary("//", self, other)
-
-    def __rfloordiv__(self, other: Any) -> Scalar:
-        return binary("//", other, self)
-
-    def __mod__(self, other: Any) -> Scalar:
-        return binary("%", self, other)
-
-    def __rmod__(self, other: Any) -> Scalar:
-        return binary("%", other, self)
-
-    def __pow__(self, other: Any) -> Scalar:
-        return (
-            binary("*", self, self)
-            if other is not True and isinstance(other, int) and other == 2
-            else power(self, other)
-        )
-
-    def __rpow__(self, other: Any) -> Scalar:
-        return power(other, self)
-
-    def __and__(self, other: Any) -> Scalar:
-        return bitwise("&", self, other)
-
-    def __rand__(self, other: Any) -> Scalar:
-        return bitwise("&", other, self)
-
-    def __or__(self, other: Any) -> Scalar:
-        return bitwise("|", self, other)
-
-    def __ror__(self, other: Any) -> Scalar:
-        return bitwise("|", other, self)
-
-    def __xor__(self, other: Any) -> Scalar:
-        return bitwise("^", self, other)
-
-    def __rxor__(self, other: Any) -> Scalar:
-        return bitwise("^", other, self)
-
-    def __lshift__(self, other: Any) -> Scalar:
-        return shift("<<", self, other)
-
-    def __rlshift__(self, other: Any) -> Scalar:
-        return shift("<<", other, self)
-
-    def __rshift__(self, other: Any) -> Scalar:
-        return shift(">>", self, other)
-
-    def __rrshift__(self, other: Any) -> Scalar:
-        return shift(">>", other, self)
-
-    def __lt__(self, other: Any) -> Scalar:
-        return binary("<", self, other)
-
-    def __le__(self, other: Any) -> Scalar:
-        return binary("<=", self, other)
-
-    def __gt__(self, other: Any) -> Scalar:
-        return binary(">", self, other)
-
-    def __ge__(self, other: Any) -> Scalar:
-        return binary(">=", self, other)
-
-    def __eq__(self, other: Any) -> Scalar:  # type: ignore[override]
-        return binary("==", self, other)
-
-    def __ne__(self, other: Any) -> Scalar:  # type: ignore[override]
-        return binary("!=", self, other)
-
-    __hash__ = object.__hash__
-
-    def __neg__(self) -> Scalar:
-        return negate(self)
-
-    def __pos__(self) -> Scalar:
-        return self
-
-    def __abs__(self) -> Scalar:
-        return call("abs", self)
-
-    def __invert__(self) -> Scalar:
-        return invert(self)
+    def _apply(self, op: str, *operands: Any) -> Scalar:
+        return apply(op, *operands)
 
 
 class Variable(Scalar):
@@ -203,7 +92,10 @@ class Variable(Scalar):
 
 
 def expr_of(x: Scalar) -> Expr:
-    """The expression of `x`. Raises TileError TD0112 if a variable it needs is gone, TD0117 if memory it read changed."""
+    """The expression of `x`.
+
+    Raises TileError TD0112 if a variable it needs is gone, TD0117 if memory that it read has changed.
+    """
     if x.frame is not None and not x.frame.open:
         raise error("TD0112", here(), (("it was computed in here", x.frame.span),), value=x.shown(), scope=x.frame.what)
     if x.reads and (tracer := tracing()) is not None:
@@ -219,30 +111,6 @@ def reads_of(x: Scalar) -> Reads:
     if isinstance(x, Variable) and tracer is not None:
         return ((x.buffer, tracer.writes.get(x.buffer, 0)),)
     return x.reads
-
-
-def literal(value: bool | int | float, dtype: DType) -> Const:
-    """`value` as a constant. Raises TileError TD0205 if it is out of range, TD0206 for a fraction of an integer."""
-    if dtype.is_float:
-        try:
-            number = float(value)
-        except OverflowError:
-            raise fail(
-                "TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype)
-            ) from None
-        if math.isfinite(number) and abs(number) > largest_float(dtype):
-            raise fail("TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype))
-        return Const(number, dtype)
-    if dtype is BOOL:
-        if isinstance(value, bool) or value in (0, 1):
-            return Const(bool(value), BOOL)
-        raise fail("TD0205", value=value, dtype=dtype, low=0, high=1)
-    if isinstance(value, float) and not value.is_integer():
-        raise fail("TD0206", value=value, dtype=dtype)
-    low, high = dtype.int_range
-    if not low <= int(value) <= high:
-        raise fail("TD0205", value=value, dtype=dtype, low=low, high=high)
-    return Const(int(value), dtype)
 
 
 def operand(value: Any) -> Scalar | bool | int | float:
@@ -373,6 +241,40 @@ def dependencies(values: list[Scalar]) -> tuple[Frame | None, Reads]:
 # ---------------------------------------------------------------------------------------------------- operations
 
 
+_ON_BOOLS = {"&": "and", "|": "or", "^": "!="}
+
+
+def apply(op: str, *operands: Any) -> Scalar:
+    """The operation of Python's operator `op` on one or two operands."""
+    match op, operands:
+        case "+", (a,):
+            return scalar(a)
+        case (("-" | "~" | "abs"), (a,)):
+            return unary(op, scalar(a))
+        case "/", (a, b):
+            return divide(a, b)
+        case "**", (a, b):
+            return binary("*", a, a) if type(b) is int and b == 2 else power(a, b)
+        case (("&" | "|" | "^"), (a, b)):
+            return bitwise(op, a, b)
+        case (("<<" | ">>"), (a, b)):
+            return shift(op, a, b)
+    a, b = operands
+    return binary(op, a, b)
+
+
+def unary(op: str, a: Scalar) -> Scalar:
+    """`-a`, `~a` (`not a` of a bool) or `abs(a)`. Raises TileError TD0223 for a dtype that has none."""
+    e = expr_of(a)
+    if op == "abs":
+        return call("abs", a)
+    if (op == "-" and a.type is BOOL) or (op == "~" and a.type.is_float):
+        raise fail("TD0223", op=op, a=describe(a), b="nothing")
+    if op == "-" and isinstance(e, Const) and (a.type.is_float or e.value != a.type.int_range[0]):
+        return Scalar(Const(-e.value, a.type), a.type, a.frame)
+    return Scalar(Unary("not" if a.type is BOOL else op, e), a.type, a.frame, reads_of(a))
+
+
 def binary(op: str, a: Any, b: Any) -> Scalar:
     """`a op b`; `op` is a key of `ops.BINARY`. Both Python numbers is the caller's case."""
     (x, y), dtype, frame, reads = unify(a, b)
@@ -398,9 +300,6 @@ def power(a: Any, b: Any) -> Scalar:
     return Scalar(Binary("pow", x, y), dtype, frame, reads)
 
 
-_ON_BOOLS = {"&": "and", "|": "or", "^": "!="}
-
-
 def bitwise(op: str, a: Any, b: Any) -> Scalar:
     """`&`, `|`, `^` on integers and bools. Raises TileError TD0223 on floats."""
     (x, y), dtype, frame, reads = unify(a, b)
@@ -420,21 +319,6 @@ def shift(op: str, a: Any, b: Any) -> Scalar:
         raise fail("TD0223", op=op, a=describe(a), b=describe(b))
     frame, reads = dependencies([left, amount])
     return Scalar(Binary(op, expr_of(left), converted(amount, left.type)), left.type, frame, reads)
-
-
-def negate(a: Scalar) -> Scalar:
-    if a.type is BOOL:
-        raise fail("TD0223", op="-", a=describe(a), b="nothing")
-    e = expr_of(a)
-    if isinstance(e, Const) and (a.type.is_float or e.value != a.type.int_range[0]):
-        return Scalar(Const(-e.value, a.type), a.type, a.frame)
-    return Scalar(Unary("-", e), a.type, a.frame, reads_of(a))
-
-
-def invert(a: Scalar) -> Scalar:
-    if a.type.is_float:
-        raise fail("TD0223", op="~", a=describe(a), b="nothing")
-    return Scalar(Unary("not" if a.type is BOOL else "~", expr_of(a)), a.type, a.frame, reads_of(a))
 
 
 def condition(value: Any) -> Scalar:
@@ -470,4 +354,12 @@ def either(op: str, fold: Fold, a: Any, b: Any) -> Any:
     """`fold(a, b)` on two Python numbers, else the traced operation."""
     if isinstance(operand(a), Scalar) or isinstance(operand(b), Scalar):
         return binary(op, a, b)
-    return fold(a, b)
+    return at_trace_time(fold, a, b)
+
+
+def at_trace_time(fn: Callable[..., Any], *numbers: Any) -> Any:
+    """`fn` of Python numbers. What Python raises is a TileError TD0116."""
+    try:
+        return fn(*(operand(n) for n in numbers))
+    except (ArithmeticError, ValueError, TypeError) as problem:
+        raise fail("TD0116", problem=f"{type(problem).__name__}: {problem}") from None

@@ -133,7 +133,7 @@ class _Rewriter(ast.NodeTransformer):
         """`if obj.traced: x = obj.method("x", lambda: x); ...`"""
         if not names:
             return []
-        body = [_put(n, self.method(obj, method, ast.Constant(n), self.holds(n), at=at)) for n in names]
+        body: list[ast.stmt] = [_put(n, self.method(obj, method, ast.Constant(n), self.holds(n), at=at)) for n in names]
         test = ast.Attribute(ast.Name(obj, ast.Load()), "traced", ast.Load())
         return [ast.If(test, body, [])]
 

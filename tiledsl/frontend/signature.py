@@ -50,6 +50,11 @@ class Signature:
     parameters: tuple[Parameter, ...]
     scope: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def constant_style(self) -> bool:
+        """Whether shapes of tensors stand in the body, their sizes bound from the arguments."""
+        return any(p.kind is Kind.TENSOR and p.tensor is None for p in self.parameters)
+
     def of_kind(self, kind: Kind) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if p.kind is kind)
 

@@ -96,7 +96,7 @@ def here(known: dict[int, Positions] | None = None) -> Span:
 
 def fail(code: str, **facts: object) -> TileError:
     """`errors.error` at the place that is being executed."""
-    return error(code, here(), **facts)
+    return error(code, here(), (), **facts)
 
 
 def user_places(traceback: TracebackType | None) -> Iterator[Span]:

@@ -6,19 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiledsl.frontend.proxies import (
-    WORDS,
-    Poison,
-    Scalar,
-    Traced,
-    TypeWord,
-    converted,
-    dependencies,
-    describe,
-    index_of,
-    operand,
-)
+from tiledsl.frontend.proxies import WORDS, Scalar, TypeWord, converted, dependencies, describe, index_of, operand
 from tiledsl.frontend.source import fail
+from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracer_of
 from tiledsl.ir.dtypes import INDEX, DType
 from tiledsl.ir.nodes import Buffer, Const, Expr, Extent, Load, Region, Space, Store
@@ -30,7 +20,7 @@ ZERO = Const(0, INDEX)
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """A tensor parameter: extents are integers or traced sizes. `strides` in elements; None for row-major contiguous."""
+    """A tensor parameter: extents are integers or traced sizes; `strides` in elements, None for contiguous."""
 
     shape: tuple[int | Scalar, ...]
     dtype: DType
@@ -115,12 +105,10 @@ class Tensor(Traced):
         if self.frame is not None and not self.frame.open:
             raise fail("TD0112", value=self.shown(), scope=self.frame.what)
 
-    def _whole(self, *_: object) -> Any:
+    def _apply(self, op: str, *operands: Any) -> Any:
         raise fail("TD0232", name=self.buffer.name)
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _whole
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __abs__ = _whole
-    __lt__ = __le__ = __gt__ = __ge__ = _whole
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
 
 class Slice(Traced):
@@ -151,12 +139,8 @@ class Slice(Traced):
     def __setitem__(self, _index: Any, _value: Any) -> None:
         raise fail("TD0233", name=self.tensor.buffer.name)
 
-    def _whole(self, *_: object) -> Any:
+    def _apply(self, op: str, *operands: Any) -> Any:
         raise fail("TD0232", name=self.tensor.buffer.name)
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _whole
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __abs__ = _whole
-    __lt__ = __le__ = __gt__ = __ge__ = _whole
 
 
 POINT = -1  # the extent of a dimension that is indexed, not sliced

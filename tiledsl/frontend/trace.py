@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from tiledsl.errors import NOWHERE, TileError, error
 from tiledsl.frontend.parameters import DYNAMIC, SizesFound, buffer_of
-from tiledsl.frontend.proxies import Poison, Scalar
+from tiledsl.frontend.proxies import Scalar
 from tiledsl.frontend.rewrite import rewritten
 from tiledsl.frontend.signature import Kind, Parameter, Signature, signature_of
 from tiledsl.frontend.source import innermost_code, is_package, span_of_code, user_places
 from tiledsl.frontend.tensors import Tensor
+from tiledsl.frontend.traced import Poison
 from tiledsl.frontend.tracer import Activation, TensorSpec, Tracer, in_force
 from tiledsl.ir.nodes import Buffer, Kernel, Param, Var
 from tiledsl.ir.walk import walk
@@ -28,18 +30,16 @@ def trace_kernel(
 ) -> Kernel:
     """The kernel at the tile stage, for the given values of the static parameters.
 
-    `tensors` are the arguments of the constant style, whose sizes they fix; it may be empty in closure style.
+    `tensors` are the arguments of the constant style, whose sizes they fix; `static` may give these sizes by name.
     Whatever is wrong in the user's function is a TileError with the place in their text.
     """
     signature = signature_of(fn)
-    with_body = [p.name for p in signature.of_kind(Kind.TENSOR) if p.tensor is None]
-    for missing in (n for n in with_body if n not in tensors):
-        raise error("TD0134", span_of_code(fn.__code__), name=missing, kind="the shape and dtype of the tensor")
     if fn not in _REWRITTEN:
         _REWRITTEN[fn] = rewritten(fn, signature.scope)
-    sizes: Mapping[str, int] = {}
-    if with_body:
+    sizes = {n: v for n, v in static.items() if isinstance(v, int)}
+    if signature.constant_style:
         finder = Tracer(name or fn.__name__, tensors, const_sizes=None)
+        finder.found_sizes.update(sizes)
         _run(finder, signature, static, _REWRITTEN[fn])
         sizes = finder.found_sizes
     tracer = Tracer(name or fn.__name__, tensors, const_sizes=sizes)
@@ -95,6 +95,8 @@ def _kernel(tracer: Tracer, signature: Signature, fn: FunctionType, returned: An
     params += [b for b in tracer.empties if b in results]
     scratch = [*tracer.scratch, *(b for b in tracer.empties if b not in results)]
     launches = tracer.launches
+    if len(launches) > 1:
+        launches = [replace(launch, name=f"{tracer.name}_{i}") for i, launch in enumerate(launches)]
     kernel = Kernel(
         tracer.name,
         tuple(params),

@@ -75,7 +75,7 @@ class Activation:
 
 
 class Tracer:
-    """Collects the statements of one kernel. `const_sizes` are the sizes of `T.const`, None while they are being found."""
+    """Collects the statements of one kernel. `const_sizes`, of `T.const`, are None while they are being found."""
 
     def __init__(self, name: str, tensors: Mapping[str, TensorSpec], *, const_sizes: Mapping[str, int] | None) -> None:
         self.name = name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from tiledsl.frontend.source import fail
-from tiledsl.ir.dtypes import ALIASES, DTYPES, DType
+from tiledsl.ir.dtypes import ALIASES, BOOL, DTYPES, DType
+from tiledsl.ir.nodes import Const
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,3 +78,27 @@ def largest_float(dtype: DType) -> float:
         case "float6_e2m3fn" | "float6_e3m2fn" | "float4_e2m1fn":  # no infinities: the top exponent counts
             return float((2 - 2.0**-dtype.mantissa) * 2.0 ** (1 << (dtype.exponent - 1)))
     return float((2 - 2.0**-dtype.mantissa) * 2.0 ** ((1 << (dtype.exponent - 1)) - 1))
+
+
+def literal(value: bool | int | float, dtype: DType) -> Const:
+    """`value` as a constant. Raises TileError TD0205 if it is out of range, TD0206 for a fraction of an integer."""
+    if dtype.is_float:
+        try:
+            number = float(value)
+        except OverflowError:
+            raise fail(
+                "TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype)
+            ) from None
+        if math.isfinite(number) and abs(number) > largest_float(dtype):
+            raise fail("TD0205", value=value, dtype=dtype, low=-largest_float(dtype), high=largest_float(dtype))
+        return Const(number, dtype)
+    if dtype is BOOL:
+        if isinstance(value, bool) or value in (0, 1):
+            return Const(bool(value), BOOL)
+        raise fail("TD0205", value=value, dtype=dtype, low=0, high=1)
+    if isinstance(value, float) and not value.is_integer():
+        raise fail("TD0206", value=value, dtype=dtype)
+    low, high = dtype.int_range
+    if not low <= int(value) <= high:
+        raise fail("TD0205", value=value, dtype=dtype, low=low, high=high)
+    return Const(int(value), dtype)

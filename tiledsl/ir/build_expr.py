@@ -62,7 +62,7 @@ def digits(tree: Any) -> tuple[Digit, ...]:
     return tuple(Digit(n, step) for n, step in pairs(ints(tree)))
 
 
-def layout(tree: Any) -> Any:
+def layout(tree: Any) -> Fragment | Layout:
     if tree.data == "fragment":
         shape, threads, regs = tree.children
         return Fragment(ints(shape), digits(threads), digits(regs))

@@ -138,16 +138,17 @@ def replicate(f: Fragment, times: int, inner: bool = False) -> Fragment:
     return replace(f, threads=f.threads + new if inner else new + f.threads)
 
 
-def repeat(f: Fragment, times: Sequence[int], on_threads: bool = False) -> Fragment | None:
+def repeat(f: Fragment, times: Sequence[int], on_threads: bool = False, last_fastest: bool = True) -> Fragment | None:
     """The tile repeated `times` along each dimension, in further registers or (on_threads) in further threads.
 
-    Repetitions are numbered row-major, outside of f's own digits.
+    Repetitions are numbered outside of f's own digits, the last dimension fastest or the first.
     """
     if (cut := _per_dim(f)) is None or f.is_ragged:
         return None
     shape = tuple(t * s for t, s in zip(times, f.shape, strict=True))
     steps = _steps(shape)
     new = tuple(Digit(t, s * step) for t, s, step in zip(times, f.shape, steps))
+    new = new if last_fastest else new[::-1]
     threads = _restride(cut.threads, f.shape, steps.__getitem__)
     regs = _restride(cut.regs, f.shape, steps.__getitem__)
     return canonical(Fragment(shape, (new if on_threads else ()) + threads, (() if on_threads else new) + regs))

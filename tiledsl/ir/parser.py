@@ -17,7 +17,9 @@ from lark.lexer import PatternStr
 
 from tiledsl.errors import Span, TileError, error
 from tiledsl.ir.build import Builder
+from tiledsl.ir.build_expr import layout
 from tiledsl.ir.dtypes import DTYPES
+from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.literals import LOOP_KINDS
 from tiledsl.ir.nodes import Kernel, Space
 from tiledsl.ir.ops import BINARY, UNARY
@@ -26,13 +28,22 @@ from tiledsl.ir.ops import BINARY, UNARY
 def parse(text: str, file: str = "<text>") -> Kernel:
     """The kernel that `text` describes; `file` names it in spans. Raises TileError TD0701 to TD0707 with the place."""
     try:
-        return Builder(file).kernel(_lark().parse(text))
+        return Builder(file).kernel(_lark().parse(text, start="kernel"))
     except UnexpectedInput as problem:
         _remember(text, file)
         raise _syntax_error(problem, text, file) from None
     except TileError:
         _remember(text, file)
         raise
+
+
+def parse_layout(text: str) -> Fragment | Layout:
+    """The layout that `literals.layout_text` writes as `text`. Raises TileError TD0701."""
+    try:
+        return layout(_lark().parse(text, start="layout"))
+    except UnexpectedInput as problem:
+        _remember(text, "<layout>")
+        raise _syntax_error(problem, text, "<layout>") from None
 
 
 def _alternatives(words: Iterable[str]) -> str:
@@ -54,7 +65,9 @@ def _lark() -> Lark:
     }
     rules = Path(__file__).with_name("grammar.lark").read_text()
     rules += "".join(f"\n{name}: /{_alternatives(words)}/" for name, words in terminals.items())
-    return Lark(rules + "\n", start="kernel", parser="lalr", propagate_positions=True, maybe_placeholders=True)
+    return Lark(
+        rules + "\n", start=["kernel", "layout"], parser="lalr", propagate_positions=True, maybe_placeholders=True
+    )
 
 
 def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> TileError:

@@ -8,27 +8,10 @@ from typing import Any
 from tiledsl.errors import TileError, error
 from tiledsl.frontend.proxies import WORDS as _WORDS
 from tiledsl.frontend.source import here
-from tiledsl.language.annotations import (
-    StridedTensor,
-    Tensor,
-    const,
-    dynamic,
-    empty,
-)
-from tiledsl.language.atomics import (
-    atomic_add,
-    atomic_max,
-    atomic_min,
-    atomic_or,
-)
-from tiledsl.language.debug import (
-    assume,
-    device_assert,
-    sync_threads,
-)
-from tiledsl.language.debug import (
-    print_ as print,
-)
+from tiledsl.language.annotations import StridedTensor, Tensor, const, dynamic, empty
+from tiledsl.language.atomics import atomic_add, atomic_max, atomic_min, atomic_or
+from tiledsl.language.debug import assume, device_assert, sync_threads
+from tiledsl.language.debug import print_ as print
 from tiledsl.language.launch import (
     Kernel,
     annotate_layout,
@@ -44,22 +27,59 @@ from tiledsl.language.launch import (
     get_thread_extents,
     use_swizzle,
 )
-from tiledsl.language.loops import (
-    Parallel,
-    Pipelined,
-    loop_break,
-    serial,
-    thread_binding,
-    unroll,
-    vectorized,
+from tiledsl.language.layouts import (
+    Fragment,
+    Layout,
+    make_full_bank_swizzled_layout,
+    make_half_bank_swizzled_layout,
+    make_linear_layout,
+    make_quarter_bank_swizzled_layout,
+    make_swizzled_layout,
 )
-from tiledsl.language.loops import (
-    serial as Serial,
+from tiledsl.language.loops import Parallel, Pipelined, loop_break, serial, thread_binding, unroll, vectorized
+from tiledsl.language.loops import serial as Serial
+from tiledsl.language.macros import Ref, macro
+from tiledsl.language.mathematics import (
+    acos,
+    asin,
+    atan,
+    atan2,
+    ceil,
+    cos,
+    cosh,
+    erf,
+    exp,
+    exp2,
+    exp10,
+    fast_rcp,
+    floor,
+    fma,
+    fmod,
+    isfinite,
+    isinf,
+    isnan,
+    log,
+    log2,
+    log10,
+    rsqrt,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+    trunc,
 )
-from tiledsl.language.macros import (
-    Ref,
-    macro,
-)
+from tiledsl.language.mathematics import fast_cos as __cos
+from tiledsl.language.mathematics import fast_exp as __exp
+from tiledsl.language.mathematics import fast_exp2 as __exp2
+from tiledsl.language.mathematics import fast_exp10 as __exp10
+from tiledsl.language.mathematics import fast_log as __log
+from tiledsl.language.mathematics import fast_log2 as __log2
+from tiledsl.language.mathematics import fast_log10 as __log10
+from tiledsl.language.mathematics import fast_sin as __sin
+from tiledsl.language.mathematics import fast_tan as __tan
+from tiledsl.language.mathematics import round_ as round
 from tiledsl.language.memory import (
     alloc_barrier,
     alloc_fragment,
@@ -84,43 +104,20 @@ from tiledsl.language.reductions import (
 )
 from tiledsl.language.scalars import (
     Cast,
-    acos,
-    all_sync,
-    any_sync,
-    asin,
-    atan,
-    atan2,
     bitwise_and,
     bitwise_not,
     bitwise_or,
     bitwise_xor,
     cast,
-    ceil,
     ceildiv,
     clamp,
     clz,
-    cos,
-    cosh,
     dp4a,
-    erf,
-    exp,
-    exp2,
-    exp10,
-    fast_rcp,
     fdiv,
-    floor,
     floordiv,
     floormod,
-    fma,
-    fmod,
     if_then_else,
     infinity,
-    isfinite,
-    isinf,
-    isnan,
-    log,
-    log2,
-    log10,
     logical_and,
     logical_not,
     logical_or,
@@ -128,81 +125,30 @@ from tiledsl.language.scalars import (
     min_value,
     popcount,
     reinterpret,
-    rsqrt,
+    shift_left,
+    shift_right,
+    truncdiv,
+    truncmod,
+)
+from tiledsl.language.scalars import absolute as abs
+from tiledsl.language.scalars import if_then_else as Select
+from tiledsl.language.scalars import maximum as max
+from tiledsl.language.scalars import minimum as min
+from tiledsl.language.scalars import pow_ as pow
+from tiledsl.language.tiles import GemmWarpPolicy, clear, copy, fill, gemm, transpose
+from tiledsl.language.unsupported import UNSUPPORTED
+from tiledsl.language.warps import (
+    all_sync,
+    any_sync,
+    get_lane_idx,
+    get_warp_idx,
     shfl,
     shfl_down,
     shfl_up,
     shfl_xor,
-    shift_left,
-    shift_right,
-    sigmoid,
-    sin,
-    sinh,
-    sqrt,
-    tan,
-    tanh,
-    trunc,
-    truncdiv,
-    truncmod,
     warp_reduce_max,
     warp_reduce_min,
     warp_reduce_sum,
-)
-from tiledsl.language.scalars import (
-    absolute as abs,
-)
-from tiledsl.language.scalars import (
-    fast_cos as __cos,
-)
-from tiledsl.language.scalars import (
-    fast_exp as __exp,
-)
-from tiledsl.language.scalars import (
-    fast_exp2 as __exp2,
-)
-from tiledsl.language.scalars import (
-    fast_exp10 as __exp10,
-)
-from tiledsl.language.scalars import (
-    fast_log as __log,
-)
-from tiledsl.language.scalars import (
-    fast_log2 as __log2,
-)
-from tiledsl.language.scalars import (
-    fast_log10 as __log10,
-)
-from tiledsl.language.scalars import (
-    fast_sin as __sin,
-)
-from tiledsl.language.scalars import (
-    fast_tan as __tan,
-)
-from tiledsl.language.scalars import (
-    if_then_else as Select,
-)
-from tiledsl.language.scalars import (
-    maximum as max,
-)
-from tiledsl.language.scalars import (
-    minimum as min,
-)
-from tiledsl.language.scalars import (
-    pow_ as pow,
-)
-from tiledsl.language.scalars import (
-    round_ as round,
-)
-from tiledsl.language.tiles import (
-    GemmWarpPolicy,
-    clear,
-    copy,
-    fill,
-    gemm,
-    transpose,
-)
-from tiledsl.language.unsupported import (
-    UNSUPPORTED,
 )
 
 Buffer = Tensor
@@ -239,6 +185,32 @@ bool = _WORDS["bool"]
 int = _WORDS["int32"]
 float = _WORDS["float32"]
 
+# fmt: off
+__all__ = [
+    "Buffer", "Cast", "Fragment", "GemmWarpPolicy", "Kernel", "Layout", "Parallel", "Pipelined", "Ref", "Select",
+    "Serial", "StridedTensor", "Tensor", "__cos", "__exp", "__exp2", "__exp10", "__log", "__log2", "__log10", "__sin",
+    "__tan", "abs", "acos", "all_sync", "alloc_barrier", "alloc_fragment", "alloc_global", "alloc_local",
+    "alloc_shared", "alloc_var", "annotate_layout", "annotate_min_blocks_per_sm", "annotate_safe_value", "any_sync",
+    "asin", "assume", "atan", "atan2", "atomic_add", "atomic_max", "atomic_min", "atomic_or", "bfloat16",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bool", "cast", "ceil", "ceildiv", "clamp", "clear",
+    "clz", "const", "copy", "cos", "cosh", "cumsum", "device_assert", "double", "dp4a", "dynamic", "empty", "erf",
+    "exp", "exp2", "exp10", "fast_rcp", "fdiv", "fill", "float", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn",
+    "float8_e4m3", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float16",
+    "float32", "float64", "floor", "floordiv", "floormod", "fma", "fmod", "gemm", "get_block_binding",
+    "get_block_bindings", "get_block_extent", "get_block_extents", "get_lane_idx", "get_thread_binding",
+    "get_thread_bindings", "get_thread_extent", "get_thread_extents", "get_warp_idx", "half", "if_then_else", "index",
+    "infinity", "int", "int4", "int8", "int16", "int32", "int64", "isfinite", "isinf", "isnan", "log", "log2",
+    "log10", "logical_and", "logical_not", "logical_or", "loop_break", "macro", "make_full_bank_swizzled_layout",
+    "make_half_bank_swizzled_layout", "make_linear_layout", "make_quarter_bank_swizzled_layout",
+    "make_swizzled_layout", "max", "max_value", "min", "min_value", "popcount", "pow", "print", "reduce",
+    "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor", "reduce_max", "reduce_min",
+    "reduce_sum", "reinterpret", "reshape", "round", "rsqrt", "serial", "shfl", "shfl_down", "shfl_up", "shfl_xor",
+    "shift_left", "shift_right", "sigmoid", "sin", "sinh", "sqrt", "symbolic", "sync_threads", "tan", "tanh",
+    "tfloat32", "thread_binding", "transpose", "trunc", "truncdiv", "truncmod", "uint4", "uint8", "uint16", "uint32",
+    "uint64", "unroll", "use_swizzle", "vectorized", "view", "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum",
+]
+# fmt: on
+
 
 class UnknownWord(TileError, AttributeError):
     """An unknown or unsupported word; also an AttributeError, so that `hasattr(T, name)` works."""
@@ -249,187 +221,8 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__") and name.endswith("__"):
         raise AttributeError(name)
     if name in UNSUPPORTED:
-        raise _unknown(error("TD0103", here(), word=name, hint=UNSUPPORTED[name]))
-    close = get_close_matches(name, __all__, 1)
-    hint = f"did you mean T.{close[0]}?" if close else "docs/language.md lists the words"
-    raise _unknown(error("TD0102", here(), word=name, hint=hint))
-
-
-def _unknown(found: TileError) -> UnknownWord:
-    return UnknownWord(found.code, found.message, found.span, found.hint)
-
-
-__all__ = [
-    "UNSUPPORTED",
-    "Buffer",
-    "Cast",
-    "GemmWarpPolicy",
-    "Kernel",
-    "Parallel",
-    "Pipelined",
-    "Ref",
-    "Select",
-    "Serial",
-    "StridedTensor",
-    "Tensor",
-    "__cos",
-    "__exp",
-    "__exp2",
-    "__exp10",
-    "__log",
-    "__log2",
-    "__log10",
-    "__sin",
-    "__tan",
-    "abs",
-    "acos",
-    "all_sync",
-    "alloc_barrier",
-    "alloc_fragment",
-    "alloc_global",
-    "alloc_local",
-    "alloc_shared",
-    "alloc_var",
-    "annotate_layout",
-    "annotate_min_blocks_per_sm",
-    "annotate_safe_value",
-    "any_sync",
-    "asin",
-    "assume",
-    "atan",
-    "atan2",
-    "atomic_add",
-    "atomic_max",
-    "atomic_min",
-    "atomic_or",
-    "bfloat16",
-    "bitwise_and",
-    "bitwise_not",
-    "bitwise_or",
-    "bitwise_xor",
-    "bool",
-    "cast",
-    "ceil",
-    "ceildiv",
-    "clamp",
-    "clear",
-    "clz",
-    "const",
-    "copy",
-    "cos",
-    "cosh",
-    "cumsum",
-    "device_assert",
-    "double",
-    "dp4a",
-    "dynamic",
-    "empty",
-    "erf",
-    "exp",
-    "exp2",
-    "exp10",
-    "fast_rcp",
-    "fdiv",
-    "fill",
-    "float",
-    "float4_e2m1fn",
-    "float6_e2m3fn",
-    "float6_e3m2fn",
-    "float8_e4m3",
-    "float8_e4m3fn",
-    "float8_e4m3fnuz",
-    "float8_e5m2",
-    "float8_e5m2fnuz",
-    "float8_e8m0fnu",
-    "float16",
-    "float32",
-    "float64",
-    "floor",
-    "floordiv",
-    "floormod",
-    "fma",
-    "fmod",
-    "gemm",
-    "get_block_binding",
-    "get_block_bindings",
-    "get_block_extent",
-    "get_block_extents",
-    "get_thread_binding",
-    "get_thread_bindings",
-    "get_thread_extent",
-    "get_thread_extents",
-    "half",
-    "if_then_else",
-    "index",
-    "infinity",
-    "int",
-    "int4",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "log",
-    "log2",
-    "log10",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "loop_break",
-    "macro",
-    "max",
-    "max_value",
-    "min",
-    "min_value",
-    "popcount",
-    "pow",
-    "print",
-    "reduce",
-    "reduce_absmax",
-    "reduce_abssum",
-    "reduce_bitand",
-    "reduce_bitor",
-    "reduce_bitxor",
-    "reduce_max",
-    "reduce_min",
-    "reduce_sum",
-    "reinterpret",
-    "reshape",
-    "round",
-    "rsqrt",
-    "serial",
-    "shfl",
-    "shfl_down",
-    "shfl_up",
-    "shfl_xor",
-    "shift_left",
-    "shift_right",
-    "sigmoid",
-    "sin",
-    "sinh",
-    "sqrt",
-    "symbolic",
-    "sync_threads",
-    "tan",
-    "tanh",
-    "tfloat32",
-    "thread_binding",
-    "transpose",
-    "trunc",
-    "truncdiv",
-    "truncmod",
-    "uint4",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "unroll",
-    "use_swizzle",
-    "vectorized",
-    "view",
-    "warp_reduce_max",
-    "warp_reduce_min",
-    "warp_reduce_sum",
-]
+        found = error("TD0103", word=name, hint=UNSUPPORTED[name])
+    else:
+        close = get_close_matches(name, [*__all__, *UNSUPPORTED], 1)
+        found = error("TD0102", word=name, hint=f"did you mean T.{close[0]}?" if close else "see docs/language.md")
+    raise UnknownWord(found.code, found.message, here(), found.hint)

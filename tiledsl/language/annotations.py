@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiledsl.frontend.parameters import const_size, dynamic_size
-from tiledsl.frontend.proxies import Scalar, describe, dtype_named, index_of, operand
+from tiledsl.frontend.proxies import Scalar, describe, index_of, operand
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor as TensorProxy
 from tiledsl.frontend.tensors import TensorType
 from tiledsl.frontend.tracer import tracer_of
+from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.nodes import Buffer, Space
 
 
@@ -87,7 +88,7 @@ def dynamic(names: str, dtype: Any = "int32") -> Any:
 
 
 def const(names: str) -> Any:
-    """Sizes that are bound from the arguments at the call: `M, N = T.const("M, N")`, then `A: T.Tensor((M, N), ...)`."""
+    """Sizes bound from the arguments at the call: `M, N = T.const("M, N")`, then `A: T.Tensor((M, N), ...)`."""
     tracer = tracer_of("T.const")
     if not isinstance(names, str) or not all(n.isidentifier() for n in _split(names)):
         raise fail("TD0142", word="T.const", value=describe(names))

@@ -8,13 +8,14 @@ from typing import Any
 
 from tiledsl.frontend.control import NamedContext
 from tiledsl.frontend.proxies import Scalar, converted, describe, index_of, operand
-from tiledsl.frontend.source import fail
+from tiledsl.frontend.source import fail, here
 from tiledsl.frontend.tensors import Slice, Tensor, shape_text
 from tiledsl.frontend.tracer import LaunchFrame, tracer_of
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Raster, SafeValue, Space, Var
 from tiledsl.language.annotations import const_sizes
+from tiledsl.language.layouts import as_layout
 
 _THREADS = 128
 _MAX_THREADS = 1024
@@ -189,20 +190,14 @@ def annotate_layout(layouts: Mapping[Any, Any]) -> None:
     """Fixes the layouts of shared tensors (`T.Layout`) and of fragments (`T.Fragment`)."""
     frame = tracer_of("T.annotate_layout").launch("T.annotate_layout")
     for tensor, layout in _items(layouts, "T.annotate_layout"):
-        if not isinstance(layout, (Layout, Fragment)):
-            raise fail("TD0226", word="T.annotate_layout", name="layout", value=describe(layout), allowed="a layout")
-        wants = Fragment if tensor.buffer.space is Space.FRAGMENT else Layout
-        if not isinstance(layout, wants) or tuple(layout.shape) != tuple(tensor.buffer.shape):
-            raise fail(
-                "TD0236",
-                kind=type(layout).__name__,
-                layout=shape_text(layout.shape),
-                name=tensor.name,
-                space=tensor.scope(),
-                shape=shape_text(tensor.buffer.shape),
-                wants=wants.__name__,
-            )
-        frame.layouts.append(Assigned(tensor.buffer, layout))
+        buffer = tensor.buffer
+        tensor.check_alive()
+        found = as_layout(layout, buffer.shape, buffer.dtype, here())
+        wants = Fragment if buffer.space is Space.FRAGMENT else Layout
+        if buffer.space not in (Space.FRAGMENT, Space.SHARED) or not isinstance(found, wants):
+            kind, shape = type(found).__name__, shape_text(buffer.shape)
+            raise fail("TD0236", kind=kind, name=tensor.name, space=tensor.scope(), shape=shape, wants=wants.__name__)
+        frame.layouts.append(Assigned(buffer, found))
 
 
 def annotate_safe_value(values: Mapping[Any, Any]) -> None:

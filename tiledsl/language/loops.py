@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tiledsl.frontend.control import Bound, Box, Counted, LoopSpec, leave
+from tiledsl.frontend.control import leave
+from tiledsl.frontend.loopspecs import Bound, Box, Counted, LoopSpec
 from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tracer import tracer_of
@@ -84,7 +85,7 @@ def vectorized(start: Any, stop: Any = None, annotations: Any = None) -> LoopSpe
 
 
 def thread_binding(start: Any, stop: Any = None, thread: str = "threadIdx.x", annotations: Any = None) -> LoopSpec:
-    """The threads along a dimension of the block as a loop: `for tx in T.thread_binding(128, thread="threadIdx.x"):`."""
+    """The threads along a dimension of the block as a loop: `for tx in T.thread_binding(128, "threadIdx.x"):`."""
     reject("thread_binding", annotations=annotations)
     if isinstance(stop, str):
         stop, thread = None, stop

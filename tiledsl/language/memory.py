@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiledsl.frontend.proxies import Variable, converted, describe, dtype_named, literal
+from tiledsl.frontend.proxies import Variable, converted, describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
 from tiledsl.frontend.tracer import tracer_of
+from tiledsl.frontend.typenames import dtype_named, literal
 from tiledsl.ir.dtypes import HANDLE, INT32
 from tiledsl.ir.nodes import Alloc, Buffer, Extent, Space, View
 from tiledsl.ir.simplify import simplify
@@ -73,7 +74,7 @@ def alloc_global(shape: Any, dtype: Any) -> Tensor:
 
 
 def alloc_barrier(arrive_count: Any = 1) -> Tensor:
-    """An mbarrier in shared memory that completes a phase when `arrive_count` threads have arrived; a list makes several."""
+    """An mbarrier in shared memory: a phase ends when `arrive_count` threads have arrived. A list makes several."""
     counts = list(arrive_count) if isinstance(arrive_count, (list, tuple)) else [arrive_count]
     numbers = const_sizes(counts, "T.alloc_barrier")
     if len(set(numbers)) != 1:

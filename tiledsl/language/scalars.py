@@ -6,44 +6,41 @@ On Python numbers they compute at trace time where Python has the function; on t
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
-from tiledsl.frontend.binding import bind
 from tiledsl.frontend.proxies import (
     Scalar,
+    apply,
+    at_trace_time,
     binary,
-    bitwise,
     call,
     condition,
-    dependencies,
     describe,
     divide,
-    dtype_named,
     either,
     expr_of,
-    largest_float,
-    literal,
     operand,
     power,
     reads_of,
     scalar,
     select,
-    shift,
 )
 from tiledsl.frontend.proxies import (
     cast as _cast,
 )
 from tiledsl.frontend.source import fail
-from tiledsl.ir.dtypes import FLOAT32, INT32, DType
-from tiledsl.ir.nodes import Call, Const, Reinterpret, Rounding
+from tiledsl.frontend.typenames import dtype_named, largest_float, literal
+from tiledsl.ir.dtypes import INT32, DType
+from tiledsl.ir.nodes import Const, Reinterpret, Rounding
 from tiledsl.ir.ops import trunc_div, trunc_rem
-from tiledsl.language.tiles import begin
 
 Word = Callable[[Any], Any]
 
 
-def _is_traced(*values: Any) -> bool:
+def is_traced(*values: Any) -> bool:
+    """Whether any of the values is known only when the kernel runs."""
     return any(isinstance(operand(v), Scalar) for v in values)
 
 
@@ -71,20 +68,25 @@ def _fold_all(word: str, op: str, python: Callable[[Any, Any], Any], values: tup
 
 def absolute(x: Any) -> Any:
     """The magnitude."""
-    return call("abs", x) if _is_traced(x) else abs(operand(x))  # type: ignore[arg-type]
+    return call("abs", x) if is_traced(x) else at_trace_time(abs, x)
 
 
 def ceildiv(a: Any, b: Any) -> Any:
     """The quotient of integers rounded up: the number of tiles of size `b` that cover `a`."""
     _no_zero("T.ceildiv", b)
-    if not _is_traced(a, b):
-        return -(-operand(a) // operand(b))  # type: ignore[operator]
+    if not is_traced(a, b):
+        return at_trace_time(lambda x, y: -(-x // y), a, b)
     return (scalar(a, _integer(b)) + b - 1) // b if isinstance(operand(b), int) else (a + b - 1) // b
 
 
 def _integer(value: Any) -> DType | None:
     value = operand(value)
     return value.type if isinstance(value, Scalar) else None
+
+
+def fdiv(a: Any, b: Any) -> Any:
+    """`a / b` on floats; `/` is the same."""
+    return divide(a, b) if is_traced(a, b) else at_trace_time(operator.truediv, a, b)
 
 
 def floordiv(a: Any, b: Any) -> Any:
@@ -126,7 +128,7 @@ def _no_zero(word: str, b: Any) -> None:
 
 def pow_(a: Any, b: Any) -> Any:
     """`a` to the power `b`, in floating point."""
-    return power(a, b) if _is_traced(a, b) else operand(a) ** operand(b)  # type: ignore[operator]
+    return power(a, b) if is_traced(a, b) else at_trace_time(operator.pow, a, b)
 
 
 def clamp(value: Any, low: Any, high: Any) -> Any:
@@ -157,89 +159,12 @@ def min_value(dtype: Any) -> Scalar:
     return Scalar(literal(bottom, found), found)
 
 
-# ----------------------------------------------------------------------------------------------------- mathematics
-
-
-def _function(fn: str, doc: str, python: Callable[[Any], Any] | None = None) -> Word:
-    """A word for a function of one float; integers are converted to float32."""
-
-    def word(x: Any) -> Any:
-        if not _is_traced(x) and python is not None:
-            return python(operand(x))
-        return call(fn, x if _is_traced(x) else scalar(x, FLOAT32), floats=True)
-
-    word.__doc__, word.__name__, word.__qualname__ = doc, fn, fn
-    return word
-
-
-def _sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x))
-
-
-exp = _function("exp", "e to the power x.", math.exp)
-exp2 = _function("exp2", "2 to the power x.", math.exp2)
-exp10 = _function("exp10", "10 to the power x.", lambda x: 10.0**x)
-log = _function("log", "The natural logarithm.", math.log)
-log2 = _function("log2", "The logarithm to base 2.", math.log2)
-log10 = _function("log10", "The logarithm to base 10.", math.log10)
-sqrt = _function("sqrt", "The square root.", math.sqrt)
-rsqrt = _function("rsqrt", "The reciprocal of the square root.", lambda x: 1.0 / math.sqrt(x))
-sigmoid = _function("sigmoid", "1 / (1 + exp(-x)).", _sigmoid)
-tanh = _function("tanh", "The hyperbolic tangent.", math.tanh)
-sinh = _function("sinh", "The hyperbolic sine.", math.sinh)
-cosh = _function("cosh", "The hyperbolic cosine.", math.cosh)
-sin = _function("sin", "The sine of an angle in radians.", math.sin)
-cos = _function("cos", "The cosine of an angle in radians.", math.cos)
-tan = _function("tan", "The tangent of an angle in radians.", math.tan)
-asin = _function("asin", "The inverse of the sine.", math.asin)
-acos = _function("acos", "The inverse of the cosine.", math.acos)
-atan = _function("atan", "The inverse of the tangent.", math.atan)
-erf = _function("erf", "The error function.", math.erf)
-round_ = _function("round", "The nearest integer, halves to even, as a float.", round)
-floor = _function("floor", "The largest integer not above x, as a float.", math.floor)
-ceil = _function("ceil", "The smallest integer not below x, as a float.", math.ceil)
-trunc = _function("trunc", "The integer part of x, as a float.", math.trunc)
-isnan = _function("isnan", "Whether x is not a number.", math.isnan)
-isinf = _function("isinf", "Whether x is an infinity.", math.isinf)
-isfinite = _function("isfinite", "Whether x is neither infinite nor NaN.", math.isfinite)
-fast_exp = _function("fast_exp", "e to the power x, fast and approximate.")
-fast_exp2 = _function("fast_exp2", "2 to the power x, fast and approximate.")
-fast_exp10 = _function("fast_exp10", "10 to the power x, fast and approximate.")
-fast_log = _function("fast_log", "The natural logarithm, fast and approximate.")
-fast_log2 = _function("fast_log2", "The logarithm to base 2, fast and approximate.")
-fast_log10 = _function("fast_log10", "The logarithm to base 10, fast and approximate.")
-fast_sin = _function("fast_sin", "The sine, fast and approximate.")
-fast_cos = _function("fast_cos", "The cosine, fast and approximate.")
-fast_tan = _function("fast_tan", "The tangent, fast and approximate.")
-fast_rcp = _function("fast_rcp", "1 / x, fast and approximate.")
-
-
-def atan2(y: Any, x: Any) -> Any:
-    """The angle of the point (x, y), in radians."""
-    return either("atan2", math.atan2, y, x)
-
-
-def fmod(a: Any, b: Any) -> Any:
-    """The remainder of floats with the sign of `a`."""
-    return either("fmod", math.fmod, a, b)
-
-
-def fma(a: Any, b: Any, c: Any) -> Any:
-    """`a * b + c`, rounded once."""
-    return call("fma", a, b, c, floats=True)
-
-
-def fdiv(a: Any, b: Any) -> Any:
-    """`a / b` on floats; `/` is the same."""
-    return divide(a, b) if _is_traced(a, b) else operand(a) / operand(b)  # type: ignore[operator]
-
-
 # ------------------------------------------------------------------------------------------- selection, conversion
 
 
 def if_then_else(cond: Any, a: Any, b: Any) -> Any:
     """`a` where `cond` holds, else `b`; only the chosen one is evaluated. A Python condition chooses at trace time."""
-    if not _is_traced(cond):
+    if not is_traced(cond):
         return a if operand(cond) else b
     return select(cond, a, b)
 
@@ -279,34 +204,47 @@ def operand_or_none(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------------ bits
 
 
+_BITS: dict[str, Callable[[Any, Any], Any]] = {
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+}
+
+
+def _on_bits(op: str, a: Any, b: Any) -> Any:
+    return apply(op, a, b) if is_traced(a, b) else at_trace_time(_BITS[op], a, b)
+
+
 def bitwise_and(a: Any, b: Any) -> Any:
     """`a & b`"""
-    return bitwise("&", a, b) if _is_traced(a, b) else operand(a) & operand(b)  # type: ignore[operator]
+    return _on_bits("&", a, b)
 
 
 def bitwise_or(a: Any, b: Any) -> Any:
     """`a | b`"""
-    return bitwise("|", a, b) if _is_traced(a, b) else operand(a) | operand(b)  # type: ignore[operator]
+    return _on_bits("|", a, b)
 
 
 def bitwise_xor(a: Any, b: Any) -> Any:
     """`a ^ b`"""
-    return bitwise("^", a, b) if _is_traced(a, b) else operand(a) ^ operand(b)  # type: ignore[operator]
+    return _on_bits("^", a, b)
 
 
 def bitwise_not(a: Any) -> Any:
     """`~a`"""
-    return ~operand(a)  # type: ignore[operator]
+    return ~scalar(a) if is_traced(a) else at_trace_time(operator.invert, a)
 
 
 def shift_left(a: Any, b: Any) -> Any:
     """`a << b`"""
-    return shift("<<", a, b) if _is_traced(a, b) else operand(a) << operand(b)  # type: ignore[operator]
+    return _on_bits("<<", a, b)
 
 
 def shift_right(a: Any, b: Any) -> Any:
     """`a >> b`; keeps the sign of signed integers."""
-    return shift(">>", a, b) if _is_traced(a, b) else operand(a) >> operand(b)  # type: ignore[operator]
+    return _on_bits(">>", a, b)
 
 
 def popcount(x: Any) -> Any:
@@ -333,78 +271,14 @@ def dp4a(a: Any, b: Any, c: Any) -> Any:
 
 def logical_and(a: Any, b: Any) -> Any:
     """`a and b` as a bool."""
-    return binary("and", condition(a), condition(b)) if _is_traced(a, b) else bool(a) and bool(b)
+    return binary("and", condition(a), condition(b)) if is_traced(a, b) else bool(a) and bool(b)
 
 
 def logical_or(a: Any, b: Any) -> Any:
     """`a or b` as a bool."""
-    return binary("or", condition(a), condition(b)) if _is_traced(a, b) else bool(a) or bool(b)
+    return binary("or", condition(a), condition(b)) if is_traced(a, b) else bool(a) or bool(b)
 
 
 def logical_not(a: Any) -> Any:
     """`not a` as a bool."""
-    return ~condition(a) if _is_traced(a) else not a
-
-
-# ------------------------------------------------------------------------------------------------------------ warps
-
-
-def _shuffle(fn: str, value: Any, lane: Any) -> Scalar:
-    begin(f"T.{fn}")
-    x, y = scalar(value, FLOAT32 if isinstance(value, float) else INT32), _cast(lane, INT32)
-    frame, reads = dependencies([x, y])
-    return Scalar(Call(fn, (expr_of(x), expr_of(y))), x.type, frame, reads)
-
-
-def shfl_xor(value: Any, offset: Any) -> Scalar:
-    """The value of the lane whose number differs by the bits of `offset`. All lanes of the warp take part."""
-    return _shuffle("shfl_xor", value, offset)
-
-
-def shfl_up(value: Any, offset: Any) -> Scalar:
-    """The value of the lane `offset` below; the lowest lanes keep their own."""
-    return _shuffle("shfl_up", value, offset)
-
-
-def shfl_down(value: Any, offset: Any) -> Scalar:
-    """The value of the lane `offset` above; the highest lanes keep their own."""
-    return _shuffle("shfl_down", value, offset)
-
-
-def shfl(value: Any, lane: Any) -> Scalar:
-    """The value of lane `lane`."""
-    return _shuffle("shfl_idx", value, lane)
-
-
-def any_sync(cond: Any) -> Scalar:
-    """Whether `cond` holds in any lane of the warp."""
-    begin("T.any_sync")
-    return call("warp_any", condition(cond))
-
-
-def all_sync(cond: Any) -> Scalar:
-    """Whether `cond` holds in all lanes of the warp."""
-    begin("T.all_sync")
-    return call("warp_all", condition(cond))
-
-
-def _warp_reduce(op: Callable[[Any, Any], Any], value: Any) -> Scalar:
-    x = bind(scalar(value), "partial")
-    for offset in (16, 8, 4, 2, 1):
-        x = bind(op(x, shfl_xor(x, offset)), "partial")
-    return x
-
-
-def warp_reduce_sum(value: Any) -> Scalar:
-    """The sum over the lanes of the warp, in every lane."""
-    return _warp_reduce(lambda a, b: a + b, value)
-
-
-def warp_reduce_max(value: Any) -> Scalar:
-    """The largest value among the lanes of the warp, in every lane."""
-    return _warp_reduce(maximum, value)
-
-
-def warp_reduce_min(value: Any) -> Scalar:
-    """The smallest value among the lanes of the warp, in every lane."""
-    return _warp_reduce(minimum, value)
+    return ~condition(a) if is_traced(a) else not a

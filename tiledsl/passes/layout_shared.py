@@ -32,7 +32,7 @@ Cost = tuple[int, int]  # (wavefronts beyond the least possible, wavefronts and 
 
 
 def choose_shared(problem: Problem, state: State, buffers: Sequence[Buffer]) -> tuple[State, dict[int, Fragment]]:
-    """`state` with a layout for each of `buffers`, and the loops, by statement, that should not have their usual one."""
+    """`state` with a layout for each of `buffers`, and loops, by statement, that should not have their usual one."""
     undecided = [b for b in buffers if b not in state]
     out = dict(state)
     for b in undecided:

@@ -33,7 +33,7 @@ from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import map_children
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
-from tiledsl.passes.scoped import rewrite_scoped
+from tiledsl.passes.scoped import rewrite_scoped, with_expressions
 
 
 @kernel_pass(requires=[tile_stage])
@@ -61,7 +61,7 @@ def _from_start(e: Expr, facts: Facts) -> Expr:
     match e:
         case Const() | Var():
             return e
-        case Load(buffer, indices) | Address(buffer, indices):
+        case Load(buffer) | Address(buffer):
             inner = map_children(e, lambda n: _below(n, facts))
             return replace(inner, indices=_indices(buffer, inner.indices, facts))
         case Select(cond, a, b):
@@ -84,6 +84,7 @@ def _leaf_from_start(s: Stmt, facts: Facts) -> tuple[Stmt, ...]:
         )
         return n if offsets == n.offsets else replace(n, offsets=offsets)
 
+    s = with_expressions(s, facts, _from_start)
     if isinstance(s, Store | AtomicUpdate):
         return (replace(s, indices=_indices(s.buffer, s.indices, facts)),)
     return (map_children(s, region),)
@@ -144,7 +145,9 @@ def _rastered(launch: Launch, raster: Raster) -> Launch:
 
     size = bind("panel_size", width * raster.panel)
     panel, within = bind("panel", number // size), bind("within", number % size)
-    rows = bind("rows", Binary("min", wrap(raster.panel), height - panel * raster.panel))
+    # The clamps change nothing; they are how the bounds of the indices are found again.
+    left = Binary("min", wrap(raster.panel), height - panel * raster.panel)
+    rows = bind("rows", Binary("max", Const(1), left))
     forward = bind("forward", Binary("min", within // rows, width - 1))
     column = Select(eq(panel % 2, 0), forward, width - 1 - forward)
     row = Binary("min", panel * raster.panel + within % rows, height - 1)

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from tiledsl.analysis.access import accesses, storage_roots
+from tiledsl.analysis.access import accesses, statements_below, storage_roots
+from tiledsl.analysis.footprint import is_shared, touches
 from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
 from tiledsl.ir.nodes import (
-    Address,
     Alloc,
     AtomCall,
     Binary,
@@ -27,7 +27,6 @@ from tiledsl.ir.nodes import (
     Kernel,
     Launch,
     Let,
-    Load,
     Node,
     SharedSlot,
     Space,
@@ -38,8 +37,6 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.walk import walk
-from tiledsl.isa.atom import Completion
-from tiledsl.isa.table import ATOMS
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
 from tiledsl.target import Target
@@ -137,11 +134,11 @@ def pack(lifetimes: Sequence[Lifetime], *, reuse: bool = True) -> dict[Buffer, i
 
 @dataclass(slots=True)
 class _Scanner:
-    """Numbers the statements; `spans_of` has what each buffer's accesses cover."""
+    """Numbers the statements; `touched` has the first and last of each buffer."""
 
     roots: Mapping[Buffer, Buffer]
     number: int = 0
-    loops: list[tuple[int, list[Buffer]]] = field(default_factory=list)
+    loops: list[list[Buffer]] = field(default_factory=list)  # what the open loops have touched
     touched: dict[Buffer, list[int]] = field(default_factory=dict)
     home: dict[Buffer, int] = field(default_factory=dict)  # the number of loops around the allocation
     made: list[tuple[Buffer, Span]] = field(default_factory=list)
@@ -155,40 +152,41 @@ class _Scanner:
                     self.home[buffer] = len(self.loops)
                     self.made.append((buffer, s.span))
                 case For(body=body):
-                    self.touch(_head(s))
+                    self.touch(s)
                     self.loop(body)
                 case While(body=body):
-                    self.loop(body, _head(s))
+                    self.loop(body, s)
                 case If(_, then, orelse):
-                    self.touch(_head(s))
+                    self.touch(s)
                     self.block(then)
                     self.block(orelse)
                 case _:
                     self.touch(s)
 
     def loop(self, body: Block, head: Stmt | None = None) -> None:
-        self.loops.append((self.number, []))
+        start, inside = self.number, list[Buffer]()
+        self.loops.append(inside)
         if head is not None:
             self.touch(head)
         self.block(body)
-        start, inside = self.loops.pop()
+        self.loops.pop()
         self.number += 1
         for b in inside:
             if self.home[b] <= len(self.loops):
                 self.extend(b, start)
                 self.extend(b, self.number)
                 if self.loops:
-                    self.loops[-1][1].append(b)
+                    self.loops[-1].append(b)
 
     def touch(self, s: Stmt) -> None:
-        for a in accesses(s):
-            b = self.roots.get(a.buffer, a.buffer)
+        for buffer, _, _, _, _, issued in touches(s):
+            b = self.roots.get(buffer, buffer)
             if b not in self.home:
                 continue
             self.extend(b, self.number)
             if self.loops:
-                self.loops[-1][1].append(b)
-            (self.in_flight.add if a.writes and _is_async(s) else self.in_flight.discard)(b)
+                self.loops[-1].append(b)
+            (self.in_flight.add if issued else self.in_flight.discard)(b)
 
     def extend(self, b: Buffer, number: int) -> None:
         span = self.touched.setdefault(b, [number, number])
@@ -205,15 +203,6 @@ def _head(s: Stmt) -> Stmt:
         case If():
             return replace(s, then=(), orelse=())
     return s
-
-
-def _is_async(s: Stmt) -> bool:
-    match s:
-        case Store(asynchronous=True):
-            return True
-        case AtomCall(atom):
-            return ATOMS[atom].completion is not Completion.SYNC
-    return False
 
 
 def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
@@ -240,27 +229,18 @@ def alignments(launch: Launch) -> dict[Buffer, int]:
         return any((isinstance(n, Binary) and n.op == "^") or n in swizzled for n in walk(e))
 
     def need(buffer: Buffer, indices: Sequence[Expr], least: int) -> None:
-        if buffer.space is not Space.SHARED:
-            return
         if any(permutes(i) for i in indices):
             size = version_bytes(buffer)
             least = max(least, min(1024, size & -size))
         result[buffer] = max(result.get(buffer, 16), least)
 
-    for s in launch.body:
-        for node in walk(s):
-            match node:
-                case Let(var, value):
-                    if permutes(value):
-                        swizzled.add(var)
-                case AtomCall(_, args):
-                    for a in args:
-                        if isinstance(a, Address):
-                            need(a.buffer, a.indices, 128)
-                case Load(buffer, indices) | Address(buffer, indices):
-                    need(buffer, indices, 16)
-                case Store(buffer, indices, asynchronous=asynchronous):
-                    need(buffer, indices, 128 if asynchronous else 16)
+    for s in statements_below(launch.body):
+        if isinstance(s, Let) and permutes(s.value):
+            swizzled.add(s.var)
+        wide = isinstance(s, AtomCall) or (isinstance(s, Store) and s.asynchronous)
+        for buffer, indices, *_ in touches(s):
+            if is_shared(buffer):
+                need(buffer, indices, 128 if wide else 16)
     return result
 
 
@@ -310,19 +290,29 @@ def verify_shared_plan(launch: Launch, plan: SharedPlan) -> None:
 
     Raises VerifyError.
     """
+    if not _check_places(plan):
+        return
     uses: dict[Buffer, list[Path]] = {l.buffer: [] for l in plan.lifetimes}
     homes: dict[Buffer, Path] = {}
     roots = storage_roots(launch.body)
     _paths(launch.body, (), uses, homes, roots)
+    for a, b in _check_places(plan):
+        if not _apart(uses, homes, a.buffer, b.buffer):
+            raise VerifyError(f"'{a.buffer.name}' and '{b.buffer.name}' share bytes and live together", a.span)
+
+
+def _check_places(plan: SharedPlan) -> list[tuple[Lifetime, Lifetime]]:
+    """The pairs of buffers that share bytes. Raises VerifyError for one that is misaligned or outside of the arena."""
+    pairs = []
     for n, a in enumerate(plan.lifetimes):
-        start = plan.offsets[a.buffer]
-        if start % a.alignment or start < 0 or start + bytes_of(a.buffer) > plan.total:
+        start, stop = plan.offsets[a.buffer], plan.offsets[a.buffer] + bytes_of(a.buffer)
+        if start % a.alignment or start < 0 or stop > plan.total:
             raise VerifyError(f"'{a.buffer.name}' at {start} is misaligned or outside of the arena", a.span)
         for b in plan.lifetimes[n + 1 :]:
             other = plan.offsets[b.buffer]
-            shared = start < other + bytes_of(b.buffer) and other < start + bytes_of(a.buffer)
-            if shared and not _apart(uses, homes, a.buffer, b.buffer):
-                raise VerifyError(f"'{a.buffer.name}' and '{b.buffer.name}' share bytes and live together", a.span)
+            if start < other + bytes_of(b.buffer) and other < stop:
+                pairs.append((a, b))
+    return pairs
 
 
 def _paths(

@@ -27,15 +27,15 @@ def rewrite_launches(kernel: Kernel, on_expr: OnExpr, on_leaf: OnLeaf | None = N
 def rewrite_scoped(block: Block, facts: Facts, on_expr: OnExpr, on_leaf: OnLeaf | None = None) -> Block:
     """`block` with `on_expr` applied to each expression directly in a statement or region, under the facts that hold.
 
-    `on_leaf`, if given, replaces each statement that holds no others by a block, after its expressions were rewritten.
+    `on_leaf`, if given, replaces each statement that holds no others by a block; the expressions in it are then its own
+    affair (`with_expressions`).
     """
     result: list[Stmt] = []
     for s in block:
         if isinstance(s, If | For | While | Parallel):
             result.append(_compound(s, facts, on_expr, on_leaf))
             continue
-        new = _with_expressions(s, facts, on_expr)
-        result.extend(on_leaf(new, facts) if on_leaf else (new,))
+        result.extend(on_leaf(s, facts) if on_leaf else (with_expressions(s, facts, on_expr),))
         if isinstance(s, Assume):
             facts = facts.under(s.cond)
     if len(result) == len(block) and all(a is b for a, b in zip(result, block)):
@@ -66,7 +66,9 @@ def _changed(s: Stmt, **fields: object) -> Stmt:
     return replace(s, **fields)  # type: ignore[arg-type]
 
 
-def _with_expressions(s: Stmt, facts: Facts, on_expr: OnExpr) -> Stmt:
+def with_expressions(s: Stmt, facts: Facts, on_expr: OnExpr) -> Stmt:
+    """`s` with `on_expr` applied to each expression directly in it or in a region of it."""
+
     def rule(n: Node) -> Node:
         if isinstance(n, Expr):
             return on_expr(n, facts)

@@ -11,7 +11,9 @@ from tiledsl.tools.loading import add_kernel_arguments, lowered, traced, write_o
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_kernel_arguments(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--after", metavar="PASS", help="the IR after this pass; 'trace' is before all (default: the last)")
+    what.add_argument(
+        "--after", metavar="PASS", help="the IR after this pass; 'trace' is before all (default: the last)"
+    )
     what.add_argument("--cuda", action="store_true", help="the CUDA text that NVRTC is given")
     parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output")
 

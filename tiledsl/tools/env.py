@@ -15,7 +15,16 @@ from tiledsl.runtime import nvrtc
 from tiledsl.runtime.driver import find_driver
 from tiledsl.settings import SETTINGS
 
-_PACKAGES = ("tiledsl", "numpy", "ml_dtypes", "lark", "cuda-python", "nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm", "torch")
+_PACKAGES = (
+    "tiledsl",
+    "numpy",
+    "ml_dtypes",
+    "lark",
+    "cuda-python",
+    "nvidia-cuda-nvrtc",
+    "nvidia-cuda-nvdisasm",
+    "torch",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    print(f"python              {sys.version.split()[0]} on {platform.system()} {platform.machine()}")
+    print(f"{'python':<20} {sys.version.split()[0]} on {platform.system()} {platform.machine()}")
     for name in _PACKAGES:
-        print(f"{name:<19} {_version(name)}")
-    print(f"{'NVRTC':<19} {_or_problem(nvrtc.version)}")
-    print(f"{'C++ compiler':<19} {_or_problem(_compiler)}")
-    print(f"{'GPU':<19} {_or_problem(_gpu)}\n")
+        print(f"{name:<20} {_version(name)}")
+    print(f"{'NVRTC':<20} {_or_problem(nvrtc.version)}")
+    print(f"{'C++ compiler':<20} {_or_problem(_compiler)}")
+    print(f"{'GPU':<20} {_or_problem(_gpu)}\n")
     width = max(map(len, SETTINGS))
     for s in SETTINGS.values():
         value = os.environ.get(s.name)

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> None:
         return
     code = args.code.upper()
     if code not in CATALOGUE:
-        raise error("TD0716", code=args.code, known=", ".join(get_close_matches(code, CATALOGUE)) or "none")
+        raise error("TD0716", name=args.code, known=", ".join(get_close_matches(code, CATALOGUE)) or "none")
     print(explanation(code, CATALOGUE[code]))
 
 

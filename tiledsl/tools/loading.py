@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from tiledsl.codegen.cuda import emit
@@ -76,23 +76,33 @@ def is_tile_stage(kernel: Kernel) -> bool:
     return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
 
 
-def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> TileKernel:
-    """The kernel object of `FILE.py:KERNEL`; the name may be left out where the file has one kernel.
+def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, dict[str, Any]]:
+    """The kernel of `FILE.py:NAME` and the compile-time arguments that are left for it.
 
-    A function that makes a kernel is called with those of `static` that it takes; they are then used up.
+    The name may be left out where the file has one kernel. A function that makes a kernel is called with `static`.
     """
     path, _, name = spec.partition(":")
     names = vars(_execute(path))
-    if not name:
-        kernels = [n for n, value in names.items() if isinstance(value, TileKernel)]
-        if len(kernels) != 1:
-            raise error("TD0713", path=path, known=", ".join(kernels) or "none")
-        name = kernels[0]
-    found = names.get(name)
+    kernels = [n for n, value in names.items() if isinstance(value, TileKernel)]
+    if not name and len(kernels) != 1:
+        raise error("TD0713", path=path, known=", ".join(kernels) or "none")
+    found = names.get(name or kernels[0])
+    if isinstance(found, FunctionType):
+        made = _call(found, static, path)
+        if isinstance(made, TileKernel):
+            return made, {}
     if not isinstance(found, TileKernel):
-        known = ", ".join(n for n, value in names.items() if isinstance(value, TileKernel))
-        raise error("TD0712", path=path, name=name, known=known or "no kernel")
-    return found
+        raise error("TD0712", path=path, name=name, known=", ".join(kernels) or "no kernel")
+    return found, dict(static)
+
+
+def _call(make: FunctionType, static: Mapping[str, Any], path: str) -> object:
+    try:
+        return make(**static)
+    except TileError:
+        raise
+    except Exception as problem:
+        raise _raised(problem, path) from None
 
 
 def _execute(path: str) -> ModuleType:
@@ -111,36 +121,37 @@ def _execute(path: str) -> ModuleType:
     except TileError:
         raise
     except Exception as problem:
-        raise error("TD0714", _place(problem, file), path=path, kind=type(problem).__name__, problem=problem) from None
+        raise _raised(problem, path) from None
     finally:
         sys.path.remove(str(file.parent))
     return module
 
 
-def _place(problem: Exception, file: Path) -> Span:
-    """The last line of `file` that the exception went through."""
+def _raised(problem: Exception, path: str) -> TileError:
+    """The user's exception as an error at the last line of the file that it went through."""
+    span = NOWHERE
+    frames = [f for f in traceback.extract_tb(problem.__traceback__) if f.filename == path]
     if isinstance(problem, SyntaxError) and problem.lineno:
-        return Span(str(file), problem.lineno, (problem.offset or 1) - 1, problem.lineno, problem.offset or 1)
-    frames = [f for f in traceback.extract_tb(problem.__traceback__) if f.filename == str(file) and f.lineno]
-    if not frames:
-        return NOWHERE
-    line = frames[-1].lineno or 0
-    return Span(str(file), line, frames[-1].colno or 0, line, frames[-1].end_colno or 1)
+        col = (problem.offset or 1) - 1
+        span = Span(path, problem.lineno, col, problem.lineno, col + 1)
+    elif frames and frames[-1].lineno:
+        line = frames[-1].lineno
+        span = Span(path, line, frames[-1].colno or 0, line, frames[-1].end_colno or 1)
+    return error("TD0714", span, path=path, kind=type(problem).__name__, problem=problem)
 
 
 def traced(args: argparse.Namespace) -> Kernel:
     """The kernel that the arguments of `add_kernel_arguments` name, before any pass."""
     if ".py" in args.kernel:
-        static = assignments(args.argument)
-        return load_tile_kernel(args.kernel, static).trace(**static)
+        kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
+        return kernel.trace(**static)
     return read_ir(args.kernel)
 
 
 def lowered(args: argparse.Namespace) -> Lowered:
     """That kernel after all passes; IR text of the thread stage is taken as it is."""
     if ".py" in args.kernel:
-        static = assignments(args.argument)
-        kernel = load_tile_kernel(args.kernel, static)
+        kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
         return kernel.compile(target=chosen_target(args.target or kernel.target).name, **static).lowered
     return lower_text(read_ir(args.kernel), chosen_target(args.target))
 

@@ -8,6 +8,10 @@
 #define TDS_CHECKED 0
 #endif
 
+// What follows are wrappers that vanish when inlined; mathematics.h leaves that choice to the compiler.
+#undef TDS_DEVICE
+#define TDS_DEVICE static inline __attribute__((always_inline))
+
 #define TDS_KERNEL(...) static void
 #define TDS_EXPORT(name) \
   extern "C" void tds_entry_##name(void** arguments) { ::tds::host::invoke(name, arguments); }

@@ -2,7 +2,7 @@
 // Includes nothing, so that a kernel compiles in tens of milliseconds.
 #pragma once
 
-#define TDS_DEVICE static inline __attribute__((always_inline))
+#define TDS_DEVICE static inline
 
 namespace tds {
 

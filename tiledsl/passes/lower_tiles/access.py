@@ -34,6 +34,9 @@ def register(ctx: Context, f: Fragment, coords: Sequence[Expr]) -> Expr:
     """The register in which this thread holds the element."""
     if f.num_regs == 1:
         return Const(0)
+    known = ctx.noted_register(f, coords)
+    if known is not None:
+        return known
     linear = ctx.simplify(wrap(ravel(coords, f.shape)))
     return ctx.simplify(wrap(reg_of(f, linear)))
 
@@ -133,14 +136,18 @@ def linear_terms(e: Expr, k: int = 1) -> list[Term]:
 
 
 def total(terms: Sequence[Term]) -> Expr:
-    """The expression of a sum of terms."""
+    """The expression of a sum of terms, its constant last."""
     result: Expr | None = None
+    constant = 0
     for k, atom in terms:
-        if k == 0 or atom == ZERO:
-            continue
-        size = Const(k) if atom is ONE else atom if k == 1 else atom * k
-        result = size if result is None else result + size
-    return result if result is not None else Const(0)
+        if isinstance(atom, Const):
+            constant += k * int(atom.value)
+        elif k:
+            size = atom if k == 1 else atom * k
+            result = size if result is None else result + size
+    if result is None:
+        return Const(constant)
+    return result + constant if constant else result
 
 
 def _only(e: Node, allowed: set[Var]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from tiledsl.errors import VerifyError
@@ -33,6 +34,7 @@ class Context:
         self.ranges: dict[Var, tuple[float, float]] = {self.thread: (0, self.num_threads - 1)}
         self._simplifier = Simplifier(self.ranges)
         self._bound: dict[Expr, Var] = {}
+        self._registers: dict[tuple[object, ...], Expr] = {}
 
     # ------------------------------------------------------------------------------------------------------ layouts
 
@@ -65,6 +67,13 @@ class Context:
                 size = self.shared_layout(buffer).size
                 return Buffer(buffer.name, (size,), buffer.dtype, Space.SHARED, versions=buffer.versions)
         return buffer
+
+    def note_register(self, f: Fragment, coords: tuple[Expr, ...], reg: Expr) -> None:
+        """Remembers that this thread holds the element at `coords` of a tile laid out as `f` in register `reg`."""
+        self._registers[coords, f] = reg
+
+    def noted_register(self, f: Fragment, coords: Sequence[Expr]) -> Expr | None:
+        return self._registers.get((tuple(coords), f))
 
     def registers(self, name: str, count: int, dtype: DType) -> Buffer:
         """A new array of each thread."""

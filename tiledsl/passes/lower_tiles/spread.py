@@ -143,7 +143,9 @@ def spread(ctx: Context, f: Fragment) -> Spread:
     if f.is_ragged:
         guards.append(lt(coords[0], f.shape[0]))
     first = [eq(value, 0) for value, d in threads if d.stride == 0]
-    return Spread(f, tuple(loop for loop, _ in loops), coords, numbered(loops), tuple(guards), tuple(first))
+    reg = numbered(loops)
+    ctx.note_register(f, coords, reg)
+    return Spread(f, tuple(loop for loop, _ in loops), coords, reg, tuple(guards), tuple(first))
 
 
 def nest(loops: Sequence[Loop], guards: Sequence[Expr], body: Block, *, vectors: bool = True) -> Block:

@@ -1,0 +1,91 @@
+"""What loop words return: a description that a `for` statement of a kernel turns into a loop."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiledsl.frontend.binding import bind
+from tiledsl.frontend.proxies import Scalar, binary, describe, index_of, operand, reads_of, scalar
+from tiledsl.frontend.source import fail
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.nodes import Const, Expr, LoopKind, Serial
+
+
+class LoopSpec:
+    """What a loop word returns: only a `for` statement of a kernel or macro can run over it."""
+
+    word = "a loop word"
+
+    def __iter__(self) -> Iterator[Any]:
+        raise fail("TD0135", word=self.word)
+
+
+@dataclass(frozen=True)
+class Counted(LoopSpec):
+    """Iterations start, start + step, ... below `stop` (above, for a negative step)."""
+
+    start: Any
+    stop: Any
+    step: Any = 1
+    kind: LoopKind = field(default_factory=Serial)
+    word: str = "range"
+
+
+@dataclass(frozen=True)
+class Box(LoopSpec):
+    """The points of `T.Parallel`."""
+
+    extents: tuple[int, ...]
+    width: int = 0
+    word: str = "T.Parallel"
+
+
+@dataclass(frozen=True)
+class Bound(LoopSpec):
+    """A loop that the hardware runs: its body is executed once, with the variable bound to `value`."""
+
+    value: Scalar
+    word: str = "T.thread_binding"
+
+
+def iterator(fn: Any) -> Any:
+    """`fn` of `for x in fn(...)`, where Python's own `range` is a loop of the kernel."""
+    return serial_range if fn is builtins.range else fn
+
+
+def serial_range(start: Any, stop: Any = None, step: Any = 1, /) -> LoopSpec:
+    """`range` as a serial loop."""
+    return Counted(0, start) if stop is None else Counted(start, stop, step)
+
+
+def normalised(spec: Counted) -> tuple[int | Scalar, Expr, int]:
+    """Start, number of iterations, and step. Raises TileError TD0225 for a step that is no constant but 0."""
+    step = operand(spec.step)
+    if isinstance(step, Scalar) or int(step) != step or step == 0:
+        raise fail("TD0225", word=spec.word, step=describe(spec.step))
+    step = int(step)
+    start, stop = _stable(spec.start, "start", spec.word), _stable(spec.stop, "stop", spec.word)
+    if isinstance(start, int) and isinstance(stop, int):
+        return start, Const(len(range(start, stop, step)), INDEX), step
+    if isinstance(start, int) and start == 0 and step > 0:
+        distance = scalar(stop)
+    else:
+        distance = binary("-", stop, start) if step > 0 else binary("-", start, stop)
+    if abs(step) != 1:
+        distance = binary("//", binary("+", distance, abs(step) - 1), abs(step))
+    return start, index_of(distance), step
+
+
+def _stable(value: Any, name: str, word: str) -> int | Scalar:
+    """A bound of a loop; one that reads memory is read once, before the loop."""
+    value = operand(value)
+    e = index_of(value, f"the {name} of {word}")
+    if not isinstance(value, Scalar):
+        return int(value)
+    if isinstance(e, Const):
+        return int(e.value)
+    found = Scalar(e, INDEX, value.frame, reads_of(value))
+    return bind(found, name) if found.reads else found

@@ -1,0 +1,236 @@
+"""Layouts that the user writes: index functions recovered as digits by probing, and the standard swizzles.
+
+`T.annotate_layout` accepts what these words return, and layouts of `tiledsl.ir.layout`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+from tiledsl.errors import Span, error
+from tiledsl.frontend.source import here
+from tiledsl.ir import layout as ir
+from tiledsl.ir import layout_ops
+from tiledsl.ir.dtypes import DType
+from tiledsl.ir.nodes import Buffer, Extent
+from tiledsl.ir.recover import recover_fragment, recover_layout
+from tiledsl.ir.swizzle import SPANS, choose_swizzle, expand, swizzled
+
+IndexFunction = Callable[..., Any]
+
+
+class Layout:
+    """An arrangement of a shared tensor: `T.Layout((64, 64), lambda i, j: i * 65 + j)`.
+
+    The function gives the element's offset, or several coordinates of which the last is contiguous. It must be made of
+    digits of the indices and at most one XOR swizzle. Raises TileError TD0306 if two elements share an offset, TD0308
+    if the function is not regular.
+    """
+
+    def __init__(self, shape: Sequence[int], forward_fn: IndexFunction) -> None:
+        self.shape = _shape(shape)
+        offsets = _flattened([_numbers(forward_fn(*at)) for at in _points(self.shape)])
+        _check_distinct(offsets, self.shape, "offset", "T.Layout")
+        found = recover_layout(self.shape, offsets)
+        if found is None:
+            raise error("TD0308", here(), buffer="T.Layout", why="its offsets are no mixed-radix map from 0 on")
+        self.layout = found
+
+    def __repr__(self) -> str:
+        return f"T.Layout({self.layout})"
+
+
+class Fragment:
+    """A distribution of a tile over threads and registers.
+
+    `forward_fn(i, j)` gives (thread, register); or `forward_thread_fn(i, j)` the thread and `forward_index_fn(i, j)`
+    the register, which without it numbers the elements of a thread row by row. With `replicate=n` the thread function
+    takes a further argument 0 .. n - 1. Raises TileError TD0306 if two elements share a place, TD0308 if it is not regular.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        forward_fn: IndexFunction | None = None,
+        forward_thread_fn: IndexFunction | None = None,
+        forward_index_fn: IndexFunction | None = None,
+        replicate: int = 1,
+    ) -> None:
+        shape = _shape(shape)
+        if (forward_fn is None) == (forward_thread_fn is None):
+            why = "give either forward_fn or forward_thread_fn"
+            raise error("TD0307", here(), buffer="T.Fragment", why=why)
+        points = list(_points(shape))
+        if forward_fn is not None:
+            rows = [[forward_fn(*at, *_extra(forward_fn, at, r)) for at in points] for r in range(replicate)]
+            threads = [[int(place[0]) for place in row] for row in rows]
+            regs = _flattened([_numbers(place[1]) for place in rows[0]])
+        else:
+            assert forward_thread_fn is not None
+            fn = forward_thread_fn
+            threads = [[int(fn(*at, *_extra(fn, at, r))) for at in points] for r in range(replicate)]
+            regs = _ranks(threads[0])
+            if forward_index_fn is not None:
+                regs = _flattened([_numbers(forward_index_fn(*at)) for at in points])
+        places = [(t, r) for row in threads for t, r in zip(row, regs)]
+        _check_distinct(places, shape, "thread and register", "T.Fragment")
+        found = recover_fragment(shape, threads, regs)
+        if found is None:
+            raise error(
+                "TD0308", here(), buffer="T.Fragment", why="threads or registers are no mixed-radix map from 0 on"
+            )
+        self.fragment = found
+
+    @classmethod
+    def _of(cls, f: ir.Fragment | None, what: str) -> Fragment:
+        if f is None:
+            raise error("TD0308", here(), buffer="T.Fragment", why=f"its digits cross the dimensions, so {what}")
+        made = cls.__new__(cls)
+        made.fragment = f
+        return made
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.fragment.shape
+
+    def repeat(self, repeats: Sequence[int], repeat_on_thread: bool = False, lower_dim_first: bool = True) -> Fragment:
+        """The tile `repeats` times along each dimension, in further registers or further threads.
+
+        Repetitions are numbered with the last dimension fastest, or with the first. Raises ValueError below 1.
+        """
+        if len(repeats) != len(self.shape) or any(n < 1 for n in repeats):
+            raise ValueError(f"{tuple(repeats)} are no repeats of a tile of shape {self.shape}")
+        repeated = layout_ops.repeat(self.fragment, repeats, repeat_on_thread, lower_dim_first)
+        return self._of(repeated, "it cannot be repeated")
+
+    def replicate(self, times: int) -> Fragment:
+        """`times` as many threads, each run of which holds the whole tile."""
+        if times < 1:
+            raise ValueError(f"{times} replicas")
+        return self._of(layout_ops.replicate(self.fragment, times), "")
+
+    def __repr__(self) -> str:
+        return f"T.Fragment({self.fragment})"
+
+
+def make_swizzled_layout(buffer: Any, k_major: bool = True, allow_pad: bool = True) -> ir.Layout:
+    """The layout without bank conflicts for ldmatrix: the widest swizzle that fits, else padded rows.
+
+    Raises TileError TD0307 if neither fits and padding is not allowed. `k_major` is accepted for its spelling.
+    """
+    shape, bits = _static(buffer), _buffer(buffer).dtype.bits
+    layout = choose_swizzle(shape, bits)
+    if layout.swizzle is None and not allow_pad:
+        why = f"no swizzle fits rows of {shape[-1]} elements of {bits} bits"
+        raise error("TD0307", here(), buffer=_buffer(buffer).name, why=why)
+    return layout
+
+
+def make_full_bank_swizzled_layout(buffer: Any) -> ir.Layout:
+    """Rows cut into panels of 128 bytes, 16-byte chunks exchanged within 8 rows."""
+    return _swizzled(buffer, 128)
+
+
+def make_half_bank_swizzled_layout(buffer: Any) -> ir.Layout:
+    """Rows cut into panels of 64 bytes."""
+    return _swizzled(buffer, 64)
+
+
+def make_quarter_bank_swizzled_layout(buffer: Any) -> ir.Layout:
+    """Rows cut into panels of 32 bytes."""
+    return _swizzled(buffer, 32)
+
+
+def make_linear_layout(buffer: Any) -> ir.Layout:
+    """Row-major, without padding."""
+    return ir.row_major(_static(buffer))
+
+
+def as_layout(value: Any, shape: Sequence[Extent], dtype: DType, span: Span) -> ir.Fragment | ir.Layout:
+    """What the user gave as the layout of a tensor of `shape`, as data. A layout of its last dimensions is repeated.
+
+    Raises TileError TD0307 if the shapes differ or it is no layout at all.
+    """
+    found = value.layout if isinstance(value, Layout) else value.fragment if isinstance(value, Fragment) else value
+    if not isinstance(found, (ir.Fragment, ir.Layout)):
+        why = f"{type(value).__name__} is neither T.Layout nor T.Fragment"
+        raise error("TD0307", span, buffer=f"a {dtype} tensor", why=why)
+    wanted = tuple(e for e in shape if isinstance(e, int))
+    given = tuple(found.shape)
+    if isinstance(found, ir.Layout) and len(given) < len(wanted) and wanted[len(wanted) - len(given) :] == given:
+        try:
+            return expand(found, wanted[: len(wanted) - len(given)])
+        except ValueError as raised:
+            raise error("TD0307", span, buffer=f"a {dtype} tensor", why=str(raised)) from None
+    if given != wanted or len(wanted) != len(shape):
+        why = f"it is for shape {given}, the tensor has {tuple(shape)}"
+        raise error("TD0307", span, buffer=f"a {dtype} tensor", why=why)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------- tables
+
+
+def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(n) for n in ([shape] if isinstance(shape, int) else shape))
+
+
+def _points(shape: Sequence[int]) -> Any:
+    return product(*(range(n) for n in shape))
+
+
+def _extra(fn: IndexFunction, at: Sequence[int], replica: int) -> tuple[int, ...]:
+    """The replica's number, for functions that take one."""
+    parameters = inspect.signature(fn).parameters.values()
+    takes_any = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
+    return (replica,) if takes_any or len(parameters) > len(at) else ()
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    return tuple(int(v) for v in value) if isinstance(value, (tuple, list)) else (int(value),)
+
+
+def _flattened(rows: Sequence[tuple[int, ...]]) -> list[int]:
+    """Several coordinates as one number, row-major over their ranges."""
+    extents = [max(column) + 1 for column in zip(*rows)]
+    return [ir.ravel(row, extents) for row in rows]
+
+
+def _ranks(threads: Sequence[int]) -> list[int]:
+    """For each element the number of elements before it on the same thread."""
+    seen: dict[int, int] = {}
+    ranks = []
+    for thread in threads:
+        ranks.append(seen.get(thread, 0))
+        seen[thread] = ranks[-1] + 1
+    return ranks
+
+
+def _check_distinct(places: Sequence[Any], shape: Sequence[int], what: str, word: str) -> None:
+    first: dict[Any, int] = {}
+    for number, place in enumerate(places):
+        other = first.setdefault(place, number)
+        if other != number:
+            size = prod(shape)
+            a, b = (ir.unravel(n % size, shape) for n in (other, number))
+            raise error("TD0306", here(), buffer=word, why=f"elements {a} and {b} both have {what} {place}")
+
+
+def _buffer(value: Any) -> Buffer:
+    return value if isinstance(value, Buffer) else value.buffer  # type: ignore[no-any-return]
+
+
+def _static(value: Any) -> tuple[int, ...]:
+    return tuple(e for e in _buffer(value).shape if isinstance(e, int))
+
+
+def _swizzled(buffer: Any, span: int) -> ir.Layout:
+    assert span in SPANS
+    try:
+        return swizzled(_static(buffer), _buffer(buffer).dtype.bits, span)
+    except ValueError as raised:
+        raise error("TD0307", here(), buffer=_buffer(buffer).name, why=str(raised)) from None

@@ -1,0 +1,390 @@
+"""Puts __syncthreads where threads of a block exchange data through shared memory, and nowhere else.
+
+Per-thread byte tables (`analysis/footprint`) say which statements conflict. In straight code a barrier goes before the
+second of two conflicting statements if none is between, as late as possible, which needs the fewest. In a loop the
+conflicts within an iteration and from one to the next are arcs on a circle of positions; the fewest positions that hit
+all arcs are found by trying every start. A barrier is never put under a branch or loop that the threads do not all take
+together: such statements are one item, and the barrier goes before it.
+
+An asynchronous copy is the destination of conflicts where it is issued, and their source where it may be waited for: a
+wait makes the data visible to the waiting thread only, so a barrier must stand between the wait and other threads' use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tiledsl.analysis.access import AccessKind, negated, storage_roots
+from tiledsl.analysis.footprint import (
+    Footprint,
+    Tables,
+    binds_of,
+    blocks_of,
+    granules_of,
+    is_shared,
+    meet,
+    meet_in_arena,
+    touches,
+)
+from tiledsl.analysis.uniform import Uniform, uniform_values
+from tiledsl.errors import error
+from tiledsl.ir.nodes import (
+    AsyncCommit,
+    AsyncWait,
+    Barrier,
+    Block,
+    Break,
+    Buffer,
+    Const,
+    Continue,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Stmt,
+    Var,
+    While,
+)
+from tiledsl.passes.barrier_arcs import Arc, fewest_positions
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import thread_stage
+from tiledsl.passes.plan_shared_memory import bytes_of
+
+Path = tuple[int, ...]  # places in nested blocks; under an If, 0 for `then` and 1 for `orelse` come between
+_SYNCHRONISATION = (Barrier, AsyncWait, AsyncCommit)
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """Why a barrier is needed: `first` and `second` touch `buffer` in different threads."""
+
+    buffer: Buffer
+    first: Stmt
+    second: Stmt
+    kind: str
+
+    def __str__(self) -> str:
+        def name(s: Stmt) -> str:
+            return f"{type(s).__name__.lower()} at line {s.span.line}" if s.span.line else type(s).__name__.lower()
+
+        return f"{self.kind} of '{self.buffer.name}': {name(self.first)}, then {name(self.second)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierPlan:
+    """For each barrier the hazards that asked for it, keyed by the path of the statement that it goes before."""
+
+    barriers: Mapping[Path, tuple[Hazard, ...]]
+
+    def __str__(self) -> str:
+        rows = []
+        for path, hazards in sorted(self.barriers.items()):
+            rows += [f"before {'.'.join(map(str, path))}:", *(f"    {h}" for h in dict.fromkeys(map(str, hazards)))]
+        return "\n".join(rows) or "no barriers"
+
+
+@kernel_pass(requires=(thread_stage,))
+def insert_barriers(kernel: Kernel) -> Kernel:
+    """Adds the barriers that shared memory needs. Existing ones count. TD0502 where none can be placed."""
+    launches = []
+    for launch in kernel.launches:
+        plan = make_barrier_plan(kernel, launch)
+        launches.append(replace(launch, body=_apply(launch.body, plan, ())) if plan.barriers else launch)
+    return replace(kernel, launches=tuple(launches))
+
+
+def make_barrier_plan(kernel: Kernel, launch: Launch) -> BarrierPlan:
+    """The barriers of a thread-stage launch."""
+    roots = storage_roots(launch.body)
+    granules = granules_of(launch.body, roots)
+    if not granules:
+        return BarrierPlan({})
+    planner = _Planner(kernel, launch, roots, granules)
+    planner.straight(planner.items(launch.body, ()), ())
+    return BarrierPlan(planner.barriers)
+
+
+def _apply(block: Block, plan: BarrierPlan, path: Path) -> Block:
+    out: list[Stmt] = []
+    for i, s in enumerate(block):
+        here = (*path, i)
+        if here in plan.barriers:
+            out.append(Barrier(span=s.span))
+        if any(p[: len(here)] == here and len(p) > len(here) for p in plan.barriers):
+            match s:
+                case For(body=body) | While(body=body):
+                    s = replace(s, body=_apply(body, plan, here))
+                case If(_, then, orelse):
+                    s = replace(s, then=_apply(then, plan, (*here, 0)), orelse=_apply(orelse, plan, (*here, 1)))
+        out.append(s)
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A statement as seen from its block: accesses before its first barrier and after its last.
+
+    `through`: there is a way past it without a barrier. `leaves`: it may end the iteration around it.
+    """
+
+    enter: tuple[Footprint, ...] = ()
+    leave: tuple[Footprint, ...] = ()
+    through: bool = True
+    leaves: bool = False
+
+
+@dataclass(slots=True)
+class _Planner:
+    """`own` has the footprints of each statement by its path, with its loops enumerated and its branches as masks."""
+
+    kernel: Kernel
+    launch: Launch
+    roots: Mapping[Buffer, Buffer]
+    granules: Mapping[Buffer, int]
+    barriers: dict[Path, tuple[Hazard, ...]] = field(default_factory=dict)
+    own: dict[Path, list[Footprint]] = field(default_factory=dict)
+    slots: dict[Buffer, int] = field(init=False)
+    copied: dict[Buffer, Footprint] = field(default_factory=dict)  # what asynchronous copies write, all together
+    differing: Uniform | None = None
+
+    def __post_init__(self) -> None:
+        lets = {let.var: let.value for let in binds_of(self.launch.body)}
+        tables = Tables(self.launch.thread, self.launch.num_threads, self.granules, self.roots, lets)
+        self.measure(tables, self.launch.body, (), ())
+        self.slots = {s.buffer: s.offset for s in self.launch.shared}
+        for f in (f for found in self.own.values() for f in found if f.issued):
+            known = self.copied.get(f.buffer)
+            self.copied[f.buffer] = _united(known, f) if known else replace(f, version=None, arrived=True)
+
+    def measure(self, tables: Tables, block: Block, path: Path, masks: tuple[Expr, ...]) -> None:
+        for i, s in enumerate(block):
+            here = (*path, i)
+            touched = [t for t in touches(s) if is_shared(t[0])]
+            if touched:
+                self.own[here] = [
+                    tables.footprint(buffer, index, version, size, kind, stmt=s, issued=issued, masks=masks)
+                    for buffer, index, version, size, kind, issued in touched
+                ]
+            if isinstance(s, For) and isinstance(s.extent, Const):
+                tables.loops.append((s.var, int(s.extent.value)))
+                self.measure(tables, s.body, here, masks)
+                tables.loops.pop()
+            elif isinstance(s, If):
+                self.measure(tables, s.then, (*here, 0), (*masks, s.cond))
+                self.measure(tables, s.orelse, (*here, 1), (*masks, negated(s.cond)))
+            elif isinstance(s, For | While):
+                self.measure(tables, s.body, here, masks)
+
+    def uniform(self, e: Expr) -> bool:
+        if isinstance(e, Const):
+            return True
+        if self.differing is None:
+            self.differing = uniform_values(self.kernel, self.launch)
+        return self.differing(e)
+
+    # ---------------------------------------------------------------------------------------------------- conflicts
+
+    def hazards(self, sources: Iterable[Footprint], targets: Sequence[Footprint]) -> list[Hazard]:
+        return [
+            Hazard(b.buffer, a.stmt, b.stmt, f"{b.kind.value} after {a.kind.value}")
+            for a in sources
+            for b in targets
+            if self.meets(a, b)
+        ]
+
+    def meets(self, a: Footprint, b: Footprint) -> bool:
+        if a.buffer is b.buffer:
+            return meet(a, b)
+        if a.buffer not in self.slots or b.buffer not in self.slots:
+            return False
+        start_a, start_b = self.slots[a.buffer], self.slots[b.buffer]
+        if start_a >= start_b + bytes_of(b.buffer) or start_b >= start_a + bytes_of(a.buffer):
+            return False
+        coarse = self.granules[a.buffer] != self.granules[b.buffer]
+        if coarse or start_a % self.granules[a.buffer] or start_b % self.granules[b.buffer]:
+            return a.kind is not AccessKind.READ or b.kind is not AccessKind.READ
+        return meet_in_arena(a, b, self.slots, self.granules[a.buffer])
+
+    # -------------------------------------------------------------------------------------------------------- items
+
+    def items(self, block: Block, path: Path) -> list[Item]:
+        return [self.item(s, (*path, i)) for i, s in enumerate(block)]
+
+    def item(self, s: Stmt, path: Path) -> Item:
+        match s:
+            case Barrier(id=0, count=0):
+                return Item(through=False)
+            case AsyncWait():
+                arrived = tuple(replace(f, stmt=s) for f in self.copied.values())
+                return Item(leave=arrived)
+            case For() | While() | If():
+                if not _synchronises(s):
+                    found = tuple(self.collect(s, path))
+                    if not any(self.meets(a, b) for a in found if not a.issued for b in found):
+                        return _leaf(found, s)
+                return self.compound(s, path)
+        return _leaf(tuple(self.own.get(path, ())), s)
+
+    def compound(self, s: Stmt, path: Path) -> Item:
+        """A statement that has conflicts or synchronisation inside."""
+        own = tuple(self.own.get(path, ()))
+        match s:
+            case If(cond, then, orelse) if self.uniform(cond):
+                a = self.straight(self.items(then, (*path, 0)), (*path, 0))
+                b = self.straight(self.items(orelse, (*path, 1)), (*path, 1))
+                return Item(
+                    (*own, *a.enter, *b.enter),
+                    (*own, *a.leave, *b.leave),
+                    a.through or b.through,
+                    a.leaves or b.leaves,
+                )
+            case For(var, extent, body) if self.uniform(extent) and not self.parted(body):
+                return self.loop(body, path, own, var, extent)
+            case While(cond, body) if self.uniform(cond) and not self.parted(body):
+                return self.loop(body, path, own, None, None)
+        found = tuple(self.collect(s, path))
+        for h in self.hazards([f for f in found if not f.issued], found):
+            raise error("TD0502", h.second.span, (("the other access", h.first.span),), buffer=h.buffer.name)
+        return _leaf(found, s)
+
+    def parted(self, body: Block) -> bool:
+        """Whether some threads may leave an iteration before others."""
+        return any(not self.uniform(s.cond) and _may_leave(s) if isinstance(s, If) else False for s in _own_level(body))
+
+    def collect(self, s: Stmt, path: Path) -> list[Footprint]:
+        """The footprints of `s` and all below, of all iterations."""
+        found = list(self.own.get(path, ()))
+        match s:
+            case For(var=var, body=body):
+                found += (f.at(var, None) for i, x in enumerate(body) for f in self.collect(x, (*path, i)))
+            case If(_, then, orelse):
+                for n, block in enumerate((then, orelse)):
+                    for i, x in enumerate(block):
+                        found += self.collect(x, (*path, n, i))
+            case While(body=body):
+                for i, x in enumerate(body):
+                    found += self.collect(x, (*path, i))
+        return found
+
+    # ----------------------------------------------------------------------------------------------------- placement
+
+    def straight(self, items: Sequence[Item], path: Path) -> Item:
+        """Places barriers between items that are executed once, one after the other."""
+        enter: list[Footprint] = []
+        pending: list[Footprint] = []
+        open_start, through, leaves = True, True, False
+        for i, item in enumerate(items):
+            found = self.hazards(pending, item.enter)
+            if found:
+                self.barriers[(*path, i)] = tuple(found)
+                pending, open_start, through = [], False, through and leaves
+            if open_start:
+                enter += item.enter
+            if not item.through:
+                pending, open_start, through = [], False, through and leaves
+            pending += item.leave
+            leaves = leaves or item.leaves
+        return Item(tuple(enter), tuple(pending), through, leaves)
+
+    def loop(self, body: Block, path: Path, own: tuple[Footprint, ...], var: Var | None, extent: Expr | None) -> Item:
+        items = self.items(body, path)
+        self.around(items, path, var)
+        blocked = [not item.through or (*path, i) in self.barriers for i, item in enumerate(items)]
+        early_end = any(item.leaves for item in items)
+        first, last = _exposed(items, [(*path, i) in self.barriers for i in range(len(items))])
+        trips = int(extent.value) if isinstance(extent, Const) else None
+        synchronised = any(blocked)
+        if early_end:
+            last = [f for item in items for f in item.leave]
+        if var is not None:
+            first = [f.at(var, 0 if synchronised else None) for f in first]
+            last = [f.at(var, trips - 1 if trips and synchronised and not early_end else None) for f in last]
+        certain = synchronised and not early_end and trips is not None and trips > 0
+        return Item((*own, *first), (*own, *last), through=not certain)
+
+    def around(self, items: Sequence[Item], path: Path, var: Var | None) -> None:
+        """Places barriers in the body of a loop, for conflicts within an iteration and between iterations."""
+        count = len(items)
+        arcs: list[tuple[Arc, list[Hazard]]] = []
+        for i, source in enumerate(items):
+            if not source.leave:
+                continue
+            for j, target in enumerate(items):
+                if not target.enter:
+                    continue
+                if i < j and all(x.through for x in items[i + 1 : j]):
+                    arcs.append((Arc(i + 1, j, count), self.hazards(source.leave, target.enter)))
+                passed = (*items[i + 1 :], *items[:j])
+                if all(x.through for x in passed):
+                    later = [f.moved({var: 1}) for f in target.enter] if var else target.enter
+                    carried = self.hazards(source.leave, later)
+                    early = any(x.leaves for x in items)  # a way back to the start that skips the rest of the body
+                    arcs.append((Arc(0 if early else i + 1, j if early else j + count, count), carried))
+        arcs = [(arc, found) for arc, found in arcs if found]
+        for position in fewest_positions([arc for arc, _ in arcs], count):
+            reasons = tuple(h for arc, found in arcs if arc.hits(position) for h in found)
+            self.barriers[(*path, position)] = reasons
+        if not arcs and all(x.through for x in items):
+            self.far(items, path, var)
+
+    def far(self, items: Sequence[Item], path: Path, var: Var | None) -> None:
+        """A loop without barriers: iterations further apart may use the same version again."""
+        versions = max((f.buffer.versions for item in items for f in item.leave), default=1)
+        for distance in range(2, versions + 1) if var else ():
+            assert var is not None
+            for j, target in enumerate(items):
+                later = [f.moved({var: distance}) for f in target.enter]
+                found = [h for source in items for h in self.hazards(source.leave, later)]
+                if found:
+                    self.barriers[(*path, j)] = tuple(found)
+                    return
+
+
+def _leaf(found: tuple[Footprint, ...], s: Stmt) -> Item:
+    return Item(found, tuple(f for f in found if not f.issued), leaves=_may_leave(s))
+
+
+def _united(a: Footprint, b: Footprint) -> Footprint:
+    return replace(a, low=np.minimum(a.low, b.low), high=np.maximum(a.high, b.high))
+
+
+def _exposed(items: Sequence[Item], before: Sequence[bool]) -> tuple[list[Footprint], list[Footprint]]:
+    """What is reached from the start, and what reaches the end, without a barrier; `before[i]`: one before item i."""
+    first: list[Footprint] = []
+    for item, barrier in zip(items, before):
+        if barrier:
+            break
+        first += item.enter
+        if not item.through:
+            break
+    last: list[Footprint] = []
+    for item, barrier in reversed(list(zip(items, before))):
+        last += item.leave
+        if barrier or not item.through:
+            break
+    return first, last
+
+
+def _synchronises(s: Stmt) -> bool:
+    return any(isinstance(x, _SYNCHRONISATION) or _synchronises(x) for block in blocks_of(s) for x in block)
+
+
+def _may_leave(s: Stmt) -> bool:
+    match s:
+        case Break() | Continue():
+            return True
+        case If(_, then, orelse):
+            return any(_may_leave(x) for x in (*then, *orelse))
+    return False
+
+
+def _own_level(body: Block) -> Iterable[Stmt]:
+    """Statements of an iteration, not those of loops inside."""
+    for s in body:
+        yield s
+        if isinstance(s, If):
+            yield from _own_level((*s.then, *s.orelse))
