@@ -1,7 +1,5 @@
 """Attention: the fused forward pass, causal and not, and a two-kernel decode that splits the keys."""
 
-from __future__ import annotations
-
 import numpy as np
 
 import tiledsl

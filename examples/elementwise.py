@@ -1,7 +1,5 @@
 """Element-wise kernels: addition of two matrices, and a transpose through shared memory."""
 
-from __future__ import annotations
-
 import numpy as np
 
 import tiledsl

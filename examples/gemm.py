@@ -1,7 +1,5 @@
 """Matrix products: every operand order, dtype, depth of pipeline; run-time sizes; split-K; block-sparse."""
 
-from __future__ import annotations
-
 import ml_dtypes
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Row-wise kernels: softmax, RMSNorm, LayerNorm."""
 
-from __future__ import annotations
-
 import numpy as np
 
 import tiledsl

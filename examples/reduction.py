@@ -1,7 +1,5 @@
 """Row and column reductions of every kind."""
 
-from __future__ import annotations
-
 import numpy as np
 
 import tiledsl

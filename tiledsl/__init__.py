@@ -5,35 +5,29 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers know the name; `typing` alone would cost more than the rest of this import
 if TYPE_CHECKING:
+    from typing import Any
+
     from tiledsl import language, testing
+    from tiledsl.backends import where
     from tiledsl.errors import TileError, VerifyError
-    from tiledsl.kernel import CompiledKernel, TileKernel, kernel
+    from tiledsl.decorator import CompiledKernel, TileKernel, kernel
 
 __version__ = "0.1.0"
-__all__ = ["CompiledKernel", "TileError", "TileKernel", "VerifyError", "kernel", "language", "testing"]
+__all__ = ["CompiledKernel", "TileError", "TileKernel", "VerifyError", "kernel", "language", "testing", "where"]
 
 _HOMES = {
-    "CompiledKernel": "tiledsl.kernel",
-    "TileKernel": "tiledsl.kernel",
+    "CompiledKernel": "tiledsl.decorator",
+    "TileKernel": "tiledsl.decorator",
     "TileError": "tiledsl.errors",
     "VerifyError": "tiledsl.errors",
-    "kernel": "tiledsl.kernel",
+    "kernel": "tiledsl.decorator",
+    "where": "tiledsl.backends",
 }
 _MODULES = ("language", "testing")
-
-
-class _Package(ModuleType):
-    """Keeps `tiledsl.kernel` the decorator: importing the module of that name would put the module in its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "kernel" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> Any:
@@ -49,5 +43,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
-
-sys.modules[__name__].__class__ = _Package

@@ -56,7 +56,7 @@ def run(
     return None if not results else results[0] if len(results) == 1 else results
 
 
-def choose(bound: Bound, named: str | Backend | None) -> Backend:
+def choose(bound: Bound | None, named: str | Backend | None) -> Backend:
     """The named backend, else TILEDSL_BACKEND, else the GPU if there is one, else the CPU device, else NumPy."""
     name = named.value if isinstance(named, Backend) else named or setting("TILEDSL_BACKEND")
     if name:
@@ -65,19 +65,27 @@ def choose(bound: Bound, named: str | Backend | None) -> Backend:
         if name == "cuda" and find_driver() is None:
             raise error("TD0619")
         return Backend(name)
-    if bound.device != "cpu" or find_driver() is not None:
+    if (bound is not None and bound.device != "cpu") or find_driver() is not None:
         return Backend.CUDA
     return Backend.CPU if toolchain.find_compiler() is not None else Backend.SIMT
 
 
+_HOW = {
+    Backend.CUDA: "the GPU",
+    Backend.CPU: "the CPU: emitted C++ on the CPU device",
+    Backend.SIMT: "the CPU: thread-stage IR in NumPy",
+    Backend.TILE: "the CPU: tile-stage IR in NumPy",
+}
+
+
 @cache
 def _say_once(backend: Backend) -> None:
-    how = {
-        Backend.CPU: "emitted C++ on the CPU device",
-        Backend.SIMT: "thread-stage IR in NumPy",
-        Backend.TILE: "tile-stage IR in NumPy",
-    }[backend]
-    log.info("no GPU in use: running %s", how)
+    log.warning("no GPU in use: running on %s", _HOW[backend])
+
+
+def where() -> str:
+    """Where a call with NumPy arrays runs on this machine, in words."""
+    return _HOW[choose(None, None)]
 
 
 def run_on_cpu(lowered: Lowered, bound: Bound, backend: Backend, **how: Any) -> None:

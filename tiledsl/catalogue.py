@@ -690,6 +690,7 @@ CATALOGUE: dict[str, Entry] = {
         "The tables at the head of a launch name buffers of any block of its body; there the name is not unique.",
     ),
     "TD0707": Entry("{name} takes {arity} arguments, not {count}"),
+    "TD0708": Entry("'{value}' is no {dtype}", "write its dtype, as in float32(0.5)"),
     "TD0710": Entry("cannot read '{path}': {problem}"),
     "TD0711": Entry("'{item}' is no NAME=VALUE", "write for example M=1024 or dtype=float16"),
     "TD0712": Entry("'{path}' has no kernel '{name}'", "it has {known}"),

@@ -29,12 +29,12 @@ ALLOWED: dict[str, set[str]] = {
     "compile": {*CORE, "ir", "codegen", "passes", "runtime"},
     "report": {*CORE, "ir", "isa", "analysis", "compile", "runtime"},
     "backends": {*CORE, "compile", "cpu", "runtime"},
-    "kernel": {*CORE, "ir", "frontend", "compile", "backends", "report", "runtime"},
-    "testing": {*CORE, "ir", "frontend", "kernel", "backends", "runtime", "cpu", "passes", "compile"},
+    "decorator": {*CORE, "ir", "frontend", "compile", "backends", "report", "runtime"},
+    "testing": {*CORE, "ir", "frontend", "decorator", "backends", "runtime", "cpu", "passes", "compile"},
     "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}
-    | {"backends", "kernel", "report", "testing"},
+    | {"backends", "decorator", "report", "testing"},
     "cli": {"errors", "settings", "tools"},
-    "__init__": {"errors", "kernel", "language", "testing", "backends", "runtime", "cpu"},
+    "__init__": {"errors", "decorator", "language", "testing", "backends", "runtime", "cpu"},
     "__main__": {"cli"},
 }
 # A pass never imports another pass: these files of passes/ are what passes are made of, or are put together from.

@@ -42,7 +42,7 @@ def run_of(access: Load | Store, lane: Var, lanes: int, simplifier: Simplifier) 
     *outer, last = (simplifier.simplify(i) for i in access.indices)
     if dtype_of(last) is not INDEX:
         return None
-    base = simplifier.simplify(last - lane)
+    base = simplifier.simplify(last - lane) if lanes > 1 else last
     if any(mentions(i, {lane}) for i in (*outer, base)):
         return None
     indices = (*outer, base)

@@ -21,10 +21,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Arrays of tensor parameters and scratch, values of scalars and sizes."""
+    """Arrays of tensor parameters and scratch, those whose content is undefined, values of scalars and sizes."""
 
     arrays: Mapping[Buffer, Array]
-    scratch: frozenset[Buffer]
+    undefined: frozenset[Buffer]
     scalars: Mapping[Var, Value]
 
 
@@ -68,7 +68,7 @@ def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
     for b in kernel.scratch:
         shape = tuple(host_value(e, scalars) for e in b.shape)
         arrays[b] = _undefined(shape, numpy_dtype(b.dtype))
-    return Bound(arrays, frozenset(kernel.scratch), scalars)
+    return Bound(arrays, frozenset((*kernel.scratch, *kernel.results)), scalars)
 
 
 def _undefined(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

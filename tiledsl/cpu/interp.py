@@ -20,7 +20,7 @@ from tiledsl.cpu.access import MemoryAccess
 from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
-from tiledsl.cpu.memory import SharedMemory
+from tiledsl.cpu.memory import SharedMemory, plan
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
@@ -29,6 +29,7 @@ from tiledsl.ir.walk import walk
 Array = np.ndarray[Any, Any]
 Mode = Literal["early", "late", "random"]
 LANES = 8192
+CHUNK_BYTES = 16 << 20  # of shared memory in a chunk; with its shadows up to nine times as much
 
 
 def run(
@@ -38,27 +39,30 @@ def run(
     check: bool = True,
     mode: Mode = "early",
     seed: int = 0,
+    races: bool = True,
     watch_blocks: bool = False,
 ) -> None:
     """Runs every launch on the arrays of `arguments` (by parameter name), in place. Raises TileError TD08xx.
 
-    `check` turns the checking memory on. `mode` says when an asynchronous copy writes its bytes: "early" at its issue,
-    "late" at the wait that covers it, "random" by a coin with `seed`; until then the destination is poisoned and, with
-    `check`, every access to it an error. `watch_blocks` reports races between blocks in global memory.
+    `check` turns the checking memory on; without `races` it reports everything but races between threads, which is what
+    can be asked of a kernel whose barriers are not inserted yet. `mode` says when an asynchronous copy writes its bytes:
+    "early" at its issue, "late" at the wait that covers it, "random" by a coin with `seed`; until then the destination
+    is poisoned and, with `check`, every access to it an error. `watch_blocks` reports races between blocks in global
+    memory. Indices are checked in any case.
     """
     if mode not in ("early", "late", "random"):
         raise ValueError(f"mode is 'early', 'late' or 'random', not {mode!r}")
     bound = bind(kernel, arguments)
     tensors = {
-        b: GlobalMemory(b, a, b not in bound.scratch or not check, watch_blocks) for b, a in bound.arrays.items()
+        b: GlobalMemory(b, a, b not in bound.undefined or not check, watch_blocks) for b, a in bound.arrays.items()
     }
-    how = Options(check, mode, np.random.default_rng(seed), {})
+    how = Options(check, races, mode, np.random.default_rng(seed), {})
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
             blocks = np.array(list(blocks_of(grid)), np.int64).reshape(-1, len(grid))
             shared = _shared_buffers(launch)
-            step = max(1, LANES // launch.num_threads)
+            step = _blocks_in_a_chunk(launch, shared)
             for first in range(0, len(blocks), step):
                 Machine(launch, bound, tensors, grid, blocks[first : first + step], shared, how).finish()
             for memory in tensors.values():
@@ -68,6 +72,7 @@ def run(
 @dataclass(frozen=True, slots=True)
 class Options:
     check: bool
+    races: bool
     mode: Mode
     rng: np.random.Generator
     dtypes: DTypes
@@ -86,7 +91,7 @@ class Machine(MemoryAccess):
         buffers: list[ir.Buffer],
         how: Options,
     ) -> None:
-        shared = SharedMemory(launch, buffers, len(blocks), how.check, self.name_block)
+        shared = SharedMemory(launch, buffers, len(blocks), how.check, how.races, self.name_block)
         super().__init__((len(blocks), launch.num_threads), how.check, shared, tensors, how.dtypes)
         self.launch, self.grid, self.numbers = launch, grid, blocks
         self.mode, self.rng = how.mode, how.rng
@@ -165,6 +170,11 @@ class Machine(MemoryAccess):
                 print(" ".join([s.message, *(str(a[tuple(lane)]) for a in args)]).strip())
             return
         print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
+
+
+def _blocks_in_a_chunk(launch: ir.Launch, shared: list[ir.Buffer]) -> int:
+    _, size = plan(launch, shared)
+    return max(1, min(LANES // launch.num_threads, CHUNK_BYTES // size))
 
 
 def _shared_buffers(launch: ir.Launch) -> list[ir.Buffer]:

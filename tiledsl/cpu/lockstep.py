@@ -118,7 +118,8 @@ class Lockstep:
 
     def reinterpret(self, e: ir.Reinterpret) -> Value:
         source, value = numpy_dtype(self.dtype(e.a)), self.eval(e.a)
-        return np.ascontiguousarray(value, source).reshape(np.shape(value)).view(numpy_dtype(e.dtype))[()]
+        bits = np.ascontiguousarray(value, source).reshape(np.shape(value)).view(numpy_dtype(e.dtype))[()]
+        return values.tidy(bits, e.dtype)
 
     def call(self, e: ir.Call) -> Value:
         args = [self.eval(a) for a in e.args]

@@ -24,7 +24,7 @@ import numpy as np
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import NOWHERE, error
-from tiledsl.ir.nodes import Buffer, Launch, Stmt, static_shape
+from tiledsl.ir.nodes import AtomCall, AtomicUpdate, Buffer, Launch, Stmt, Store, static_shape
 
 Array = np.ndarray[Any, Any]
 SEVERAL_ATOMIC = -(1 << 15)
@@ -76,15 +76,29 @@ class Lanes:
     thread: Array
 
 
+def _describe(s: Stmt) -> str:
+    """What a message calls an access by this statement."""
+    match s:
+        case AtomCall(atom):
+            return atom
+        case AtomicUpdate(op):
+            return f"atomic {op}"
+        case Store(asynchronous=True):
+            return "asynchronous copy"
+    return type(s).__name__.lower()
+
+
 class SharedMemory:
     """Shared memory of `blocks` blocks: `data` of shape (blocks, bytes). Without `check` nothing is recorded."""
 
-    def __init__(self, launch: Launch, buffers: list[Buffer], blocks: int, check: bool, name: NameLane) -> None:
+    def __init__(
+        self, launch: Launch, buffers: list[Buffer], blocks: int, check: bool, races: bool, name: NameLane
+    ) -> None:
         self.name = name
         self.slots, self.bytes = plan(launch, buffers)
         self.data = np.full((blocks, self.bytes), POISON, np.uint8)
         self.rows = np.arange(blocks)[:, None]
-        self.check = check
+        self.races = races
         self.names = dict(enumerate(buffers, 1))
         sizes = [itemsize(b) for b in buffers] + [s.base for s in self.slots.values()] + [16]
         self.granule = gcd(*sizes)
@@ -229,11 +243,11 @@ class SharedMemory:
     def _check_race(
         self, access: str, lanes: Lanes, buffer: Buffer, at: Array, bad: Array, sites: Array, who: Array
     ) -> None:
-        if not bad.any():
+        if not self.races or not bad.any():
             return
         i, j = np.argwhere(bad)[0]
         earlier = self.sites[sites[at[i, j]]]
-        other = "load" if sites is self.read_at else type(earlier).__name__.lower()
+        other = "load" if sites is self.read_at else _describe(earlier)
         number = abs(int(who[i, j])) - 1
         raise error(
             "TD0804",

@@ -42,7 +42,7 @@ def run(kernel: ir.Kernel, arguments: Mapping[str, Any], *, mode: Mode = "early"
     if mode not in ("early", "late"):
         raise ValueError(f"mode is 'early' or 'late', not {mode!r}")
     bound = bind(kernel, arguments)
-    memory = {b: TileMemory.around(b, a, b not in bound.scratch) for b, a in bound.arrays.items()}
+    memory = {b: TileMemory.around(b, a, b not in bound.undefined) for b, a in bound.arrays.items()}
     dtypes: DTypes = {}
     with np.errstate(all="ignore"):
         for launch in kernel.launches:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tiledsl.errors import Span, locating
-from tiledsl.ir.build_expr import ExprBuilder, ints, layout, pairs, string, word
+from tiledsl.ir.build_expr import ExprBuilder, ints, layout, pairs, string, var_dtype, word
+from tiledsl.ir.dtypes import DTYPES
 from tiledsl.ir.literals import LOOP_KINDS
 from tiledsl.ir.nodes import (
     Address,
@@ -74,7 +75,7 @@ class Builder(ExprBuilder):
     def launch(self, tree: Any) -> Launch:
         name, grid, threads, clauses, entries, body = tree.children
         outer = dict(self.scope)
-        extents = tuple(self.expr(e) for _, e in pairs(grid.children))
+        extents = tuple(self.expr(e, var_dtype(v)) for v, e in pairs(grid.children))
         blocks = tuple(self.var(v) for v, _ in pairs(grid.children))
         thread, counts = self.var(threads.children[0]), ints(threads.children[1])
         statements = tuple(map(self.stmt, body.children))
@@ -104,7 +105,7 @@ class Builder(ExprBuilder):
                 case "assigned", [where, why]:
                     layouts.append(Assigned(buffer, layout(where), string(why) if why else "user"))
                 case "safe", [value]:
-                    safe.append(SafeValue(buffer, self.expr(value)))
+                    safe.append(SafeValue(buffer, self.expr(value, buffer.dtype)))
                 case "slot", [offset]:
                     shared.append(SharedSlot(buffer, int(offset)))
         return {"layouts": tuple(layouts), "safe_values": tuple(safe), "shared": tuple(shared)}
@@ -143,16 +144,16 @@ def _from_to(kind: type[Any], **fixed: bool) -> Form:
 
 def _store(b: Builder, at: Span, element: Any, value: Any, asynchronous: bool = False) -> Stmt:
     buffer, indices, version = b.element(element)
-    return Store(buffer, indices, b.expr(value), version, asynchronous, span=at)
+    return Store(buffer, indices, b.expr(value, buffer.dtype), version, asynchronous, span=at)
 
 
 def _let(b: Builder, at: Span, var: Any, value: Any) -> Stmt:
-    bound = b.expr(value)  # before the name
+    bound = b.expr(value, var_dtype(var))  # before the name
     return Let(b.var(var), bound, span=at)
 
 
 def _alloc(b: Builder, at: Span, buffer: Any, init: Any) -> Stmt:
-    value = b.expr(init) if init is not None else None
+    value = b.expr(init, DTYPES[buffer.children[2]]) if init is not None else None
     return Alloc(b.buffer(buffer), value, span=at)
 
 
@@ -162,7 +163,7 @@ def _view(b: Builder, at: Span, buffer: Any, source: Any) -> Stmt:
 
 
 def _for(b: Builder, at: Span, var: Any, extent: Any, word: Any, options: Any, body: Any) -> Stmt:
-    count, outer = b.expr(extent), dict(b.scope)
+    count, outer = b.expr(extent, var_dtype(var)), dict(b.scope)
     kind = LOOP_KINDS[word] if word else Serial
     loop = For(b.var(var), count, b.block(body), kind(**b.options(kind, options)) if options else Serial(), span=at)
     b.scope = outer
@@ -176,7 +177,7 @@ def _if(b: Builder, at: Span, cond: Any, then: Any, orelse: Any) -> Stmt:
 def _atomic_update(b: Builder, at: Span, result: Any, options: Any, element: Any, value: Any) -> Stmt:
     buffer, indices, _ = b.element(element)
     known = b.options(AtomicUpdate, options)
-    update = b.expr(value)
+    update = b.expr(value, buffer.dtype)
     old = b.var(result) if result else None
     return AtomicUpdate(buffer=buffer, indices=indices, value=update, result=old, **known, span=at)
 
@@ -189,6 +190,11 @@ def _print(b: Builder, at: Span, message: Any, *rest: Any) -> Stmt:
     *args, tile = rest
     buffer = b.named(tile, Buffer) if tile else None
     return Print(string(message), tuple(map(b.expr, args)), buffer, span=at)
+
+
+def _fill(b: Builder, at: Span, dst: Any, value: Any) -> Stmt:
+    region = b.region(dst)
+    return Fill(region, b.expr(value, region.buffer.dtype), span=at)
 
 
 def _gemm(b: Builder, at: Span, options: Any, *operands: Any) -> Stmt:
@@ -235,7 +241,7 @@ _FORMS: dict[str, Form] = {
     "assume": lambda b, at, cond: Assume(b.expr(cond), span=at),
     "copy": _from_to(Copy),
     "async_copy": _from_to(Copy, asynchronous=True),
-    "fill": lambda b, at, dst, value: Fill(b.region(dst), b.expr(value), span=at),
+    "fill": _fill,
     "gemm": _gemm,
     "reduce": _from_to(Reduce),
     "scan": _from_to(Scan),

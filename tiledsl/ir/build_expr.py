@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from typing import Any, TypeVar
 
 from tiledsl.errors import NOWHERE, Span, error
-from tiledsl.ir.dtypes import BOOL, DTYPES, INDEX
+from tiledsl.ir.dtypes import BOOL, DTYPES, INDEX, DType
 from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle
 from tiledsl.ir.literals import option_fields
 from tiledsl.ir.nodes import (
@@ -36,6 +36,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY_PRECEDENCE
 from tiledsl.ir.printer import NOT_PRECEDENCE
+from tiledsl.ir.types import dtype_of
 
 N = TypeVar("N", Var, Buffer)
 _ROUNDINGS = {r.value: r for r in Rounding}
@@ -77,6 +78,36 @@ def _option_value(value: Any) -> Any:
     if value.type in ("INT", "SIGNED_INT"):
         return int(value)
     return value == "true" if value in ("true", "false") else word(value)
+
+
+class Literal(Const):
+    """A number without a dtype, until what stands beside it gives one. Never leaves this file."""
+
+    __slots__ = ()
+
+
+def var_dtype(tree: Any) -> DType:
+    """The dtype of the variable that a tree binds."""
+    dtype = tree.children[1]
+    return DTYPES[dtype] if dtype else INDEX
+
+
+def _typed(e: Expr, dtype: DType) -> Expr:
+    """A literal as a constant of `dtype`; other expressions as they are. Raises TileError TD0708 where it is none."""
+    if type(e) is not Literal:
+        return e
+    if dtype.is_float:
+        return Const(float(e.value), dtype)
+    if isinstance(e.value, float):
+        raise error("TD0708", value=e.value, dtype=dtype)
+    return Const(e.value, dtype if dtype is not BOOL else INDEX)
+
+
+def _alike(a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    """Two operands of one dtype: a literal takes that of the other."""
+    if type(a) is Literal:
+        return _typed(a, INDEX if type(b) is Literal else dtype_of(b)), _typed(b, INDEX)
+    return a, _typed(b, dtype_of(a)) if type(b) is Literal else b
 
 
 class ExprBuilder:
@@ -129,8 +160,7 @@ class ExprBuilder:
         return node
 
     def var(self, tree: Any) -> Var:
-        name, dtype = tree.children
-        return self.declare(Var(str(name), DTYPES[dtype] if dtype else INDEX))
+        return self.declare(Var(str(tree.children[0]), var_dtype(tree)))
 
     def buffer(self, tree: Any) -> Buffer:
         name, space, dtype, shape, strides, versions = tree.children
@@ -187,7 +217,11 @@ class ExprBuilder:
     def exprs(self, tree: Any) -> tuple[Expr, ...]:
         return tuple(map(self.expr, tree.children))
 
-    def expr(self, tree: Any) -> Expr:
+    def expr(self, tree: Any, expected: DType = INDEX) -> Expr:
+        """An expression; a bare literal takes the `expected` dtype."""
+        return _typed(self.operand(tree), expected)
+
+    def operand(self, tree: Any) -> Expr:
         if tree.data != "expr":
             return self.atom(tree)
         items = tree.children
@@ -198,18 +232,18 @@ class ExprBuilder:
         if getattr(items[i], "type", "") == "PREFIX_OP":
             op = str(items[i])
             operand, i = self.climb(items, i + 1, NOT_PRECEDENCE if op == "not" else UNARY_PRECEDENCE)
-            left: Expr = Unary(op, operand)
+            left: Expr = Unary(op, _typed(operand, INDEX))
         else:
             left, i = self.atom(items[i]), i + 1
         while i < len(items) and (precedence := BINARY[items[i]].precedence) >= least:
             right, end = self.climb(items, i + 1, precedence + 1)
-            left, i = Binary(str(items[i]), left, right), end
+            left, i = Binary(str(items[i]), *_alike(left, right)), end
         return left, i
 
     def atom(self, tree: Any) -> Expr:
         match tree.data, tree.children:
-            case "index", [value]:
-                return Const(int(value))
+            case "literal", [value]:
+                return Literal(float(value) if value.type == "FLOAT" else int(value))
             case "load", [element]:
                 name, version, indices = element.children
                 if indices is None and not version.children and not isinstance(self.scope.get(name), Buffer):
@@ -218,13 +252,13 @@ class ExprBuilder:
             case "address", [element]:
                 return Address(*self.element(element))
             case "const", [dtype, value]:
-                return Const(float(value) if value.type == "FLOAT" else int(value), DTYPES[dtype])
+                return Const(int(value) if value.type in ("INT", "SIGNED_INT") else float(value), DTYPES[dtype])
             case "true" | "false" as value, []:
                 return Const(value == "true", BOOL)
             case "group", [inner]:
                 return self.expr(inner)
             case "select", [cond, a, b]:
-                return Select(self.expr(cond), self.expr(a), self.expr(b))
+                return Select(self.expr(cond), *_alike(self.operand(a), self.operand(b)))
             case "cast", [dtype, *how, a]:
                 words = [self.choose({**_ROUNDINGS, "saturate": None}, w, "conversion") for w in how]
                 rounding = next((w for w in words if w), Rounding.NEAREST_EVEN)
@@ -232,7 +266,7 @@ class ExprBuilder:
             case "bits", [dtype, a]:
                 return Reinterpret(DTYPES[dtype], self.expr(a))
             case "call", [name, args]:
-                return self.call(name, self.exprs(args))
+                return self.call(name, tuple(map(self.operand, args.children)))
             case "extern", [dtype, pure, name, *args]:
                 is_pure = pure is not None and self.choose({"pure": True}, pure, "extern option")
                 return Extern(string(name), tuple(map(self.expr, args)), DTYPES[dtype], is_pure)
@@ -243,4 +277,6 @@ class ExprBuilder:
         arity = self.choose(operators | {f.name: f.arity for f in FUNCTIONS.values()}, token, "function")
         if len(args) != arity:
             raise error("TD0707", self.span(token), name=token, arity=arity, count=len(args))
-        return Binary(str(token), args[0], args[1]) if token in operators else Call(str(token), args)
+        if token in operators:
+            return Binary(str(token), *_alike(*args))
+        return Call(str(token), tuple(_typed(a, INDEX) for a in args))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from itertools import count
+from math import isfinite
 
 from tiledsl.ir.dtypes import BOOL, DTYPES, INDEX, DType
 from tiledsl.ir.literals import layout_text, number, options, string, word
@@ -55,6 +56,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.ops import BINARY, UNARY_PRECEDENCE, Result
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.types import dtype_of
 
 # Words of the grammar that stand where a name may stand; no variable or buffer gets such a name.
 _WORDS = """
@@ -116,10 +118,32 @@ def text(node: Kernel | Launch | Stmt | Expr) -> str:
 # -------------------------------------------------------------------------------------------------------- printer
 
 
-def _const(value: int | float | bool, dtype: DType) -> str:
-    if dtype is BOOL:
-        return "true" if value else "false"
-    return number(value) if dtype is INDEX else f"{dtype.name}({number(value)})"
+def _const(e: Const, expected: DType | None = None) -> str:
+    """A literal: bare where a reader expects its dtype, and that is an index where nothing is expected."""
+    if e.dtype is BOOL:
+        return "true" if e.value else "false"
+    digits = number(float(e.value) if e.dtype.is_float else e.value)
+    bare = e.dtype is (expected or INDEX) and isfinite(e.value)
+    return digits if bare else f"{e.dtype.name}({digits})"
+
+
+def _expected(a: Expr, b: Expr) -> tuple[DType | None, DType | None]:
+    """The dtypes that two equally typed operands let a reader expect of each other: a literal takes the other's."""
+    match a, b:
+        case (Const(), Const()):
+            return None, None
+        case (Const(), _):
+            return _dtype(b), None
+        case (_, Const()):
+            return None, _dtype(a)
+    return None, None
+
+
+def _dtype(e: Expr) -> DType | None:
+    try:
+        return dtype_of(e)
+    except (KeyError, IndexError, TypeError):  # an ill-formed kernel is printed all the same
+        return None
 
 
 class _Printer:
@@ -128,11 +152,11 @@ class _Printer:
 
     # ---- expressions
 
-    def expr(self, e: Expr, outer: int = 0) -> str:
-        """`outer` is the least precedence that needs no parentheses here."""
+    def expr(self, e: Expr, outer: int = 0, expected: DType | None = None) -> str:
+        """`outer` is the least precedence that needs no parentheses here, `expected` the dtype of a bare literal."""
         match e:
-            case Const(value, dtype):
-                return _const(value, dtype)
+            case Const():
+                return _const(e, expected)
             case Var():
                 return self.names.of(e)
             case Load(buffer, indices, version):
@@ -144,7 +168,8 @@ class _Printer:
             case Unary(op, a):
                 return self.unary(op, a, outer)
             case Select(cond, a, b):
-                return f"select({self.exprs((cond, a, b))})"
+                x, y = _expected(a, b)
+                return f"select({self.expr(cond)}, {self.expr(a, 0, x)}, {self.expr(b, 0, y)})"
             case Cast(dtype, a, rounding, saturate):
                 how = "" if rounding is Rounding.NEAREST_EVEN else f", {rounding.value}"
                 return f"cast<{dtype.name}{how}{', saturate' if saturate else ''}>({self.expr(a)})"
@@ -163,10 +188,11 @@ class _Printer:
 
     def binary(self, op: str, a: Expr, b: Expr, outer: int) -> str:
         prec = BINARY[op].precedence if op in BINARY else 0
+        x, y = _expected(a, b)
         if not prec:
-            return f"{word(op)}({self.expr(a)}, {self.expr(b)})"
+            return f"{word(op)}({self.expr(a, 0, x)}, {self.expr(b, 0, y)})"
         compares = BINARY[op].result is Result.BOOL and prec > NOT_PRECEDENCE  # a < b < c would read as a chain
-        result = f"{self.expr(a, prec + compares)} {op} {self.expr(b, prec + 1)}"
+        result = f"{self.expr(a, prec + compares, x)} {op} {self.expr(b, prec + 1, y)}"
         return f"({result})" if prec < outer else result
 
     def unary(self, op: str, a: Expr, outer: int) -> str:
@@ -222,7 +248,7 @@ class _Printer:
         match s:
             case For(var, extent, body, kind):
                 how = "" if isinstance(kind, Serial) else f" {type(kind).__name__.lower()}{options(kind)}"
-                return f"for {self.var(var)} in {self.expr(extent)}{how} {self.block(body, indent)}"
+                return f"for {self.var(var)} in {self.expr(extent, 0, var.dtype)}{how} {self.block(body, indent)}"
             case While(cond, body):
                 return f"while {self.expr(cond)} {self.block(body, indent)}"
             case If(cond, then, orelse):
@@ -243,7 +269,7 @@ class _Printer:
 
     def launch(self, launch: Launch, indent: str) -> str:
         inner = indent + "  "
-        grid = ", ".join(f"{self.var(v)} in {self.expr(n)}" for v, n in zip(launch.blocks, launch.grid))
+        grid = ", ".join(f"{self.var(v)} in {self.expr(n, 0, v.dtype)}" for v, n in zip(launch.blocks, launch.grid))
         threads = f"threads({self.var(launch.thread)} in {', '.join(map(str, launch.threads))})"
         parts = [f"launch {word(launch.name)}({grid})", threads]
         parts += [f"cluster({', '.join(map(str, launch.cluster))})"] if launch.cluster else []
@@ -254,7 +280,9 @@ class _Printer:
         for a in launch.layouts:
             why = "" if a.why == "user" else f" why {string(a.why)}"
             table.append(f"layout {self.names.of(a.buffer)} = {layout_text(a.layout)}{why}")
-        table += [f"safe {self.names.of(v.buffer)} = {self.expr(v.value)}" for v in launch.safe_values]
+        table += [
+            f"safe {self.names.of(v.buffer)} = {self.expr(v.value, 0, v.buffer.dtype)}" for v in launch.safe_values
+        ]
         table += [f"slot {self.names.of(s.buffer)} = {s.offset}" for s in launch.shared]
         head = " ".join(parts) + " {" + "".join(f"\n{inner}{line}" for line in table)
         return head + self.block(launch.body, indent)[1:]
@@ -272,15 +300,17 @@ class _Printer:
 
 def _store(p: _Printer, s: Store) -> str:
     start = "async " if s.asynchronous else ""
-    return f"{start}{p.element(s.buffer, s.indices, s.version)} = {p.expr(s.value)}"
+    return f"{start}{p.element(s.buffer, s.indices, s.version)} = {p.expr(s.value, 0, s.buffer.dtype)}"
 
 
 def _alloc(p: _Printer, s: Alloc) -> str:
-    return f"alloc {p.buffer(s.buffer)}" + (f" = {p.expr(s.init)}" if s.init is not None else "")
+    first = f" = {p.expr(s.init, 0, s.buffer.dtype)}" if s.init is not None else ""
+    return f"alloc {p.buffer(s.buffer)}{first}"
 
 
 def _atomic_update(p: _Printer, s: AtomicUpdate) -> str:
-    update = f"atomic_update{options(s)} {p.element(s.buffer, s.indices, None)}, {p.expr(s.value)}"
+    value = p.expr(s.value, 0, s.buffer.dtype)
+    update = f"atomic_update{options(s)} {p.element(s.buffer, s.indices, None)}, {value}"
     return f"let {p.var(s.result)} = {update}" if s.result is not None else update
 
 
@@ -308,7 +338,7 @@ def _im2col(p: _Printer, s: Im2col) -> str:
 
 
 _FORMS: dict[type[Stmt], Callable[..., str]] = {
-    Let: lambda p, s: f"let {p.var(s.var)} = {p.expr(s.value)}",
+    Let: lambda p, s: f"let {p.var(s.var)} = {p.expr(s.value, 0, s.var.dtype)}",
     Alloc: _alloc,
     View: lambda p, s: f"view {p.buffer(s.buffer)} of {p.names.of(s.source)}",
     Store: _store,
@@ -325,7 +355,7 @@ _FORMS: dict[type[Stmt], Callable[..., str]] = {
     Assert: lambda p, s: f"assert {p.expr(s.cond)}" + (f", {string(s.message)}" if s.message else ""),
     Assume: lambda p, s: f"assume {p.expr(s.cond)}",
     Copy: _copy,
-    Fill: lambda p, s: f"fill {p.region(s.dst)}, {p.expr(s.value)}",
+    Fill: lambda p, s: f"fill {p.region(s.dst)}, {p.expr(s.value, 0, s.dst.buffer.dtype)}",
     Gemm: lambda p, s: f"gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}",
     Reduce: _from_to("reduce"),
     Scan: _from_to("scan"),

@@ -20,6 +20,7 @@ from tiledsl.ir.nodes import (
     Node,
     Space,
     Stmt,
+    Store,
     Unary,
     Unrolled,
     Var,
@@ -66,6 +67,13 @@ def vector_loops_lowered(kernel: Kernel) -> None:
     for s in statements(kernel):
         if isinstance(s, For) and isinstance(s.kind, Vectorized):
             _fail("vector loops lowered", f"the loop over '{s.var.name}' is still vectorised", s.span)
+
+
+def no_asynchronous_stores(kernel: Kernel) -> None:
+    """What was to be copied by cp.async is an instruction now, or an ordinary store."""
+    for s in statements(kernel):
+        if isinstance(s, Store) and s.asynchronous:
+            _fail("no asynchronous stores", f"the store to '{s.buffer.name}' is still asynchronous", s.span)
 
 
 def explicit_unrolls_done(kernel: Kernel) -> None:

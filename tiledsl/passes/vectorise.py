@@ -18,8 +18,6 @@ from tiledsl.ir.nodes import (
     Let,
     Load,
     Node,
-    Select,
-    Space,
     Stmt,
     Store,
     Unrolled,
@@ -29,13 +27,11 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.types import effect_of
-from tiledsl.ir.walk import substitute, walk
+from tiledsl.ir.walk import children, substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import no_asynchronous_stores, thread_stage, vector_loops_lowered
-from tiledsl.passes.vector_statements import Lanes, asynchronous_copy
+from tiledsl.passes.vector_statements import MEMORY, Lanes, LanesDiffer, asynchronous_copy
 from tiledsl.target import Target
-
-_MEMORY = (Space.GLOBAL, Space.SHARED)
 
 
 @kernel_pass(requires=[thread_stage], ensures=[vector_loops_lowered, no_asynchronous_stores])
@@ -94,29 +90,27 @@ def _vector_loop(loop: For, facts: Facts, has_cp_async: bool) -> Block:
     if _is_plain(loop.body, {loop.var}):
         lanes = extent & -extent
         while lanes > 1:
-            result = _split(loop, extent, lanes, facts)
-            if result is not None:
-                return result
-            lanes //= 2
+            try:
+                return _split(loop, extent, lanes, facts)
+            except LanesDiffer:
+                lanes //= 2
     body = _block(loop.body, facts, has_cp_async)
     return (replace(loop, body=body, kind=Unrolled()),)
 
 
-def _split(loop: For, extent: int, lanes: int, facts: Facts) -> Block | None:
-    """The loop in groups of `lanes` lanes; None if a condition differs within a group."""
+def _split(loop: For, extent: int, lanes: int, facts: Facts) -> Block:
+    """The loop in groups of `lanes` lanes. Raises LanesDiffer if a condition differs within a group."""
     if lanes == extent:
         return Lanes(loop.var, lanes, facts).block(loop.body)
     group, lane = Var(loop.var.name), Var("lane")
     known = replace(facts, ranges={**facts.ranges, group: (0, extent // lanes - 1), lane: (0, lanes - 1)})
     values: dict[Var, Expr] = {loop.var: group * lanes + lane}
     body = Lanes(lane, lanes, known).block(tuple(substitute(s, values) for s in loop.body))
-    if body is None:
-        return None
     return (For(group, Const(extent // lanes), body, Unrolled(), span=loop.span),)
 
 
 def _touches_memory(s: Stmt) -> bool:
-    return any(isinstance(n, Load | Store) and n.buffer.space in _MEMORY for n in walk(s))
+    return any(isinstance(n, Load | Store) and n.buffer.space in MEMORY for n in walk(s))
 
 
 def _is_plain(block: Block, varying: set[Var]) -> bool:
@@ -138,11 +132,11 @@ def _is_plain(block: Block, varying: set[Var]) -> bool:
                     return False
             case _:
                 return False
-    return not any(isinstance(n, Expr) and _has_effect(n) for s in block for n in walk(s))
+    return not any(_has_effect(n) for s in block for n in children(s))
 
 
 def _has_effect(e: Node) -> bool:
-    return isinstance(e, Expr) and not isinstance(e, Load | Select) and effect_of(e) is Effect.EFFECT
+    return isinstance(e, Expr) and effect_of(e) in (Effect.EFFECT, Effect.COLLECTIVE)
 
 
 def _synchronous(block: Block) -> Block:

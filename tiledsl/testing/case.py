@@ -12,7 +12,7 @@ from tiledsl.runtime.arguments import as_tensor
 
 if TYPE_CHECKING:
     from tiledsl.backends import Backend
-    from tiledsl.kernel import CompiledKernel, TileKernel
+    from tiledsl.decorator import CompiledKernel, TileKernel
 
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Any]

@@ -20,7 +20,7 @@ from tiledsl.ir.parser import parse
 from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import walk
-from tiledsl.kernel import TileKernel
+from tiledsl.decorator import TileKernel
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named
 

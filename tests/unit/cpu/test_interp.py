@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from thread_kernels import Parts, Tiles, gemm
 
-from tiledsl.cpu import interp
+from tiledsl.cpu import atoms, interp
+from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.errors import Span, TileError
-from tiledsl.ir.dtypes import BOOL, FLOAT16, FLOAT32, INT32, UINT8, UINT32, DType
+from tiledsl.ir.dtypes import BOOL, FLOAT16, FLOAT32, INT4, INT32, UINT8, UINT32, DType, Kind
+from tiledsl.ir.layout import linear_at, unravel
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
@@ -54,6 +56,8 @@ from tiledsl.ir.nodes import (
     ge,
     lt,
 )
+from tiledsl.isa.atom import Atom
+from tiledsl.isa.table import ATOMS
 
 Array = np.ndarray[Any, Any]
 SMALL = Tiles(32, 32, 16, 32, 3)
@@ -282,6 +286,53 @@ def test_stmatrix_undoes_ldmatrix() -> None:
     given, found = np.arange(256, dtype=np.float16).reshape(8, 32), np.zeros((8, 32), np.float16)
     interp.run(kernel(x, y, body=body, threads=32), {"X": given, "Y": found})
     assert (found == given).all()
+
+
+@pytest.mark.parametrize("atom", [a for a in ATOMS.values() if a.kind == "mma"], ids=lambda a: a.name)
+def test_S22_every_mma_row_is_a_product(atom: Atom) -> None:
+    """S22: operands dealt to registers by the fragments of the row, two warps with different tiles."""
+    rng = np.random.default_rng(3)
+    tensors, registers, body = [], [], []
+    for op in atom.operands:
+        tensors.append(Buffer(op.name.upper(), (2, *op.fragment.shape), op.dtype))
+        registers.append(Buffer(op.name, (op.fragment.num_regs,), op.dtype, Space.LOCAL))
+    for op, x, r in zip(atom.operands, tensors, registers):
+        body.append(Alloc(r))
+        for reg in range(op.fragment.num_regs):
+            place = (T // 32, *unravel(linear_at(op.fragment, T % 32, Const(reg)), op.fragment.shape))
+            body.append(Store(r, (Const(reg),), Load(x, place)))
+    body.append(AtomCall(atom.name, tuple(Address(r, (ZERO,)) for r in registers)))
+    written, held = tensors[0], registers[0]
+    for reg in range(atom.operands[0].fragment.num_regs):
+        place = (T // 32, *unravel(linear_at(atom.operands[0].fragment, T % 32, Const(reg)), written.shape[1:]))
+        body.append(Store(written, place, Load(held, (Const(reg),))))
+    low = 0 if any(op.dtype.kind is Kind.UINT for op in atom.operands) else -1
+    arrays = {x.name: rng.integers(low, 2, x.shape).astype(numpy_dtype(x.dtype)) for x in tensors}
+    expected = arrays["D"].astype(int) + arrays["A"].astype(int) @ arrays["B"].astype(int)
+    interp.run(kernel(*tensors, body=tuple(body)), arrays)
+    assert (arrays["D"] == expected).all()
+
+
+def test_every_kind_of_instruction_has_a_meaning() -> None:
+    assert {a.kind for a in ATOMS.values()} == set(atoms.KINDS)
+
+
+def test_mma_needs_the_whole_warp_and_written_registers() -> None:
+    atom = ATOMS["mma_m16n8k16_f32_f16"]
+    registers = [Buffer(op.name, (op.fragment.num_regs,), op.dtype, Space.LOCAL) for op in atom.operands]
+    call = AtomCall(atom.name, tuple(Address(r, (ZERO,)) for r in registers))
+    allocs = tuple(Alloc(r) for r in registers)
+    assert failing(*allocs, call).code == "TD0803"
+    assert failing(*allocs, If(lt(T, 40), (call,))).code == "TD0811"
+
+
+def test_elements_of_four_bits() -> None:
+    y, s, r = out(64), Buffer("s", (64,), INT4, Space.SHARED), Buffer("r", (1,), INT4, Space.LOCAL)
+    body = (
+        *(Alloc(s), Alloc(r), Store(s, (T,), Cast(INT4, T)), Store(r, (ZERO,), Load(s, (T,)))),
+        Store(y, (T,), Cast(INT32, Binary("+", Load(r, (ZERO,)), Const(1, INT4)))),
+    )
+    assert run_one(y, body).tolist() == [(t + 1 + 8) % 16 - 8 for t in range(64)]
 
 
 def test_views_of_registers_and_shared_memory_share_bits() -> None:

@@ -25,8 +25,8 @@ def launch(*slots: SharedSlot, size: int = 0) -> Launch:
     return Launch("k", (Const(1),), (Var("b"),), (64,), Var("t"), (), shared=slots, shared_bytes=size)
 
 
-def memory(*buffers: Buffer, blocks: int = 1, slots: tuple[SharedSlot, ...] = ()) -> SharedMemory:
-    return SharedMemory(launch(*slots), list(buffers), blocks, True, lambda b, t: f"block {b}, thread {t}")
+def memory(*buffers: Buffer, blocks: int = 1, slots: tuple[SharedSlot, ...] = (), races: bool = True) -> SharedMemory:
+    return SharedMemory(launch(*slots), list(buffers), blocks, True, races, lambda b, t: f"block {b}, thread {t}")
 
 
 def lanes(*threads: int, block: int = 0) -> Lanes:
@@ -154,6 +154,16 @@ def test_the_place_names_element_and_version() -> None:
     m = memory(A, v)
     with pytest.raises(TileError, match=r"'v\[5\], version 2' is read before"):
         m.record_read(lanes(0), v, at(21), 1, HERE)
+
+
+def test_without_races_everything_else_is_still_reported() -> None:
+    m = memory(A, races=False)
+    m.record_write(lanes(0), A, at(0), 1, HERE)
+    m.record_read(lanes(1), A, at(0), 1, HERE)
+    m.record_write(lanes(2), A, at(0), 1, HERE)
+    assert code(lambda: m.record_read(lanes(1), A, at(1), 1, HERE)) == "TD0803"
+    m.record_issue(lanes(0), A, at(4), 4, HERE)
+    assert code(lambda: m.record_read(lanes(0), A, at(4), 1, HERE)) == "TD0805"
 
 
 def test_plans() -> None:

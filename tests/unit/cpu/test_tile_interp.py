@@ -491,7 +491,7 @@ def test_every_node_class_has_a_meaning() -> None:
     k = kernel(body=())
     bound = tile_interp.bind(k, {})
     at_tiles = tile_interp.TileMachine(k.launches[0], bound, {}, (1,), (0,), "early", True, {})
-    how = interp.Options(True, "early", np.random.default_rng(0), {})
+    how = interp.Options(True, True, "early", np.random.default_rng(0), {})
     at_threads = interp.Machine(k.launches[0], bound, {}, (1,), np.zeros((1, 1), int), [], how)
     meaning = {*at_tiles.executors, *at_tiles.evaluators, *at_threads.executors}
     assert own - meaning == set()

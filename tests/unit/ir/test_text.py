@@ -37,7 +37,7 @@ EVERY_NODE = r"""kernel all_nodes<m, n: int32>(A: global float16[m, 64] strides(
     alloc done: var bool = false
     alloc bar: barrier uint64[2]
     view Bs: shared uint16[8192] versions(3) of As
-    fill acc, float32(0.0)
+    fill acc, 0.0
     for k in 32 pipelined(stages=3, order=[0, 1], stage=[0, 2], group=[[0], [1]], sync=[[]]) {
       async copy A[bx * 128 : 128, k * 64 : 64] -> As@(k % 3)
       copy(width=8) A[bx * 128 : 128, 0 : 64] -> As@1
@@ -46,7 +46,7 @@ EVERY_NODE = r"""kernel all_nodes<m, n: int32>(A: global float16[m, 64] strides(
       gemm(transpose_b, clear, policy=full_row, precision=tf32, wait=1) As@(k % 3), As@0, acc
     }
     parallel(width=4) i in 128, j in 128 layout fragment[128, 128] threads(128:128) regs(128:1) {
-      acc[i, j] = max(acc[i, j], float32(0.5)) + exp2(-f)
+      acc[i, j] = max(acc[i, j], 0.5) + exp2(-f)
     }
     reduce(max, dim=1, clear=false) acc -> row
     scan(sum, dim=0, reverse) acc -> acc
@@ -54,7 +54,7 @@ EVERY_NODE = r"""kernel all_nodes<m, n: int32>(A: global float16[m, 64] strides(
     transpose acc -> acc
     im2col(kernel=3, stride=1, dilation=1, pad=1) image[0, 0 : 8, 1 : 8, 0 : 4] -> As@0 at bx, by
     for q: int32 in n unrolled(factor=4, explicit) {
-      if not done and (q < n or q == int32(3)) {
+      if not done and (q < n or q == 3) {
         break
       } else if t % 2 == 0 {
         continue
@@ -70,8 +70,8 @@ EVERY_NODE = r"""kernel all_nodes<m, n: int32>(A: global float16[m, 64] strides(
     }
     for w in m persistent(group=4) {
     }
-    let old: int32 = atomic_update(exch, order=acquire) D[0], int32(-1)
-    let s: float16 = select(old == int32(0), cast<float16, rz, saturate>(f), bits<float16>(Bs@0[t]))
+    let old: int32 = atomic_update(exch, order=acquire) D[0], -1
+    let s: float16 = select(old == 0, cast<float16, rz, saturate>(f), bits<float16>(Bs@0[t]))
     let e: float32 = extern<float32, pure>("f", f, &A[0, 0]) - -f
     evaluate extern<int32>("g")
     move(lanes=8) As@0[t, 0] -> r[0]
@@ -79,7 +79,7 @@ EVERY_NODE = r"""kernel all_nodes<m, n: int32>(A: global float16[m, 64] strides(
     barrier(id=1, count=64)
     barrier
     print "t\u00e9st", e, s of acc
-    assert n <= int32(4), "n is small"
+    assert n <= 4, "n is small"
     assume m % 8 == 0
   }
 }
@@ -111,7 +111,7 @@ def test_statements_and_expressions_print_alone() -> None:
     a, x = Buffer("A", (4,), dtypes.FLOAT32), Var("x")
     assert text(x * 2 + 1) == "x * 2 + 1"
     assert text(Load(a, (x,))) == "A[x]"
-    assert text(tile.Fill(nodes.Region(a, (Const(0),), (4,)), Const(0.0, dtypes.FLOAT32))) == "fill A, float32(0.0)"
+    assert text(tile.Fill(nodes.Region(a, (Const(0),), (4,)), Const(0.0, dtypes.FLOAT32))) == "fill A, 0.0"
     launch = parse(EVERY_NODE).launches[0]
     assert text(launch).startswith("launch main(bx in (m + 127) // 128")
 
@@ -130,6 +130,13 @@ def test_statements_and_expressions_print_alone() -> None:
         (Const(0.1, dtypes.FLOAT32), "float32(0.1)"),
         (Const(-0.0, dtypes.FLOAT64), "float64(-0.0)"),
         (Const(True, dtypes.BOOL), "true"),
+        (Binary("*", Var("x", dtypes.FLOAT32), Const(0.5, dtypes.FLOAT32)), "x * 0.5"),
+        (Binary("*", Const(2, dtypes.INT32), Var("x", dtypes.INT32)), "2 * x"),
+        (Binary("max", Var("x", dtypes.FLOAT16), Const(float("-inf"), dtypes.FLOAT16)), "max(x, float16(-inf))"),
+        (Binary("+", Const(1, dtypes.INT32), Const(2, dtypes.INT32)), "int32(1) + int32(2)"),
+        (Binary("+", Const(1), Const(2)), "1 + 2"),
+        (Binary("+", Var("x", dtypes.INT32), Const(2)), "x + index(2)"),
+        (nodes.Select(nodes.TRUE, Var("x", dtypes.INT8), Const(2, dtypes.INT8)), "select(true, x, 2)"),
     ],
 )
 def test_spelling(expr: Expr, expected: str) -> None:
@@ -218,6 +225,8 @@ ERRORS = {
     "TD0704 2:28": "let x: int32 = cast<int32, up>(1)",
     "TD0705 2:1": "async_wait",
     "TD0707 2:9": "let x = min(1)",
+    "TD0708 2:1": "let x = 0.5",
+    "TD0708 2:13": "let x: int32 = n + 0.5",
 }
 
 

@@ -191,7 +191,7 @@ def test_L25_ldmatrix_x4_fills_two_b_operands(trans: bool) -> None:
 def test_rows_are_selected_by_dtypes_and_target() -> None:
     names = [a.name for a in select("mma", (FLOAT32, FLOAT16, FLOAT16), target_named("sm_80"))]
     assert names == ["mma_m16n8k16_f32_f16"]
-    assert [a.name for a in select("ldmatrix", (), target_named("sm_80"))][0] == "ldmatrix_x4"
+    assert select("ldmatrix", (), target_named("sm_80"))[0].name == "ldmatrix_x4"
     assert not select("stmatrix", (), target_named("sm_80"))
     assert select("stmatrix", (), target_named("sm_90a"))
     assert select("mma", (FLOAT64, FLOAT64, FLOAT64), target_named("sm_80"))

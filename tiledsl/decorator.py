@@ -6,6 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, overload
 
 from tiledsl.errors import error
@@ -82,7 +83,7 @@ class CompiledKernel:
 class TileKernel:
     """What `@tiledsl.kernel` makes of a function. Specialisations are compiled once and kept."""
 
-    fn: Callable[..., Any]
+    fn: FunctionType
     target: str | None = None
     out_idx: tuple[int, ...] = ()
     options: Options = field(default_factory=dict)
@@ -92,10 +93,8 @@ class TileKernel:
 
     def __post_init__(self) -> None:
         functools.update_wrapper(self, self.fn)
-
-    @functools.cached_property
-    def signature(self) -> Signature:
-        return signature_of(self.fn)
+        # Now, while the enclosing function runs: names that occur only in string annotations are in no closure.
+        self.signature: Signature = signature_of(self.fn)
 
     def trace(self, tensors: Mapping[str, TensorSpec] | None = None, **static: object) -> nodes.Kernel:
         """The tile-stage IR of one specialisation. `tensors` binds `T.const` sizes (constant style only)."""

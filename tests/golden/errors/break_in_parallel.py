@@ -1,0 +1,11 @@
+"""The points of a parallel loop have no order."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        for i in T.Parallel(64):
+            if A[0, i] < 0:
+                break
+            A[0, i] = 0

@@ -1,0 +1,13 @@
+"""The argument has another dtype."""
+
+import tiledsl.language as T
+
+
+def kernel(A):
+    M, N = T.const("M, N")
+    A: T.Tensor((M, N), T.float16)
+    with T.Kernel(1):
+        A[0, 0] = 0
+
+
+TENSORS = {"A": ((64, 32), "float32")}

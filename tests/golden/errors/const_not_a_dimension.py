@@ -1,0 +1,13 @@
+"""A size of T.const must be a dimension."""
+
+import tiledsl.language as T
+
+
+def kernel(A):
+    M, N, K = T.const("M, N, K")
+    A: T.Tensor((M, N), T.float32)
+    with T.Kernel(K):
+        A[0, 0] = 0
+
+
+TENSORS = {"A": ((64, 32), "float32")}

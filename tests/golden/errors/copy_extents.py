@@ -1,0 +1,9 @@
+"""Two whole tiles of different extents."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        S = T.alloc_shared((128, 32), "float16")
+        T.copy(A, S)

@@ -1,0 +1,9 @@
+"""Two slices of different extents."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(4) as b:
+        S = T.alloc_shared((32, 64), "float16")
+        T.copy(A[b * 32 : b * 32 + 16, :], S)

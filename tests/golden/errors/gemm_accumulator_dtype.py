@@ -1,0 +1,10 @@
+"""bfloat16 does not accumulate in bfloat16."""
+
+import tiledsl.language as T
+
+
+def kernel():
+    with T.Kernel(1):
+        X = T.alloc_shared((64, 64), "bfloat16")
+        C = T.alloc_fragment((64, 64), "bfloat16")
+        T.gemm(X, X, C)

@@ -1,0 +1,11 @@
+"""The inner extents differ."""
+
+import tiledsl.language as T
+
+
+def kernel():
+    with T.Kernel(1):
+        X = T.alloc_shared((128, 32), "float16")
+        Y = T.alloc_shared((128, 64), "float16")
+        C = T.alloc_fragment((128, 128), "float32")
+        T.gemm(X, Y, C, transpose_B=True)

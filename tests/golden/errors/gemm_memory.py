@@ -1,0 +1,10 @@
+"""The accumulator lies in shared memory."""
+
+import tiledsl.language as T
+
+
+def kernel():
+    with T.Kernel(1):
+        X = T.alloc_shared((64, 64), "float16")
+        C = T.alloc_shared((64, 64), "float32")
+        T.gemm(X, X, C)

@@ -1,0 +1,11 @@
+"""The operands have different dtypes."""
+
+import tiledsl.language as T
+
+
+def kernel():
+    with T.Kernel(1):
+        X = T.alloc_shared((64, 64), "float16")
+        Y = T.alloc_shared((64, 64), "bfloat16")
+        C = T.alloc_fragment((64, 64), "float32")
+        T.gemm(X, Y, C)

@@ -1,0 +1,11 @@
+"""The accumulator has the wrong shape."""
+
+import tiledsl.language as T
+
+
+def kernel():
+    with T.Kernel(1):
+        X = T.alloc_shared((128, 32), "float16")
+        Y = T.alloc_shared((32, 64), "float16")
+        C = T.alloc_fragment((64, 128), "float32")
+        T.gemm(X, Y, C)

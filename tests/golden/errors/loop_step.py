@@ -1,0 +1,9 @@
+"""A loop needs a step."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
+    with T.Kernel(1):
+        for i in range(0, 64, n):
+            A[0, i] = 0

@@ -1,0 +1,8 @@
+"""What Python raises has its place."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        T.copy(A, stage)  # noqa: F821

@@ -1,0 +1,10 @@
+"""There is no such dimension."""
+
+import tiledsl.language as T
+
+
+def kernel():
+    with T.Kernel(1):
+        X = T.alloc_fragment((128, 64), "float32")
+        r = T.alloc_fragment((128,), "float32")
+        T.reduce_max(X, r, dim=2)

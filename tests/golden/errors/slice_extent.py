@@ -1,0 +1,9 @@
+"""The extent of a slice is a constant."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(4) as b:
+        S = T.alloc_shared((64, 64), "float16")
+        T.copy(A[0 : b * 32, :], S)

@@ -1,0 +1,9 @@
+"""Slices are contiguous."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        S = T.alloc_shared((64, 64), "float16")
+        T.copy(A[0:128:2, :], S)

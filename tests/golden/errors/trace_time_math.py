@@ -1,0 +1,9 @@
+"""Python's own arithmetic fails."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    scale = T.log2(-1.0)
+    with T.Kernel(1):
+        A[0, 0] = scale

@@ -1,0 +1,13 @@
+"""A tensor of the constant style is used too early."""
+
+import tiledsl.language as T
+
+
+def kernel(A):
+    M = T.const("M")
+    with T.Kernel(1):
+        A[0] = 0
+    A: T.Tensor((M,), T.float32)
+
+
+TENSORS = {"A": ((64,), "float32")}

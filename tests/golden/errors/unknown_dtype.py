@@ -1,0 +1,8 @@
+"""A dtype that does not exist gets a suggestion."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        T.alloc_shared((128, 64), "floot16")

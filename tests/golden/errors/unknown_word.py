@@ -1,0 +1,9 @@
+"""A word that does not exist gets a suggestion."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        S = T.alloc_shard((128, 64), "float16")
+        T.copy(A, S)

@@ -1,0 +1,8 @@
+"""A word called with too few arguments."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((128, 64), "float16")):
+    with T.Kernel(1):
+        T.copy(A)
