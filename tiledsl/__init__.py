@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from tiledsl import language, testing
     from tiledsl.backends import where
-    from tiledsl.errors import TileError, VerifyError
     from tiledsl.decorator import CompiledKernel, TileKernel, kernel
+    from tiledsl.errors import TileError, VerifyError
 
 __version__ = "0.1.0"
 __all__ = ["CompiledKernel", "TileError", "TileKernel", "VerifyError", "kernel", "language", "testing", "where"]
@@ -42,4 +42,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-

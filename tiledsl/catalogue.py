@@ -116,6 +116,10 @@ CATALOGUE: dict[str, Entry] = {
         "let its condition depend on a T.alloc_var; leave loops with break inside 'for ... in range(...)'",
         "A while loop on Python values is run by Python while the kernel is traced.",
     ),
+    "TD0146": Entry(
+        "this 'while' never ends: its condition is a constant",
+        "let it depend on a T.alloc_var, or leave a loop over range(...) with break",
+    ),
     "TD0119": Entry(
         "the condition of 'while' reads '{name}', an immutable value that the body binds anew",
         "declare it before the loop as a mutable variable: {name} = T.alloc_var(dtype, init)",
@@ -168,7 +172,7 @@ CATALOGUE: dict[str, Entry] = {
         "give one loop several extents: for i, j in T.Parallel(m, n), or make the inner one T.serial",
     ),
     "TD0131": Entry(
-        "{given} names are given for {what}, which has {count} variables",
+        "{given} names are given for {what}, but it binds {count}",
         "write as many names as there are dimensions",
     ),
     "TD0133": Entry(
@@ -253,12 +257,12 @@ CATALOGUE: dict[str, Entry] = {
         "write a whole number, or convert explicitly: T.cast({value}, ...)",
     ),
     "TD0207": Entry(
-        "'{name}' has {rank} dimensions {shape}, but {given} indices are given",
+        "'{name}' has {rank} dimensions {shape}, and {given} indices are given",
         "give at most one index for each dimension",
     ),
     "TD0208": Entry(
         "index {index} is out of range for dimension {dim} of '{name}' {shape}",
-        "valid are 0 to {size} - 1, and negative ones from the end",
+        "indices count from 0, negative ones from the end",
     ),
     "TD0209": Entry(
         "{value} cannot be {use}: an integer is needed",
@@ -283,7 +287,7 @@ CATALOGUE: dict[str, Entry] = {
         "Dimensions of extent 1 are left out on both sides; the others must be equal, in order.",
     ),
     "TD0214": Entry(
-        "{word} starts at an element of '{start}', which has {rank} dimensions, but {other} has {given}",
+        "{word} starts at an element of '{start}' of rank {rank}, but {other} is a tile of rank {given}",
         "slice the other side, or index '{start}' in all its dimensions",
     ),
     "TD0215": Entry(
@@ -381,8 +385,8 @@ CATALOGUE: dict[str, Entry] = {
         "allocate dst with {wants}",
     ),
     "TD0239": Entry(
-        "{word} cannot work along dimension {dim}: '{name}' {shape} has {rank}",
-        "dimensions are 0 to {rank} - 1, or negative from the end",
+        "{word} cannot work along dimension {dim} of '{name}' {shape}",
+        "dimensions count from 0, negative ones from the end",
     ),
     "TD0240": Entry(
         "{word} of {src} along dimension {dim} gives {wants}, but dst is {dst}",

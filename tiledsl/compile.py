@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tiledsl.codegen.cuda import Source, cuda_text, emit
 from tiledsl.errors import error
-from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Expr, Extent, Kernel, Var
+from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Extent, Kernel, Var
 from tiledsl.passes.base import Pass, run_pipeline
 from tiledsl.passes.observers import dump_observer, timing_table
 from tiledsl.passes.pipeline import pipeline
@@ -133,15 +133,3 @@ def size_expr(e: Extent) -> SizeExpr:
         case Binary(op, a, b):
             return (op, size_expr(a), size_expr(b))
     raise TypeError(f"{type(e).__name__} is not a size expression")
-
-
-def is_size(e: Expr) -> bool:
-    """Whether `e` can be evaluated by the host at launch."""
-    match e:
-        case Const() | Var():
-            return True
-        case Cast(_, a):
-            return is_size(a)
-        case Binary(op, a, b):
-            return op in ("+", "-", "*", "//", "%", "min", "max") and is_size(a) and is_size(b)
-    return False

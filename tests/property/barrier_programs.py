@@ -142,8 +142,11 @@ def bodies(draw: Draw, x: Exchange, k: Var | None, most: int = 5) -> Block:
 
 
 @st.composite
-def programs(draw: Draw, dynamic: bool = True) -> Program:
-    """Straight code and loops, nested ones too, with conditions that hold for all threads or for none."""
+def programs(draw: Draw, exact: bool = False) -> Program:
+    """Straight code and loops, nested ones too. `exact`: nothing in them depends on what the tables do not know.
+
+    That is the value of `n`, and which iterations a condition on a loop variable takes.
+    """
     x = Exchange()
     n = Var("n")
     body: list[Stmt] = list(_initial(x))
@@ -152,7 +155,7 @@ def programs(draw: Draw, dynamic: bool = True) -> Program:
         match draw(st.integers(0, 5)):
             case 0:
                 body += draw(bodies(x, None))
-            case 1 if dynamic:
+            case 1 if not exact:
                 k = Var("k")
                 body.append(For(k, n, draw(bodies(x, k))))
                 uses_n = True
@@ -160,7 +163,7 @@ def programs(draw: Draw, dynamic: bool = True) -> Program:
                 k, j = Var("k"), Var("j")
                 inner = For(j, Const(draw(st.integers(1, 3))), draw(bodies(x, j, 3)))
                 body.append(For(k, Const(3), (*draw(bodies(x, k, 2)), inner, *draw(bodies(x, k, 2)))))
-            case 3:
+            case 3 if not exact:
                 k = Var("k")
                 body.append(For(k, Const(4), (If(lt(k, 2), draw(bodies(x, k, 3))), *draw(bodies(x, k, 3)))))
             case _:

@@ -17,7 +17,7 @@ def test_s10_s12_no_race_is_left(program: Program) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(program=programs(dynamic=False))
+@given(program=programs(exact=True))
 def test_s10_every_barrier_is_needed(program: Program) -> None:
     synchronised = insert_barriers(program.kernel)
     for number in range(count_barriers(synchronised)):

@@ -7,13 +7,14 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tiledsl.errors import VerifyError
 from tiledsl.ir import nodes
 from tiledsl.ir.dtypes import DTYPES, HANDLE
 from tiledsl.ir.nodes import Buffer, Const, Kernel, Let, Var
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.verify import verify
-from tiledsl.ir.walk import rewrite, same
+from tiledsl.ir.walk import rewrite, same, walk
 from tiledsl.testing.strategies import constants, expressions, kernels
 
 _SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=50)
@@ -77,3 +78,18 @@ def test_same_ignores_names_and_identities(kernel: Kernel) -> None:
     other = renamed(kernel)
     assert same(kernel, other) and same(other, kernel)
     verify(other)
+
+
+@_SLOW
+@given(kernels(), st.data())
+def test_verify_says_what_is_wrong_with_any_kernel(kernel: Kernel, data: st.DataObject) -> None:
+    """One expression replaced by another: accepted or a VerifyError, and never any other exception; the text exists."""
+    found = [n for n in walk(kernel) if isinstance(n, nodes.Expr)]
+    replaceable = [e for e in found if not isinstance(e, (Var, nodes.Address))]  # some fields are typed as these
+    old, new = data.draw(st.sampled_from(replaceable)), data.draw(st.sampled_from(found))
+    broken: Kernel = rewrite(kernel, lambda n: new if n is old else n)
+    try:
+        verify(broken)
+    except VerifyError as said:
+        assert said.message
+    assert text(broken)

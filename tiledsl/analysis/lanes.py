@@ -25,7 +25,8 @@ class Run:
 
     def address(self, lane: int = 0) -> Address:
         *outer, last = self.indices
-        return Address(self.buffer, (*outer, last + lane if lane else last), self.version)
+        moved = Const(int(last.value) + lane) if isinstance(last, Const) else last + lane if lane else last
+        return Address(self.buffer, (*outer, moved), self.version)
 
 
 def mentions(node: Node | None, variables: set[Var]) -> bool:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from tiledsl.errors import Span
+from tiledsl.ir.dtypes import INDEX, INT32, INT64
 from tiledsl.ir.nodes import (
     AtomicUpdate,
     Binary,
     Block,
     Buffer,
+    Cast,
     Const,
     Expr,
     For,
@@ -35,6 +37,7 @@ from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import children, substitute, walk
 
+WIDE = (INDEX, INT64, INT32)  # integers that an index into a tile cannot overflow
 MOST_POINTS = 1 << 22  # of a table; serial variables beyond count as "any value"
 
 
@@ -131,6 +134,8 @@ def _evaluable(e: Expr, known: set[Var]) -> bool:
             return _evaluable(a, known) and _evaluable(b, known)
         case Unary(_, a):
             return _evaluable(a, known)
+        case Cast(dtype, a):
+            return dtype in WIDE and _evaluable(a, known)
         case Select(c, a, b):
             return all(_evaluable(x, known) for x in (c, a, b))
     return False
@@ -147,6 +152,8 @@ def evaluate(e: Expr, env: Mapping[Var, Any]) -> Any:
             x, y = evaluate(a, env), evaluate(b, env)
             ufunc = BINARY[op].ufunc
             return getattr(np, ufunc)(x, y) if ufunc else np.vectorize(BINARY[op].eval)(x, y)
+        case Cast(_, a):
+            return evaluate(a, env)
         case Unary(op, a):
             return getattr(np, UNARY[op].ufunc)(evaluate(a, env))
         case Select(c, a, b):

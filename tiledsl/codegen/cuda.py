@@ -231,6 +231,9 @@ class _Body:
                 self.line("TDS_UNROLL")
             case Unrolled(factor):
                 self.line(f"TDS_UNROLL_BY({factor})")
+            case Serial() if any(isinstance(s, Barrier) for s in body):
+                # C++ compilers unroll constant trip counts: here that doubles compile time and gains nothing.
+                self.line("TDS_UNROLL_BY(1)")
             case Serial():
                 pass
             case _:

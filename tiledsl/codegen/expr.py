@@ -92,7 +92,7 @@ class Expressions:
             case Call(fn, args):
                 return self._call(fn, args)
             case Reinterpret(dtype, a):
-                return Text(f"tds::bitcast<{type_name(dtype)}>({self.bare(a)})", dtype)
+                return _reinterpret(self.emit(a), dtype)
             case Extern(fn, args, dtype):
                 return Text(f"{fn}({', '.join(self._extern_argument(a) for a in args)})", dtype)
         raise TypeError(f"'{type(e).__name__}' must be lowered before emission")
@@ -206,6 +206,12 @@ def _is_tiny(dtype: DType) -> bool:
 def _unsigned(t: Text) -> Text:
     """`t` as a 32-bit number without sign, of the same dtype for the program."""
     return Text(f"(tds::u32){t}", t.dtype)
+
+
+def _reinterpret(x: Text, to: DType) -> Text:
+    if x.dtype.is_integer and to.is_integer:  # the same bits, for which C++ has a conversion
+        return Text(f"({type_name(to)}){x}", to)
+    return Text(f"tds::bitcast<{type_name(to)}>({x.text})", to)
 
 
 def _widen(t: Text) -> Text:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes, Lockstep
-from tiledsl.cpu.masks import narrow
+from tiledsl.cpu.masks import Mask, narrow
 from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import POISON
@@ -169,12 +170,27 @@ class MemoryAccess(Lockstep):
         spread: Array = np.broadcast_to(data, (*self.domain, data.shape[-1]))
         return spread.reshape(-1, data.shape[-1]) if self.mask is None else spread[self.full(self.mask)]
 
-    def _in_tensor(self, b: ir.Buffer, at: tuple[Value, ...], count: int) -> None:
+    def _in_tensor(self, b: ir.Buffer, at: tuple[Value, ...], count: int) -> Mask:
+        """The lanes that are on and inside. With `check` others are an error, else their accesses have no effect."""
         shape = self.tensors[b].data.shape
         if len(at) != len(shape):
             raise TypeError(f"'{b.name}' of rank {len(shape)} is accessed with {len(at)} indices")
-        for axis, (i, extent) in enumerate(zip(at, shape)):
-            self.inside(b, i, extent - (count - 1 if axis == len(shape) - 1 else 0), axis)
+        on = self.mask
+        for axis, (i, size) in enumerate(zip(at, shape)):
+            extent = size - (count - 1 if axis == len(shape) - 1 else 0)
+            if self.check:
+                self.inside(b, i, extent, axis)
+            else:
+                on = narrow(on, 0 <= i < extent if is_uniform(i) else (i >= 0) & (i < extent))
+        return on
+
+    @contextmanager
+    def _only(self, mask: Mask) -> Iterator[None]:
+        saved, self.mask = self.mask, mask
+        try:
+            yield
+        finally:
+            self.mask = saved
 
     def _elements(self, at: tuple[Value, ...], count: int) -> tuple[Array, ...]:
         """Index arrays, of shape (lanes, count), of the lanes that are on."""
@@ -184,7 +200,17 @@ class MemoryAccess(Lockstep):
         return tuple(spread)
 
     def _read_global(self, b: ir.Buffer, at: tuple[Value, ...], count: int) -> Array:
-        self._in_tensor(b, at, count)
+        on = self._in_tensor(b, at, count)
+        if on is self.mask:
+            return self._gather(b, at, count)
+        safe: Array = np.asarray(self.outside(b), numpy_dtype(b.dtype)).reshape(1, 1, 1)
+        if on is False:
+            return np.broadcast_to(safe, (1, 1, count))
+        with self._only(on):
+            found = self._gather(b, at, count)
+        return np.where(self.full(on)[..., None], found, safe)
+
+    def _gather(self, b: ir.Buffer, at: tuple[Value, ...], count: int) -> Array:
         memory = self.tensors[b]
         if self.check and (memory.written is not None or memory.writer is not None):
             lanes = self.lanes(self.mask)
@@ -217,16 +243,18 @@ class MemoryAccess(Lockstep):
 
     def _write_global(self, b: ir.Buffer, at: tuple[Value, ...], data: Array) -> None:
         count = data.shape[-1]
-        self._in_tensor(b, at, count)
         memory = self.tensors[b]
-        if self.check:
-            lanes = self.lanes(self.mask)
-            for places in self._each(at, count):
-                memory.record_write(places, self.block_number[lanes.block])
-        if at:
-            memory.data[self._elements(at, count)] = self._active_run(data)
-        else:
-            memory.data[...] = self._active_run(data)[-1, 0]
+        with self._only(self._in_tensor(b, at, count)):
+            if self.mask is False:
+                return
+            if self.check:
+                lanes = self.lanes(self.mask)
+                for places in self._each(at, count):
+                    memory.record_write(places, self.block_number[lanes.block])
+            if at:
+                memory.data[self._elements(at, count)] = self._active_run(data)
+            else:
+                memory.data[...] = self._active_run(data)[-1, 0]
 
     # ---------------------------------------------------------------------------------------------------- scalars
 
@@ -267,17 +295,23 @@ class MemoryAccess(Lockstep):
         self.write_run(target, data if data.dtype == holder else np.ascontiguousarray(data).view(holder))
 
     def atomic_update(self, s: ir.AtomicUpdate) -> None:
-        b, value = s.buffer, self.active(self.eval(s.value))
-        lanes = self.lanes(self.mask)
+        value = self.eval(s.value)
+        if s.result is not None:
+            self.env[s.result] = np.zeros(self.domain, numpy_dtype(s.buffer.dtype))
+        at = tuple(self.index(i) for i in s.indices)
+        with self._only(self._in_tensor(s.buffer, at, 1) if s.buffer.space is ir.Space.GLOBAL else self.mask):
+            if self.mask is not False:
+                self._update(s, at, self.active(value))
+
+    def _update(self, s: ir.AtomicUpdate, at: tuple[Value, ...], value: Array) -> None:
+        b, lanes = s.buffer, self.lanes(self.mask)
         if b.space is ir.Space.SHARED:
-            offset = self.active(self.offset_of(b, s.indices, None))
+            offset = self.active(self.linear(b, list(at), None))
             if self.check:
                 self.shared.record_atomic(lanes, b, offset, s)
             memory, base = self.shared.typed(b)
             places: tuple[Array, ...] = (lanes.block, base + offset)
         elif b.space is ir.Space.GLOBAL:
-            at = tuple(self.index(i) for i in s.indices)
-            self._in_tensor(b, at, 1)
             memory, places = self.tensors[b].data, tuple(self.active(i) for i in at)
             if self.check:
                 self.tensors[b].record_write(places, self.block_number[lanes.block], atomic=True)
@@ -285,9 +319,7 @@ class MemoryAccess(Lockstep):
             raise TypeError(f"'{b.name}' is private: an atomic update of it has no meaning")
         old = apply_atomic(s.op, memory, places, np.ascontiguousarray(value), want_old=s.result is not None)
         if s.result is not None:
-            result = np.zeros(self.domain, memory.dtype)
-            result[lanes.block, lanes.thread] = old
-            self.env[s.result] = result
+            self.env[s.result][lanes.block, lanes.thread] = old
 
     def content(self, b: ir.Buffer) -> Array:
         """A whole buffer, for printing."""

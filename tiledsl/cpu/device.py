@@ -153,13 +153,13 @@ def _raise_if_wrong(report: str) -> None:
         return
     pairs = dict(item.split("\x1f", 1) for item in facts.split("\x1e") if item)
     span = Span(file, int(line), 0, int(line), 0) if file else NOWHERE
-    raise _as_error(f"TD{int(code):04d}", span, pairs)
+    raise _as_error(f"TD{int(code):04d}", span, dict[str, object](pairs))
 
 
-def _as_error(code: str, span: Span, facts: dict[str, str]) -> TileError:
+def _as_error(code: str, span: Span, facts: dict[str, object]) -> TileError:
     """The catalogue's error for a report of the runtime, which knows bytes where the IR knows elements."""
     if code in ("TD0803", "TD0805"):
         facts |= {"buffer": "shared memory", "place": f" at byte {facts['offset']}"}
     if code == "TD0809":
         facts["message"] = facts["message"] or "condition is false"
-    return error(code, span, **facts)
+    return error(code, span, (), **facts)

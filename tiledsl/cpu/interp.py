@@ -48,7 +48,9 @@ def run(
     can be asked of a kernel whose barriers are not inserted yet. `mode` says when an asynchronous copy writes its bytes:
     "early" at its issue, "late" at the wait that covers it, "random" by a coin with `seed`; until then the destination
     is poisoned and, with `check`, every access to it an error. `watch_blocks` reports races between blocks in global
-    memory. Indices are checked in any case.
+    memory. Without
+    `check` a global access outside its tensor does what guard-bounds makes of it: it reads 0 or the safe value, and
+    writes nothing.
     """
     if mode not in ("early", "late", "random"):
         raise ValueError(f"mode is 'early', 'late' or 'random', not {mode!r}")
@@ -98,6 +100,7 @@ class Machine(MemoryAccess):
         strides = [prod(grid[:i]) for i in range(len(grid))]
         self.block_number = blocks @ np.array(strides, np.int64)
         self.env.update(bound.scalars)
+        self.safe.update((s.buffer, s.value) for s in launch.safe_values)
         for axis, v in enumerate(launch.blocks):
             column = blocks[:, axis : axis + 1]
             same = (column == column[0]).all()

@@ -36,6 +36,7 @@ class Lockstep:
         self.domain, self.check, self.dtypes = domain, check, dtypes
         self.mask: Mask = None
         self.env: dict[ir.Var, Value] = {}
+        self.safe: dict[ir.Buffer, ir.Expr] = {}  # what a guarded load yields out of bounds, in place of 0
         self.cells: dict[ir.Buffer, Cell] = {}
         self.registers: dict[ir.Buffer, Registers] = {}
         self.loop = LoopState()
@@ -280,6 +281,11 @@ class Lockstep:
             self.registers[b].write(self.offset_of(b, s.indices, s.version), value, self.mask)
         else:
             self.store_memory(s, value)
+
+    def outside(self, b: ir.Buffer) -> Value:
+        """What a guarded load of `b` yields out of bounds."""
+        value = self.safe.get(b)
+        return values.constant(0, b.dtype) if value is None else self.eval(value)
 
     def load_memory(self, e: ir.Load) -> Value:
         raise NotImplementedError

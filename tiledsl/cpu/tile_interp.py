@@ -72,7 +72,7 @@ class TileMachine(Lockstep):
         self.env.update({v: values.constant(i, v.dtype) for v, i in zip(launch.blocks, block)})
         self.env[launch.thread] = values.tidy(np.arange(launch.num_threads), launch.thread.dtype)
         self.depth = 0  # axes of the enclosing Parallel loops
-        self.safe = {s.buffer: s.value for s in launch.safe_values}
+        self.safe.update((s.buffer, s.value) for s in launch.safe_values)
         self.open: list[tuple[TileMemory, Index, Array]] = []  # copies issued since the last commit
         self.groups: list[list[tuple[TileMemory, Index, Array]]] = []
         own: dict[type, Callable[[Any], None]] = {
@@ -157,11 +157,6 @@ class TileMachine(Lockstep):
             memory.require_ready(at, on, self.where)
         found = memory.data[at]
         return found if valid is True else np.where(valid, found, self.outside(e.buffer))
-
-    def outside(self, b: ir.Buffer) -> Value:
-        """What a guarded load yields."""
-        value = self.safe.get(b)
-        return values.constant(0, b.dtype) if value is None else self.eval(value)
 
     def store_memory(self, s: ir.Store, value: Value) -> None:
         memory = self.memory[s.buffer]

@@ -32,7 +32,7 @@ _COMMON = (
     *("-fno-strict-aliasing", "-fwrapv", "-fno-math-errno", "-ffp-contract=off"),
 )
 KERNEL_FLAGS = ("-O1", *_COMMON)
-RUNTIME_FLAGS = ("-O3", *_COMMON, "-ftls-model=initial-exec", "-pthread")
+RUNTIME_FLAGS = ("-O2", "-ftree-vectorize", *_COMMON, "-ftls-model=initial-exec", "-pthread")
 _RUNTIME_SOURCES = ("scheduler.cpp", "collectives.cpp", "memory.cpp", "launch.cpp")
 
 

@@ -32,6 +32,7 @@ from tiledsl.ir.nodes import (
     Expr,
     For,
     If,
+    LoopKind,
     Stmt,
     Var,
     Vectorized,
@@ -136,17 +137,21 @@ class Loop(Names):
         super().__init__()
         tracer = current()
         self.place = tracer.here()
-        self.targets = targets
         self.traced = isinstance(iterable, LoopSpec)
-        if isinstance(iterable, Poison):
-            iterable.used()
-        if self.traced and has_else:
-            raise fail("TD0122")
-        shown = targets if isinstance(targets, str) else ", ".join(targets)
-        self.what = f"the loop over '{shown}'"
-        self.spec = iterable
+        self.targets = targets
+        self.what = f"the loop over '{targets if isinstance(targets, str) else ', '.join(targets)}'"
+        self.run: Iterator[Any]
+        if isinstance(iterable, LoopSpec):
+            if has_else:
+                raise fail("TD0122")
+            self.run = self._kernel_loop(iterable)
+        else:
+            self.run = iter(iterable)
         self.activation = tracer.activations[-1]
         self.activation.loops.append((self.traced, tracer.frame))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.run
 
     def carried(self, name: str, old: Thunk) -> Any:
         """What `name` holds at the start of an iteration: unknown, but for mutable variables."""
@@ -155,60 +160,51 @@ class Loop(Names):
             return value
         return Poison("TD0111", self.place, name=name, what=self.what)
 
-    def __iter__(self) -> Iterator[Any]:
-        if not self.traced:
-            yield from self.spec
-            return
-        match self.spec:
-            case Counted():
-                yield from self._counted(self.spec)
-            case Box():
-                yield from self._box(self.spec)
-            case Bound(value):
-                current().launch(self.spec.word)
-                yield self._values([value] * len(self._names(1)))
-
-    def _frame(self, kind: str) -> Frame:
+    def _kernel_loop(self, spec: LoopSpec) -> Iterator[Any]:
+        """Runs the body once. What is wrong with the loop itself is raised here, before the body runs."""
         tracer = current()
-        tracer.launch(self.spec.word)
-        frame = Frame(kind, self.what, None, self.place)
-        tracer.open(frame)
-        return frame
+        tracer.launch(spec.word)
+        match spec:
+            case Counted():
+                names = self._names(spec.word, 1)
+                start, extent, step = normalised(spec)
+                if isinstance(spec.kind, Vectorized) and not isinstance(extent, Const):
+                    raise fail("TD0220", word=spec.word, value=describe(spec.stop))
+                return self._counted(spec.kind, names[0], start, extent, step)
+            case Box():
+                if tracer.enclosing("parallel") is not None:
+                    raise fail("TD0130")
+                return self._box(spec, self._names(spec.word, len(spec.extents)))
+            case Bound(value):
+                return iter([self._values([value] * len(self._names(spec.word, 1)))])
+        raise TypeError(f"{type(spec).__name__} is no loop")
 
-    def _names(self, count: int) -> tuple[str, ...]:
+    def _names(self, word: str, count: int) -> tuple[str, ...]:
         names = (self.targets,) if isinstance(self.targets, str) else self.targets
         if len(names) == count:
             return names
         if isinstance(self.targets, str):
             return tuple(f"{self.targets}{i}" for i in range(count))
-        raise fail("TD0131", given=len(names), what=f"this {self.spec.word}", count=count)
+        raise fail("TD0131", given=len(names), what=f"this {word}", count=count)
 
     def _values(self, values: list[Scalar]) -> Any:
         return values[0] if len(values) == 1 and isinstance(self.targets, str) else tuple(values)
 
-    def _counted(self, spec: Counted) -> Iterator[Any]:
-        name = self._names(1)[0]
-        start, extent, step = normalised(spec)
-        if isinstance(spec.kind, Vectorized) and not isinstance(extent, Const):
-            raise fail("TD0220", word=spec.word, value=describe(spec.stop))
-        frame = self._frame("for")
-        var = Var(name, INDEX)
+    def _counted(self, kind: LoopKind, name: str, start: int | Scalar, extent: Expr, step: int) -> Iterator[Any]:
+        tracer, frame, var = current(), Frame("for", self.what, None, self.place), Var(name, INDEX)
+        tracer.open(frame)
         value = Scalar(var, INDEX, frame)
         if step != 1:
             value = binary("*", value, step)
         if isinstance(start, Scalar) or start != 0:
             value = binary("+", start, value)
         yield self._values([value])
-        tracer = current()
-        tracer.emit_after(frame, lambda body: For(var, extent, body, spec.kind, span=self.place))
+        tracer.emit_after(frame, lambda body: For(var, extent, body, kind, span=self.place))
 
-    def _box(self, spec: Box) -> Iterator[Any]:
-        tracer = current()
-        if tracer.enclosing("parallel") is not None:
-            raise fail("TD0130")
-        names = self._names(len(spec.extents))
-        frame = self._frame("parallel")
+    def _box(self, spec: Box, names: tuple[str, ...]) -> Iterator[Any]:
+        tracer, frame = current(), Frame("parallel", self.what, None, self.place)
         variables = tuple(Var(name, INDEX) for name in names)
+        tracer.open(frame)
         yield self._values([Scalar(v, INDEX, frame) for v in variables])
         tracer.emit_after(frame, lambda body: Parallel(variables, spec.extents, body, spec.width, span=self.place))
 
@@ -229,7 +225,7 @@ class WhileLoop(Names):
         self.frame = Frame("while", self.what, None, self.place)
         self.condition: Expr = FALSE
         if is_constant:
-            raise fail("TD0118", rounds="any number of")
+            raise fail("TD0146")
         self.traced = False
         self.rounds = 0
         self.activation = tracer.activations[-1]

@@ -31,14 +31,14 @@ def function_ast(fn: FunctionType) -> ast.FunctionDef:
     try:
         lines, first = inspect.getsourcelines(fn)
     except (OSError, TypeError):
-        raise error("TD0101", name=fn.__name__) from None
+        raise fail("TD0101", name=fn.__name__) from None
     # An indented function is wrapped in `if` rather than dedented: columns and strings over lines stay as they are.
     indented = lines[0][:1].isspace()
     text = "if 1:\n" + "".join(lines) if indented else "".join(lines)
     try:
         tree = ast.parse(text)
     except SyntaxError:  # a lambda, or a definition within a larger expression
-        raise error("TD0101", name=fn.__name__) from None
+        raise fail("TD0101", name=fn.__name__) from None
     body = tree.body[0].body if isinstance(tree.body[0], ast.If) else tree.body
     found = body[0]
     if not isinstance(found, ast.FunctionDef) or inspect.isgeneratorfunction(fn):

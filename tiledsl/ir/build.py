@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tiledsl.errors import Span, locating
-from tiledsl.ir.build_expr import ExprBuilder, ints, layout, pairs, string, var_dtype, word
+from tiledsl.ir.build_expr import ExprBuilder, fragment, ints, layout, pairs, string, var_dtype, word
 from tiledsl.ir.dtypes import DTYPES
 from tiledsl.ir.literals import LOOP_KINDS
 from tiledsl.ir.nodes import (
@@ -210,7 +210,7 @@ def _im2col(b: Builder, at: Span, options: Any, image: Any, dst: Any, row: Any, 
 def _parallel(b: Builder, at: Span, options: Any, points: Any, where: Any, body: Any) -> Stmt:
     outer = dict(b.scope)
     box = [(b.var(v), int(n)) for v, n in pairs(points.children)]
-    found = layout(where) if where else None
+    found = fragment(where) if where else None
     known = b.options(Parallel, options)
     loop = Parallel(tuple(v for v, _ in box), tuple(n for _, n in box), b.block(body), layout=found, **known, span=at)
     b.scope = outer

@@ -63,10 +63,14 @@ def digits(tree: Any) -> tuple[Digit, ...]:
     return tuple(Digit(n, step) for n, step in pairs(ints(tree)))
 
 
+def fragment(tree: Any) -> Fragment:
+    shape, threads, regs = tree.children
+    return Fragment(ints(shape), digits(threads), digits(regs))
+
+
 def layout(tree: Any) -> Fragment | Layout:
     if tree.data == "fragment":
-        shape, threads, regs = tree.children
-        return Fragment(ints(shape), digits(threads), digits(regs))
+        return fragment(tree)
     shape, dims, size, *swizzle = tree.children
     found = Swizzle(*map(int, swizzle)) if swizzle[0] is not None else None
     return Layout(ints(shape), tuple(map(digits, dims.children)), int(size), found)

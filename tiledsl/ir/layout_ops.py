@@ -95,6 +95,8 @@ def thread_digits_along(f: Fragment, dim: int) -> tuple[tuple[int, int], ...]:
 
 def expand_dim(f: Fragment, dim: int, extent: int = 1) -> Fragment | None:
     """The fragment of a tile with a new dimension at `dim`, all of whose elements a thread holds in registers."""
+    if not f.shape:
+        return canonical(Fragment((extent,), tuple(Digit(d.extent, 0) for d in f.threads), (Digit(extent, 1),)))
     if (cut := _per_dim(f)) is None:
         return None
     shape = f.shape[:dim] + (extent,) + f.shape[dim:]
@@ -104,8 +106,6 @@ def expand_dim(f: Fragment, dim: int, extent: int = 1) -> Fragment | None:
     new = (Digit(extent, own),) if extent > 1 else ()
     regs = _restride(cut.regs, f.shape, steps.__getitem__)
     threads = _restride(cut.threads, f.shape, steps.__getitem__)
-    if not f.shape:
-        threads = f.threads
     return canonical(Fragment(shape, threads, new + regs if dim == 0 else regs + new))
 
 

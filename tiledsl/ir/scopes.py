@@ -27,6 +27,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY, Function, Result
 
+_INDEX_OPERATORS = frozenset(op.symbol for op in BINARY.values() if op.result is Result.SAME) - {"/"}
 _INTEGERS = frozenset({"popcount", "clz"})
 _NUMBERS = frozenset({"abs"})
 _CONDITIONS = frozenset({"warp_any", "warp_all"})
@@ -107,7 +108,7 @@ class Scope:
 
     def integer(self, e: Expr, what: str) -> DType:
         dtype = self.expr(e)
-        if not dtype.is_integer:
+        if dtype is not INDEX and not dtype.is_integer:
             raise fail(f"{what} is {dtype}, not an integer")
         return dtype
 
@@ -157,6 +158,8 @@ def _binary(s: Scope, e: Binary) -> DType:
     a, b = s.expr(e.a), s.expr(e.b)
     if a is not b:
         raise fail(f"the operands of '{e.op}' are {a} and {b}")
+    if a is INDEX and e.op in _INDEX_OPERATORS:  # nearly all of them
+        return INDEX
     if a is HANDLE and op.result is not Result.BOOL:
         raise fail(f"'{e.op}' is no operation on addresses")
     if op.integers_only and not a.is_integer and not (a is BOOL and e.op in "|^&"):

@@ -52,7 +52,16 @@ def markdown() -> str:
 
 
 def _section(atom: Atom) -> str:
-    lines = [f"### `{atom.name}`", "", "```", atom.ptx, "```", "", f"Needs `{atom.feature}`. Source: {atom.source}.", ""]
+    lines = [
+        f"### `{atom.name}`",
+        "",
+        "```",
+        atom.ptx,
+        "```",
+        "",
+        f"Needs `{atom.feature}`. Source: {atom.source}.",
+        "",
+    ]
     if atom.operands:
         lines += ["| operand | dtype | tile | lanes | registers |", "|---|---|---|---|---|"]
     for op in atom.operands:

@@ -49,7 +49,8 @@ class Fragment:
 
     `forward_fn(i, j)` gives (thread, register); or `forward_thread_fn(i, j)` the thread and `forward_index_fn(i, j)`
     the register, which without it numbers the elements of a thread row by row. With `replicate=n` the thread function
-    takes a further argument 0 .. n - 1. Raises TileError TD0306 if two elements share a place, TD0308 if it is not regular.
+    takes a further argument 0 .. n - 1. Raises TileError TD0306 if two elements share a place, TD0308 if the map is not
+    regular.
     """
 
     def __init__(

@@ -76,15 +76,18 @@ def regions(a: Tile, b: Tile, word: str) -> tuple[Region, Region]:
 
 
 def mismatch(word: str, a: Tile, b: Tile) -> Exception:
-    """The error for two operands of different extents, with the slice to write."""
+    """The error for two operands of different extents, with the slice or allocation to write."""
     big, small = (a, b) if _size(a) >= _size(b) else (b, a)
     extents = [e for e in small.extents if e is not None]
-    hint = f"allocate '{small.name}' with the shape {shape_text(big.extents)}"
+    hints = []
     if big.buffer.space is Space.GLOBAL and len(big.extents) >= len(extents):
-        starts = ["i", "j", "k", "l", "m"][: len(extents)]
-        parts = ["0"] * (len(big.extents) - len(extents)) + [f"{s}:{s} + {e}" for s, e in zip(starts, extents)]
-        hint = f"slice the larger one, as {big.name}[{', '.join(parts)}], or {hint}"
-    return fail("TD0213", word=word, a=a.shown(), b=b.shown(), hint=hint)
+        parts = ["0"] * (len(big.extents) - len(extents)) + [f"{s}:{s} + {e}" for s, e in zip("ijklm", extents)]
+        hints.append(f"take a slice of the larger one, {big.name}[{', '.join(parts)}]")
+    if small.buffer.space is not Space.GLOBAL:
+        hints.append(f"allocate '{small.name}' with the shape {shape_text(big.extents)}")
+    return fail(
+        "TD0213", word=word, a=a.shown(), b=b.shown(), hint=", or ".join(hints) or "make both slices equally long"
+    )
 
 
 def _size(t: Tile) -> float:
@@ -117,18 +120,22 @@ def _completed(t: Tile, other: Tile) -> Tile:
 
 def fill(dst: Any, value: Any) -> None:
     """Sets every element of a tensor or a part of it to `value`."""
-    tracer = begin("T.fill")
+    _fill("T.fill", dst, value)
+
+
+def _fill(word: str, dst: Any, value: Any) -> None:
+    tracer = begin(word)
     if isinstance(dst, Variable):
         tracer.emit(Store(dst.buffer, (), converted(value, dst.type), span=tracer.here()))
         return
-    tile = tile_of(dst, "T.fill", "dst")
+    tile = tile_of(dst, word, "dst")
     number = converted(value, tile.buffer.dtype)
-    emit_tile(tracer, "T.fill", Fill(tile.region("T.fill"), number, span=tracer.here()))
+    emit_tile(tracer, word, Fill(tile.region(word), number, span=tracer.here()))
 
 
 def clear(dst: Any) -> None:
     """Sets every element of a tensor or a part of it to 0."""
-    fill(dst, 0)
+    _fill("T.clear", dst, 0)
 
 
 def transpose(src: Any, dst: Any) -> None:

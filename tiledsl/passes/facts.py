@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from tiledsl.errors import NOWHERE, Span, VerifyError
 from tiledsl.ir.dtypes import INDEX, Kind
 from tiledsl.ir.nodes import (
+    Alloc,
     Binary,
     Buffer,
     Cast,
@@ -26,7 +27,7 @@ from tiledsl.ir.nodes import (
     Var,
     Vectorized,
 )
-from tiledsl.ir.tile import TILE_OPS
+from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Im2col, Parallel, Transpose
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import children, walk
 
@@ -50,6 +51,19 @@ def tile_stage(kernel: Kernel) -> None:
     for s in statements(kernel):
         if type(s).__name__ in ("AtomCall", "Move"):
             _fail("tile stage", f"{type(s).__name__} belongs to the thread stage", s.span)
+
+
+def layouts_assigned(kernel: Kernel) -> None:
+    """Every fragment and shared tile has a layout, and every element-wise statement is a loop with one."""
+    for launch in kernel.launches:
+        known = {a.buffer for a in launch.layouts}
+        inside = {inner for s in statements(launch) if isinstance(s, Parallel) for inner in map(id, statements(s))}
+        for s in statements(launch):
+            bare = isinstance(s, Parallel) and s.layout is None and id(s) not in inside
+            if bare or isinstance(s, Copy | Fill | Atomic | Transpose | Im2col):
+                _fail("layouts assigned", f"{type(s).__name__} has no loop layout", s.span)
+            if isinstance(s, Alloc) and s.buffer.space in (Space.FRAGMENT, Space.SHARED) and s.buffer not in known:
+                _fail("layouts assigned", f"'{s.buffer.name}' has none", s.span)
 
 
 def thread_stage(kernel: Kernel) -> None:

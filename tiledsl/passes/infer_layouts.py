@@ -37,10 +37,12 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.tile import Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import layouts_assigned, tile_stage
 from tiledsl.passes.layout_loops import plans
 from tiledsl.passes.layout_rules import Assignment, Clash, Level, Op, Setting, choose_loop
 from tiledsl.passes.layout_shared import choose_shared
 from tiledsl.passes.layout_solver import Problem, solve
+from tiledsl.passes.layout_verify import verify_layouts
 from tiledsl.target import Target
 
 Accesses = tuple[LoopAccess, ...]
@@ -59,18 +61,22 @@ class LayoutPlan:
         return "\n".join([*lines, *(f"loop {i}: {f}" for i, f in enumerate(self.loops))])
 
 
-@kernel_pass()
-def infer_layouts(kernel: Kernel, *, target: Target) -> Kernel:
+@kernel_pass(requires=[tile_stage], ensures=[layouts_assigned])
+def infer_layouts(kernel: Kernel, *, target: Target, check: bool = False) -> Kernel:
     """Chooses the layouts of fragments, shared buffers and element-wise loops; the latter all become Parallel.
 
-    Raises TileError TD03xx where statements demand what no layout satisfies.
+    `check` proves the result by brute force over tables. Raises TileError TD03xx where statements demand what no
+    layout satisfies.
     """
     divisors = assumed_divisors(kernel)
     launches = []
     for launch in kernel.launches:
         launch = with_loops(launch)
         launches.append(apply(launch, plan(launch, target, divisors)))
-    return replace(kernel, launches=tuple(launches))
+    result = replace(kernel, launches=tuple(launches))
+    if check:
+        verify_layouts(result)
+    return result
 
 
 def with_loops(launch: Launch) -> Launch:

@@ -292,11 +292,14 @@ class _Planner:
 
     def loop(self, body: Block, path: Path, own: tuple[Footprint, ...], var: Var | None, extent: Expr | None) -> Item:
         items = self.items(body, path)
-        self.around(items, path, var)
+        trips = int(extent.value) if isinstance(extent, Const) else None
+        if trips is not None and trips <= 1:
+            once = self.straight(items, path)
+            return Item((*own, *once.enter), (*own, *once.leave), once.through or trips == 0)
+        self.around(items, path, var, trips)
         blocked = [not item.through or (*path, i) in self.barriers for i, item in enumerate(items)]
         early_end = any(item.leaves for item in items)
         first, last = _exposed(items, [(*path, i) in self.barriers for i in range(len(items))])
-        trips = int(extent.value) if isinstance(extent, Const) else None
         synchronised = any(blocked)
         if early_end:
             last = [f for item in items for f in item.leave]
@@ -306,7 +309,7 @@ class _Planner:
         certain = synchronised and not early_end and trips is not None and trips > 0
         return Item((*own, *first), (*own, *last), through=not certain)
 
-    def around(self, items: Sequence[Item], path: Path, var: Var | None) -> None:
+    def around(self, items: Sequence[Item], path: Path, var: Var | None, trips: int | None) -> None:
         """Places barriers in the body of a loop, for conflicts within an iteration and between iterations."""
         count = len(items)
         arcs: list[tuple[Arc, list[Hazard]]] = []
@@ -329,12 +332,13 @@ class _Planner:
             reasons = tuple(h for arc, found in arcs if arc.hits(position) for h in found)
             self.barriers[(*path, position)] = reasons
         if not arcs and all(x.through for x in items):
-            self.far(items, path, var)
+            self.far(items, path, var, trips)
 
-    def far(self, items: Sequence[Item], path: Path, var: Var | None) -> None:
+    def far(self, items: Sequence[Item], path: Path, var: Var | None, trips: int | None) -> None:
         """A loop without barriers: iterations further apart may use the same version again."""
         versions = max((f.buffer.versions for item in items for f in item.leave), default=1)
-        for distance in range(2, versions + 1) if var else ():
+        farthest = versions if trips is None else min(versions, trips - 1)
+        for distance in range(2, farthest + 1) if var is not None else ():
             assert var is not None
             for j, target in enumerate(items):
                 later = [f.moved({var: distance}) for f in target.enter]

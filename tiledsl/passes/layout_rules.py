@@ -85,11 +85,12 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all rules of a launch share."""
+    """What all rules of a launch share. `widths` remembers what `loop_width` found."""
 
     target: Target
     num_threads: int
     divisors: Divisors
+    widths: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
 
 
 _TITLES: dict[type[Stmt], str] = {
@@ -217,8 +218,11 @@ def loop_width(op: Op, known: Known, setting: Setting) -> int:
             why = f"the last extent is {stmt.extents[-1]}, elements have {bits} bits"
             raise error("TD0309", stmt.span, width=stmt.width, why=why)
         return stmt.width
-    layouts = {b: known[b].layout for b in op.uses if b in known}
-    return widest_vector(stmt, layouts, setting.divisors)
+    layouts = {b: known[b].layout for b in op.uses if b.space is Space.SHARED and b in known}
+    key = (op.index, *layouts.items())
+    if key not in setting.widths:
+        setting.widths[key] = widest_vector(stmt, layouts, setting.divisors)
+    return setting.widths[key]
 
 
 def _best(op: Op, good: Sequence[Fragment], fragments: Mapping[Buffer, Fragment]) -> Fragment:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from tiledsl.analysis.layout_tables import contains, equal
 from tiledsl.errors import Span, TileError, error
@@ -45,7 +46,7 @@ class Problem:
 
 
 State = dict[Buffer, Assignment]
-Memo = dict[object, "Demands | Clash"]
+Memo = dict[object, "Demands | Clash | Fragment | None"]  # what rules and loops gave for the layouts they look at
 
 
 def solve(problem: Problem, given: Known) -> State:
@@ -76,7 +77,7 @@ def _run(problem: Problem, op: Op, level: Level, variant: int, state: State, mem
     key = (op.index, level, variant, tuple(state.get(b) and (state[b].layout, state[b].level) for b in op.uses))
     if key not in memo:
         memo[key] = RULES[type(op.stmt)](op, state, level, problem.setting, variant)
-    demands = memo[key]
+    demands = cast("Demands | Clash", memo[key])
     if isinstance(demands, Clash):
         return demands
     changed: list[Buffer] = []
@@ -188,7 +189,7 @@ def _free(problem: Problem, state: State, members: Sequence[int], memo: Memo) ->
             if isinstance(attempt, Clash):
                 clashes.append(attempt)
                 continue
-            cost = _cost(problem, state, attempt, members)
+            cost = _cost(problem, state, attempt, members, memo)
             if best is None or cost < best[0]:
                 best = (cost, attempt)
         # A root that failed may do better with a less simple layout, if that was not what decided.
@@ -218,20 +219,27 @@ def _attempt(
                 why = "no statement that uses it decides how to spread it"
                 return Clash(error("TD0305", op.stmt.span, buffer=buffer.name, why=why))
         if isinstance(op.stmt, Parallel):
-            loop = choose_loop(op, state, Level.FREE, problem.setting)
+            loop = _loop(problem, op, state, memo)
             if isinstance(loop, Clash):
                 return loop
     return state
 
 
-def _cost(problem: Problem, before: State, after: State, members: Sequence[int]) -> tuple[int, int]:
+def _loop(problem: Problem, op: Op, state: State, memo: Memo) -> Fragment | Clash | None:
+    key = (op.index, tuple(state.get(b) and (state[b].layout, state[b].level) for b in op.uses))
+    if key not in memo:
+        memo[key] = choose_loop(op, state, Level.FREE, problem.setting)
+    return cast(Fragment | Clash | None, memo[key])
+
+
+def _cost(problem: Problem, before: State, after: State, members: Sequence[int], memo: Memo) -> tuple[int, int]:
     """(registers of the fragments decided here, memory accesses of each thread): fewer is better."""
     registers = sum(a.layout.num_regs for b, a in after.items() if b not in before and isinstance(a.layout, Fragment))
     accesses = 0
     for index in members:
         op = problem.ops[index]
         if isinstance(op.stmt, Parallel) and _touches_memory(op):
-            loop = choose_loop(op, after, Level.FREE, problem.setting)
+            loop = _loop(problem, op, after, memo)
             if isinstance(loop, Fragment):
                 last = loop.regs[-1] if loop.regs else None
                 run = last.extent if last is not None and last.stride == 1 else 1

@@ -20,6 +20,7 @@ from tiledsl.ir.nodes import (
     AtomicUpdate,
     Binary,
     Buffer,
+    Cast,
     Const,
     Expr,
     For,
@@ -250,15 +251,15 @@ def _samples(extents: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _leaves(e: Expr, lets: Mapping[Var, Expr]) -> Iterator[Node]:
-    """Variables and loads that decide the value of `e`, binds followed."""
+    """Variables, loads and calls that decide the value of `e`, binds followed."""
     if isinstance(e, Var) and e in lets:
         yield from _leaves(lets[e], lets)
-    elif isinstance(e, (Var, Load)):
-        yield e
-    else:
+    elif isinstance(e, (Const, Binary, Unary, Select, Cast)):
         for c in children(e):
             if isinstance(c, Expr):
                 yield from _leaves(c, lets)
+    else:
+        yield e
 
 
 def _value(e: Expr, env: Mapping[Node, Any], lets: Mapping[Var, Expr]) -> Any:
@@ -272,6 +273,8 @@ def _value(e: Expr, env: Mapping[Node, Any], lets: Mapping[Var, Expr]) -> Any:
         case Binary(op, a, b):
             x, y = _value(a, env, lets), _value(b, env, lets)
             return getattr(np, BINARY[op].ufunc)(x, y) if BINARY[op].ufunc else np.vectorize(BINARY[op].eval)(x, y)
+        case Cast(dtype, a):
+            return np.asarray(_value(a, env, lets)).astype(dtype.numpy if dtype.is_integer else np.float64)
         case Unary(op, a):
             return getattr(np, UNARY[op].ufunc)(_value(a, env, lets))
         case Select(c, a, b):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    **{"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod},
+    **{">>": operator.rshift, "<<": operator.lshift, "&": operator.and_, "min": min, "max": max},
+    "div": operator.floordiv,  # truncating and floor division agree: passes use these only where operands are >= 0
+    "rem": operator.mod,
+}
 
 # A number known at launch: a constant, the name of a size or scalar parameter, or an operation on two of them.
 SizeExpr: TypeAlias = "int | str | tuple[str, SizeExpr, SizeExpr]"
@@ -19,28 +27,15 @@ def evaluate(e: SizeExpr, values: Mapping[str, int]) -> int:
             return values[e]
         case (op, left, right):
             a, b = evaluate(left, values), evaluate(right, values)
-            match op:
-                case "+":
-                    return a + b
-                case "-":
-                    return a - b
-                case "*":
-                    return a * b
-                case "//":
-                    return a // b
-                case "%":
-                    return a % b
-                case "min":
-                    return min(a, b)
-                case "max":
-                    return max(a, b)
+            if op in _OPERATIONS:
+                return _OPERATIONS[op](a, b)
     raise TypeError(f"not a size expression: {e!r}")
 
 
 def show(e: SizeExpr) -> str:
     """`e` as a user would write it."""
     match e:
-        case (("min" | "max") as op, a, b):
+        case (("min" | "max" | "div" | "rem") as op, a, b):
             return f"{op}({show(a)}, {show(b)})"
         case (op, a, b):
             return f"({show(a)} {op} {show(b)})"

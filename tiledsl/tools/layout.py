@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from html import escape
 from math import prod
 
@@ -30,10 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.kernel.lstrip().startswith(("fragment", "shared")):
+    if re.match(r"\s*(fragment|shared)\s*\[", args.kernel):
         layout, bits = parse_layout(args.kernel), 32
     else:
-        rows = assigned(read_ir(args.kernel) if ".py" not in args.kernel else lowered(args).after("infer-layouts"))
+        rows = [] if ".py" in args.kernel else assigned(read_ir(args.kernel))
+        rows = rows or assigned(lowered(args).after("infer-layouts"))
         if args.buffer is None:
             print("\n".join(f"{a.buffer.name} = {layout_text(a.layout)}  # {a.why}" for a in rows))
             return

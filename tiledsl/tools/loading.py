@@ -14,13 +14,13 @@ from typing import Any
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.compile import Lowered, Stage, lower
+from tiledsl.decorator import TileKernel
 from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.nodes import Buffer, Kernel, Space
 from tiledsl.ir.parser import parse
 from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import walk
-from tiledsl.decorator import TileKernel
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named
 

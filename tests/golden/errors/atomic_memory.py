@@ -8,3 +8,9 @@ def kernel():
         S = T.alloc_fragment((128,), "float32")
         for i in T.Parallel(128):
             T.atomic_add(S[i], 1)
+
+# expect:
+# atomic_memory.py:10:13: TD0219: operand dst of T.atomic_add, 'S', lies in fragment memory
+#                 T.atomic_add(S[i], 1)
+#                 ^^^^^^^^^^^^^^^^^^^^^
+#   hint: it must come from a parameter or T.alloc_shared

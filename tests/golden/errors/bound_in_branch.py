@@ -9,3 +9,12 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
         if n > 3:
             scale = 2.0
         A[0, 0] = scale
+
+# expect:
+# bound_in_branch.py:11:9: TD0110: 'scale' was bound in the 'if', and is used after it
+#             A[0, 0] = scale
+#             ^^^^^^^
+#   note: bound in this block (bound_in_branch.py:9:12)
+#             if n > 3:
+#                ^^^^^
+#   hint: declare it before as a mutable variable: scale = T.alloc_var(dtype, init)

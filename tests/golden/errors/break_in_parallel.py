@@ -9,3 +9,9 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             if A[0, i] < 0:
                 break
             A[0, i] = 0
+
+# expect:
+# break_in_parallel.py:10:17: TD0108: 'break' stands in a T.Parallel loop, whose points have no order
+#                     break
+#                     ^^^^^
+#   hint: break and continue work in range, T.serial, T.unroll, T.Pipelined and while loops

@@ -9,3 +9,12 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         for i in range(64):
             total = total + A[0, i]
         A[0, 0] = total
+
+# expect:
+# carried_name.py:10:21: TD0111: 'total' is used in the loop over 'i' before that iteration binds it
+#                 total = total + A[0, i]
+#                         ^^^^^^^^^^^^^^^
+#   note: bound in this block (carried_name.py:9:18)
+#             for i in range(64):
+#                      ^^^^^^^^^
+#   hint: declare it before the loop as a mutable variable: total = T.alloc_var(dtype, init)

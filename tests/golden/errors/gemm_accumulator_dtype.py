@@ -8,3 +8,9 @@ def kernel():
         X = T.alloc_shared((64, 64), "bfloat16")
         C = T.alloc_fragment((64, 64), "bfloat16")
         T.gemm(X, X, C)
+
+# expect:
+# gemm_accumulator_dtype.py:10:9: TD0218: T.gemm cannot combine these dtypes: 'X' is bfloat16 and 'C' is bfloat16
+#             T.gemm(X, X, C)
+#             ^^^^^^^^^^^^^^^
+#   hint: bfloat16 operands accumulate in float32

@@ -8,3 +8,9 @@ def kernel():
         X = T.alloc_shared((64, 64), "float16")
         C = T.alloc_shared((64, 64), "float32")
         T.gemm(X, X, C)
+
+# expect:
+# gemm_memory.py:10:9: TD0219: operand C of T.gemm, 'C', lies in shared memory
+#             T.gemm(X, X, C)
+#             ^^^^^^^^^^^^^^^
+#   hint: it must come from T.alloc_fragment

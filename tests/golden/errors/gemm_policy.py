@@ -8,3 +8,9 @@ def kernel():
         X = T.alloc_shared((64, 64), "float16")
         C = T.alloc_fragment((64, 64), "float32")
         T.gemm(X, X, C, policy="diagonal")
+
+# expect:
+# gemm_policy.py:10:9: TD0226: policy of T.gemm cannot be 'diagonal' (str)
+#             T.gemm(X, X, C, policy="diagonal")
+#             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+#   hint: allowed: T.GemmWarpPolicy.Square, FullRow or FullCol

@@ -6,3 +6,9 @@ import tiledsl.language as T
 def kernel(*tensors):
     with T.Kernel(1):
         pass
+
+# expect:
+# many_arguments.py:6:1: TD0138: 'tensors' takes any number of arguments
+#     def kernel(*tensors):
+#     ^
+#   hint: name every parameter of a kernel

@@ -7,3 +7,9 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     with T.Kernel(1):
         A[0, 0] = 0
     return A
+
+# expect:
+# returned_parameter.py:6:1: TD0128: a kernel returns what T.empty made, not 'A'
+#     def kernel(A: T.Tensor((128, 64), "float16")):
+#     ^
+#   hint: make the output with C = T.empty(shape, dtype) and return C, or return nothing

@@ -11,3 +11,9 @@ def kernel(A):
 
 
 TENSORS = {"A": ((64,), "float32")}
+
+# expect:
+# undeclared_tensor.py:9:9: TD0140: tensor parameter 'A' is used before it is declared
+#             A[0] = 0
+#             ^^^^
+#   hint: declare it first: A: T.Tensor(shape, dtype)

@@ -44,6 +44,7 @@ from tiledsl.ir.nodes import (
     Param,
     Persistent,
     Print,
+    SafeValue,
     Select,
     SharedSlot,
     Space,
@@ -579,6 +580,25 @@ def test_assert_assume_and_extern() -> None:
     assert "t < 60 (block (0), thread 60)" in failing(Assert(lt(T, 60), "t < 60")).message
     assert failing(Assume(ge(T, 1))).code == "TD0810"
     assert failing(Store(Y, (T,), Extern("my_fn", (i32(T),), INT32)), y=Y).code == "TD0820"
+
+
+def test_check_off_guards_global_accesses() -> None:
+    """Before guard-bounds a kernel relies on it: reads give the safe value, stores and atomics vanish."""
+    x, y, r = out(8, name="X"), out(64), Buffer("r", (4,), INT32, Space.LOCAL)
+    shifted = T - 4
+    body = (
+        *(Alloc(r), Store(y, (shifted,), Load(x, (shifted,))), AtomicUpdate("add", y, (T + 60,), i32(1000))),
+        Move(Address(r, (ZERO,)), Address(x, (T * 4,)), 4),
+        Store(y, (Binary("-", Const(67), T),), Load(r, (Const(3),))),
+    )
+    given, found = np.arange(8, dtype=np.int32), np.zeros(64, np.int32)
+    k = kernel(x, y, body=body, safe_values=(SafeValue(x, Const(-5, INT32)),))
+    interp.run(k, {"X": given, "Y": found}, check=False)
+    first = [t if t < 8 else -5 for t in range(60)]
+    expected = first + [1000] * 4
+    for t in range(4, 64):
+        expected[67 - t] = -5 if t >= 2 else t * 4 + 3
+    assert found.tolist() == expected
 
 
 def test_check_off_skips_the_reports() -> None:

@@ -263,6 +263,6 @@ def test_it_takes_milliseconds() -> None:
     k = launched(*(nodes.For(Var("j"), Const(4), (Store(A, (i,), value), Barrier())) for _ in range(10)))
     k = nodes.Kernel("k", (A, i), k.launches)
     verify(k)
-    start = time.perf_counter()
+    start = time.process_time()
     verify(k)
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05

@@ -107,7 +107,7 @@ extern "C" void tds_rt_cp_async(u32 to, const void* from, int bytes, int valid, 
   const u32 offset = to - SHARED_BASE, size = static_cast<u32>(bytes);
   check_shared(f, offset, size, WRITE, at);
   const char* source = valid ? tds_rt_global(from, bytes, READ, at) : nullptr;
-  Copy c{offset, size, source, f->groups, false};
+  Copy c{offset, size, source, f->groups, false, at};
   const Mode mode = worker->launch->mode;
   if (mode == Mode::EARLY || (mode == Mode::RANDOM && (next_random() & 1)))
     land(f, c);

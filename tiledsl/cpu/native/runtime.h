@@ -31,6 +31,7 @@ struct Copy {
   const char* from;  // null: zeros
   u64 group;
   bool landed;
+  Site at;
 };
 
 struct Warp;

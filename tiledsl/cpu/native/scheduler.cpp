@@ -162,6 +162,9 @@ void wait_as(Wait reason) {
 
 void end_fiber() {
   Fiber* f = self();
+#if TDS_CHECKED
+  if (!f->copies.empty()) fail(808, f->copies.front().at, fact("buffer", "shared memory") + fact("where", where()));
+#endif
   f->waits_for = Wait::ENDED;
   f->warp->ready &= ~(1u << f->lane);
   if (--worker->running == 0) leave_for(worker->own_stack_pointer);

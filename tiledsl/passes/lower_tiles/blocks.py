@@ -154,6 +154,12 @@ def _print(ctx: Context, s: Print, scope: Scope) -> Block:
     return guarded(_once(ctx, s, scope), (replace(s, args=args),))
 
 
+def _evaluate(ctx: Context, s: Evaluate, scope: Scope) -> Block:
+    """Outside of Parallel loops every thread calls: what an extern function does with the block is its own affair."""
+    call = replace(s, value=expression(ctx, s.value, scope.env))
+    return guarded(scope.first if _is_visible(s) else (), (call,))
+
+
 def _mapped(ctx: Context, s: Stmt, scope: Scope) -> Block:
     """A statement in which only expressions change."""
     return (map_children(s, lambda n: expression(ctx, n, scope.env) if isinstance(n, Expr) else n),)
@@ -233,7 +239,7 @@ RULES: dict[type[Stmt], Rule] = {
     View: _view,
     Store: _store,
     AtomicUpdate: _atomic_update,
-    Evaluate: _mapped,
+    Evaluate: _evaluate,
     Print: _print,
     Assert: _mapped,
     Assume: _mapped,

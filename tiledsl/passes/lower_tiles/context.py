@@ -34,6 +34,7 @@ class Context:
         self.ranges: dict[Var, tuple[float, float]] = {self.thread: (0, self.num_threads - 1)}
         self._simplifier = Simplifier(self.ranges)
         self._bound: dict[Expr, Var] = {}
+        self._digits: dict[tuple[int, int], Expr] = {}
         self._registers: dict[tuple[object, ...], Expr] = {}
 
     # ------------------------------------------------------------------------------------------------------ layouts
@@ -107,10 +108,13 @@ class Context:
 
     def thread_digit(self, inner: int, extent: int) -> Expr:
         """thread // inner % extent, bound once for the kernel."""
-        value: Expr = self.thread if inner == 1 else self.thread // inner
-        if inner * extent < self.num_threads:
-            value = value % extent
-        return self.bind(f"t{inner}", value)
+        key = inner, extent
+        if key not in self._digits:
+            value: Expr = self.thread if inner == 1 else self.thread // inner
+            if inner * extent < self.num_threads:
+                value = value % extent
+            self._digits[key] = self.bind(f"t{inner}", value)
+        return self._digits[key]
 
     def bind(self, name: str, value: Expr) -> Expr:
         """A variable bound to `value` at the top of the kernel; `value` mentions only such variables and the thread."""

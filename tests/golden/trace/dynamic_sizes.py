@@ -1,0 +1,48 @@
+"""Run-time sizes and scalars; a size used as a value."""
+
+import numpy as np
+
+import tiledsl.language as T
+
+m, n = T.dynamic("m, n")
+
+
+def kernel(A: T.Tensor((m, n), "float32"), C: T.Tensor((n,), "float32"), alpha: T.float32, first: T.int32):
+    with T.Kernel(T.ceildiv(n, 32), threads=32) as b:
+        column = T.alloc_fragment((32,), "float32")
+        T.clear(column)
+        for row in range(first, m):
+            for j in T.Parallel(32):
+                if b * 32 + j < n:
+                    column[j] += A[row, b * 32 + j] * alpha
+        for j in T.Parallel(32):
+            column[j] = column[j] + n
+        T.copy(column, C[b * 32])
+
+
+def inputs(rng):
+    a = rng.integers(-9, 9, (7, 45)).astype(np.float32)
+    return {"A": a, "C": np.zeros(45, np.float32), "alpha": 2.0, "first": 3}
+
+
+def reference(A, C, alpha, first):
+    return {"C": A[3:].sum(0) * 2 + 45}
+
+# expect:
+# kernel kernel<m, n>(A: global float32[m, n], C: global float32[n], alpha: float32, first: int32) {
+#   launch kernel(b in (n + 32 - 1) // 32) threads(thread in 32) {
+#     alloc column: fragment float32[32]
+#     fill column, 0.0
+#     for row in m - cast<index>(first) {
+#       parallel j in 32 {
+#         if b * 32 + j < n {
+#           column[j] = column[j] + A[cast<index>(first) + row, b * 32 + j] * alpha
+#         }
+#       }
+#     }
+#     parallel j_1 in 32 {
+#       column[j_1] = column[j_1] + cast<float32>(n)
+#     }
+#     copy column -> C[b * 32 : 32]
+#   }
+# }

@@ -1,0 +1,65 @@
+"""Views, transposition, scans, atomics on tiles and elements, fills of parts."""
+
+import numpy as np
+
+import tiledsl.language as T
+
+
+def kernel(
+    A: T.Tensor((32, 64), "float32"),
+    B: T.Tensor((64, 32), "float32"),
+    C: T.Tensor((32, 64), "float32"),
+    D: T.Tensor((4,), "int32"),
+):
+    with T.Kernel(1, threads=64):
+        S = T.alloc_shared((32, 64), "float32")
+        R = T.alloc_shared((64, 32), "float32")
+        T.copy(A, S)
+        T.transpose(S, R)
+        T.fill(R[0:2, :], 5)
+        T.copy(R, B)
+        T.cumsum(S, dim=1)
+        T.atomic_add(C, S)
+        flat = T.reshape(S, (2048,))
+        for i in T.Parallel(2048):
+            T.atomic_add(D[T.cast(flat[i], "int32") & 3], 1)
+        T.fill(flat, 0)
+        T.atomic_max(C[0, 0:64], S[0, :])
+
+
+def inputs(rng):
+    return {
+        "A": rng.integers(0, 9, (32, 64)).astype(np.float32),
+        "B": np.zeros((64, 32), np.float32),
+        "C": rng.integers(-9, 9, (32, 64)).astype(np.float32),
+        "D": np.zeros(4, np.int32),
+    }
+
+
+def reference(A, B, C, D):
+    B = A.T.copy()
+    B[0:2] = 5
+    sums = np.cumsum(A, 1)
+    C = C + sums
+    C[0] = np.maximum(C[0], 0)
+    return {"B": B, "C": C, "D": np.bincount(sums.astype(int).ravel() & 3, minlength=4).astype(np.int32)}
+
+# expect:
+# kernel kernel(A: global float32[32, 64], B: global float32[64, 32], C: global float32[32, 64], D: global int32[4]) {
+#   launch kernel(bx in 1) threads(thread in 64) {
+#     alloc S: shared float32[32, 64]
+#     alloc R: shared float32[64, 32]
+#     copy A -> S
+#     transpose S -> R
+#     fill R[0 : 2, 0 : 32], 5.0
+#     copy R -> B
+#     scan(sum, dim=1) S -> S
+#     atomic(add) S -> C
+#     view flat: shared float32[2048] of S
+#     parallel i in 2048 {
+#       atomic_update(add) D[cast<index>(cast<int32>(flat[i]) & 3)], 1
+#     }
+#     fill flat, 0.0
+#     atomic(max) S[0, 0 : 64] -> C[0, 0 : 64]
+#   }
+# }
