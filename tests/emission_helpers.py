@@ -34,7 +34,12 @@ def i32(value: int) -> Const:
 
 
 def one_launch(
-    params: Sequence[Buffer | Var], body: Block, thread: Var, threads: int = 32, grid: Sequence[Expr] = (), blocks: Sequence[Var] = ()
+    params: Sequence[Buffer | Var],
+    body: Block,
+    thread: Var,
+    threads: int = 32,
+    grid: Sequence[Expr] = (),
+    blocks: Sequence[Var] = (),
 ) -> Kernel:
     """A kernel of one launch, its shared buffers one after the other at multiples of 128 bytes."""
     launch = Launch("k", tuple(grid) or (i32(1),), tuple(blocks) or (Var("bx", INT32),), (threads,), thread, body)
@@ -55,9 +60,7 @@ def placed(kernel: Kernel) -> Kernel:
     return replace(kernel, launches=tuple(launches))
 
 
-def run_on_device(
-    kernel: Kernel, arguments: Mapping[str, Any], *, checked: bool = True, **how: Any
-) -> Source:
+def run_on_device(kernel: Kernel, arguments: Mapping[str, Any], *, checked: bool = True, **how: Any) -> Source:
     """Emit and run all launches on arrays in place; grids are constants. Returns the source."""
     source = emit(kernel)
     module = compile_source(source.text, [e.name for e in source.entries], checked=checked)

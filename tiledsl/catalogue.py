@@ -406,6 +406,10 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0244": Entry("{word} by zero", "the divisor must not be 0"),
     "TD0245": Entry("{word} of {dtype}", "integers have none: use T.max_value or T.min_value"),
+    "TD0247": Entry(
+        "{word} takes {extent} elements along dimension {dim} of '{name}', which is {shape}",
+        "take at most as many as there are; only tensors in global memory may be exceeded, where tiles are cut off",
+    ),
     "TD0246": Entry(
         "{value} has {bits} bits, but {dtype} has {wanted}",
         "T.reinterpret keeps the bits, so the sizes must be equal; T.cast converts the value",

@@ -114,11 +114,12 @@ def statements(draw: Draw, x: Exchange, k: Var | None) -> list[Stmt]:
         case _:
             copy = Store(tile, (x.thread,), Load(x.source, (x.thread,)), version, asynchronous=True)
             wait = AsyncWait(0)
-            return [copy, AsyncCommit(), *draw(statements(x, k)), wait] if draw(st.booleans()) else [copy, AsyncCommit(), wait]
+            between = draw(statements(x, k)) if draw(st.booleans()) else []
+            return [copy, AsyncCommit(), *between, wait]
 
 
 def _touches_twice(block: list[Stmt]) -> bool:
-    """Whether a statement between the issue of a copy and its wait touches what is in flight: no barrier helps there."""
+    """Whether a statement between the issue of a copy and its wait touches what is in flight: no barrier helps."""
     flying: set[Buffer] = set()
     for s in block:
         if isinstance(s, Store) and s.asynchronous:

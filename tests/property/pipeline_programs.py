@@ -155,7 +155,7 @@ def kernels(draw: Draw, stages: Any = None) -> Random:
         k = Var("k")
         return For(k, extent, (*draw(statements(p, k)), *inner), Pipelined(draw(depth)))
 
-    body: list[Stmt] = [Fill(tile(b), Const(float(i), FLOAT32)) for i, b in enumerate([*p.shared, *p.registers])]
+    body: list[Stmt] = []
     match draw(st.integers(0, 4)):
         case 0:
             body += [loop(), loop()]
@@ -167,10 +167,17 @@ def kernels(draw: Draw, stages: Any = None) -> Random:
         case _:
             body.append(loop())
     body += after_loop(draw, p)
-    allocs = [Alloc(b) for b in [*p.shared, p.index, *p.registers]]
-    params = (*p.sources, p.table, p.mask, p.out, p.log, p.count, *((n,) if dynamic else ()))
-    launch = Launch("random", (Const(1),), (Var("bx"),), (1,), Var("tx"), (*allocs, *body))
-    return Random(Kernel("random", params, (launch,)), trips if dynamic else None)
+    return kernel_around(p, tuple(body), n if dynamic else None, trips)
+
+
+def kernel_around(p: Program, body: Block, n: Var | None = None, trips: int = 0) -> Random:
+    """The kernel with that body, all its tiles filled before."""
+    tiles = [*p.shared, *p.registers]
+    start = [Fill(tile(b), Const(float(i), FLOAT32)) for i, b in enumerate(tiles)]
+    allocs = [Alloc(b) for b in [*tiles, p.index]]
+    params = (*p.sources, p.table, p.mask, p.out, p.log, p.count, *((n,) if n is not None else ()))
+    launch = Launch("random", (Const(1),), (Var("bx"),), (1,), Var("tx"), (*allocs, *start, *body))
+    return Random(Kernel("random", params, (launch,)), trips if n is not None else None)
 
 
 def after_loop(draw: Draw, p: Program) -> list[Stmt]:

@@ -35,7 +35,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.types import dtype_of
 
-THREADS, BLOCKS, SLOTS = 8, 2, 32  # every thread owns SLOTS elements of each output
+THREADS, BLOCKS, SLOTS = 8, 2, 40  # every thread owns SLOTS elements of each output
 DTYPES = st.sampled_from([FLOAT32, FLOAT16, BFLOAT16, INT8, INT32])
 SMALL = st.sampled_from([1, 2, 3, 4, 8])
 KINDS = st.sampled_from([Serial(), Unrolled(), Unrolled(explicit=True), Unrolled(2, explicit=True)])
@@ -51,6 +51,7 @@ class Maker:
         self.sources = [Buffer(n, (rows, columns), draw(DTYPES)) for n in ("A", "C")]
         self.out = Buffer("B", (BLOCKS, THREADS, SLOTS), draw(DTYPES))
         self.table = Buffer("I", (8,), INT32)
+        self.shift = draw(st.sampled_from([0, 1, 2, 4]))  # how far the stores are from aligned
         self.local = Buffer("r", (8,), draw(DTYPES), Space.LOCAL)
 
     def kernel(self) -> Kernel:
@@ -89,8 +90,7 @@ class Maker:
                 var = Var("x", INDEX if index else dtype_of(value))
                 if index:
                     return (Let(var, value), *self.store([*variables, var], lane))
-                use = Store(self.local, (Const(0),), Cast(self.local.dtype, var))
-                return (Let(var, value), use) if lane is None else (Let(var, value), *self.put(variables, lane, var))
+                return (Let(var, value), *self.put(variables, lane, var))
         return self.store(variables, lane)
 
     def store(self, variables: list[Var], lane: Var | None) -> Block:
@@ -98,11 +98,8 @@ class Maker:
 
     def put(self, variables: list[Var], lane: Var | None, value: Expr) -> Block:
         """A store to the thread's own part. The lanes of a vector never meet: they are in no order."""
-        slot = self.draw(st.sampled_from([0, 1, 4, 8, 16]))
-        if lane is not None:
-            at: Expr = lane + slot
-        else:
-            at = self.index(variables, None) % 16 + slot
+        slot = self.draw(st.sampled_from([0, 8, 16, 24])) + self.shift
+        at = lane + slot if lane is not None else self.index(variables, None) % 16 + slot % 20
         if self.draw(st.integers(0, 3)) == 0:
             where = lane if lane is not None else Const(slot % 8)
             return (Store(self.local, (where % 8,), Cast(self.local.dtype, value)),)
@@ -135,7 +132,8 @@ class Maker:
             source = draw(st.sampled_from(self.sources))
             kind = draw(st.integers(0, 5))
             if kind == 0:
-                return Cast(FLOAT32, Load(self.local, (self.index(variables, None) % 8,)))
+                at = lane if lane is not None else self.index(variables, None)
+                return Cast(FLOAT32, Load(self.local, (at % 8,)))
             load = Load(source, (self.index(variables, None), self.index(variables, lane)))
             return Cast(FLOAT32, load)
         a, b = self.value(variables, lane, depth - 1), self.value(variables, lane, depth - 1)

@@ -58,7 +58,7 @@ class Footprint:
 
     `version` is the version's linear form before `% versions`, None if unknown. `low` and `high` are the least and
     greatest thread per granule of one version: NOBODY and -1 where untouched. `issued`: it is the issue of an
-    asynchronous copy; `arrived`: it stands for the moment at which such copies may have been waited for.
+    asynchronous copy.
     """
 
     buffer: Buffer
@@ -68,7 +68,6 @@ class Footprint:
     high: Array
     stmt: Stmt
     issued: bool = False
-    arrived: bool = False
 
     def moved(self, shifts: Mapping[Var, int]) -> Footprint:
         """As seen `shifts[v]` iterations of the loop over v later."""

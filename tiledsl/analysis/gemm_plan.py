@@ -135,8 +135,7 @@ def _choose_atom(gemm: Gemm, target: Target) -> Atom | None:
     elsewhere = select("mma", (c, *operands))
     if elsewhere:
         raise error("TD0311", gemm.span, a=a, b=b, c=c, feature=elsewhere[0].feature, target=target.name)
-    narrow = {FLOAT8_E4M3, FLOAT8_E5M2}
-    if a is not b or a in narrow or (a is not c and not _widens(a, c)) or (a is not c and a.bits < 32):
+    if a is not b or a in (FLOAT8_E4M3, FLOAT8_E5M2) or c.bits < 32 or not _widens(a, c):
         raise error("TD0312", gemm.span, a=a, b=b, c=c)
     return None
 

@@ -109,7 +109,8 @@ def _launch(kernel: Kernel, launch: Launch, number: int) -> tuple[str, Entry]:
     body.block(launch.body)
     used = [p for p in params if p in body.expr.seen]
     signature = ", ".join(_parameter(p, body) for p in used)
-    bounds = f"{launch.num_threads}, {launch.min_blocks}" if launch.min_blocks else f"{launch.num_threads}"
+    # Without a second bound ptxas aims at several blocks an SM and may spill to get there.
+    bounds = f"{launch.num_threads}, {max(1, launch.min_blocks)}"
     lines = [f"TDS_KERNEL({bounds}) {launch.name}({signature}) {{"]
     if body.uses_shared:
         lines.append("  const tds::u32 shared = tds::shared_base();")
@@ -156,7 +157,7 @@ class _Body:
             self._stmt(s)
 
     def _place(self, span: Span) -> None:
-        """Makes compilers and reports name the user's line; a directive stands only where they would not by themselves."""
+        """Makes compilers and reports name the user's line, by a directive only where they would not by themselves."""
         if span.file != self._file:
             file = span.file.replace("\\", "\\\\").replace('"', '\\"')
             self.lines.append(f'#line {span.line} "{file}"')

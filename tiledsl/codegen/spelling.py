@@ -10,12 +10,13 @@ from tiledsl.ir.dtypes import DTYPES, FLOAT32, FLOAT64, TFLOAT32, DType, Kind
 
 # Words that the text or the two compilers claim: C++17 keywords, CUDA's built-in variables, and names of our own.
 _WORDS = """
-alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const constexpr
-const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend
-goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public
-register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch template this
-thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
-threadIdx blockIdx blockDim gridDim warpSize printf main NULL half linux unix tds shared
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
+constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern
+false float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or
+or_eq private protected public register reinterpret_cast return short signed sizeof static static_assert
+static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using
+virtual void volatile wchar_t while xor xor_eq threadIdx blockIdx blockDim gridDim warpSize printf main NULL
+half linux unix tds shared
 """
 RESERVED = frozenset(_WORDS.split())
 

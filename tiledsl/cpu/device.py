@@ -1,8 +1,8 @@
 """The CPU device: runs emitted CUDA C++, unchanged, compiled by the host's C++ compiler.
 
-The kernel text calls the device API, which `native/device.h` defines for the CPU; `native/*.cpp` is the runtime, with one
-fiber for each CUDA thread. With `checked` every access to memory is looked at: bounds, alignment, bytes never written,
-bytes that an asynchronous copy has not been waited for.
+The kernel text calls the device API, which `native/device.h` defines for the CPU; `native/*.cpp` is the runtime, with
+one fiber for each CUDA thread. With `checked` every access to memory is looked at: bounds, alignment, bytes never
+written, bytes that an asynchronous copy has not been waited for.
 """
 
 from __future__ import annotations

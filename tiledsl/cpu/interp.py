@@ -44,13 +44,12 @@ def run(
 ) -> None:
     """Runs every launch on the arrays of `arguments` (by parameter name), in place. Raises TileError TD08xx.
 
-    `check` turns the checking memory on; without `races` it reports everything but races between threads, which is what
-    can be asked of a kernel whose barriers are not inserted yet. `mode` says when an asynchronous copy writes its bytes:
-    "early" at its issue, "late" at the wait that covers it, "random" by a coin with `seed`; until then the destination
-    is poisoned and, with `check`, every access to it an error. `watch_blocks` reports races between blocks in global
-    memory. Without
-    `check` a global access outside its tensor does what guard-bounds makes of it: it reads 0 or the safe value, and
-    writes nothing.
+    `check` turns the checking memory on; without `races` it reports everything but races between threads, which is
+    what can be asked of a kernel whose barriers are not inserted yet. Without `check` a global access outside its
+    tensor does what guard-bounds makes of it: it reads 0 or the safe value, and writes nothing. `mode` says when an
+    asynchronous copy writes its bytes: "early" at its issue, "late" at the wait that covers it, "random" by a coin with
+    `seed`; until then the destination is poisoned and, with `check`, every access to it an error. `watch_blocks`
+    reports races between blocks in global memory.
     """
     if mode not in ("early", "late", "random"):
         raise ValueError(f"mode is 'early', 'late' or 'random', not {mode!r}")

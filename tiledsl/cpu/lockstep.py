@@ -36,12 +36,13 @@ class Lockstep:
         self.domain, self.check, self.dtypes = domain, check, dtypes
         self.mask: Mask = None
         self.env: dict[ir.Var, Value] = {}
+        self.literals: dict[int, tuple[ir.Const, Value]] = {}  # by id
         self.safe: dict[ir.Buffer, ir.Expr] = {}  # what a guarded load yields out of bounds, in place of 0
         self.cells: dict[ir.Buffer, Cell] = {}
         self.registers: dict[ir.Buffer, Registers] = {}
         self.loop = LoopState()
         self.evaluators: dict[type, Callable[[Any], Value]] = {
-            ir.Const: lambda e: values.constant(e.value, e.dtype),
+            ir.Const: self.literal,
             ir.Var: self.variable,
             ir.Unary: lambda e: values.unary(e.op, self.eval(e.a), self.dtype(e.a)),
             ir.Binary: self.binary,
@@ -80,6 +81,12 @@ class Lockstep:
         found = self.dtypes.get(id(e))
         if found is None:
             found = self.dtypes[id(e)] = e, dtype_of(e)
+        return found[1]
+
+    def literal(self, e: ir.Const) -> Value:
+        found = self.literals.get(id(e))
+        if found is None:
+            found = self.literals[id(e)] = e, values.constant(e.value, e.dtype)
         return found[1]
 
     def variable(self, e: ir.Var) -> Value:

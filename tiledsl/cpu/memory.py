@@ -76,8 +76,8 @@ class Lanes:
     thread: Array
 
 
-def _describe(s: Stmt) -> str:
-    """What a message calls an access by this statement."""
+def _describe(s: Stmt, access: str) -> str:
+    """What a message calls an access by this statement: the instruction that it is, or just `access`."""
     match s:
         case AtomCall(atom):
             return atom
@@ -85,7 +85,7 @@ def _describe(s: Stmt) -> str:
             return f"atomic {op}"
         case Store(asynchronous=True):
             return "asynchronous copy"
-    return type(s).__name__.lower()
+    return access
 
 
 class SharedMemory:
@@ -142,7 +142,15 @@ class SharedMemory:
         self._check_arrived(lanes, buffer, at)
         self._check_written(lanes, buffer, at)
         writer = self.writer.take(at)
-        self._check_race("load", lanes, buffer, at, (writer != 0) & (np.abs(writer) != me), self.written_at, writer)
+        self._check_race(
+            _describe(statement, "load"),
+            lanes,
+            buffer,
+            at,
+            (writer != 0) & (np.abs(writer) != me),
+            self.written_at,
+            writer,
+        )
         reader = self.reader.take(at)
         self.reader[at] = np.where((reader == 0) | (reader == me), me, -me)
         # Lanes that share a cell overwrote each other: whoever finds another's number there makes it "several".
@@ -157,7 +165,7 @@ class SharedMemory:
         Call it before the data is written, and `check_same_value` after, with what it returned.
         """
         at, me = self._cells(lanes, buffer, offset, count), (lanes.thread + 1).astype(np.int16)[:, None]
-        self._check_exclusive("store", lanes, buffer, at, me)
+        self._check_exclusive(_describe(statement, "store"), lanes, buffer, at, me)
         self.writer[at] = me
         self.written_at[at] = self.site(statement)
         self.owner[at] = self.slots[buffer].owner
@@ -176,8 +184,12 @@ class SharedMemory:
         self._check_arrived(lanes, buffer, at)
         self._check_written(lanes, buffer, at)
         writer, reader = self.writer.take(at), self.reader.take(at)
-        self._check_race("atomic", lanes, buffer, at, (writer > 0) & (writer != me), self.written_at, writer)
-        self._check_race("atomic", lanes, buffer, at, (reader != 0) & (reader != me), self.read_at, reader)
+        self._check_race(
+            _describe(statement, "atomic"), lanes, buffer, at, (writer > 0) & (writer != me), self.written_at, writer
+        )
+        self._check_race(
+            _describe(statement, "atomic"), lanes, buffer, at, (reader != 0) & (reader != me), self.read_at, reader
+        )
         self.writer[at] = np.where((writer == 0) | (np.abs(writer) == me), -me, SEVERAL_ATOMIC)
         self.writer[at[self.writer.take(at) != -me]] = SEVERAL_ATOMIC
         self.written_at[at] = self.site(statement)
@@ -247,7 +259,7 @@ class SharedMemory:
             return
         i, j = np.argwhere(bad)[0]
         earlier = self.sites[sites[at[i, j]]]
-        other = "load" if sites is self.read_at else _describe(earlier)
+        other = _describe(earlier, "load" if sites is self.read_at else "store")
         number = abs(int(who[i, j])) - 1
         raise error(
             "TD0804",

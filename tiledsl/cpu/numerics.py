@@ -21,7 +21,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tiledsl.ir.dtypes import BFLOAT16, BOOL, FLOAT16, FLOAT32, FLOAT64, INDEX, TFLOAT32, DType, Kind
+from tiledsl.ir.dtypes import BFLOAT16, BOOL, DTYPES, FLOAT16, FLOAT32, FLOAT64, INDEX, TFLOAT32, DType, Kind
 from tiledsl.ir.nodes import Rounding
 
 Array = np.ndarray[Any, Any]
@@ -52,10 +52,12 @@ _SATURATING = frozenset({"float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"})  # 
 _WITH_INFINITY = frozenset({"float64", "float32", "tfloat32", "float16", "bfloat16", "float8_e5m2"})
 
 
-@cache
+_HOLDERS = {t.name: np.dtype(getattr(ml_dtypes, t.numpy, t.numpy)) for t in DTYPES.values()}
+
+
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """The element type of NumPy or ml_dtypes that holds `dtype`; 4- and 6-bit types take a byte each."""
-    return np.dtype(getattr(ml_dtypes, dtype.numpy, dtype.numpy))
+    return _HOLDERS[dtype.name]  # by name: the hash of a string is remembered, that of a dataclass is not
 
 
 @cache
@@ -210,6 +212,8 @@ def fused_multiply_add(a: Any, b: Any, c: Any) -> Any:
     # Two-sum (Knuth): the part that the addition lost. Rounding the sum to odd makes the second rounding harmless.
     shadow = total - product
     lost = (product - (total - shadow)) + (addend - shadow)
+    if not np.any(lost):
+        return total.astype(dtype)[()]
     bits = np.atleast_1d(total).view(np.int64).copy()
     lost = np.atleast_1d(np.broadcast_to(lost, total.shape))
     even = (lost != 0) & np.isfinite(lost) & (bits & 1 == 0)

@@ -1,7 +1,7 @@
 """The host C++ compiler: which one, how it is called, and where its products are kept.
 
-Shared libraries live in the cache directory under the hash of everything that the compiler was given, and appear there by
-one rename; a lock file keeps processes from doing the same work twice.
+Shared libraries live in the cache directory under the hash of everything that the compiler was given, and appear there
+by one rename; a lock file keeps processes from doing the same work twice.
 """
 
 from __future__ import annotations

@@ -33,8 +33,11 @@ def exchange(m: Machine, fn: str, args: list[Value], thread: Array) -> Value:
             source = base + operand % SIZE
     source = np.broadcast_to(source, m.domain)
     last = m.domain[1] - 1
-    if m.check and (source > last).any():
-        raise error("TD0811", what=f"{fn} from a thread that does not exist", where=m.where())
+    missing = source > last if m.mask is None else (source > last) & m.full(m.mask)
+    if m.check and missing.any():
+        block, at = (int(i) for i in np.argwhere(missing)[0])
+        found = int(source[block, at]) % SIZE
+        raise error("TD0832", lane=at % SIZE, source=found, where=m.name_lane((block, at)))
     return np.take_along_axis(value, np.minimum(source, last), 1)
 
 

@@ -21,7 +21,7 @@ from tiledsl.frontend.proxies import (
     reads_of,
     select,
 )
-from tiledsl.frontend.source import fail
+from tiledsl.frontend.source import by_python, fail
 from tiledsl.frontend.tensors import Slice, Tensor, TensorType
 from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Tracer, tracer_of
@@ -143,15 +143,16 @@ def _junction(op: str, first: Any, rest: Sequence[Thunk]) -> Any:
     value = first
     for thunk in rest:
         if not isinstance(value, Traced):
-            if bool(value) is (op == "or"):
+            if by_python(bool, value) is (op == "or"):
                 return value
             value = thunk()
             continue
         a = condition(_scalar_operand(value, op))
         other = _without_statements(thunk, op)
         if not isinstance(other, Traced):
+            truth = by_python(bool, other)
             # A Python value decides, or does not matter.
-            value = a if bool(other) is (op == "and") else Scalar(Const(bool(other), BOOL), BOOL)
+            value = a if truth is (op == "and") else Scalar(Const(truth, BOOL), BOOL)
             continue
         b = condition(_scalar_operand(other, op))
         frame, reads = dependencies([a, b])
@@ -170,7 +171,7 @@ def _scalar_operand(value: Any, op: str) -> Scalar:
 def not_(value: Any) -> Any:
     """`not value`"""
     if not isinstance(value, Traced):
-        return not value
+        return not by_python(bool, value)
     return ~condition(_scalar_operand(value, "not"))
 
 
@@ -187,7 +188,7 @@ def _without_statements(thunk: Thunk, construct: str) -> Any:
 def conditional(test: Any, then: Thunk, orelse: Thunk) -> Any:
     """`then if test else orelse`"""
     if not isinstance(test, Traced):
-        return then() if test else orelse()
+        return then() if by_python(bool, test) else orelse()
     _scalar_operand(test, "if ... else")
     a = _without_statements(then, "if ... else")
     b = _without_statements(orelse, "if ... else")
@@ -215,13 +216,13 @@ def chain(first: Any, *links: tuple[str, Thunk]) -> Any:
     for op, thunk in links:
         if isinstance(result, Traced):
             right = _without_statements(thunk, "a chained comparison")
-            link = _COMPARE[op](left, right)
+            link = by_python(_COMPARE[op], left, right)
             result = _junction("and", result, [lambda link=link: link])  # type: ignore[misc]
-        elif not result:
+        elif not by_python(bool, result):
             return result
         else:
             right = thunk()
-            result = _COMPARE[op](left, right)
+            result = by_python(_COMPARE[op], left, right)
         left = right
     return result
 

@@ -20,7 +20,7 @@ from tiledsl.frontend.proxies import (
     describe,
     expr_of,
 )
-from tiledsl.frontend.source import fail
+from tiledsl.frontend.source import by_python, fail
 from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame
 from tiledsl.ir.dtypes import INDEX
@@ -93,7 +93,7 @@ class Branch(Names):
     def __init__(self, test: Any) -> None:
         super().__init__()
         self.traced = isinstance(test, Traced)
-        self.truth = True if self.traced else bool(test)
+        self.truth = True if self.traced else by_python(bool, test)
         if self.traced:
             tracer = current()
             self.place = tracer.here()
@@ -146,7 +146,7 @@ class Loop(Names):
                 raise fail("TD0122")
             self.run = self._kernel_loop(iterable)
         else:
-            self.run = iter(iterable)
+            self.run = by_python(iter, iterable)
         self.activation = tracer.activations[-1]
         self.activation.loops.append((self.traced, tracer.frame))
 
@@ -243,7 +243,7 @@ class WhileLoop(Names):
             self.rounds += 1
             if self.rounds > _ROUNDS:
                 raise fail("TD0118", rounds=_ROUNDS)
-            return bool(value)
+            return bool(by_python(bool, value))
         if isinstance(value, Poison):
             value.used()
         tracer.launch("a 'while' on a traced value")

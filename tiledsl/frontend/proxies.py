@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tiledsl.errors import error
-from tiledsl.frontend.source import fail, here
+from tiledsl.frontend.source import by_python, fail, here
 from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracing
 from tiledsl.frontend.typenames import TypeName, dtype_named, largest_float, literal
@@ -359,7 +359,4 @@ def either(op: str, fold: Fold, a: Any, b: Any) -> Any:
 
 def at_trace_time(fn: Callable[..., Any], *numbers: Any) -> Any:
     """`fn` of Python numbers. What Python raises is a TileError TD0116."""
-    try:
-        return fn(*(operand(n) for n in numbers))
-    except (ArithmeticError, ValueError, TypeError) as problem:
-        raise fail("TD0116", problem=f"{type(problem).__name__}: {problem}") from None
+    return by_python(fn, *(operand(n) for n in numbers))

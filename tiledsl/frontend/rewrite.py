@@ -17,6 +17,7 @@ from tiledsl.frontend import hooks
 from tiledsl.frontend.source import function_ast, span_of_node
 
 HOOKS = "_tiledsl_hooks"
+BODY = "_tiledsl_body"
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _OPERATORS: dict[type[ast.cmpop], str] = {
@@ -46,7 +47,7 @@ def rewritten(fn: FunctionType, scope: Mapping[str, Any]) -> FunctionType:
     around = ast.FunctionDef("_scope", _parameters(sorted(cells)), [definition], [])
     module = ast.Module([ast.copy_location(around, tree)], [])
     ast.fix_missing_locations(module)
-    code = _inner(_inner(compile(module, file, "exec"), "_scope"), tree.name)
+    code = _inner(_inner(compile(module, file, "exec"), "_scope"), BODY).replace(co_name=tree.name)
     made = FunctionType(code, fn.__globals__, fn.__name__, fn.__defaults__, tuple(cells[n] for n in code.co_freevars))
     made.__kwdefaults__ = fn.__kwdefaults__
     return made
@@ -151,7 +152,8 @@ class _Rewriter(ast.NodeTransformer):
                 arg.annotation = None
         arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
         arguments.kw_defaults = [d and ast.Constant(None) for d in arguments.kw_defaults]
-        new = ast.FunctionDef(fn.name, arguments, self.block(fn.body), [])
+        # Under its own name it would hide what the user's text means by that name.
+        new = ast.FunctionDef(BODY, arguments, self.block(fn.body), [])
         return ast.copy_location(new, fn)
 
     # --------------------------------------------------------------------------------------------------- assignment

@@ -20,6 +20,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Frames of these rooms stand between the user's line and the tracer; everything else is the user's.
 _OURS = (os.path.join(_PACKAGE, "frontend") + os.sep, os.path.join(_PACKAGE, "language") + os.sep)
 
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+
 Positions = list[tuple[int | None, int | None, int | None, int | None]]
 
 
@@ -75,6 +77,12 @@ def is_ours(code: CodeType) -> bool:
     return code.co_filename.startswith(_OURS)
 
 
+def is_library(code: CodeType) -> bool:
+    """Whether `code` belongs to Python's standard library, which the user did not write either."""
+    file = code.co_filename
+    return file.startswith(("<frozen", _LIBRARY)) and "site-packages" not in file
+
+
 def is_package(code: CodeType) -> bool:
     """Whether `code` belongs to any room of tiledsl."""
     return code.co_filename.startswith(_PACKAGE)
@@ -83,7 +91,7 @@ def is_package(code: CodeType) -> bool:
 def user_frame() -> FrameType | None:
     """The innermost running frame of the user."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_ours(frame.f_code):
+    while frame is not None and (is_ours(frame.f_code) or is_library(frame.f_code)):
         frame = frame.f_back
     return frame
 
@@ -99,11 +107,21 @@ def fail(code: str, **facts: object) -> TileError:
     return error(code, here(), (), **facts)
 
 
+def by_python(fn: Callable[..., Any], *args: Any) -> Any:
+    """`fn(*args)` on behalf of the user's code: what Python raises is a TileError TD0116 at the user's place."""
+    try:
+        return fn(*args)
+    except TileError:
+        raise
+    except Exception as problem:  # it comes from the user's own objects
+        raise fail("TD0116", problem=f"{type(problem).__name__}: {problem}") from problem
+
+
 def user_places(traceback: TracebackType | None) -> Iterator[Span]:
     """The user's places on a traceback, outermost first; the tracer's own frames are left out."""
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if not is_package(code):
+        if not is_package(code) and not is_library(code):
             yield span_at(code, traceback.tb_lasti)
         traceback = traceback.tb_next
 

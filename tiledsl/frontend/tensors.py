@@ -260,10 +260,19 @@ class Tile:
         return f"'{self.name}' {shape_text(self.extents)}"
 
     def region(self, word: str) -> Region:
-        """The region. Raises TileError TD0211 where an extent is not a constant."""
+        """The region.
+
+        Raises TileError TD0234 where an extent is not a constant, TD0247 where it is longer than a tile of the block;
+        only regions of global tensors may reach over the end.
+        """
         for dim, extent in enumerate(self.extents):
             if extent is None:
                 raise fail("TD0234", word=word, name=self.name, dim=dim, extent=shape_text(self.buffer.shape))
+            size = self.buffer.shape[dim]
+            if self.buffer.space is not Space.GLOBAL and isinstance(size, int) and extent > size:
+                raise fail(
+                    "TD0247", word=word, name=self.name, dim=dim, shape=shape_text(self.buffer.shape), extent=extent
+                )
         return Region(self.buffer, self.offsets, tuple(e for e in self.extents if e is not None))
 
 

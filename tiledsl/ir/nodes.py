@@ -278,7 +278,10 @@ class Let(Stmt):
 
 @dataclass(frozen=True, slots=True)
 class Alloc(Stmt):
-    """Makes `buffer` usable for the rest of the enclosing block. `init` sets a VAR."""
+    """Makes `buffer` usable for the rest of the enclosing block.
+
+    `init` sets a VAR, or is the number of arrivals that complete a phase of a BARRIER.
+    """
 
     buffer: Buffer
     init: Expr | None = None

@@ -202,7 +202,7 @@ def _alloc(v: _Verifier, s: Alloc) -> None:
     if s.buffer.space is Space.GLOBAL:
         raise fail(f"global buffer '{s.buffer.name}' cannot be allocated in a kernel")
     if s.init is not None:
-        if s.buffer.space is not Space.VAR:
+        if s.buffer.space not in (Space.VAR, Space.BARRIER):
             raise fail(f"'{s.buffer.name}' is no variable but has an initial value")
         v.scope.value(s.init, s.buffer.dtype, f"the initial value of '{s.buffer.name}'")
     v.declare(s.buffer)

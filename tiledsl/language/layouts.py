@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
 
 from tiledsl.errors import Span, error
+from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import here
+from tiledsl.frontend.tensors import Tensor
 from tiledsl.ir import layout as ir
 from tiledsl.ir import layout_ops
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.nodes import Buffer, Extent
 from tiledsl.ir.recover import recover_fragment, recover_layout
-from tiledsl.ir.swizzle import SPANS, choose_swizzle, expand, swizzled
+from tiledsl.ir.swizzle import SPANS, choose_swizzle, expand, swizzle_period, swizzled
 
 IndexFunction = Callable[..., Any]
 
@@ -154,12 +157,16 @@ def make_linear_layout(buffer: Any) -> ir.Layout:
 def as_layout(value: Any, shape: Sequence[Extent], dtype: DType, span: Span) -> ir.Fragment | ir.Layout:
     """What the user gave as the layout of a tensor of `shape`, as data. A layout of its last dimensions is repeated.
 
-    Raises TileError TD0307 if the shapes differ or it is no layout at all.
+    The size of a shared one is rounded up so that further copies of the tile stay aligned. Raises TileError TD0307 if
+    the shapes differ or it is no layout at all.
     """
     found = value.layout if isinstance(value, Layout) else value.fragment if isinstance(value, Fragment) else value
     if not isinstance(found, (ir.Fragment, ir.Layout)):
         why = f"{type(value).__name__} is neither T.Layout nor T.Fragment"
         raise error("TD0307", span, buffer=f"a {dtype} tensor", why=why)
+    if isinstance(found, ir.Layout):
+        period = max(128 // dtype.bits, swizzle_period(found))
+        found = replace(found, size=-(-found.size // period) * period)
     wanted = tuple(e for e in shape if isinstance(e, int))
     given = tuple(found.shape)
     if isinstance(found, ir.Layout) and len(given) < len(wanted) and wanted[len(wanted) - len(given) :] == given:
@@ -222,7 +229,10 @@ def _check_distinct(places: Sequence[Any], shape: Sequence[int], what: str, word
 
 
 def _buffer(value: Any) -> Buffer:
-    return value if isinstance(value, Buffer) else value.buffer  # type: ignore[no-any-return]
+    found = value if isinstance(value, Buffer) else value.buffer if isinstance(value, Tensor) else None
+    if found is None or not found.shape:
+        raise error("TD0235", here(), word="a make_..._layout word", parameter="buffer", value=describe(value))
+    return found
 
 
 def _static(value: Any) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.frontend.typenames import dtype_named, literal
-from tiledsl.ir.dtypes import HANDLE, INT32
+from tiledsl.ir.dtypes import UINT64
 from tiledsl.ir.nodes import Alloc, Buffer, Extent, Space, View
 from tiledsl.ir.simplify import simplify
 from tiledsl.language.annotations import const_sizes, sizes
@@ -83,8 +83,8 @@ def alloc_barrier(arrive_count: Any = 1) -> Tensor:
         )
     tracer = tracer_of("T.alloc_barrier")
     tracer.launch("T.alloc_barrier")
-    buffer = Buffer(tracer.take_name("barrier"), (len(numbers),), HANDLE, Space.BARRIER)
-    tracer.emit(Alloc(buffer, literal(numbers[0], INT32), span=tracer.here()))
+    buffer = Buffer(tracer.take_name("barrier"), (len(numbers),), UINT64, Space.BARRIER)
+    tracer.emit(Alloc(buffer, literal(numbers[0], UINT64), span=tracer.here()))
     return Tensor(buffer, tracer.frame)
 
 

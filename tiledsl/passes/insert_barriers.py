@@ -15,9 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from tiledsl.analysis.access import AccessKind, negated, storage_roots
+from tiledsl.analysis.arrivals import Path, arrivals
 from tiledsl.analysis.footprint import (
     Footprint,
     Tables,
@@ -54,7 +53,6 @@ from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
 from tiledsl.passes.plan_shared_memory import bytes_of
 
-Path = tuple[int, ...]  # places in nested blocks; under an If, 0 for `then` and 1 for `orelse` come between
 _SYNCHRONISATION = (Barrier, AsyncWait, AsyncCommit)
 
 
@@ -148,7 +146,7 @@ class _Planner:
     barriers: dict[Path, tuple[Hazard, ...]] = field(default_factory=dict)
     own: dict[Path, list[Footprint]] = field(default_factory=dict)
     slots: dict[Buffer, int] = field(init=False)
-    copied: dict[Buffer, Footprint] = field(default_factory=dict)  # what asynchronous copies write, all together
+    arrived: Mapping[Path, list[Footprint]] = field(init=False)  # what each wait makes visible to the waiting thread
     differing: Uniform | None = None
 
     def __post_init__(self) -> None:
@@ -156,9 +154,7 @@ class _Planner:
         tables = Tables(self.launch.thread, self.launch.num_threads, self.granules, self.roots, lets)
         self.measure(tables, self.launch.body, (), ())
         self.slots = {s.buffer: s.offset for s in self.launch.shared}
-        for f in (f for found in self.own.values() for f in found if f.issued):
-            known = self.copied.get(f.buffer)
-            self.copied[f.buffer] = _united(known, f) if known else replace(f, version=None, arrived=True)
+        self.arrived = arrivals(self.launch.body, self.own)
 
     def measure(self, tables: Tables, block: Block, path: Path, masks: tuple[Expr, ...]) -> None:
         for i, s in enumerate(block):
@@ -219,8 +215,7 @@ class _Planner:
             case Barrier(id=0, count=0):
                 return Item(through=False)
             case AsyncWait():
-                arrived = tuple(replace(f, stmt=s) for f in self.copied.values())
-                return Item(leave=arrived)
+                return Item(leave=tuple(replace(f, stmt=s, issued=False) for f in self.arrived.get(path, ())))
             case For() | While() | If():
                 if not _synchronises(s):
                     found = tuple(self.collect(s, path))
@@ -294,19 +289,19 @@ class _Planner:
         items = self.items(body, path)
         trips = int(extent.value) if isinstance(extent, Const) else None
         if trips is not None and trips <= 1:
-            once = self.straight(items, path)
-            return Item((*own, *once.enter), (*own, *once.leave), once.through or trips == 0)
+            once = self.straight(items, path) if trips else Item()
+            return Item((*own, *_at(once.enter, var, 0)), (*own, *_at(once.leave, var, 0)), once.through)
         self.around(items, path, var, trips)
-        blocked = [not item.through or (*path, i) in self.barriers for i, item in enumerate(items)]
+        synchronised = any(not item.through or (*path, i) in self.barriers for i, item in enumerate(items))
         early_end = any(item.leaves for item in items)
         first, last = _exposed(items, [(*path, i) in self.barriers for i in range(len(items))])
-        synchronised = any(blocked)
         if early_end:
             last = [f for item in items for f in item.leave]
-        if var is not None:
-            first = [f.at(var, 0 if synchronised else None) for f in first]
-            last = [f.at(var, trips - 1 if trips and synchronised and not early_end else None) for f in last]
-        certain = synchronised and not early_end and trips is not None and trips > 0
+        if not synchronised:
+            first, last = _over(first, var, trips), _over(last, var, trips)
+        else:
+            first, last = _at(first, var, 0), _at(last, var, trips - 1 if trips and not early_end else None)
+        certain = synchronised and not early_end and trips is not None
         return Item((*own, *first), (*own, *last), through=not certain)
 
     def around(self, items: Sequence[Item], path: Path, var: Var | None, trips: int | None) -> None:
@@ -348,12 +343,22 @@ class _Planner:
                     return
 
 
+def _at(found: Iterable[Footprint], var: Var | None, value: int | None) -> list[Footprint]:
+    """As seen from outside of the loop over `var`, of the iteration `value`, or of some iteration."""
+    return [f.at(var, value) for f in found] if var is not None else list(found)
+
+
+def _over(found: Iterable[Footprint], var: Var | None, trips: int | None) -> list[Footprint]:
+    """As seen from outside of the loop over `var`, of all its iterations."""
+    out: list[Footprint] = []
+    for f in found:
+        few = var is not None and trips is not None and trips < f.buffer.versions
+        out += [f.at(var, k) for k in range(trips)] if few else _at([f], var, None)
+    return out
+
+
 def _leaf(found: tuple[Footprint, ...], s: Stmt) -> Item:
     return Item(found, tuple(f for f in found if not f.issued), leaves=_may_leave(s))
-
-
-def _united(a: Footprint, b: Footprint) -> Footprint:
-    return replace(a, low=np.minimum(a.low, b.low), high=np.maximum(a.high, b.high))
 
 
 def _exposed(items: Sequence[Item], before: Sequence[bool]) -> tuple[list[Footprint], list[Footprint]]:

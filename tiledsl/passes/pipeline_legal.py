@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from tiledsl.analysis.access import Access, conflict
 from tiledsl.analysis.boxes import covers, may_overlap
-from tiledsl.ir.nodes import TRUE, Buffer, Const, Region, Space, Var
+from tiledsl.ir.nodes import TRUE, Buffer, Const, For, Region, Space, Var
 from tiledsl.ir.walk import substitute, walk
 from tiledsl.passes.pipeline_body import Body, Unit, opaque_buffers
 
@@ -61,7 +61,7 @@ def constraints(body: Body, forbidden: Mapping[Buffer, str]) -> Constraints:
             continue
         fixed += _within(touching, buffer)
         reason = forbidden.get(buffer) or _one_version(buffer, touching, opaque)
-        carried = tuple(_carried(touching, buffer, body.loop.var))
+        carried = tuple(_carried(touching, buffer, body.loop))
         if reason:
             single[buffer] = reason
             fixed += carried
@@ -98,11 +98,12 @@ def _within(touching: Sequence[tuple[int, Access]], buffer: Buffer) -> Iterator[
                 yield Dependence(i, j, 0, buffer, _kind(a, b))
 
 
-def _carried(touching: Sequence[tuple[int, Access]], buffer: Buffer, var: Var) -> Iterator[Dependence]:
+def _carried(touching: Sequence[tuple[int, Access]], buffer: Buffer, loop: For) -> Iterator[Dependence]:
     """Dependences between iterations. The least distance is required even where only larger ones meet."""
     later = Var("later")
-    shifted = {var: var + later}
-    ranges = {later: (1, None)}
+    shifted = {loop.var: loop.var + later}
+    last = int(loop.extent.value) - 1 if isinstance(loop.extent, Const) else None
+    ranges = {later: (1, last), loop.var: (0, last)}
     for j, b in touching:
         region = _shift(b.region, shifted) if b.region is not None else None
         for i, a in touching:
@@ -155,7 +156,3 @@ def versions_of(stage: Sequence[int], order: Sequence[int], rules: Constraints) 
     """How many copies each buffer of the loop needs; those that need one are left out."""
     needed = {b: least_versions(stage, order, pairs) for b, pairs in rules.reuse.items()}
     return {b: n for b, n in needed.items() if n > 1}
-
-
-def always_runs(extent: object) -> bool:
-    return isinstance(extent, Const) and int(extent.value) > 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tiledsl.analysis.ranges import Facts, launch_facts
-from tiledsl.ir.nodes import Assume, Block, Expr, For, If, Kernel, Launch, Node, Region, Stmt, While
+from tiledsl.ir.nodes import Assume, AtomicUpdate, Block, Expr, For, If, Kernel, Launch, Let, Node, Region, Stmt, While
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import map_children
 
@@ -69,9 +69,11 @@ def _changed(s: Stmt, **fields: object) -> Stmt:
 def with_expressions(s: Stmt, facts: Facts, on_expr: OnExpr) -> Stmt:
     """`s` with `on_expr` applied to each expression directly in it or in a region of it."""
 
+    bound = s.var if isinstance(s, Let) else s.result if isinstance(s, AtomicUpdate) else None
+
     def rule(n: Node) -> Node:
         if isinstance(n, Expr):
-            return on_expr(n, facts)
+            return n if n is bound else on_expr(n, facts)
         return map_children(n, rule) if isinstance(n, Region) else n
 
     return map_children(s, rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ STRINGS = st.text(st.characters(codec="utf-8"), max_size=6)
 TILE_SPACES = (Space.SHARED, Space.FRAGMENT)
 
 
+@lru_cache
 def constants(dtype: DType) -> st.SearchStrategy[Const]:
     """Literals of a dtype: floats include infinities, NaN and both zeros."""
     return _literals(dtype).map(lambda value: Const(value, dtype))
@@ -38,6 +40,15 @@ def _literals(dtype: DType) -> st.SearchStrategy[Any]:
         case Kind.INDEX:
             return st.integers(-(2**40), 2**40)
     return st.integers(*dtype.int_range)
+
+
+_COIN = st.booleans()
+
+
+@lru_cache
+def _integers(low: int, high: int) -> st.SearchStrategy[int]:
+    """Kept, because making and validating a strategy takes longer than drawing from it."""
+    return st.integers(low, high)
 
 
 def _applies(op: BinaryOp, dtype: DType) -> bool:
@@ -59,13 +70,14 @@ class Maker:
         self.memory = False  # whether expressions may read and allocate buffers
 
     def pick(self, options: Any) -> Any:
-        return self.draw(st.sampled_from(list(options)))
+        choices = list(options)
+        return choices[self.number(0, len(choices) - 1)]
 
     def number(self, low: int, high: int) -> int:
-        return int(self.draw(st.integers(low, high)))
+        return int(self.draw(_integers(low, high)))
 
     def coin(self) -> bool:
-        return bool(self.draw(st.booleans()))
+        return bool(self.draw(_COIN))
 
     def maybe(self, make: Callable[[], T], otherwise: T) -> T:
         return make() if self.coin() else otherwise

@@ -9,6 +9,7 @@ def kernel():
         for i in T.Parallel(128):
             T.atomic_add(S[i], 1)
 
+
 # expect:
 # atomic_memory.py:10:13: TD0219: operand dst of T.atomic_add, 'S', lies in fragment memory
 #                 T.atomic_add(S[i], 1)

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             if A[0, i] < 0:
                 break
 
+
 # expect:
 # break_at_trace_time.py:10:17: TD0109: 'break' depends on a run-time condition, but its loop runs at trace time
 #                     break

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
                 break
             A[0, i] = 0
 
+
 # expect:
 # break_in_parallel.py:10:17: TD0108: 'break' stands in a T.Parallel loop, whose points have no order
 #                     break

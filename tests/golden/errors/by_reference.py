@@ -13,6 +13,7 @@ def kernel():
     with T.Kernel(1) as b:
         increment(b)
 
+
 # expect:
 # by_reference.py:14:9: TD0144: parameter 'v' of macro 'increment' is a T.Ref, but b (index) is neither a variable nor a tensor
 #             increment(b)

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         M = T.const("M")
         A[0, 0] = M
 
+
 # expect:
 # const_in_launch.py:8:13: TD0143: T.const must stand before the T.Kernel block
 #             M = T.const("M")

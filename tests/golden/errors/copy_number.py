@@ -8,6 +8,7 @@ def kernel():
         S = T.alloc_shared((128, 64), "float16")
         T.copy(0, S)
 
+
 # expect:
 # copy_number.py:9:9: TD0235: src of T.copy must be a tensor or a part of one, not 0 (int)
 #             T.copy(0, S)

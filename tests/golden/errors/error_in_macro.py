@@ -13,6 +13,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         S = T.alloc_shared((128, 32), "float16")
         load(A, S)
 
+
 # expect:
 # error_in_macro.py:8:5: TD0213: T.copy needs equal extents, but 'A' (128, 64) and 'S' (128, 32) differ
 #         T.copy(source, tile)

@@ -7,6 +7,7 @@ def kernel(B: T.Tensor((T.dynamic("m"), 64), "float16")):
     with T.Kernel(1):
         T.clear(B)
 
+
 # expect:
 # fill_dynamic.py:8:9: TD0234: T.clear needs constant extents, but dimension 0 of 'B' (m, 64) is a run-time size
 #             T.clear(B)

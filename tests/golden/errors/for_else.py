@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         else:
             A[1, 0] = 0
 
+
 # expect:
 # for_else.py:8:18: TD0122: 'else' of a loop works only on loops that run at trace time
 #             for i in range(64):

@@ -9,6 +9,7 @@ def kernel():
         C = T.alloc_fragment((64, 64), "bfloat16")
         T.gemm(X, X, C)
 
+
 # expect:
 # gemm_accumulator_dtype.py:10:9: TD0218: T.gemm cannot combine these dtypes: 'X' is bfloat16 and 'C' is bfloat16
 #             T.gemm(X, X, C)

@@ -10,6 +10,7 @@ def kernel():
         C = T.alloc_fragment((128, 128), "float32")
         T.gemm(X, Y, C, transpose_B=True)
 
+
 # expect:
 # gemm_inner.py:11:9: TD0216: T.gemm needs equal inner extents, but 'X' (128, 32) has K = 32 and 'Y' (128, 64) with transpose_B has K = 64
 #             T.gemm(X, Y, C, transpose_B=True)

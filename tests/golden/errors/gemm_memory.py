@@ -9,6 +9,7 @@ def kernel():
         C = T.alloc_shared((64, 64), "float32")
         T.gemm(X, X, C)
 
+
 # expect:
 # gemm_memory.py:10:9: TD0219: operand C of T.gemm, 'C', lies in shared memory
 #             T.gemm(X, X, C)

@@ -10,6 +10,7 @@ def kernel():
         C = T.alloc_fragment((64, 64), "float32")
         T.gemm(X, Y, C)
 
+
 # expect:
 # gemm_operand_dtypes.py:11:9: TD0218: T.gemm cannot combine these dtypes: 'X' is float16 and 'Y' is bfloat16
 #             T.gemm(X, Y, C)

@@ -9,6 +9,7 @@ def kernel():
         C = T.alloc_fragment((64, 64), "float32")
         T.gemm(X, X, C, policy="diagonal")
 
+
 # expect:
 # gemm_policy.py:10:9: TD0226: policy of T.gemm cannot be 'diagonal' (str)
 #             T.gemm(X, X, C, policy="diagonal")

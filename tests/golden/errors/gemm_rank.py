@@ -9,6 +9,7 @@ def kernel():
         C = T.alloc_fragment((128, 128), "float32")
         T.gemm(X, X, C)
 
+
 # expect:
 # gemm_rank.py:10:9: TD0215: operand A of T.gemm is no matrix: 'X' (128,)
 #             T.gemm(X, X, C)

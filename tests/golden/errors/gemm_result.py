@@ -10,6 +10,7 @@ def kernel():
         C = T.alloc_fragment((64, 128), "float32")
         T.gemm(X, Y, C)
 
+
 # expect:
 # gemm_result.py:11:9: TD0217: T.gemm of 'X' (128, 32) and 'Y' (32, 64) gives (128, 64), but C is 'C' (64, 128)
 #             T.gemm(X, Y, C)

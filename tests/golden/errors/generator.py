@@ -7,6 +7,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     with T.Kernel(1):
         yield A
 
+
 # expect:
 # generator.py:6:1: TD0123: 'kernel' is not a plain function
 #     def kernel(A: T.Tensor((128, 64), "float16")):

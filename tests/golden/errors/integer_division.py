@@ -8,6 +8,7 @@ def kernel(B: T.Tensor((128,), "int32")):
         for i in T.Parallel(32):
             B[b * 32 + i / 2] = 0
 
+
 # expect:
 # integer_division.py:9:24: TD0204: '/' on the integers i (index) and 2 (int)
 #                 B[b * 32 + i / 2] = 0

@@ -8,6 +8,7 @@ def kernel(B: T.Tensor((64,), "uint8")):
         for i in T.Parallel(64):
             B[i] = B[i] & 256
 
+
 # expect:
 # literal_out_of_range.py:9:20: TD0205: 256 is out of the range of uint8, 0 to 255
 #                 B[i] = B[i] & 256

@@ -7,6 +7,7 @@ def kernel(*tensors):
     with T.Kernel(1):
         pass
 
+
 # expect:
 # many_arguments.py:6:1: TD0138: 'tensors' takes any number of arguments
 #     def kernel(*tensors):

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         with T.Kernel(2):
             A[0, 0] = 0
 
+
 # expect:
 # nested_launch.py:8:9: TD0120: T.Kernel blocks cannot be nested
 #             with T.Kernel(2):

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             for j in T.Parallel(64):
                 A[i, j] = 0
 
+
 # expect:
 # nested_parallel.py:9:22: TD0130: T.Parallel loops cannot be nested
 #                 for j in T.Parallel(64):

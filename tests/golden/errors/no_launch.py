@@ -6,6 +6,7 @@ import tiledsl.language as T
 def kernel(A: T.Tensor((128, 64), "float16")):
     T.ceildiv(128, 4)
 
+
 # expect:
 # no_launch.py:6:1: TD0121: 'kernel' launches nothing
 #     def kernel(A: T.Tensor((128, 64), "float16")):

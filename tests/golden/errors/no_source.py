@@ -15,6 +15,7 @@ def trigger():
     exec("def kernel(A):\n    return A", made)
     signature_of(made["kernel"])
 
+
 # expect:
 # no_source.py:16:5: TD0101: the source of 'kernel' cannot be read
 #         signature_of(made["kernel"])

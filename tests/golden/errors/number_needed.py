@@ -7,6 +7,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     with T.Kernel(1):
         A[0, 0] = "zero"
 
+
 # expect:
 # number_needed.py:8:9: TD0202: a number is needed, not 'zero' (str)
 #             A[0, 0] = "zero"

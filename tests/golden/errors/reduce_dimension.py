@@ -9,6 +9,7 @@ def kernel():
         r = T.alloc_fragment((128,), "float32")
         T.reduce_max(X, r, dim=2)
 
+
 # expect:
 # reduce_dimension.py:10:9: TD0239: T.reduce_max cannot work along dimension 2 (int) of 'X' (128, 64)
 #             T.reduce_max(X, r, dim=2)

@@ -9,6 +9,7 @@ def kernel():
         r = T.alloc_fragment((128,), "float32")
         T.reduce_sum(X, r)
 
+
 # expect:
 # reduce_kinds.py:10:9: TD0241: T.reduce_sum cannot mix integers and floats: 'X' is int32, 'r' is float32
 #             T.reduce_sum(X, r)

@@ -9,6 +9,7 @@ def kernel():
         r = T.alloc_fragment((64,), "float32")
         T.reduce_sum(X, r, dim=1)
 
+
 # expect:
 # reduce_shape.py:10:9: TD0240: T.reduce_sum of 'X' (128, 64) along dimension 1 gives (128,) or (128, 1), but dst is 'r' (64,)
 #             T.reduce_sum(X, r, dim=1)

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         for i in T.Parallel(64):
             A[0, i] = T.reinterpret("float32", A[0, i])
 
+
 # expect:
 # reinterpret_size.py:9:23: TD0246: A[0, i] (float16) has 16 bits, but float32 has 32
 #                 A[0, i] = T.reinterpret("float32", A[0, i])

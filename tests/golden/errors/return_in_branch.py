@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
             return
         A[0, 0] = 0
 
+
 # expect:
 # return_in_branch.py:9:13: TD0114: 'return' stands in the 'if', which is decided when the kernel runs
 #                 return

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = 0
     return A
 
+
 # expect:
 # returned_parameter.py:6:1: TD0128: a kernel returns what T.empty made, not 'A'
 #     def kernel(A: T.Tensor((128, 64), "float16")):

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         v = T.alloc_var("int8", 200)
         A[0, v] = 0
 
+
 # expect:
 # reversed_bound.py:8:13: TD0205: 200 is out of the range of int8, -128 to 127
 #             v = T.alloc_var("int8", 200)

@@ -8,6 +8,7 @@ def kernel():
         S = T.alloc_shared((64, 64), "float16")
         S[0, :] = 0
 
+
 # expect:
 # slice_assigned.py:9:9: TD0230: a part of 'S' cannot be assigned to
 #             S[0, :] = 0

@@ -7,6 +7,7 @@ def kernel(blocks):
     with T.Kernel(blocks):
         pass
 
+
 # expect:
 # static_missing.py:6:1: TD0134: 'blocks' is missing: tracing needs a value of the compile-time parameter
 #     def kernel(blocks):

@@ -11,6 +11,7 @@ def kernel():
 def trigger():
     T.StridedTensor((128, 64), (64,), "float16")
 
+
 # expect:
 # strides_rank.py:12:5: TD0222: the shape has 2 dimensions, but there are 1 strides
 #         T.StridedTensor((128, 64), (64,), "float16")

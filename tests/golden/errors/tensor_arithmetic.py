@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.copy(A, S)
         S = S * 2
 
+
 # expect:
 # tensor_arithmetic.py:10:13: TD0232: arithmetic works on elements, and 'S' is a tensor
 #             S = S * 2

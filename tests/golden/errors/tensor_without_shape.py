@@ -7,6 +7,7 @@ def kernel(A: T.Tensor):
     with T.Kernel(1):
         A[0] = 0
 
+
 # expect:
 # tensor_without_shape.py:6:12: TD0124: 'A' needs a shape and a dtype, not T.Tensor without a shape
 #     def kernel(A: T.Tensor):

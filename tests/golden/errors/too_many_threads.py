@@ -7,6 +7,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     with T.Kernel(1, threads=(64, 32)):
         A[0, 0] = 0
 
+
 # expect:
 # too_many_threads.py:7:10: TD0224: T.Kernel cannot launch threads=(64, 32)
 #         with T.Kernel(1, threads=(64, 32)):

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     with T.Kernel(1):
         A[0, 0] = scale
 
+
 # expect:
 # trace_time_math.py:7:13: TD0116: ValueError: math domain error
 #         scale = T.log2(-1.0)

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         S = T.alloc_shard((128, 64), "float16")
         T.copy(A, S)
 
+
 # expect:
 # unknown_word.py:8:13: TD0102: T has no word 'alloc_shard'
 #             S = T.alloc_shard((128, 64), "float16")

@@ -9,6 +9,7 @@ def kernel():
         C = T.alloc_fragment((64, 64), "float32")
         T.gemm(S, S, C, mbar=0)
 
+
 # expect:
 # unsupported_option.py:10:9: TD0103: T.gemm(..., mbar=) is not supported yet
 #             T.gemm(S, S, C, mbar=0)

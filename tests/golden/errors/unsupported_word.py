@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         with T.ws(0):
             T.copy(A, A)
 
+
 # expect:
 # unsupported_word.py:8:14: TD0103: T.ws is not supported yet
 #             with T.ws(0):

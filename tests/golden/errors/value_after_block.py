@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             kept.append(A[0, i] + 1)
         A[1, 0] = kept[0]
 
+
 # expect:
 # value_after_block.py:11:9: TD0112: A[0, i] + 1.0 belongs to the loop over 'i', which has ended
 #             A[1, 0] = kept[0]

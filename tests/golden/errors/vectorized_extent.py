@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
         for i in T.vectorized(n):
             A[0, i] = 0
 
+
 # expect:
 # vectorized_extent.py:8:18: TD0220: T.vectorized needs a constant size, not n (int32)
 #             for i in T.vectorized(n):

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         while i < 4:
             A[0, 0] = 0
 
+
 # expect:
 # while_endless.py:9:15: TD0118: this 'while' runs at trace time and has not ended after 10000 rounds
 #             while i < 4:

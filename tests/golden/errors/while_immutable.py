@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
             A[0, i] = 0
             i += 1
 
+
 # expect:
 # while_immutable.py:9:15: TD0119: the condition of 'while' reads 'i', an immutable value that the body binds anew
 #             while i < n:

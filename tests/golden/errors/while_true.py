@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         while True:
             A[0, 0] = 0
 
+
 # expect:
 # while_true.py:8:15: TD0146: this 'while' never ends: its condition is a constant
 #             while True:

@@ -11,6 +11,7 @@ def kernel():
 def trigger():
     T.alloc_shared((4, 4), "float16")
 
+
 # expect:
 # word_outside_kernel.py:12:5: TD0104: T.alloc_shared was used outside a kernel
 #         T.alloc_shared((4, 4), "float16")

@@ -7,6 +7,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     with T.Kernel(1):
         T.copy(A)
 
+
 # expect:
 # wrong_arguments.py:8:9: TD0116: TypeError: copy() missing 1 required positional argument: 'dst'
 #             T.copy(A)

@@ -28,6 +28,7 @@ def inputs(rng):
 def reference(A, B):
     return {"B": A * 2}
 
+
 # expect:
 # kernel kernel(A: global float32[24, 40], B: global float32[24, 40]) -> B {
 #   launch kernel(bx in 2) threads(thread in 128) {

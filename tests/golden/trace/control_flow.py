@@ -46,6 +46,7 @@ def reference(limit, B):
     # 22 -> 11 -> 34 -> 17 -> 52 -> 26
     return {"B": np.array([22, 26, 5, 2, -4, 27, 21, 6], np.int32)}
 
+
 # expect:
 # kernel kernel(limit: int32, B: global int32[8]) {
 #   launch kernel(bx in 1) threads(thread in 32) {

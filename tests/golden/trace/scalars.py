@@ -5,7 +5,12 @@ import numpy as np
 import tiledsl.language as T
 
 
-def kernel(X: T.Tensor((64,), "float16"), I: T.Tensor((64,), "int8"), F: T.Tensor((6, 64), "float32"), J: T.Tensor((6, 64), "int32")):
+def kernel(
+    X: T.Tensor((64,), "float16"),
+    I: T.Tensor((64,), "int8"),
+    F: T.Tensor((6, 64), "float32"),
+    J: T.Tensor((6, 64), "int32"),
+):
     with T.Kernel(1, threads=64):
         for i in T.Parallel(64):
             x, n = X[i], I[i]
@@ -34,11 +39,14 @@ def inputs(rng):
 
 def reference(X, I, F, J):
     x, n, i = X.astype(np.float32), I.astype(np.int32), np.arange(64)
-    F = np.stack([x * 2 + 0.5, x + n, abs(x) / 4, np.clip(x, -2, 2) ** 2, np.where(n < 4, 2.0**n, np.inf), x - np.floor(x)])
+    F = np.stack(
+        [x * 2 + 0.5, x + n, abs(x) / 4, np.clip(x, -2, 2) ** 2, np.where(n < 4, 2.0**n, np.inf), x - np.floor(x)]
+    )
     ones = np.array([bin(int(v) & 0xFFFFFFFF).count("1") for v in n])
     bits = (x * 2 + 0.5).astype(np.float32).view(np.int32)
     J = [n + i, ((n & 7) << 2) | 1, np.trunc(n / 3) * 100 + n // 3, np.minimum(np.minimum(n, i), 5) - abs(n), bits]
     return {"F": F.astype(np.float32), "J": np.stack([*J, ones + ((n > 0) & (n < 10))]).astype(np.int32)}
+
 
 # expect:
 # kernel kernel(X: global float16[64], I: global int8[64], F: global float32[6, 64], J: global int32[6, 64]) {

@@ -28,6 +28,7 @@ def inputs(rng):
 def reference(A, B):
     return {"B": A.reshape(4, 16).sum(1).max(keepdims=True)}
 
+
 # expect:
 # kernel kernel(A: global float32[64], B: global float32[1]) {
 #   scratch partial: global float32[4]

@@ -517,6 +517,14 @@ def test_divergent_collectives() -> None:
     run_one(Y, (If(lt(T, 32), (Store(Y, (T,), shuffle),)),))  # a whole warp
 
 
+def test_shuffles_from_lanes_that_do_not_exist() -> None:
+    """A block of 40 threads: lane 0 of the second warp asks for lane 15, of which there is none."""
+    y = out(40)
+    body: Block = (Store(y, (T,), Call("shfl_xor", (i32(T), i32(15)))),)
+    raised = failing(*body, y=y, threads=40)
+    assert raised.code == "TD0832" and "lane 0 the value of lane 15" in raised.message
+
+
 def copy_of(x: Buffer, s: Buffer) -> Block:
     return (AtomCall("cp_async_4", (Address(s, (T,)), Address(x, (T,)), Const(True, BOOL)), span=at(3)),)
 

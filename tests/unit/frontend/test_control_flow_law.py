@@ -28,7 +28,15 @@ def expressions(draw: st.DrawFn, depth: int = 2) -> str:
     if depth == 0 or draw(st.booleans()):
         return str(draw(atoms))
     x, y = draw(expressions(depth - 1)), draw(expressions(depth - 1))
-    forms = ("({x} + {y})", "({x} - {y})", "({x} * {y} % 97)", "({x} // 3)", "({x} % 5)", "(-{x})", "({x} if {t} else {y})")
+    forms = (
+        "({x} + {y})",
+        "({x} - {y})",
+        "({x} * {y} % 97)",
+        "({x} // 3)",
+        "({x} % 5)",
+        "(-{x})",
+        "({x} if {t} else {y})",
+    )
     return draw(st.sampled_from(forms)).format(x=x, y=y, t=draw(conditions(depth - 1)))
 
 
@@ -51,7 +59,11 @@ def blocks(draw: st.DrawFn, depth: int, in_loop: bool, loops: tuple[str, ...]) -
 
 @st.composite
 def statements(draw: st.DrawFn, depth: int, in_loop: bool, loops: tuple[str, ...]) -> list[str]:
-    kinds = ["assign", "augment", "let", "swap"] + (["if", "for", "while"] if depth else []) + (["leave"] if in_loop else [])
+    kinds = (
+        ["assign", "augment", "let", "swap"]
+        + (["if", "for", "while"] if depth else [])
+        + (["leave"] if in_loop else [])
+    )
     value, target = draw(expressions()), draw(st.sampled_from(VARIABLES))
     match draw(st.sampled_from(kinds)):
         case "assign":

@@ -57,7 +57,9 @@ def test_there_are_enough_messages() -> None:
 
 def test_every_frontend_error_has_a_golden_message_or_a_reason() -> None:
     """Rows of the catalogue that no golden file shows are listed here, so that none is dead."""
-    shown = {line.split(": ")[1] for p in CASES for line in p.read_text().splitlines() if line.startswith(f"# {p.name}:")}
+    shown = {
+        line.split(": ")[1] for p in CASES for line in p.read_text().splitlines() if line.startswith(f"# {p.name}:")
+    }
     ours = {c for c in CATALOGUE if c.startswith(("TD01", "TD02"))}
     assert ours - shown - set(TESTED_ELSEWHERE) == set()
 

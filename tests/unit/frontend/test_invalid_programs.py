@@ -22,7 +22,22 @@ from tiledsl.ir.verify import verify
 
 SEEDS = sorted((Path(__file__).parents[2] / "golden" / "trace").glob("*.py"))
 WORDS = [name for name in T.__all__ if not name.startswith("_")]
-ODD = ["None", "-1", "0", "1.5", "'text'", "[]", "(1, 2)", "10**12", "True", "lambda x: x", "float('nan')", "{}", "T", "..."]
+ODD = [
+    "None",
+    "-1",
+    "0",
+    "1.5",
+    "'text'",
+    "[]",
+    "(1, 2)",
+    "10**12",
+    "True",
+    "lambda x: x",
+    "float('nan')",
+    "{}",
+    "T",
+    "...",
+]
 
 
 def mutated(tree: ast.Module, rng: random.Random) -> str:
@@ -42,7 +57,9 @@ def mutated(tree: ast.Module, rng: random.Random) -> str:
                 new = ast.parse(rng.choice(ODD), mode="eval").body
                 node.value = new.value if isinstance(new, ast.Constant) else rng.choice([-3, 7, 2.5, "x", None])
             case ast.BinOp():
-                node.op = rng.choice([ast.Add(), ast.Div(), ast.LShift(), ast.Pow(), ast.MatMult(), ast.Mod(), ast.BitAnd()])
+                node.op = rng.choice(
+                    [ast.Add(), ast.Div(), ast.LShift(), ast.Pow(), ast.MatMult(), ast.Mod(), ast.BitAnd()]
+                )
             case ast.Compare():
                 node.ops = [rng.choice([ast.Lt(), ast.Eq(), ast.In(), ast.Is(), ast.NotIn()]) for _ in node.ops]
             case ast.Call() if node.args:

@@ -76,7 +76,7 @@ def test_shared_viewed_as_another_dtype() -> None:
 
 def test_print_shows_every_element_once(capsys: pytest.CaptureFixture[str]) -> None:
     a, c, s = tensor("a", (2, 4), INT32), tile("c", (2, 4), INT32), shared("s", (2, 4), INT32)
-    f = Fragment((2, 4), (Digit(4, 0), Digit(4, 1)), (Digit(2, 4),))
+    f, v = Fragment((2, 4), (Digit(4, 0), Digit(4, 1)), (Digit(2, 4),)), Buffer("v", (), INT32, Space.VAR)
     body: list[Stmt] = [
         Copy(region(a), region(c)),
         Copy(region(a), region(s)),
@@ -84,12 +84,14 @@ def test_print_shows_every_element_once(capsys: pytest.CaptureFixture[str]) -> N
         Print("tile", buffer=c),
         Print("", buffer=s),
         Print("scalar", (Const(7, INT32),)),
+        Alloc(v, Const(8, INT32)),
+        Print("variable", buffer=v),
     ]
     k = lowered(kernel([a], body, {c: f, s: row_major((2, 4))}, 32))
     interp.run(with_barriers(k), {"a": np.arange(8, dtype=np.int32).reshape(2, 4)})
     lines = capsys.readouterr().out.splitlines()
     expected = [f"{i} {j} {4 * i + j}" for i in range(2) for j in range(4)]
-    assert lines == [*(f"tile c {e}" for e in expected), *(f"s {e}" for e in expected), "scalar 7"]
+    assert lines == [*(f"tile c {e}" for e in expected), *(f"s {e}" for e in expected), "scalar 7", "variable 8"]
 
 
 def test_addresses_in_extern_calls() -> None:
@@ -98,6 +100,29 @@ def test_addresses_in_extern_calls() -> None:
     k = lowered(kernel([a], [Copy(region(a), region(s)), call], {s: swizzled((8, 64), 16)}, 32))
     (address,) = [n for n in nodes(k) if isinstance(n, Address)]
     assert address.buffer.shape == (512,) and address.indices == (Const(3 * 64 + ((1 ^ 3) * 8)),)
+
+
+def test_extern_effects_happen_once_a_point() -> None:
+    """F10: in a loop that also writes a replicated fragment, the calls alone are left to one replica."""
+    c, i = tile("c", (8,), INT32), Var("i")
+    call = Evaluate(Extern("use", (i,), HANDLE))
+    for body in ((call,), (Store(c, (i,), Const(1, INT32)), call)):
+        k = lowered(
+            kernel(
+                [], [Parallel((i,), (8,), body, layout=fully_replicated((8,), 32))], {c: fully_replicated((8,), 32)}, 32
+            )
+        )
+        (branch,) = [n for n in nodes(k) if isinstance(n, If)]
+        assert any(isinstance(n, Evaluate) for n in walk(branch))
+        assert not any(isinstance(n, Store) for n in walk(branch))
+    k = lowered(kernel([], [Evaluate(Extern("use", (), HANDLE))], {}, 32))
+    assert not any(isinstance(n, If) for n in nodes(k))
+
+
+def test_unused_fragments_vanish() -> None:
+    a, c = tensor("a", (8,), INT32), tile("c", (8,), INT32)
+    k = lowered(kernel([a], [Alloc(c), Store(a, (Const(0),), Const(1, INT32))], {}, 32))
+    assert not any(isinstance(n, Alloc) for n in nodes(k))
 
 
 def test_loops_and_branches_of_the_block() -> None:

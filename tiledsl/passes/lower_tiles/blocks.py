@@ -26,6 +26,7 @@ from tiledsl.ir.nodes import (
     For,
     If,
     Let,
+    Load,
     Move,
     Node,
     Print,
@@ -105,6 +106,8 @@ def _let(ctx: Context, s: Let, scope: Scope) -> Block:
 
 
 def _alloc(ctx: Context, s: Alloc, scope: Scope) -> Block:
+    if s.buffer.space is Space.FRAGMENT and s.buffer not in ctx.layouts:
+        return ()  # inference gives a layout to every fragment that is used
     return (replace(s, buffer=ctx.store_for(s.buffer), init=optional(ctx, s.init, scope.env)),)
 
 
@@ -150,8 +153,9 @@ def _atomic_update(ctx: Context, s: AtomicUpdate, scope: Scope) -> Block:
 def _print(ctx: Context, s: Print, scope: Scope) -> Block:
     if s.buffer is not None and s.buffer.space is not Space.VAR:
         return print_tile(ctx, s)
-    args = tuple(expression(ctx, a, scope.env) for a in s.args)
-    return guarded(_once(ctx, s, scope), (replace(s, args=args),))
+    values = s.args if s.buffer is None else (*s.args, Load(s.buffer, ()))
+    line = replace(s, args=tuple(expression(ctx, a, scope.env) for a in values), buffer=None)
+    return guarded(_once(ctx, line, scope), (line,))
 
 
 def _evaluate(ctx: Context, s: Evaluate, scope: Scope) -> Block:
