@@ -417,7 +417,7 @@ CATALOGUE: dict[str, Entry] = {
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
-        "copy the tile to a second buffer (through shared memory if the threads differ), or annotate one of the layouts",
+        "copy the tile to a second buffer, through shared memory if the threads differ, or annotate one of the two",
         "A fragment is one assignment of elements to threads and registers for the whole kernel. Two statements "
         "demand assignments that no single layout satisfies; the notes show both statements.",
     ),
@@ -450,6 +450,8 @@ CATALOGUE: dict[str, Entry] = {
     "TD0307": Entry(
         "the layout given for '{buffer}' does not fit: {why}",
         "shapes, thread counts and index functions must agree with the buffer and the block",
+        "Annotations are taken as they are: they must cover the buffer exactly and fit the threads of the block. A "
+        "fragment for a divisor of the block's threads is replicated over the others.",
     ),
     "TD0308": Entry(
         "the layout function of '{buffer}' is not regular: {why}",
@@ -459,39 +461,49 @@ CATALOGUE: dict[str, Entry] = {
     "TD0309": Entry(
         "width {width} does not fit the loop: {why}",
         "choose a width that divides the last extent, at most 16 bytes",
+        "An access moves at most 16 bytes, and vectors must not cross the rows of the loop.",
     ),
     "TD0310": Entry(
-        "no legal warp partition: a {m} x {n} tile cannot be cut among {warps} warps into multiples of {atom_m} x {atom_n}",
+        "no legal warp partition: a {m} x {n} tile cannot be cut among {warps} warps into multiples of "
+        "{atom_m} x {atom_n}",
         "{works} threads would work for this tile",
         "Each warp computes a tile that is a multiple of the instruction's, and all warps compute equal shares.",
     ),
     "TD0311": Entry(
         "multiplying {a} by {b} into {c} needs {feature}, which {target} lacks",
         "compile for a newer target, or convert the operands to float16",
+        "Instructions are rows of a table with the feature that they need; `tiledsl isa` lists them.",
     ),
     "TD0312": Entry(
         "no instruction multiplies {a} by {b} into {c}",
         "see `tiledsl isa` for the combinations; accumulate in float32 (int32 for integers)",
+        "Tensor cores multiply a few combinations of types; others, of equal operand types and results of at least 32 "
+        "bits, are multiplied by ordinary arithmetic.",
     ),
     "TD0313": Entry(
         "the tile is {k} deep, but {atom} works in steps of {step}",
         "choose a depth that is a multiple of {step}",
+        "An instruction consumes a fixed number of elements along k.",
     ),
     "TD0314": Entry(
         "operand {operand} of T.gemm, '{buffer}', is {why}",
         "a and b must be shared tiles or whole fragments, c a whole fragment",
+        "A tensor core reads a and b from shared memory or registers and keeps c in registers.",
     ),
     "TD0315": Entry(
         "T.gemm needs whole warps, but the block has {threads} threads",
         "choose a multiple of 32 threads",
+        "mma instructions are executed by all 32 threads of a warp together.",
     ),
     "TD0316": Entry(
         "no legal thread partition: a {m} x {n} tile cannot be cut evenly among {threads} threads",
         "choose tile and thread numbers of which one divides the other",
+        "Without tensor cores each thread computes an equal share of the tile.",
     ),
     "TD0317": Entry(
         "the reduction over dimension {dim} of '{buffer}' cannot follow its layout: {why}",
         "let the reduced fragment be written by a loop without a fixed layout, or copy it first",
+        "A reduction needs to know which threads hold parts of a row. A layout whose digits cross rows does not say.",
     ),
     "TD0340": Entry(
         "the old value of an atomic update of '{buffer}' is used where several threads execute the same point of the loop",
@@ -699,6 +711,12 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0707": Entry("{name} takes {arity} arguments, not {count}"),
     "TD0708": Entry("'{value}' is no {dtype}", "write its dtype, as in float32(0.5)"),
+    "TD0709": Entry(
+        "'{kernel}' is neither at the tile stage nor wholly lowered: {problem}",
+        "run the remaining passes with `tiledsl opt FILE.tir -p ...`, or start from the tile stage",
+        "Text from the middle of the pipeline runs in the interpreters (`tiledsl run`), but it may lack barriers or "
+        "machine integers, so it is not compiled.",
+    ),
     "TD0710": Entry("cannot read '{path}': {problem}"),
     "TD0711": Entry("'{item}' is no NAME=VALUE", "write for example M=1024 or dtype=float16"),
     "TD0712": Entry("'{path}' has no kernel '{name}'", "it has {known}"),
@@ -710,6 +728,11 @@ CATALOGUE: dict[str, Entry] = {
     "TD0718": Entry(
         "{what}: expected {expected}, got {got}",
         "name sizes with --size NAME=VALUE, and give arrays in an .npz file under the parameters' names",
+    ),
+    "TD0720": Entry(
+        "the kernel is not well-formed: {problem}",
+        explanation="IR text must keep the rules that the passes keep: everything bound once and before its use, "
+        "accesses of the right rank and version, equal dtypes, operands in memories and shapes that the statement takes.",
     ),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",
@@ -746,7 +769,8 @@ CATALOGUE: dict[str, Entry] = {
     "TD0805": Entry(
         "'{buffer}{place}' is accessed while an asynchronous copy into it is in flight ({where})",
         "wait for the copy's group before the access, and let a barrier follow if another thread issued it",
-        "Until the wait that covers its group, the destination of an asynchronous copy holds old bytes, new bytes or a mix.",
+        "Until the wait that covers its group, the destination of an asynchronous copy holds old bytes, new bytes or "
+        "a mix.",
     ),
     "TD0806": Entry(
         "'{buffer}' is accessed {bytes} bytes at a time at byte {offset}, which is no multiple of {bytes} ({where})",
@@ -763,7 +787,10 @@ CATALOGUE: dict[str, Entry] = {
         "commit and wait for every group before the end",
         "The shared memory of a finished block belongs to the next one, which a late copy would overwrite.",
     ),
-    "TD0809": Entry("assertion failed: {message} ({where})"),
+    "TD0809": Entry(
+        "assertion failed: {message} ({where})",
+        explanation="The condition of an assert statement or a T.device_assert is false for this thread.",
+    ),
     "TD0810": Entry(
         "an assumption does not hold ({where})",
         "drop the T.assume or correct its condition: the compiler relies on it",
@@ -782,7 +809,8 @@ CATALOGUE: dict[str, Entry] = {
     "TD0813": Entry(
         "{what} store different values to the same element of '{buffer}' ({where})",
         "make the index distinct for every point, or use an atomic operation",
-        "The iterations of a parallel loop, and the threads of a block, run in no order: the last writer is not determined.",
+        "The iterations of a parallel loop, and the threads of a block, run in no order: who writes last is not "
+        "determined.",
     ),
     "TD0814": Entry(
         "blocks {block} and {other} access '{buffer}{place}' and at least one of them writes",

@@ -2,8 +2,8 @@
 
 Both are also executed on exact inputs and must compute the same bits, so that a wrong expectation cannot be blessed
 with --update-golden. Where the input is not executable (guard-bounds: it leaves its buffers) it says "# only after",
-and the output must run with all checks; unit tests then hold what it computes. A first line "# pipeline: a,b{x=1}" runs more than the pass of the directory's name; a line
-"# sizes: m=5, n=3" gives the dynamic extents.
+and the output must run with all checks; unit tests then hold what it computes. A line "# pipeline: a,b{x=1}" runs more
+than the pass of the directory's name; a line "# sizes: m=5, n=3" gives the dynamic extents.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ TARGET = target_named("sm_80")
 
 
 def is_tile_stage(kernel: Kernel) -> bool:
-    return any(
-        isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel)
-    )
+    return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
 
 
 def inputs(kernel: Kernel, sizes: dict[str, int]) -> dict[str, Any]:

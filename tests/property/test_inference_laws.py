@@ -38,9 +38,9 @@ def programs(draw: st.DrawFn) -> tuple[int, tuple[Stmt, ...]]:
     flat = Buffer("flat", (m * n,), FLOAT32, Space.FRAGMENT)
     turned = Buffer("turned", (n, m), FLOAT32, Space.FRAGMENT)
     outside = Buffer("G", (m, n), draw(st.sampled_from((FLOAT16, FLOAT32))))
-    i, j = Var("i"), Var("j")
 
     def statement() -> Stmt:
+        i, j = Var("i"), Var("j")
         kind = draw(
             st.sampled_from(("in", "out", "fill", "map", "broadcast", "reduce", "fuse", "turn", "row", "gemm", "gemm"))
         )
@@ -162,3 +162,29 @@ def test_I2_strict_layouts_are_those_of_the_instruction(program: tuple[int, tupl
         assert isinstance(alone, Kernel)
         c = gemms[0].c.buffer
         assert layouts_of(result.launches[0])[c] == layouts_of(alone.launches[0])[c]
+
+
+@given(programs(), st.randoms(use_true_random=False))
+def test_I12_acceptance_does_not_depend_on_the_order_of_statements(program, random) -> None:
+    threads, body = program
+    shuffled = list(body)
+    random.shuffle(shuffled)
+    first, second = inferred(kernel(threads, body)), inferred(kernel(threads, tuple(shuffled)))
+    assert isinstance(first, str) == isinstance(second, str)
+    if isinstance(first, Kernel) and isinstance(second, Kernel):
+        for s in body:
+            if isinstance(s, Gemm):
+                assert layouts_of(first.launches[0])[s.c.buffer] == layouts_of(second.launches[0])[s.c.buffer]
+
+
+@given(programs())
+def test_I19_I22_registers_are_those_of_the_layouts(program: tuple[int, tuple[Stmt, ...]]) -> None:
+    """A loop touches each register of a fragment that it walks point by point once: no thread-dependent indices."""
+    result = inferred(kernel(*program))
+    if isinstance(result, Kernel):
+        table = layouts_of(result.launches[0])
+        for s in result.launches[0].body:
+            if isinstance(s, Parallel) and isinstance(s.body[0], Store) and s.body[0].indices == s.vars:
+                f = table.get(s.body[0].buffer)
+                if isinstance(f, Fragment) and s.layout is not None:
+                    assert f.num_regs == s.layout.num_regs

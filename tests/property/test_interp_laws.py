@@ -1,7 +1,8 @@
 """Laws of the NumPy executions, against an oracle of one thread at a time in Python integers.
 
 Random expressions, and random programs with branches, loops, break, continue and mutable scalars, mean the same at the
-tile stage (a `Parallel` loop), at the thread stage (its lowering by hand: O2 == O3) and in Python.
+tile stage (a `Parallel` loop), at the thread stage (lowered by hand and by the passes: O2 == O3), in the emitted C++
+and in Python.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiledsl.cpu import interp, tile_interp
+from tiledsl.compile import Lowered, lower
+from tiledsl.cpu import device, interp, tile_interp
 from tiledsl.ir.dtypes import INDEX, INT8, INT32, INT64, UINT8, UINT32, DType, Kind
 from tiledsl.ir.nodes import (
     Alloc,
@@ -44,6 +47,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import BINARY
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.types import dtype_of
+from tiledsl.target import target_named
 
 Array = np.ndarray[Any, Any]
 POINTS, THREADS, SIZE = 50, 32, 64
@@ -318,6 +322,32 @@ def test_S1_programs_mean_the_same_in_all_executions(body: Block, seed: int) -> 
     assert at_tiles(body, x) == expected
     assert at_threads(body, x) == expected
     assert at_threads(body, x, check=False) == expected
+
+
+def lowered(body: Block) -> Lowered:
+    loop = Parallel((I,), (POINTS,), body)
+    launch = Launch("k", (Const(1),), (B,), (THREADS,), T, (loop,))
+    return lower(Kernel("k", (X, Y), (launch,)), target_named("sm_80"))
+
+
+@settings(max_examples=min(settings().max_examples, 200) // 3)
+@given(programs(), st.integers(0, 9))
+def test_S1_programs_survive_all_passes(body: Block, seed: int) -> None:
+    x, y = inputs(seed), np.zeros(SIZE, np.int32)
+    interp.run(lowered(body).final, {"X": x, "Y": y})
+    assert y.tolist() == in_python(body, x)
+
+
+@pytest.mark.cxx
+@settings(max_examples=min(settings().max_examples, 500) // 8)
+@given(programs(), st.integers(0, 9))
+def test_S1_programs_mean_the_same_in_emitted_code(body: Block, seed: int) -> None:
+    x, y = inputs(seed), np.zeros(SIZE, np.int32)
+    low = lowered(body)
+    entry = low.signature.entries[0]
+    module = device.compile_source(low.source.text, ["k"])
+    module.launch("k", (1,), entry.threads, entry.shared_bytes, [{"X": x, "Y": y}[a] for a in entry.arguments])
+    assert y.tolist() == in_python(body, x)
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=60), st.sampled_from(("add", "max", "min", "or", "xor")))

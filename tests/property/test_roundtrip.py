@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir import nodes
+from tiledsl.ir import nodes, tile
 from tiledsl.ir.dtypes import DTYPES, HANDLE
 from tiledsl.ir.nodes import Buffer, Const, Kernel, Let, Var
 from tiledsl.ir.parser import parse
@@ -88,3 +89,20 @@ def test_verify_says_what_is_wrong_with_any_kernel(kernel: Kernel, data: st.Data
     except VerifyError as said:
         assert said.message
     assert text(broken)
+
+
+@pytest.mark.slow
+def test_every_kind_of_node_is_drawn() -> None:
+    """The laws above speak of the whole vocabulary."""
+    seen: set[type] = set()
+
+    @settings(deadline=None, database=None, derandomize=True, max_examples=300, suppress_health_check=list(HealthCheck))
+    @given(kernels(max_statements=4, depth=2))
+    def look(kernel: Kernel) -> None:
+        seen.update(type(n) for n in walk(kernel))
+
+    look()
+    tables = (nodes.Assigned, nodes.SafeValue, nodes.SharedSlot)
+    kinds = [k for k in vars(nodes).values() if isinstance(k, type) and issubclass(k, nodes.Stmt | nodes.Expr)]
+    wanted = {*kinds, *tile.TILE_OPS, *tables} - {nodes.Stmt, nodes.Expr}
+    assert {k.__name__ for k in wanted - seen} == set()

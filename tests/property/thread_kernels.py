@@ -162,5 +162,3 @@ def execute(kernel: Kernel, seed: int = 0) -> Mapping[str, Any]:
 def check_same(a: Mapping[str, Any], b: Mapping[str, Any], what: str) -> None:
     for name, array in a.items():
         np.testing.assert_array_equal(np.asarray(array), np.asarray(b[name]), err_msg=f"{name} after {what}")
-
-

@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # A pass never imports another pass: these files of passes/ are what passes are made of, or are put together from.
-PASS_PARTS = {"base", "facts", "observers"}
+PASS_PARTS = {"base", "facts", "fresh", "observers", "scoped"}
 PASS_FAMILIES = {
     "infer_layouts": ("layout_",),
     "layout_": ("layout_",),

@@ -1,8 +1,9 @@
 """Which asynchronous copies have arrived after each wait, by executing the commits and waits of a launch.
 
 `cp.async.wait_group N` leaves the N youngest groups in flight (PTX ISA, "cp.async.wait_group"), so what it covers
-depends on the commits before it. Loops are executed for a few iterations, in which the pattern repeats; what a wait covers is
-then told relative to its loop variable. Branches are taken as executed: a copy that is not issued does no harm.
+depends on the commits before it. Loops are executed for a few iterations, in which the pattern repeats; what a wait
+covers is then told relative to its loop variable. Branches are taken as executed: a copy that is not issued
+does no harm.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Copies = list[Footprint]
 class _Machine:
     own: Mapping[Path, list[Footprint]]
     rounds: int
+    relevant: set[Path]  # of issues, commits and waits, and of what is around them
     env: dict[Var, int] = field(default_factory=dict)
     issued: Copies = field(default_factory=list)
     flying: list[Copies] = field(default_factory=list)
@@ -30,7 +32,9 @@ class _Machine:
 
     def block(self, block: Block, path: Path) -> None:
         for i, s in enumerate(block):
-            self.statement(s, (*path, i))
+            here = (*path, i)
+            if here in self.relevant:
+                self.statement(s, here)
 
     def statement(self, s: Stmt, path: Path) -> None:
         self.issued += (self.now(f) for f in self.own.get(path, ()) if f.issued)
@@ -110,7 +114,9 @@ def arrivals(body: Block, own: Mapping[Path, list[Footprint]]) -> dict[Path, lis
         everything = [replace(f, version=None) for f in copies]
         return {path: everything for path, s in waits.items() if isinstance(s, AsyncWait)}
     pending = max((s.pending for s in waits.values() if isinstance(s, AsyncWait)), default=0)
-    machine = _Machine(own, 2 * max(f.buffer.versions for f in copies) + pending + 2)
+    ends = [*waits, *(path for path, found in own.items() if any(f.issued for f in found))]
+    relevant = {path[:n] for path in ends for n in range(1, len(path) + 1)}
+    machine = _Machine(own, 2 * max(f.buffer.versions for f in copies) + pending + 2, relevant)
     machine.block(body, ())
     return machine.found
 

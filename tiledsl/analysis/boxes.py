@@ -73,7 +73,10 @@ def bounds_of(form: Linear, ranges: Ranges = _NONE) -> Bounds:
 
 def difference(a: Expr, b: Expr, ranges: Ranges = _NONE) -> Bounds:
     """Bounds of a - b."""
-    if a is b and isinstance(a, Var | Const):
+    if isinstance(a, Const) and isinstance(b, Const):
+        apart = int(a.value) - int(b.value)
+        return apart, apart
+    if a is b and isinstance(a, Var):
         return 0, 0
     return bounds_of(linear(a).minus(linear(b)), ranges)
 

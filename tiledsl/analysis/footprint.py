@@ -204,24 +204,21 @@ class Tables:
         """`size` bytes from element `index` on, under the masks of `how['masks']`."""
         root = self.roots.get(buffer, buffer)
         granule = self.granules[root]
-        count = -(-prod(static_shape(root)) * root.dtype.bits // 8 // granule)
+        count = -(-version_bytes(root) // granule)
         low, high = np.full(count, NOBODY, np.int32), np.full(count, -1, np.int32)
         stmt, issued, masks = how["stmt"], how.get("issued", False), how.get("masks", ())
-        threads = self.active(masks)
         try:
             start = self.value(index[0]) * buffer.dtype.bits // 8 if index else 0
             self._mark(low, high, start, size, granule, masks)
         except Unknown:
+            threads = self.active(masks)
             if len(threads):
                 low[:], high[:] = threads[0], threads[-1]
         return Footprint(root, kind, version_of(version), low, high, stmt, issued)
 
     def _mark(self, low: Array, high: Array, start: Any, size: int, granule: int, masks: Sequence[Expr]) -> None:
         owner = self.axis(0, self.threads)
-        on: Any = np.True_
-        for m in masks:
-            with suppress(Unknown):  # such a mask may hold
-                on = np.logical_and(on, self.value(m))
+        on = self.mask(masks, np.shape(start))
         # Loops that neither the address nor a mask depends on keep an axis of one point.
         shape = np.broadcast_shapes(np.shape(start), np.shape(on), owner.shape)
         if prod(shape) > MOST_POINTS:
@@ -239,15 +236,22 @@ class Tables:
             back = at[::-1]
             low[back] = np.minimum(low[back], owner[::-1])
 
+    def mask(self, masks: Sequence[Expr], shape: tuple[int, ...]) -> Any:
+        """Where all `masks` may hold, over the axes of `shape` that have more than one point."""
+        on: Any = np.True_
+        for m in masks:
+            with suppress(Unknown):  # such a mask may hold
+                on = np.logical_and(on, self.value(m))
+            if np.size(on) > MOST_POINTS:
+                return np.True_
+        if not np.shape(on):
+            return on
+        unused = tuple(n for n in range(1, on.ndim) if not shape or shape[n] == 1)
+        return on.any(axis=unused, keepdims=True)
+
     def active(self, masks: Sequence[Expr]) -> Array:
         """The threads that may get past `masks`, as far as these are known."""
-        on = np.ones(self.threads, bool)
-        for m in masks:
-            try:
-                found = np.broadcast_to(self.value(m), (self.threads, *(extent for _, extent in self.loops)))
-                on &= found.reshape(self.threads, -1).any(axis=1)
-            except Unknown:
-                continue
+        on = np.broadcast_to(np.reshape(self.mask(masks, ()), -1), (self.threads,))
         return np.nonzero(on)[0]
 
 
@@ -317,6 +321,15 @@ def _loads(*expressions: Node | None) -> Iterator[Touch]:
                     yield buffer, (), version, _bytes(buffer, prod(static_shape(buffer))), kind, False
             case _:
                 yield from _loads(*children(e))
+
+
+def bytes_of(buffer: Buffer) -> int:
+    """Bytes of all versions. Elements of less than a byte are packed within a version."""
+    return buffer.versions * version_bytes(buffer)
+
+
+def version_bytes(buffer: Buffer) -> int:
+    return -(-prod(static_shape(buffer)) * buffer.dtype.bits // 8)
 
 
 def is_shared(buffer: Buffer) -> bool:

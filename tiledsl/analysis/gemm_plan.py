@@ -9,6 +9,7 @@ from functools import cache
 from math import prod
 
 from tiledsl.analysis.bank_conflicts import fewest_conflicts
+from tiledsl.analysis.vector_width import divisor
 from tiledsl.errors import error
 from tiledsl.ir.dtypes import FLOAT8_E4M3, FLOAT8_E5M2, FLOAT32, TFLOAT32, DType
 from tiledsl.ir.layout import Digit, Fragment, Layout
@@ -229,7 +230,10 @@ def _operand(
         else:
             stored = permute_dims(tile, (1, 0)) if transposed else tile
             layout = _element_layout(shape, bits, stored, matrix_dims(region))
-    if not matrices or contiguous_run(layout) % chunk(bits) or matrix_dims(region)[1] % chunk(bits):
+    # ldmatrix reads rows of 16 bytes, which must lie together and be aligned.
+    unit = chunk(bits)
+    whole = contiguous_run(layout) % unit == 0 and matrix_dims(region)[1] % unit == 0
+    if not matrices or not whole or divisor(region.offsets[-1], {}) % unit:
         return OperandPlan(layout, Read.ELEMENTS, tile)
     return OperandPlan(layout, Read.LDMATRIX if k_major else Read.LDMATRIX_TRANS, tile)
 

@@ -98,7 +98,7 @@ def contains(large: Fragment, small: Fragment) -> bool:
 def is_injective(f: Fragment) -> bool:
     """Whether no (thread, register) holds two elements, and no thread two replicas of one."""
     places = thread_table(f).astype(np.int64) * f.num_regs + reg_table(f)[:, None]
-    return len(np.unique(places)) == places.size
+    return bool(len(np.unique(places)) == places.size)
 
 
 def offset_table(layout: Layout) -> Any:
@@ -115,17 +115,40 @@ def is_injective_layout(layout: Layout) -> bool:
     return bool(len(np.unique(table)) == table.size) and 0 <= int(table.min()) <= int(table.max()) < layout.size
 
 
-def picture(layout: Fragment | Layout, rows: int = 4, columns: int = 8) -> str:
-    """The corner of a layout, for messages: thread:register of each element, or its offset."""
+def first_difference(a: Fragment, b: Fragment) -> int:
+    """The linear index of the first element that other threads hold in `b` than in `a`; 0 if there is none."""
+    if a.shape != b.shape or a.num_threads != b.num_threads:
+        return 0
+    return int(np.argmax((owner_bits(a) != owner_bits(b)).any(axis=1)))
+
+
+def picture(layout: Fragment | Layout, start: int = 0, rows: int = 4, columns: int = 8) -> str:
+    """A window of a layout, for messages: thread:register of each element ("+" if there are more), or its offset.
+
+    It begins at the row and column of the element with linear index `start`; each line begins with its row's number.
+    """
     shape = layout.shape
     if isinstance(layout, Fragment):
-        owners, regs = thread_table(layout), reg_table(layout)
-        cells = [f"T{t}{'+' if layout.replication > 1 else ''}:{r}" for t, r in zip(owners[:, 0], regs)]
+        more = "+" if layout.replication > 1 else ""
+        cells = [f"T{t}{more}:{r}" for t, r in zip(thread_table(layout)[:, 0], reg_table(layout))]
     else:
         cells = [str(o) for o in offset_table(layout).ravel()]
     width = shape[-1] if shape else 1
-    lines = []
-    for row in range(min(rows, prod(shape[:-1]) if shape else 1)):
-        line = cells[row * width : row * width + min(columns, width)]
-        lines.append(" ".join(f"{c:>7}" for c in line) + (" ..." if width > columns else ""))
+    first_row, first = start // width, start % width
+    last = min(first + columns, width)
+    lines = [" " * 7 + " ".join(f"{c:>8}" for c in range(first, last))]
+    for row in range(first_row, min(first_row + rows, prod(shape) // width)):
+        line = cells[row * width + first : row * width + last]
+        lines.append(f"{row:>5}: " + " ".join(f"{c:>8}" for c in line) + (" ..." if last < width else ""))
+    return "\n".join(lines)
+
+
+def compared(what_a: str, a: Fragment | Layout, what_b: str, b: Fragment | Layout) -> str:
+    """Two layouts as pictures for a message, from the first element on that they put into different threads."""
+    start = first_difference(a, b) if isinstance(a, Fragment) and isinstance(b, Fragment) else 0
+    lines: list[str] = []
+    for what, layout in ((what_a, a), (what_b, b)):
+        unit = "thread:register" if isinstance(layout, Fragment) else "offset"
+        lines.append(f"  {what} ({unit}):")
+        lines += [f"  {line}" for line in picture(layout, start).splitlines()]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.walk import children, substitute, walk
+from tiledsl.ir.walk import children, map_children, substitute, walk
 
 WIDE = (INDEX, INT64, INT32)  # integers that an index into a tile cannot overflow
 MOST_POINTS = 1 << 22  # of a table; serial variables beyond count as "any value"
@@ -159,6 +159,18 @@ def evaluate(e: Expr, env: Mapping[Var, Any]) -> Any:
         case Select(c, a, b):
             return np.where(evaluate(c, env), evaluate(a, env), evaluate(b, env))
     raise TypeError(f"{type(e).__name__} in an index")
+
+
+def coordinates(indices: Sequence[Expr], variables: Sequence[Var], extents: Sequence[int], points: Any) -> list[Any]:
+    """The values of `indices` at the row-major `points` of a loop, with what the loop does not determine taken as 0."""
+    env = dict(zip(variables, np.unravel_index(points, tuple(extents))))
+
+    def known(n: Node) -> Node:
+        if isinstance(n, (Const, Binary, Unary, Select, Cast)) or (isinstance(n, Var) and n in env):
+            return map_children(n, known)
+        return Const(0)
+
+    return [np.broadcast_to(evaluate(cast(Expr, known(i)), env), points.shape) for i in indices]
 
 
 def loop_accesses(

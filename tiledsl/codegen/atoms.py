@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tiledsl.ir.dtypes import FLOAT32, FLOAT64
 from tiledsl.isa.atom import Atom, Operand
 
 # Instructions of newer GPUs: the function exists only where the compiler's target has them.
 _ARCHITECTURE_OF_FEATURE = {"mma_fp8": 890, "stmatrix": 900}
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """A parameter of the function: its declaration, and the operands of the `asm` statement that it stands for.
+
+    Several registers are written {%0, %1, ...} in PTX, a single value plainly.
+    """
+
+    name: str
+    declaration: str
+    operands: tuple[str, ...]
+    is_output: bool = False
+    is_list: bool = True
 
 
 def device_function(atom: Atom) -> str:
@@ -17,47 +33,35 @@ def device_function(atom: Atom) -> str:
 
 
 def _on_registers(atom: Atom) -> str:
-    """Registers are passed as pointers to 32 (or, for float64, 64) bits each; a shared row as its address."""
-    number = 0
+    registers = [_registers(op, atom.kind == "mma") for op in atom.operands]
+    row = _Argument("row", "u32 row", ('"r"(row)',), is_list=False)
+    arguments = {"mma": registers, "ldmatrix": [*registers, row], "stmatrix": [row, *registers]}[atom.kind]
     fields: dict[str, str] = {}
-    outputs: list[str] = []
-    inputs: list[str] = []
-    parameters: list[str] = []
-    for op in atom.operands:
-        constraint, ctype, count = _register(op)
-        fields[op.name] = "{" + ", ".join(f"%{number + i}" for i in range(count)) + "}"
-        number += count
-        access = "+" if op.written and atom.kind == "mma" else "=" if op.written else ""
-        pointer = f"({'' if op.written else 'const '}{ctype}*){op.name}"
-        items = [f'"{access}{constraint}"(({pointer})[{i}])' for i in range(count)]
-        (outputs if op.written else inputs).extend(items)
-        parameters.append(f"{'' if op.written else 'const '}void* {op.name}")
-    memory = atom.kind in ("ldmatrix", "stmatrix")
-    if memory:  # after the registers in the numbering, since an output comes first
-        row = '"r"(row)'
-        if atom.kind == "stmatrix":  # the numbering is that of the operand lists
-            fields = {
-                op.name: "{" + ", ".join(f"%{1 + i}" for i in range(_register(op)[2])) + "}" for op in atom.operands
-            }
-            inputs, parameters, fields["row"] = [row, *inputs], ["u32 row", *parameters], "%0"
-        else:
-            inputs, parameters, fields["row"] = [*inputs, row], [*parameters, "u32 row"], f"%{number}"
-    clobber = ' : "memory"' if memory else ""
+    number = 0
+    for a in sorted(arguments, key=lambda a: not a.is_output):  # `asm` numbers its outputs first
+        numbers = ", ".join(f"%{number + i}" for i in range(len(a.operands)))
+        fields[a.name] = f"{{{numbers}}}" if a.is_list else numbers
+        number += len(a.operands)
+    outputs = ", ".join(o for a in arguments if a.is_output for o in a.operands)
+    inputs = ", ".join(o for a in arguments if not a.is_output for o in a.operands)
+    clobber = "" if atom.kind == "mma" else ' : "memory"'
     return (
-        f"TDS_DEVICE void {atom.name}({', '.join(parameters)}) {{\n"
+        f"TDS_DEVICE void {atom.name}({', '.join(a.declaration for a in arguments)}) {{\n"
         f'  asm volatile("{atom.ptx.format(**fields)}"\n'
-        f"               : {', '.join(outputs)}\n               : {', '.join(inputs)}{clobber});\n}}"
+        f"               : {outputs}\n               : {inputs}{clobber});\n}}"
     )
 
 
-def _register(op: Operand) -> tuple[str, str, int]:
-    """PTX constraint, C++ type and number of the registers of one thread."""
-    bits = op.fragment.num_regs * op.dtype.bits
-    if op.dtype is FLOAT64:
-        return "d", "double", bits // 64
-    if op.dtype is FLOAT32:
-        return "f", "float", bits // 32
-    return "r", "u32", bits // 32
+def _registers(op: Operand, accumulates: bool) -> _Argument:
+    """Registers are passed as a pointer to 32 (for float64, 64) bits each."""
+    constraint, ctype, bits = {FLOAT64: ("d", "double", 64), FLOAT32: ("f", "float", 32)}.get(
+        op.dtype, ("r", "u32", 32)
+    )
+    access = "" if not op.written else "+" if accumulates else "="
+    const = "" if op.written else "const "
+    count = op.fragment.num_regs * op.dtype.bits // bits
+    operands = tuple(f'"{access}{constraint}"((({const}{ctype}*){op.name})[{i}])' for i in range(count))
+    return _Argument(op.name, f"{const}void* {op.name}", operands, op.written)
 
 
 def _cp_async(atom: Atom) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
-from tiledsl.codegen.expr import Expressions, cast
+from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.spelling import type_name
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType, Kind
@@ -80,10 +81,15 @@ class Source:
 def emit(kernel: Kernel) -> Source:
     """The kernel text of all launches. The same kernel gives the same bytes in every process.
 
-    Signed `+ - *` become C++'s, whose overflow is undefined: wrapping ones must have been made unsigned before.
+    Integers that come from data wrap. Those that count (built of variables and constants alone) become C++'s signed
+    arithmetic, for the sake of addresses: narrow-indices proves that they do not overflow.
     Raises TypeError for a node that the passes should have lowered.
     """
-    pieces = [f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n'] if kernel.source else []
+    pieces = (
+        [f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n#line 1 "{kernel.name}"']
+        if kernel.source
+        else []
+    )
     entries: list[Entry] = []
     for number, launch in enumerate(kernel.launches):
         text, entry = _launch(kernel, launch, number)
@@ -180,8 +186,10 @@ class _Body:
         match s:
             case Let(var, value):
                 dtype = "auto" if var.dtype is HANDLE else type_name(var.dtype)
-                text = e.bare(value)
-                self.line(f"const {dtype} {e.name(var)} = {text};")
+                text = e.emit(value)
+                if text.wraps:
+                    e.data.add(var)
+                self.line(f"const {dtype} {e.name(var)} = {text.text};")
             case Store():
                 self._store(s)
             case AtomCall(atom, args):
@@ -326,6 +334,8 @@ class _Body:
         self.expr.written.add(s.buffer)
         address = e.address(s.buffer, s.indices)
         pointer = f"tds::shared_pointer<{dtype}>({address})" if s.buffer.space is Space.SHARED else address
+        if s.result is not None:
+            e.data.add(s.result)
         result = f"const {dtype} {e.name(s.result)} = " if s.result is not None else ""
         arguments = pointer if s.op == "load" else f"{pointer}, {e.bare(s.value)}"
         if s.order in _FENCE_BEFORE:

@@ -16,7 +16,7 @@ from tiledsl.cpu.access import Pointer
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import Registers
-from tiledsl.cpu.warp import SIZE
+from tiledsl.cpu.warp import SIZE, require_whole_warps
 from tiledsl.errors import error
 from tiledsl.ir.nodes import AtomCall, Space
 from tiledsl.isa.atom import Atom, Operand
@@ -35,7 +35,7 @@ def execute(m: Machine, s: AtomCall) -> None:
     if atom.threads > 1:
         if m.domain[1] % SIZE:
             raise error("TD0811", what=atom.name, where=m.where())
-        m.require_whole_warps(atom.name)
+        require_whole_warps(m, atom.name)
     KINDS[atom.kind](m, atom, [m.eval(a) for a in s.args])
 
 

@@ -149,20 +149,7 @@ class Machine(MemoryAccess):
             self.shared.barrier(counts != 0, None if expected == threads else on)
 
     def collective(self, fn: str, args: list[Value]) -> Value:
-        self.require_whole_warps(fn)
-        source = self.env[self.launch.thread]
-        return warp.exchange(self, fn, args, np.asarray(source, np.int64))
-
-    def require_whole_warps(self, what: str) -> None:
-        """Raises TileError TD0811 where some threads of a warp are on and some are off."""
-        if self.mask is None:
-            return
-        on = self.full(self.mask)
-        edges = np.arange(0, self.domain[1], warp.SIZE)
-        split = np.logical_or.reduceat(on, edges, axis=1) & ~np.logical_and.reduceat(on, edges, axis=1)
-        if split.any():
-            block, number = (int(i) for i in np.argwhere(split)[0])
-            raise error("TD0811", what=what, where=self.name_block(block, number * warp.SIZE))
+        return warp.exchange(self, fn, args)
 
     def print(self, s: ir.Print) -> None:
         if s.buffer is None:

@@ -139,6 +139,7 @@ class Lockstep:
         raise error("TD0820", name=e.fn)
 
     def collective(self, fn: str, args: list[Value]) -> Value:
+        """A function that exchanges values between the lanes of a warp."""
         raise NotImplementedError
 
     def full(self, value: Value) -> Array:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tiledsl.cpu import tile_ops, values
+from tiledsl.cpu import tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
 from tiledsl.cpu.lockstep import DTypes, Lockstep
@@ -37,7 +37,8 @@ def run(kernel: ir.Kernel, arguments: Mapping[str, Any], *, mode: Mode = "early"
     """Runs every launch on the arrays of `arguments` (by parameter name), in place.
 
     `mode` says when asynchronous copies deliver: "early" at once, "late" only at the wait that covers them; until then
-    their destination is poisoned, and reading it is an error. Raises TileError TD08xx.
+    their destination is poisoned. `check` reports reads of data that was never written or has not arrived, and copies
+    that nothing waits for. Raises TileError TD08xx.
     """
     if mode not in ("early", "late"):
         raise ValueError(f"mode is 'early' or 'late', not {mode!r}")
@@ -88,6 +89,8 @@ class TileMachine(Lockstep):
     def finish(self) -> None:
         """Executes the block to its end."""
         self.run(self.launch.body)
+        if not self.check:
+            return
         for memory, _, _ in [*self.open, *(c for g in self.groups for c in g)]:
             raise error("TD0808", self.launch.span, buffer=memory.buffer.name, where=self.where((0,)))
 
@@ -116,6 +119,11 @@ class TileMachine(Lockstep):
         if e not in self.env:
             raise error("TD0812", what=f"'{e.name}'")
         return self.env[e]
+
+    def collective(self, fn: str, args: list[Value]) -> Value:
+        if self.depth:
+            raise error("TD0812", what=f"'{fn}'")
+        return warp.exchange(self, fn, args)
 
     def dealt(self) -> tuple[Value, int]:
         linear = sum(b * prod(self.grid[:i]) for i, b in enumerate(self.block))
@@ -154,7 +162,7 @@ class TileMachine(Lockstep):
             return self.outside(e.buffer)
         on = narrow(self.mask, valid)
         if on is not False:
-            memory.require_ready(at, on, self.where)
+            self.require_ready(memory, at, on)
         found = memory.data[at]
         return found if valid is True else np.where(valid, found, self.outside(e.buffer))
 
@@ -194,7 +202,7 @@ class TileMachine(Lockstep):
         on = np.array(self.full(True if self.mask is None else self.mask) & valid)
         places = tuple(self.full(i)[on] for i in at)
         if s.op != "store":
-            memory.require_ready(places, None, self.where)
+            self.require_ready(memory, places)
         old = apply_atomic(s.op, memory.data, places, value[on], want_old=s.result is not None)
         memory.put(places, memory.data[places])
         if s.result is not None:
@@ -221,9 +229,14 @@ class TileMachine(Lockstep):
         memory.poison(at)
         self.open.append((memory, at, data))
 
+    def require_ready(self, memory: TileMemory, at: Index, on: Any = None) -> None:
+        """Raises TileError TD0803 or TD0805 if an element at `at` whose lane is `on` (None: all) cannot be read."""
+        if self.check:
+            memory.require_ready(at, on, self.where)
+
     def require_landed(self, memory: TileMemory, at: Index) -> None:
         """Raises TileError TD0805 if a copy into these elements is in flight: it could still overwrite them."""
-        if (self.open or self.groups) and memory.in_flight(at):
+        if self.check and (self.open or self.groups) and memory.in_flight(at):
             raise error("TD0805", buffer=memory.buffer.name, place="", where=self.where())
 
     def commit(self, _: ir.AsyncCommit) -> None:

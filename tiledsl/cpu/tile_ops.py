@@ -58,7 +58,7 @@ def read(m: TileMachine, r: Region) -> Array:
     at: Index = (version, *inner)
     part = memory.data[at]
     if part.size:
-        memory.require_ready(at, None, m.where)
+        m.require_ready(memory, at)
     if part.shape == r.extents:
         return part
     tile = np.full(r.extents, m.outside(r.buffer), part.dtype)
@@ -169,7 +169,7 @@ def atomic(m: TileMachine, s: Atomic) -> None:
     grid = np.meshgrid(*(np.arange(c.start, c.stop) for c in inner), indexing="ij")
     places = (np.full(tile[outer].size, version), *(g.ravel() for g in grid))
     if tile[outer].size:
-        memory.require_ready(places, None, m.where)
+        m.require_ready(memory, places)
         apply_atomic(s.op, memory.data, places, tile[outer].ravel(), want_old=False)
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
@@ -28,7 +29,7 @@ from tiledsl.settings import setting
 
 # -fwrapv: integers wrap as on the GPU. -ffp-contract=off: a * b + c rounds twice, as the program says.
 _COMMON = (
-    *("-std=c++17", "-march=native", "-fPIC", "-shared", "-w", "-fno-rtti", "-fno-exceptions"),
+    *("-std=c++17", "-march=native", "-fPIC", "-w", "-fno-rtti", "-fno-exceptions"),
     *("-fno-strict-aliasing", "-fwrapv", "-fno-math-errno", "-ffp-contract=off"),
 )
 KERNEL_FLAGS = ("-O1", *_COMMON)
@@ -115,10 +116,13 @@ def runtime_library(checked: bool) -> Path:
     def build(folder: Path) -> None:
         for name, text in sources.items():
             (folder / name).write_text(text)
-        objects = [str(folder / s) for s in _RUNTIME_SOURCES]
-        compile_library(
-            [*compiler, *flags, "-o", str(folder / "runtime.so"), *objects], "the runtime of the CPU device"
-        )
+        what, objects = "the runtime of the CPU device", [str(folder / f"{s}.o") for s in _RUNTIME_SOURCES]
+        commands = [
+            [*compiler, *flags, "-c", "-o", o, str(folder / s)] for s, o in zip(_RUNTIME_SOURCES, objects, strict=True)
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda command: run_compiler(command, what), commands))
+        run_compiler([*compiler, *flags, "-shared", "-o", str(folder / "runtime.so"), *objects], what)
 
     parts = [identity(compiler), *flags, *(f"{n}\n{t}" for n, t in sorted(sources.items()))]
     return cached("cpu-runtime", parts, "runtime.so", build)
@@ -132,13 +136,13 @@ def kernel_library(text: str, checked: bool) -> Path:
     def build(folder: Path) -> None:
         source = folder / "kernel.cpp"
         source.write_text(f'#include "device.h"\n{text}')
-        command = [*compiler, *flags, "-o", str(folder / "kernel.so"), str(source), str(runtime)]
-        compile_library(command, "the emitted C++")
+        command = [*compiler, *flags, "-shared", "-o", str(folder / "kernel.so"), str(source), str(runtime)]
+        run_compiler(command, "the emitted C++")
 
     return cached("cpu-kernel", [identity(compiler), *flags, text], "kernel.so", build)
 
 
-def compile_library(command: Sequence[str], what: str) -> None:
+def run_compiler(command: Sequence[str], what: str) -> None:
     """Run the compiler. Raises TileError TD0912 with the compiler's log if it rejects the text."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

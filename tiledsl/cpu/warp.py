@@ -1,26 +1,29 @@
-"""Exchange between the lanes of a warp: shuffles and votes."""
+"""Exchange between the lanes of a warp: shuffles and votes. Threads are the last axis of the domain."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from tiledsl.cpu.lockstep import Lockstep
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
-
-if TYPE_CHECKING:
-    from tiledsl.cpu.interp import Machine
 
 Array = np.ndarray[Any, Any]
 SIZE = 32
 
 
-def exchange(m: Machine, fn: str, args: list[Value], thread: Array) -> Value:
-    """The value of `fn` for each lane; the whole warp takes part. A lane without source keeps its own value."""
+def exchange(m: Lockstep, fn: str, args: list[Value]) -> Value:
+    """The value of `fn` for each lane; the whole warp takes part. A lane without source keeps its own value.
+
+    Raises TileError TD0811 for a divergent warp, TD0832 where a shuffle reads from a thread that the block has not.
+    """
+    require_whole_warps(m, fn)
     if fn in ("warp_any", "warp_all"):
-        return vote(m, fn, args[0])
+        return _vote(m, fn, args[0])
     value, operand = m.full(args[0]), m.full(args[1]).astype(np.int64)
+    thread = np.arange(m.domain[-1])
     lane, base = thread % SIZE, thread - thread % SIZE
     match fn:
         case "shfl_xor":
@@ -31,19 +34,31 @@ def exchange(m: Machine, fn: str, args: list[Value], thread: Array) -> Value:
             source = np.where(lane + operand < SIZE, thread + operand, thread)
         case _:
             source = base + operand % SIZE
-    source = np.broadcast_to(source, m.domain)
-    last = m.domain[1] - 1
+    last = m.domain[-1] - 1
     missing = source > last if m.mask is None else (source > last) & m.full(m.mask)
     if m.check and missing.any():
-        block, at = (int(i) for i in np.argwhere(missing)[0])
-        found = int(source[block, at]) % SIZE
-        raise error("TD0832", lane=at % SIZE, source=found, where=m.name_lane((block, at)))
-    return np.take_along_axis(value, np.minimum(source, last), 1)
+        at = tuple(int(i) for i in np.argwhere(missing)[0])
+        raise error("TD0832", lane=at[-1] % SIZE, source=int(source[at]) % SIZE, where=m.name_lane(at))
+    return np.take_along_axis(value, np.minimum(source, last), -1)
 
 
-def vote(m: Machine, fn: str, value: Value) -> Array:
+def _vote(m: Lockstep, fn: str, value: Value) -> Array:
     votes = m.full(value)
-    edges = np.arange(0, m.domain[1], SIZE)
     reduce = np.logical_or if fn == "warp_any" else np.logical_and
-    result = np.repeat(reduce.reduceat(votes, edges, axis=1), SIZE, axis=1)[:, : m.domain[1]]
+    result = np.repeat(reduce.reduceat(votes, _first_lanes(m), axis=-1), SIZE, axis=-1)[..., : m.domain[-1]]
     return result.astype(votes.dtype)
+
+
+def _first_lanes(m: Lockstep) -> Array:
+    return np.arange(0, m.domain[-1], SIZE)
+
+
+def require_whole_warps(m: Lockstep, what: str) -> None:
+    """Raises TileError TD0811 where some threads of a warp are on and some are off."""
+    if m.mask is None:
+        return
+    on, first = m.full(m.mask), _first_lanes(m)
+    split = np.logical_or.reduceat(on, first, axis=-1) & ~np.logical_and.reduceat(on, first, axis=-1)
+    if split.any():
+        *block, warp = (int(i) for i in np.argwhere(split)[0])
+        raise error("TD0811", what=what, where=m.name_lane((*block, warp * SIZE)))

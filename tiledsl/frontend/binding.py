@@ -5,6 +5,7 @@ A Python value takes Python's way at trace time; a traced one builds IR.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -108,6 +109,21 @@ def _snapshot(value: Any, name: str) -> Any:
     return bind(value, name) if reads_of(value) else value
 
 
+def set_item(value: Any, container: Any, index: Any) -> None:
+    """`container[index] = value`; where a Python container holds a mutable variable, the variable is stored to."""
+    if isinstance(container, (list, dict)) and _is_number(value):
+        old = by_python(container.__getitem__, index) if isinstance(container, list) else container.get(index)
+        if isinstance(old, Variable):
+            assign((), value, "", lambda: old)
+            return
+    by_python(operator.setitem, container, index, value)
+
+
+def update_item(fn: Callable[[Any, Any], Any], container: Any, index: Any, value: Any) -> None:
+    """`container[index] op= value`, with `fn` as the operator in place."""
+    set_item(by_python(fn, by_python(operator.getitem, container, index), value), container, index)
+
+
 def annotated(_names: Sequence[str], annotation: Thunk, value: Any, name: str, old: Thunk) -> Any:
     """`name: annotation = value`; a dtype converts the value. Python does not evaluate local annotations at all."""
     word = value_of(annotation)
@@ -152,7 +168,7 @@ def _junction(op: str, first: Any, rest: Sequence[Thunk]) -> Any:
         if not isinstance(other, Traced):
             truth = by_python(bool, other)
             # A Python value decides, or does not matter.
-            value = a if truth is (op == "and") else Scalar(Const(truth, BOOL), BOOL)
+            value = a if truth is (op == "and") else bool(truth)
             continue
         b = condition(_scalar_operand(other, op))
         frame, reads = dependencies([a, b])

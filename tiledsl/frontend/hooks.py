@@ -17,7 +17,9 @@ from tiledsl.frontend.binding import (
     names,
     not_,
     or_,
+    set_item,
     unpack,
+    update_item,
 )
 from tiledsl.frontend.control import Branch, Loop, WhileLoop, context, leave, returned
 from tiledsl.frontend.loopspecs import iterator
@@ -41,7 +43,9 @@ __all__ = [
     "not_",
     "or_",
     "returned",
+    "set_item",
     "unpack",
+    "update_item",
 ]
 
 # By the name of the syntax-tree operator.

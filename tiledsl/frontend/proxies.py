@@ -21,7 +21,7 @@ from tiledsl.frontend.source import by_python, fail, here
 from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracing
 from tiledsl.frontend.typenames import TypeName, dtype_named, largest_float, literal
-from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT32, INDEX, INT32, DType
+from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT32, HANDLE, INDEX, INT32, DType
 from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Rounding, Select, Unary
 from tiledsl.ir.ops import BINARY, FUNCTIONS, Result
 from tiledsl.ir.printer import text
@@ -156,7 +156,9 @@ def converted(value: Any, dtype: DType) -> Expr:
 def _convert(e: Expr, source: DType, target: DType) -> Expr:
     if source == target:
         return e
-    if isinstance(e, Const) and not isinstance(e.value, bool) and target is not BOOL:
+    if target is BOOL:
+        return Binary("!=", e, Const(0.0 if source.is_float else 0, source))
+    if isinstance(e, Const) and not isinstance(e.value, bool):
         if not math.isfinite(e.value):
             return Const(float(e.value), target) if target.is_float else Cast(target, e)
         whole = float(e.value).is_integer()
@@ -170,6 +172,10 @@ def _convert(e: Expr, source: DType, target: DType) -> Expr:
 def cast(value: Any, dtype: DType, rounding: Rounding = Rounding.NEAREST_EVEN, saturate: bool = False) -> Scalar:
     """`value` converted to `dtype`; a Python number becomes a constant."""
     value = operand(value)
+    if HANDLE in (dtype, value.type if isinstance(value, Scalar) else None):
+        raise fail("TD0202", value=f"{describe(value)} converted to {dtype}")
+    if dtype is BOOL and not isinstance(value, Scalar):
+        value = bool(value)
     if not isinstance(value, Scalar):
         return Scalar(literal(int(value) if dtype.is_integer and math.isfinite(value) else value, dtype), dtype)
     e = expr_of(value)
@@ -192,6 +198,8 @@ def index_of(value: Any, use: str = "an index") -> Expr:
 
 def promote(a: DType, b: DType) -> DType:
     """The common dtype of two operands, by the rules above. Raises TileError TD0203 where there is none."""
+    if HANDLE in (a, b):
+        raise fail("TD0203", a=a, b=b)
     if a == b:
         return a
     if a.is_float and b.is_float:

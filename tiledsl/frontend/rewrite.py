@@ -172,6 +172,11 @@ class _Rewriter(ast.NodeTransformer):
         """`target = value`"""
         if isinstance(target, ast.Name):
             return [ast.copy_location(_put(target.id, self.assigned(target.id, value, at)), at)]
+        if isinstance(target, ast.Subscript) and not _has_slice(target):
+            self.generic_visit(target)
+            return [
+                ast.copy_location(ast.Expr(self.call("set_item", value, target.value, target.slice, at=target)), at)
+            ]
         if not isinstance(target, (ast.Tuple, ast.List)):
             return [ast.copy_location(ast.Assign([self.visit(target)], value), at)]
         leaves: list[tuple[ast.expr, str]] = []
@@ -197,12 +202,17 @@ class _Rewriter(ast.NodeTransformer):
         return self.call("assign", self.named("names", [name], at), value, ast.Constant(name), self.holds(name), at=at)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
-        if not isinstance(node.target, ast.Name):
-            self.generic_visit(node)
-            return node
-        name = node.target.id
         table = ast.Attribute(ast.Name(HOOKS, ast.Load()), "INPLACE", ast.Load())
         fn = ast.Subscript(table, ast.Constant(type(node.op).__name__), ast.Load())
+        if not isinstance(node.target, ast.Name):
+            self.generic_visit(node)
+            target = node.target
+            if not isinstance(target, ast.Subscript) or _has_slice(target):
+                return node
+            return ast.copy_location(
+                ast.Expr(self.call("update_item", fn, target.value, target.slice, node.value, at=target)), node
+            )
+        name = node.target.id
         old = ast.copy_location(ast.Name(name, ast.Load()), node.target)
         value = ast.copy_location(ast.Call(fn, [old, self.visit(node.value)], []), node)
         return ast.copy_location(_put(name, self.assigned(name, value, node)), node)
@@ -331,6 +341,11 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
         return node
+
+
+def _has_slice(target: ast.Subscript) -> bool:
+    parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+    return any(isinstance(p, (ast.Slice, ast.Starred)) for p in parts)
 
 
 def _put(name: str, value: ast.expr) -> ast.Assign:

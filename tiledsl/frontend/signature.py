@@ -69,8 +69,9 @@ def signature_of(fn: FunctionType) -> Signature:
     """
     if fn not in _KNOWN:
         scope = defining_scope(fn)
-        declared = _declared_in_body(fn)
-        parameters = tuple(_parameter(fn, p, scope, declared) for p in inspect.signature(fn).parameters.values())
+        given = inspect.signature(fn).parameters.values()
+        declared = _declared_in_body(fn) if any(p.annotation is p.empty for p in given) else frozenset()
+        parameters = tuple(_parameter(fn, p, scope, declared) for p in given)
         _KNOWN[fn] = Signature(fn.__name__, parameters, scope)
     return _KNOWN[fn]
 
@@ -104,7 +105,9 @@ def _evaluated(fn: FunctionType, name: str, annotation: Any, scope: Mapping[str,
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, fn.__globals__, dict(scope))
+        found = eval(annotation, fn.__globals__, dict(scope))
+        # Quotes under `from __future__ import annotations` are quoted twice.
+        return eval(found, fn.__globals__, dict(scope)) if isinstance(found, str) else found
     except (NameError, AttributeError, SyntaxError) as problem:
         parsed = ast.parse(annotation, mode="eval").body if not isinstance(problem, SyntaxError) else None
         if isinstance(parsed, (ast.Name, ast.Attribute)):  # a type for type checkers only

@@ -1,4 +1,4 @@
-"""Comparisons of linear forms with 0, in one shape: no common terms, no common factor, no minus signs."""
+"""Conditions. Comparisons of linear forms get one shape: no common terms, no common factor, no minus signs."""
 
 from __future__ import annotations
 
@@ -43,12 +43,25 @@ def _compare_equal(algebra: Algebra, op: str, difference: Linear) -> Expr:
 
 
 def _sides(terms: Terms) -> tuple[Expr, Expr]:
-    """The two sides of a comparison of the sum with 0, each without minus signs as far as possible."""
+    """The two sides of a comparison of the sum with 0, without minus signs in front of variables.
+
+    A constant is subtracted where it can be: an extent minus a constant fits in the width of the extent, the sum may not.
+    """
     left = [(k, atom) for k, atom in terms if k > 0 and atom is not ONE]
     right = [(-k, atom) for k, atom in terms if k < 0 and atom is not ONE]
     c = next((k for k, atom in terms if atom is ONE), 0)
-    if c and (not left or (right and c > 0)):
+    if c and (not left or (right and c < 0)):
         left.append((c, ONE))
     elif c:
         right.append((-c, ONE))
     return sum_of(left)[0], sum_of(right)[0]
+
+
+def connect(op: str, a: Expr, b: Expr) -> Expr:
+    """`a op b` for the operators `and` and `or`, without constants and repetition."""
+    absorbing, neutral = (FALSE, TRUE) if op == "and" else (TRUE, FALSE)
+    if a == absorbing or b == absorbing:
+        return absorbing
+    if a in (neutral, b):
+        return b
+    return a if b == neutral else Binary(op, a, b)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import TypeAlias
 
-from tiledsl.ir.compare import compare
+from tiledsl.ir.compare import compare, connect
 from tiledsl.ir.dtypes import BOOL, INDEX, Kind
 from tiledsl.ir.fold import fold
 from tiledsl.ir.linear import (
@@ -319,7 +319,7 @@ class Simplifier:
                 if dtype_of(a) is INDEX:
                     return compare(self.algebra, op, self.linear(a), self.linear(e.b))
             case Binary("and" | "or" as op, a, b):
-                return _connect(op, self._nested(a), self._nested(b))
+                return connect(op, self._nested(a), self._nested(b))
             case Unary("not", a):
                 return self._negate(self._nested(a))
             case Select(cond, a, b) if dtype_of(a) is not INDEX:
@@ -375,15 +375,6 @@ class Simplifier:
 
 
 ONE_TERM: Linear = {ONE: 1}
-
-
-def _connect(op: str, a: Expr, b: Expr) -> Expr:
-    absorbing, neutral = (FALSE, TRUE) if op == "and" else (TRUE, FALSE)
-    if a == absorbing or b == absorbing:
-        return absorbing
-    if a in (neutral, b):
-        return b
-    return a if b == neutral else Binary(op, a, b)
 
 
 def simplify(e: Expr, ranges: Ranges) -> Expr:

@@ -188,17 +188,12 @@ def Cast(dtype: Any, value: Any) -> Scalar:
 
 def reinterpret(dtype: Any, value: Any) -> Scalar:
     """The same bits as another dtype of equal size."""
-    if not isinstance(operand_or_none(dtype), type(None)) and not isinstance(operand_or_none(value), Scalar):
+    if isinstance(dtype, Scalar) and not isinstance(value, Scalar):
         dtype, value = value, dtype
     x, target = scalar(value), dtype_named(dtype)
     if x.type.bits != target.bits:
         raise fail("TD0246", value=describe(x), bits=x.type.bits, dtype=target, wanted=target.bits)
     return Scalar(Reinterpret(target, expr_of(x)), target, x.frame, reads_of(x))
-
-
-def operand_or_none(value: Any) -> Any:
-    """`value` if it is a traced number, else None."""
-    return value if isinstance(value, Scalar) else None
 
 
 # ------------------------------------------------------------------------------------------------------------ bits

@@ -32,8 +32,9 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(("any_of", "all_of"), "reduce the predicate with T.reduce_max or T.reduce_min"),
     **dict.fromkeys(("c2d_im2col", "im2col"), _LATER),
-    **dict.fromkeys(("call_extern", "call_pure_extern", "import_source", "address_of", "access_ptr"), _LATER),
-    **dict.fromkeys(("ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER),
+    **dict.fromkeys(
+        ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
+    ),
     **dict.fromkeys(
         ("Persistent", "PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from tiledsl.ir.nodes import Alloc, AtomicUpdate, Block, Buffer, Expr, For, Let, Node, Stmt, Var, View
@@ -23,13 +23,20 @@ def bound_in(block: Block) -> Iterator[Var | Buffer]:
                     yield from names
 
 
-def copied(block: Block, values: Mapping[Var, Expr] | None = None) -> tuple[Stmt, ...]:
-    """`block` with `values` put in for variables, and everything that it binds bound anew."""
-    fresh: dict[Node, Node] = dict(values or {})
+def copied(
+    block: Block, values: Mapping[Var, Expr] | None = None, rule: Callable[[Node], Node] | None = None
+) -> tuple[Stmt, ...]:
+    """`block` with `values` put in for variables, and everything that it binds bound anew.
+
+    `rule`, if given, is applied to every other node, children first.
+    """
+    fresh: dict[Node, Node] = {var: value for var, value in (values or {}).items()}
     for name in bound_in(block):
         fresh[name] = Var(name.name, name.dtype) if isinstance(name, Var) else replace(name)
 
-    def rule(node: Node) -> Node:
-        return fresh.get(node, node) if isinstance(node, Var | Buffer) else node
+    def renamed(node: Node) -> Node:
+        if isinstance(node, Var | Buffer):
+            return fresh.get(node, node)
+        return rule(node) if rule is not None else node
 
-    return tuple(rewrite(s, rule) for s in block)
+    return tuple(rewrite(s, renamed) for s in block)

@@ -34,6 +34,7 @@ from tiledsl.ir.nodes import (
     View,
     static_shape,
 )
+from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
@@ -114,12 +115,15 @@ def plan(launch: Launch, target: Target, divisors: Mapping[Var, int] | None = No
     collected.block(launch.body)
     problem = _problem(collected, setting)
     given = _given(launch)
-    for buffer, span in collected.floating.items():
-        why = f"scalar code indexes '{buffer.name}'"
+    for op in problem.ops:
+        if isinstance(op.stmt, Parallel) and op.stmt.layout is not None:
+            _check_loop(op.stmt, op.stmt.layout, launch.num_threads)
+    for buffer, (index, span) in collected.floating.items():
+        why = f"scalar code that accesses '{buffer.name}[{index}]'"
         f = fully_replicated(static_shape(buffer), launch.num_threads)
-        held = given.setdefault(buffer, Assignment(f, why, span))
+        held = given.setdefault(buffer, Assignment(f, why, span, uniform=index))
         if isinstance(held.layout, Fragment) and held.layout.replication != launch.num_threads:
-            raise error("TD0302", span, buffer=buffer.name, index="scalar code", why="its annotation spreads it")
+            raise error("TD0302", span, buffer=buffer.name, index=index, why="its annotation spreads it")
     state = solve(problem, given)
     for buffer in collected.buffers:  # allocated or printed, but used by no statement that decides
         if buffer.space is Space.FRAGMENT and buffer not in state:
@@ -157,6 +161,12 @@ def _given(launch: Launch) -> dict[Buffer, Assignment]:
     return given
 
 
+def _check_loop(stmt: Parallel, layout: Fragment, threads: int) -> None:
+    if layout.shape != stmt.extents or layout.num_threads != threads:
+        why = f"it is for {layout.shape} and {layout.num_threads} threads, the loop has {stmt.extents} and {threads}"
+        raise error("TD0307", stmt.span, buffer="the loop", why=why)
+
+
 # ------------------------------------------------------------------------------------------------------- collection
 
 
@@ -167,7 +177,7 @@ class _Collector:
         self.ops: list[Op] = []
         self.buffers: dict[Buffer, None] = {}
         self.views: list[View] = []
-        self.floating: dict[Buffer, Span] = {}
+        self.floating: dict[Buffer, tuple[str, Span]] = {}  # the index, as text, and the place
         self.lets: dict[Var, Expr] = {}
 
     def block(self, stmts: tuple[Stmt, ...], serial: tuple[tuple[Var, int], ...] = ()) -> None:
@@ -189,8 +199,8 @@ class _Collector:
                 self.lets[var] = inlined(value, self.lets)
             case View():
                 self.views.append(stmt)
-            case Store(buffer) if buffer.space is Space.FRAGMENT:
-                self.floating.setdefault(buffer, stmt.span)
+            case Store(buffer, indices) if buffer.space is Space.FRAGMENT:
+                self.floating.setdefault(buffer, (_spelled(indices), stmt.span))
             case For(var, Const(int(extent))):
                 serial = (*serial, (var, extent))
         for child in children(stmt):
@@ -233,7 +243,7 @@ class _Collector:
         for n in walk(node):
             if isinstance(n, Load) and n.buffer.space is Space.FRAGMENT:
                 self.seen(n.buffer)
-                self.floating.setdefault(n.buffer, span)
+                self.floating.setdefault(n.buffer, (_spelled(n.indices), span))
 
 
 def _check_order(by_buffer: Mapping[Buffer, Accesses], stmt: Parallel) -> None:
@@ -242,13 +252,17 @@ def _check_order(by_buffer: Mapping[Buffer, Accesses], stmt: Parallel) -> None:
         written = next((a for a in accesses if a.writes), None)
         other = next((a for a in accesses if written is not None and a.indices != written.indices), None)
         if written is not None and other is not None:
-            raise error("TD0304", other.span, buffer=buffer.name, written=_spelled(written), other=_spelled(other))
+            raise error(
+                "TD0304",
+                other.span,
+                buffer=buffer.name,
+                written=_spelled(written.indices),
+                other=_spelled(other.indices),
+            )
 
 
-def _spelled(access: LoopAccess) -> str:
-    return ", ".join(
-        i.name if isinstance(i, Var) else str(i.value) if isinstance(i, Const) else "..." for i in access.indices
-    )
+def _spelled(indices: tuple[Expr, ...]) -> str:
+    return ", ".join(text(i) for i in indices)
 
 
 def _problem(collected: _Collector, setting: Setting) -> Problem:
@@ -267,7 +281,7 @@ def _problem(collected: _Collector, setting: Setting) -> Problem:
         for other in others:
             users[buffer] = sorted({*users.get(buffer, []), *users.get(other, [])})
     frozen = {b: tuple(ids) for b, ids in users.items()}
-    return Problem(tuple(collected.ops), setting, aliases, frozen, collected.floating)
+    return Problem(tuple(collected.ops), setting, aliases, frozen)
 
 
 def layouts_of(launch: Launch) -> dict[Buffer, Fragment | Layout]:

@@ -22,6 +22,7 @@ from tiledsl.analysis.footprint import (
     Tables,
     binds_of,
     blocks_of,
+    bytes_of,
     granules_of,
     is_shared,
     meet,
@@ -34,6 +35,7 @@ from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
     Barrier,
+    Binary,
     Block,
     Break,
     Buffer,
@@ -44,14 +46,15 @@ from tiledsl.ir.nodes import (
     If,
     Kernel,
     Launch,
+    Node,
     Stmt,
     Var,
     While,
 )
+from tiledsl.ir.walk import walk
 from tiledsl.passes.barrier_arcs import Arc, fewest_positions
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
-from tiledsl.passes.plan_shared_memory import bytes_of
 
 _SYNCHRONISATION = (Barrier, AsyncWait, AsyncCommit)
 
@@ -147,9 +150,11 @@ class _Planner:
     own: dict[Path, list[Footprint]] = field(default_factory=dict)
     slots: dict[Buffer, int] = field(init=False)
     arrived: Mapping[Path, list[Footprint]] = field(init=False)  # what each wait makes visible to the waiting thread
+    given: frozenset[Node] = frozenset()  # variables that are the same in all threads, as far as one sees at once
     differing: Uniform | None = None
 
     def __post_init__(self) -> None:
+        self.given = frozenset((*self.kernel.params, *self.kernel.sizes, *self.launch.blocks))
         lets = {let.var: let.value for let in binds_of(self.launch.body)}
         tables = Tables(self.launch.thread, self.launch.num_threads, self.granules, self.roots, lets)
         self.measure(tables, self.launch.body, (), ())
@@ -176,7 +181,7 @@ class _Planner:
                 self.measure(tables, s.body, here, masks)
 
     def uniform(self, e: Expr) -> bool:
-        if isinstance(e, Const):
+        if all(isinstance(n, Const | Binary) or n in self.given for n in walk(e)):
             return True
         if self.differing is None:
             self.differing = uniform_values(self.kernel, self.launch)
@@ -254,8 +259,9 @@ class _Planner:
         """The footprints of `s` and all below, of all iterations."""
         found = list(self.own.get(path, ()))
         match s:
-            case For(var=var, body=body):
-                found += (f.at(var, None) for i, x in enumerate(body) for f in self.collect(x, (*path, i)))
+            case For(var, extent, body):
+                inside = [f for i, x in enumerate(body) for f in self.collect(x, (*path, i))]
+                found += _over(inside, var, _trips(extent))
             case If(_, then, orelse):
                 for n, block in enumerate((then, orelse)):
                     for i, x in enumerate(block):
@@ -287,7 +293,7 @@ class _Planner:
 
     def loop(self, body: Block, path: Path, own: tuple[Footprint, ...], var: Var | None, extent: Expr | None) -> Item:
         items = self.items(body, path)
-        trips = int(extent.value) if isinstance(extent, Const) else None
+        trips = _trips(extent)
         if trips is not None and trips <= 1:
             once = self.straight(items, path) if trips else Item()
             return Item((*own, *_at(once.enter, var, 0)), (*own, *_at(once.leave, var, 0)), once.through)
@@ -350,11 +356,17 @@ def _at(found: Iterable[Footprint], var: Var | None, value: int | None) -> list[
 
 def _over(found: Iterable[Footprint], var: Var | None, trips: int | None) -> list[Footprint]:
     """As seen from outside of the loop over `var`, of all its iterations."""
+    if var is None:
+        return list(found)
     out: list[Footprint] = []
     for f in found:
-        few = var is not None and trips is not None and trips < f.buffer.versions
-        out += [f.at(var, k) for k in range(trips)] if few else _at([f], var, None)
+        few = trips is not None and trips < f.buffer.versions
+        out += [f.at(var, k) for k in (range(trips) if few and trips is not None else (None,))]
     return out
+
+
+def _trips(extent: Expr | None) -> int | None:
+    return int(extent.value) if isinstance(extent, Const) else None
 
 
 def _leaf(found: tuple[Footprint, ...], s: Stmt) -> Item:

@@ -13,13 +13,14 @@ from math import prod
 from typing import TypeAlias
 
 from tiledsl.analysis.gemm_plan import plan_gemm
-from tiledsl.analysis.layout_tables import contains, picture
+from tiledsl.analysis.layout_tables import compared, contains
 from tiledsl.analysis.loop_access import LoopAccess
 from tiledsl.analysis.vector_width import ACCESS_BITS, Divisors, memory_accesses, widest_vector
 from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated, row_major
 from tiledsl.ir.layout_ops import canonical, expand_dim, reduce_dim, separable_partition
 from tiledsl.ir.nodes import AtomicUpdate, Buffer, Space, Stmt, Store, Var, static_shape
+from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.walk import walk
 from tiledsl.passes.layout_loops import (
@@ -41,12 +42,16 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The layout of a buffer, who demanded it and how firmly."""
+    """The layout of a buffer, who demanded it and how firmly.
+
+    `uniform` is the index, as text, with which all threads alike access the buffer, if that is the reason.
+    """
 
     layout: Fragment | Layout
     why: str
     span: Span = NOWHERE
     level: Level = Level.STRICT
+    uniform: str = ""
 
 
 Known: TypeAlias = Mapping[Buffer, Assignment]
@@ -136,7 +141,9 @@ def _held_everywhere(op: Op, setting: Setting) -> Demands:
     for buffer, accesses in op.by_buffer.items():
         if all(a.is_pointless for a in accesses):
             f = fully_replicated(static_shape(buffer), setting.num_threads)
-            demands[buffer] = Assignment(f, f"every thread indexes '{buffer.name}' alike", accesses[0].span)
+            index = ", ".join(text(i) for i in accesses[0].indices)
+            why = f"every thread accesses '{buffer.name}[{index}]'"
+            demands[buffer] = Assignment(f, why, accesses[0].span, uniform=index)
     return demands
 
 
@@ -256,7 +263,9 @@ def _clash(op: Op, known: Known, bad: Misfit) -> Clash:
     if serial and not a.writes:
         why = f"{held.why} spreads it over the threads"
         return Clash(error("TD0302", a.span, note, buffer=a.buffer.name, index=serial, why=why))
-    pictures = describe(f"layout of '{a.buffer.name}'", held.layout) + "\n" + describe("layout of the loop", bad.loop)
+    assert isinstance(held.layout, Fragment)
+    needed = fragment_from_loop(bad.loop, (a,)) or bad.loop
+    pictures = compared(f"'{a.buffer.name}'", held.layout, "what the statement needs", needed)
     code = "TD0303" if a.writes else "TD0301"
     what = f"this statement reads '{a.buffer.name}' in threads that do not hold it"
     return Clash(error(code, a.span, (*note, *others), buffer=a.buffer.name, what=what, pictures=pictures))
@@ -269,11 +278,6 @@ def _uneven_index(a: LoopAccess) -> str:
             if isinstance(n, Var) and n not in a.vars:
                 return n.name
     return "a loaded value" if a.foreign is not None else ""
-
-
-def describe(title: str, layout: Fragment | Layout) -> str:
-    """A titled picture of the layout's corner, indented for a message."""
-    return f"  {title} (thread:register):\n" + "\n".join(f"    {line}" for line in picture(layout).splitlines())
 
 
 # ----------------------------------------------------------------------------------------------------- instructions
@@ -327,7 +331,7 @@ def reduce_rule(op: Op, known: Known, level: Level, setting: Setting, variant: i
             (f"'{dst.name}' got its layout from {held.why}", held.span),
             (f"'{src.name}' got its layout from {source.why}", source.span),
         )
-        pictures = describe(f"layout of '{dst.name}'", held.layout) + "\n" + describe("layout of the result", derived)
+        pictures = compared(f"'{dst.name}'", held.layout, "the result of the reduction", derived)
         what = f"the reduction leaves its result in threads that are not those of '{dst.name}'"
         return Clash(error("TD0301", stmt.span, notes, buffer=dst.name, what=what, pictures=pictures))
     return demands

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from tiledsl.analysis.bank_conflicts import candidates, wavefronts
-from tiledsl.analysis.loop_access import LoopAccess, evaluate
+from tiledsl.analysis.loop_access import LoopAccess, coordinates
 from tiledsl.analysis.vector_width import ACCESS_BITS, access_width
 from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle, compose, linear_at, partition, row_major
 from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
-from tiledsl.ir.nodes import Buffer, Const, Expr, Load, Node, Var, static_shape
+from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.walk import map_children
 from tiledsl.passes.layout_rules import Assignment, Level, Op, choose_loop
 from tiledsl.passes.layout_solver import Problem, State
 
@@ -145,20 +144,9 @@ def _excess(search: _Search, op: Op, buffers: Sequence[Buffer]) -> int:
 
 
 def _addresses(a: LoopAccess, points: Any, shape: tuple[int, ...], layout: Layout, bits: int) -> Any:
-    """Byte addresses of the points, with everything that the loop does not determine taken as 0."""
-    env = dict(zip(a.vars, np.unravel_index(points, shape)))
-
-    def known(n: Node) -> Node:
-        if isinstance(n, Load) or (isinstance(n, Var) and n not in env):
-            return Const(0)
-        return map_children(n, known)
-
-    at = []
-    for index, extent in zip(a.indices, layout.shape):
-        e = known(index)
-        assert isinstance(e, Expr)
-        at.append(np.broadcast_to(np.clip(evaluate(e, env), 0, extent - 1), points.shape))
-    return layout.offset(at) * bits // 8
+    """Byte addresses of the points."""
+    at = coordinates(a.indices, a.vars, shape, points)
+    return layout.offset([np.clip(i, 0, extent - 1) for i, extent in zip(at, layout.shape)]) * bits // 8
 
 
 # ------------------------------------------------------------------------------------------------------- candidates

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from tiledsl.analysis.layout_tables import contains, equal
-from tiledsl.errors import Span, TileError, error
+from tiledsl.analysis.layout_tables import compared, contains, equal
+from tiledsl.analysis.transactions import sectors
+from tiledsl.errors import TileError, error
 from tiledsl.ir.layout import Fragment, Layout
+from tiledsl.ir.layout_ops import vector_width
 from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.swizzle import merge_swizzles
 from tiledsl.ir.tile import Parallel
@@ -27,7 +29,6 @@ from tiledsl.passes.layout_rules import (
     Op,
     Setting,
     choose_loop,
-    describe,
     loop_width,
 )
 
@@ -42,11 +43,10 @@ class Problem:
     setting: Setting
     aliases: dict[Buffer, tuple[Buffer, ...]]
     users: dict[Buffer, tuple[int, ...]] = field(default_factory=dict)
-    floating: dict[Buffer, Span] = field(default_factory=dict)
 
 
 State = dict[Buffer, Assignment]
-Memo = dict[object, "Demands | Clash | Fragment | None"]  # what rules and loops gave for the layouts they look at
+Memo = dict[object, "Demands | Clash | Fragment | int | None"]  # what rules and loops gave for the layouts they look at
 
 
 def solve(problem: Problem, given: Known) -> State:
@@ -82,7 +82,7 @@ def _run(problem: Problem, op: Op, level: Level, variant: int, state: State, mem
         return demands
     changed: list[Buffer] = []
     for buffer, demand in demands.items():
-        merged = _merge(problem, buffer, state.get(buffer), demand)
+        merged = _merge(buffer, state.get(buffer), demand)
         if isinstance(merged, Clash):
             return merged
         if merged is not None:
@@ -103,7 +103,7 @@ def _assign(problem: Problem, state: State, buffer: Buffer, new: Assignment) -> 
     return changed
 
 
-def _merge(problem: Problem, buffer: Buffer, old: Assignment | None, new: Assignment) -> Assignment | Clash | None:
+def _merge(buffer: Buffer, old: Assignment | None, new: Assignment) -> Assignment | Clash | None:
     """What `buffer` gets; None if it keeps what it has."""
     if old is None:
         return new
@@ -117,18 +117,17 @@ def _merge(problem: Problem, buffer: Buffer, old: Assignment | None, new: Assign
         return None
     if max(old.level, new.level) < Level.STRICT and contains(b, a):
         return new
-    return Clash(_two_layouts(problem, buffer, old, new))
+    return Clash(_two_layouts(buffer, old, new))
 
 
-def _two_layouts(problem: Problem, buffer: Buffer, old: Assignment, new: Assignment) -> TileError:
-    if buffer in problem.floating or "indexes" in old.why + new.why:
-        uniform, other = (old, new) if "indexes" in old.why else (new, old)
+def _two_layouts(buffer: Buffer, old: Assignment, new: Assignment) -> TileError:
+    if old.uniform or new.uniform:
+        uniform, other = (old, new) if old.uniform else (new, old)
         place = ((f"{other.why} spreads it over the threads", other.span),)
-        return error(
-            "TD0302", uniform.span, place, buffer=buffer.name, index="a serial index", why=f"{other.why} spreads it"
-        )
+        why = "every thread would need the element"
+        return error("TD0302", uniform.span, place, buffer=buffer.name, index=uniform.uniform, why=why)
     notes = ((f"first demanded by {old.why}", old.span), (f"then by {new.why}", new.span))
-    pictures = f"{describe(f'for {old.why}', old.layout)}\n{describe(f'for {new.why}', new.layout)}"
+    pictures = compared(f"for {old.why}", old.layout, f"for {new.why}", new.layout)
     what = f"'{buffer.name}' would need two layouts, for {old.why} and for {new.why}"
     return error("TD0301", new.span, notes, buffer=buffer.name, what=what, pictures=pictures)
 
@@ -233,19 +232,26 @@ def _loop(problem: Problem, op: Op, state: State, memo: Memo) -> Fragment | Clas
 
 
 def _cost(problem: Problem, before: State, after: State, members: Sequence[int], memo: Memo) -> tuple[int, int]:
-    """(registers of the fragments decided here, memory accesses of each thread): fewer is better."""
-    registers = sum(a.layout.num_regs for b, a in after.items() if b not in before and isinstance(a.layout, Fragment))
+    """(registers of the fragments decided here and sectors of global memory, accesses of each thread).
+
+    Registers and sectors are added: one sector more for each warp costs about what a register does.
+    """
+    cost = sum(a.layout.num_regs for b, a in after.items() if b not in before and isinstance(a.layout, Fragment))
     accesses = 0
     for index in members:
         op = problem.ops[index]
-        if isinstance(op.stmt, Parallel) and _touches_memory(op):
+        if isinstance(op.stmt, Parallel) and (op.shared or op.touches_global):
             loop = _loop(problem, op, after, memo)
-            if isinstance(loop, Fragment):
-                last = loop.regs[-1] if loop.regs else None
-                run = last.extent if last is not None and last.stride == 1 else 1
-                accesses += loop.num_regs // min(run, loop_width(op, after, problem.setting))
-    return registers, accesses
+            assert isinstance(loop, Fragment)
+            if op.touches_global:
+                cost += _sectors(problem, op, loop, memo)
+            accesses += loop.num_regs // min(vector_width(loop), loop_width(op, after, problem.setting))
+    return cost, accesses
 
 
-def _touches_memory(op: Op) -> bool:
-    return any(b.space is Space.SHARED for b in op.uses) or op.touches_global
+def _sectors(problem: Problem, op: Op, loop: Fragment, memo: Memo) -> int:
+    key = ("sectors", op.index, loop)
+    if key not in memo:
+        assert isinstance(op.stmt, Parallel)
+        memo[key] = sectors(op.stmt, loop, problem.setting.divisors)
+    return cast(int, memo[key])

@@ -230,8 +230,7 @@ def _elements(
             if n not in env:
                 free[n] = extents.get(n, shape[d]) if isinstance(n, Var) else shape[d]
     for values in _samples(list(free.values())):
-        bound: dict[Node, Any] = dict(zip(free, values))
-        bound.update(env)
+        bound: dict[Node, Any] = {**dict(zip(free, values)), **{v: x for v, x in env.items()}}
         at = [np.asarray(_value(i, bound, lets)) for i in indices]
         inside = [np.clip(i, 0, n - 1) for i, n in zip(at, shape)]
         linear: Any = 0

@@ -74,9 +74,11 @@ class _Names:
         return self.variables[var]
 
 
+_LEAST, _GREATEST = INT32.int_range
+
+
 def _fits(interval: Interval) -> bool:
-    least, greatest = INT32.int_range
-    return least <= interval[0] and interval[1] <= greatest
+    return interval[0] >= _LEAST and interval[1] <= _GREATEST
 
 
 def _as(dtype: DType, e: Expr) -> Expr:

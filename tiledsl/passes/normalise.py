@@ -19,7 +19,6 @@ from tiledsl.ir.nodes import (
     Load,
     Node,
     Raster,
-    Region,
     Select,
     Stmt,
     Store,
@@ -40,10 +39,10 @@ from tiledsl.passes.scoped import rewrite_scoped, with_expressions
 def normalise(kernel: Kernel) -> Kernel:
     """Counts negative indices from the end, and deals blocks in the order of `Raster`.
 
-    An index that is negative for sure becomes index + extent, one of unknown sign is decided by a select. Regions are
-    moved only as a whole and for sure, since the part of a tile that lies outside is filled, not wrapped. Safe because
-    Python's indexing means just that; and the new order of blocks is a permutation of the grid, so that each block is
-    still run once.
+    The index of an element that is negative for sure becomes index + extent, one of unknown sign is decided by a
+    select. Regions stay where they are: what lies outside of the tensor is filled, not wrapped. Safe because Python's
+    indexing means just that; and the new order of blocks is a permutation of the grid, so that each block is still run
+    once.
     """
     return replace(kernel, launches=tuple(_launch(kernel, launch) for launch in kernel.launches))
 
@@ -75,19 +74,10 @@ def _below(n: Node, facts: Facts) -> Node:
 
 
 def _leaf_from_start(s: Stmt, facts: Facts) -> tuple[Stmt, ...]:
-    def region(n: Node) -> Node:
-        if not isinstance(n, Region):
-            return n
-        offsets = tuple(
-            _wrapped(o, extent) if _sign(o, facts) is True and isinstance(extent, int) else o
-            for o, extent in zip(n.offsets, n.buffer.shape, strict=True)
-        )
-        return n if offsets == n.offsets else replace(n, offsets=offsets)
-
     s = with_expressions(s, facts, _from_start)
     if isinstance(s, Store | AtomicUpdate):
         return (replace(s, indices=_indices(s.buffer, s.indices, facts)),)
-    return (map_children(s, region),)
+    return (s,)
 
 
 def _indices(buffer: Buffer, indices: tuple[Expr, ...], facts: Facts) -> tuple[Expr, ...]:

@@ -1,8 +1,8 @@
 """The body of a pipelined loop as a flat list of units: what is scheduled, what it needs, what it touches.
 
-Binds (scalar lets) meet one of three fates: *inline* (a pure integer: substituted), *replay* (evaluated anew before each
-unit that uses it, at that unit's iteration), *scheduled* (has an effect, or reads what is overwritten before its last
-use: executed once, kept in a VAR). Guards of a conditional body move to the units below it.
+Binds (scalar lets) meet one of three fates: *inline* (a pure integer: substituted), *replay* (evaluated anew before
+each unit that uses it, at that unit's iteration), *scheduled* (has an effect, or reads what is overwritten before its
+last use: executed once, kept in a VAR). Guards of a conditional body move to the units below it.
 """
 
 from __future__ import annotations

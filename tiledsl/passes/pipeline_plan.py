@@ -52,7 +52,7 @@ class PipelinePlan:
         return len(set(self.stage)) > 1
 
     def __str__(self) -> str:
-        rows = [("statement", "stage", "order", "group", "wait")]
+        rows: list[tuple[str, ...]] = [("statement", "stage", "order", "group", "wait")]
         for i, label in enumerate(self.labels):
             cells = (self.stage[i], self.order[i], self.groups[i], self.waits[i])
             rows.append((label, *("-" if c is None else str(c) for c in cells)))

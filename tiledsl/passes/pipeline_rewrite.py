@@ -15,7 +15,7 @@ tile. `k` is written as loop variable + constant, with the constant reduced modu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -207,7 +207,7 @@ class _Writer:
         if u.guards:
             inner = (If(all_of(list(u.guards)), inner, span=u.span),)
         inner = (*u.binds, *inner)
-        here = copied(with_versions(inner, versions), {self.body.loop.var: time.iteration(stage)})
+        here = copied(inner, {self.body.loop.var: time.iteration(stage)}, _pinning(versions) if versions else None)
         return (If(all_of(conditions), here, span=u.span),) if conditions else here
 
 
@@ -227,13 +227,14 @@ def with_versions(block: Block, versions: dict[Buffer, Expr]) -> Block:
     """`block` with every access to a buffer of `versions` that has no version yet given that one."""
     if not versions:
         return block
+    rule = _pinning(versions)
+    return tuple(rewrite(s, rule) for s in block)
 
+
+def _pinning(versions: dict[Buffer, Expr]) -> Callable[[Node], Node]:
     def rule(node: Node) -> Node:
-        match node:
-            case Region(buffer, version=None) | Load(buffer, version=None) | Store(buffer, version=None):
-                return replace(node, version=versions[buffer]) if buffer in versions else node
-            case Address(buffer, version=None) if buffer in versions:
-                return replace(node, version=versions[buffer])
+        if isinstance(node, Region | Load | Store | Address) and node.version is None and node.buffer in versions:
+            return replace(node, version=versions[node.buffer])
         return node
 
-    return tuple(rewrite(s, rule) for s in block)
+    return rule

@@ -22,23 +22,25 @@ Seen = dict[tuple[int, int, int], list[Token]]  # (unit, its access, iteration) 
 
 @dataclass(slots=True)
 class _Memory:
-    """For each buffer and version the writes so far, oldest first; a write hides earlier ones only where exact."""
+    """For each buffer and version the latest write of each writer, in the order in which they wrote."""
 
-    written: dict[tuple[Buffer, int], list[tuple[Token, Access]]] = field(default_factory=dict)
+    written: dict[tuple[Buffer, int], dict[tuple[int, int], tuple[Token, Access]]] = field(default_factory=dict)
+    overlap: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def see(self, a: Access, version: int) -> list[Token]:
-        log = self.written.get((a.buffer, version), [])
-        found: dict[tuple[int, int], Token] = {}
-        for token, w in log:
-            if may_overlap(w.region, a.region):
-                found.pop(token[:2], None)  # the latest of each writer, in the order in which they wrote
-                found[token[:2]] = token
-        return list(found.values())
+        log = self.written.get((a.buffer, version), {})
+        return [token for token, w in log.values() if self.may_overlap(w, a)]
+
+    def may_overlap(self, w: Access, a: Access) -> bool:
+        pair = id(w), id(a)
+        if pair not in self.overlap:
+            self.overlap[pair] = may_overlap(w.region, a.region)
+        return self.overlap[pair]
 
     def write(self, token: Token, a: Access, version: int) -> None:
-        log = self.written.setdefault((a.buffer, version), [])
-        log[:] = [(t, w) for t, w in log if t[:2] != token[:2]]
-        log.append((token, a))
+        log = self.written.setdefault((a.buffer, version), {})
+        log.pop(token[:2], None)
+        log[token[:2]] = token, a
 
 
 def _run(body: Body, times: Iterable[tuple[int, int]], versions: Mapping[Buffer, int]) -> Seen:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from tiledsl.analysis.access import accesses, statements_below, storage_roots
-from tiledsl.analysis.footprint import is_shared, touches
+from tiledsl.analysis.footprint import bytes_of, is_shared, touches, version_bytes
 from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
 from tiledsl.ir.nodes import (
     Alloc,
@@ -34,7 +33,6 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
     While,
-    static_shape,
 )
 from tiledsl.ir.walk import walk
 from tiledsl.passes.base import kernel_pass
@@ -78,11 +76,15 @@ class SharedPlan:
 def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) -> Kernel:
     """Gives every shared buffer its bytes. TD0501 with a table of buffers where they exceed the target's limit.
 
-    Without `reuse` every buffer has bytes of its own.
+    Bytes are shared only if that lets more blocks run on a multiprocessor, since a shared byte costs barriers. Without
+    `reuse` every buffer has bytes of its own.
     """
     launches: list[Launch] = []
     for launch in kernel.launches:
-        plan = make_shared_plan(launch, reuse=reuse)
+        lifetimes = tuple(_lifetimes(launch))
+        plan = _packed(lifetimes, reuse=False)
+        if reuse and plan.total > unlimited_bytes(launch, target):
+            plan = _packed(lifetimes, reuse=True)
         if plan.total > target.shared_per_block:
             raise _too_large(launch, plan, target, reuse)
         verify_shared_plan(launch, plan)
@@ -91,21 +93,22 @@ def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) ->
     return replace(kernel, launches=tuple(launches))
 
 
+def unlimited_bytes(launch: Launch, target: Target) -> int:
+    """The shared memory per block up to which the number of threads limits how many blocks run at a time."""
+    warps = -(-launch.num_threads // 32)
+    blocks = max(1, min(target.blocks_per_sm, target.warps_per_sm // warps))
+    return target.shared_per_sm // blocks
+
+
 def make_shared_plan(launch: Launch, *, reuse: bool = True) -> SharedPlan:
     """The arena of a thread-stage launch."""
-    lifetimes = tuple(_lifetimes(launch))
+    return _packed(tuple(_lifetimes(launch)), reuse=reuse)
+
+
+def _packed(lifetimes: tuple[Lifetime, ...], *, reuse: bool) -> SharedPlan:
     offsets = pack(lifetimes, reuse=reuse)
     end = max((offsets[l.buffer] + l.size for l in lifetimes), default=0)
     return SharedPlan(lifetimes, offsets, _round_up(end, 16))
-
-
-def bytes_of(buffer: Buffer) -> int:
-    """Bytes of all versions. Elements of less than a byte are packed within a version."""
-    return buffer.versions * version_bytes(buffer)
-
-
-def version_bytes(buffer: Buffer) -> int:
-    return -(-prod(static_shape(buffer)) * buffer.dtype.bits // 8)
 
 
 def _round_up(value: int, unit: int) -> int:
@@ -261,9 +264,16 @@ def _too_large(launch: Launch, plan: SharedPlan, target: Target, reuse: bool) ->
         )
     else:
         advice = f"num_stages={fitting} fits; or use smaller tiles"
-    facts = {"needed": plan.total, "name": target.name, "limit": target.shared_per_block}
     span = next((l.span for l in plan.lifetimes if l.span is not NOWHERE), launch.span)
-    return error("TD0501", span, table=table, advice=advice, **facts)
+    return error(
+        "TD0501",
+        span,
+        needed=plan.total,
+        name=target.name,
+        limit=target.shared_per_block,
+        table=table,
+        advice=advice,
+    )
 
 
 def _versions(plan: SharedPlan) -> list[int]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tiledsl.analysis.access import accesses, storage_roots
+from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import covers, whole_region
 from tiledsl.ir.nodes import (
     TRUE,
@@ -167,9 +167,7 @@ class _Pipeliner:
             return s
         for a in accesses(s):
             if a.buffer in state and state[a.buffer] is None and (a.region is None or a.region.version is None):
-                whole = whole_region(a.buffer)
-                killed = a.writes and not a.reads and a.exact and a.guard == TRUE and a.region and whole
-                if not (killed and covers([a.region], whole)):
+                if not _overwrites(a):
                     raise _Escapes(a.buffer)
                 state[a.buffer] = Const(0)
         return with_versions((s,), {b: v for b, v in state.items() if v is not None})[0]
@@ -196,6 +194,14 @@ class _Pipeliner:
             known = _rewritten(b, body)
             state[b] = _last_version(loop.extent, n, state.get(b, Const(0))) if known else None
         return result
+
+
+def _overwrites(a: Access) -> bool:
+    """Whether the access surely writes all of its buffer."""
+    whole = whole_region(a.buffer)
+    if a.region is None or whole is None or a.reads or not a.exact or a.guard != TRUE:
+        return False
+    return covers([a.region], whole)
 
 
 def _rewritten(buffer: Buffer, body: Body) -> bool:

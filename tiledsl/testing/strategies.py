@@ -58,8 +58,9 @@ class _KernelMaker(Maker):
             return tuple(out)
 
     def stmt(self, depth: int) -> Stmt:
-        forms = [self.let, self.store, self.update, self.simple, self.move, self.view, self.show]
-        forms += [] if self.in_parallel else [self.tile_copy, self.tile_reduce, self.tile_gemm, self.tile_other]
+        forms = [self.let, self.store, self.update, *[self.simple] * 4, self.move, self.view, self.show]
+        tiles = [self.tile_copy, *[self.tile_reduce] * 2, self.tile_gemm, *[self.tile_other] * 3]
+        forms += [] if self.in_parallel else tiles
         nested = [self.loop, self.branch] + ([] if self.in_parallel else [self.parallel])
         form = self.pick([*forms, *nested, *nested] if depth else forms)
         return form(depth - 1) if form in nested else form()  # type: ignore[no-any-return]
@@ -134,7 +135,8 @@ class _KernelMaker(Maker):
         self.loops += 1
         body = self.block(depth, *bound)
         self.loops -= 1
-        return body
+        ends: list[ir.Block] = [(), (), (ir.Break(),), (ir.Continue(),)]
+        return body + ends[self.number(0, 3)]
 
     def kind(self, extent: Expr) -> ir.LoopKind:
         n, rows = self.number(0, 4), tuple(tuple(range(i)) for i in range(self.number(0, 2)))

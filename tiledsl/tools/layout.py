@@ -13,7 +13,7 @@ from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.literals import layout_text
 from tiledsl.ir.nodes import Assigned, Kernel
 from tiledsl.ir.parser import parse_layout
-from tiledsl.tools.loading import add_kernel_arguments, lowered, read_ir, write_file
+from tiledsl.tools.loading import add_kernel_arguments, is_python, lowered, read_ir, write_file
 
 _BANKS, _BANK_BITS = 32, 32  # CUDA C++ Programming Guide, "Shared Memory": 32 banks of 32-bit words
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     if re.match(r"\s*(fragment|shared)\s*\[", args.kernel):
         layout, bits = parse_layout(args.kernel), 32
     else:
-        rows = [] if ".py" in args.kernel else assigned(read_ir(args.kernel))
+        rows = [] if is_python(args.kernel) else assigned(read_ir(args.kernel))
         rows = rows or assigned(lowered(args).after("infer-layouts"))
         if args.buffer is None:
             print("\n".join(f"{a.buffer.name} = {layout_text(a.layout)}  # {a.why}" for a in rows))

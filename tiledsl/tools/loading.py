@@ -15,12 +15,13 @@ from typing import Any
 from tiledsl.codegen.cuda import emit
 from tiledsl.compile import Lowered, Stage, lower
 from tiledsl.decorator import TileKernel
-from tiledsl.errors import NOWHERE, Span, TileError, error
+from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
 from tiledsl.ir.nodes import Buffer, Kernel, Space
 from tiledsl.ir.parser import parse
 from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import walk
+from tiledsl.passes.pipeline import PASSES
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named
 
@@ -65,9 +66,12 @@ def read_text(path: str) -> str:
 
 
 def read_ir(path: str) -> Kernel:
-    """The verified kernel of an IR text. Raises TileError for text that is no kernel or no well-formed one."""
+    """The verified kernel of an IR text. Raises TileError TD0701 to TD0708 for its form, TD0720 for its meaning."""
     kernel = parse(read_text(path), "<stdin>" if path == "-" else path)
-    verify(kernel)
+    try:
+        verify(kernel)
+    except VerifyError as said:  # here the user wrote it, not a pass
+        raise error("TD0720", said.span, problem=said.message) from None
     return kernel
 
 
@@ -76,12 +80,22 @@ def is_tile_stage(kernel: Kernel) -> bool:
     return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
 
 
+def split_spec(spec: str) -> tuple[str, str]:
+    """File and name of `FILE.py:NAME`; the file may have a drive letter, the name may be missing."""
+    path, _, name = spec.rpartition(":")
+    return (path, name) if path.endswith(".py") else (spec, "")
+
+
+def is_python(spec: str) -> bool:
+    return split_spec(spec)[0].endswith(".py")
+
+
 def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, dict[str, Any]]:
     """The kernel of `FILE.py:NAME` and the compile-time arguments that are left for it.
 
     The name may be left out where the file has one kernel. A function that makes a kernel is called with `static`.
     """
-    path, _, name = spec.partition(":")
+    path, name = split_spec(spec)
     names = vars(_execute(path))
     kernels = [n for n, value in names.items() if isinstance(value, TileKernel)]
     if not name and len(kernels) != 1:
@@ -142,7 +156,7 @@ def _raised(problem: Exception, path: str) -> TileError:
 
 def traced(args: argparse.Namespace) -> Kernel:
     """The kernel that the arguments of `add_kernel_arguments` name, before any pass."""
-    if ".py" in args.kernel:
+    if is_python(args.kernel):
         kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
         return kernel.trace(**static)
     return read_ir(args.kernel)
@@ -150,16 +164,25 @@ def traced(args: argparse.Namespace) -> Kernel:
 
 def lowered(args: argparse.Namespace) -> Lowered:
     """That kernel after all passes; IR text of the thread stage is taken as it is."""
-    if ".py" in args.kernel:
+    if is_python(args.kernel):
         kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
         return kernel.compile(target=chosen_target(args.target or kernel.target).name, **static).lowered
     return lower_text(read_ir(args.kernel), chosen_target(args.target))
 
 
 def lower_text(kernel: Kernel, target: Target) -> Lowered:
-    """All passes if the kernel is at the tile stage, else none: text from after the last pass is compiled unchanged."""
+    """All passes if the kernel is at the tile stage; text from after the last pass is compiled unchanged.
+
+    Raises TileError TD0709 for anything between: such text may lack its barriers, so it must not run on a GPU.
+    """
     if is_tile_stage(kernel):
         return lower(kernel, target)
+    try:
+        for p in tuple(PASSES.values())[tuple(PASSES).index("lower-tiles") :]:
+            for fact in p.ensures:
+                fact(kernel)
+    except VerifyError as said:
+        raise error("TD0709", said.span, kernel=kernel.name, problem=said.message) from None
     return Lowered(target, (Stage("trace", kernel, 0.0),), emit(kernel), 0.0)
 
 

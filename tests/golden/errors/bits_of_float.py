@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, i] = A[0, i] & 1
 
 
+# ruff: noqa
 # expect:
 # bits_of_float.py:9:23: TD0223: '&' does not work on A[0, i] (float16) and 1 (int)
 #                 A[0, i] = A[0, i] & 1

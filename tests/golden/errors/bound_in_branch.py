@@ -11,6 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
         A[0, 0] = scale
 
 
+# ruff: noqa
 # expect:
 # bound_in_branch.py:11:9: TD0110: 'scale' was bound in the 'if', and is used after it
 #             A[0, 0] = scale

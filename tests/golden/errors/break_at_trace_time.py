@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
                 break
 
 
+# ruff: noqa
 # expect:
 # break_at_trace_time.py:10:17: TD0109: 'break' depends on a run-time condition, but its loop runs at trace time
 #                     break

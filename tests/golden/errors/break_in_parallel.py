@@ -11,6 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, i] = 0
 
 
+# ruff: noqa
 # expect:
 # break_in_parallel.py:10:17: TD0108: 'break' stands in a T.Parallel loop, whose points have no order
 #                     break

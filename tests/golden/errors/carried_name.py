@@ -11,6 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = total
 
 
+# ruff: noqa
 # expect:
 # carried_name.py:10:21: TD0111: 'total' is used in the loop over 'i' before that iteration binds it
 #                 total = total + A[0, i]

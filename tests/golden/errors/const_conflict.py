@@ -13,6 +13,8 @@ def kernel(A, B):
 
 TENSORS = {"A": ((64, 32), "float32"), "B": ((64, 48), "float32")}
 
+
+# ruff: noqa
 # expect:
 # const_conflict.py:9:5: TD0127: the size 'N' is 48 in dimension 1 of 'B', but 32 in an earlier tensor
 #         B: T.Tensor((M, N), T.float32)

@@ -12,6 +12,8 @@ def kernel(A):
 
 TENSORS = {"A": ((64, 32), "float32")}
 
+
+# ruff: noqa
 # expect:
 # const_dtype.py:8:5: TD0137: the dtype of argument 'A' is float32, but the kernel declares float16
 #         A: T.Tensor((M, N), T.float16)

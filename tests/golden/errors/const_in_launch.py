@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = M
 
 
+# ruff: noqa
 # expect:
 # const_in_launch.py:8:13: TD0143: T.const must stand before the T.Kernel block
 #             M = T.const("M")

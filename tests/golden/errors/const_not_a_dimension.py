@@ -12,6 +12,8 @@ def kernel(A):
 
 TENSORS = {"A": ((64, 32), "float32")}
 
+
+# ruff: noqa
 # expect:
 # const_not_a_dimension.py:7:15: TD0126: the size 'K' of T.const is no dimension of any tensor parameter
 #         M, N, K = T.const("M, N, K")

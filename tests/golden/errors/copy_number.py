@@ -9,6 +9,7 @@ def kernel():
         T.copy(0, S)
 
 
+# ruff: noqa
 # expect:
 # copy_number.py:9:9: TD0235: src of T.copy must be a tensor or a part of one, not 0 (int)
 #             T.copy(0, S)

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.copy(A, S)
 
 
+# ruff: noqa
 # expect:
 # declared_twice.py:7:5: TD0136: 'S: T.Tensor(...)' declares a tensor, but 'S' is no undeclared parameter of the kernel
 #         S: T.Tensor((128, 64), "float16")

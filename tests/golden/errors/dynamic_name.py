@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = T.dynamic(128)
 
 
+# ruff: noqa
 # expect:
 # dynamic_name.py:8:19: TD0142: T.dynamic takes names of sizes, not 128 (int)
 #             A[0, 0] = T.dynamic(128)

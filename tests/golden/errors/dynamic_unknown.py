@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = 0
 
 
+# ruff: noqa
 # expect:
 # dynamic_unknown.py:7:10: TD0141: the size 'rows' of T.dynamic is no dimension of any tensor parameter
 #         with T.Kernel(T.ceildiv(T.dynamic("rows"), 64)):

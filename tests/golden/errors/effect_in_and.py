@@ -9,6 +9,7 @@ def kernel(B: T.Tensor((64,), "int32"), n: T.int32):
             B[1] = 0
 
 
+# ruff: noqa
 # expect:
 # effect_in_and.py:8:12: TD0115: a side of and has effects, and may not be evaluated at run time
 #             if n > 3 and T.atomic_add(B[0], 1, return_prev=True) == 0:

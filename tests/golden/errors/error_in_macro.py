@@ -14,6 +14,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         load(A, S)
 
 
+# ruff: noqa
 # expect:
 # error_in_macro.py:8:5: TD0213: T.copy needs equal extents, but 'A' (128, 64) and 'S' (128, 32) differ
 #         T.copy(source, tile)

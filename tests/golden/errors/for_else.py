@@ -11,6 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[1, 0] = 0
 
 
+# ruff: noqa
 # expect:
 # for_else.py:8:18: TD0122: 'else' of a loop works only on loops that run at trace time
 #             for i in range(64):

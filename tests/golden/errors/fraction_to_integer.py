@@ -9,6 +9,7 @@ def kernel(B: T.Tensor((64,), "int32")):
             B[i] = 0.5
 
 
+# ruff: noqa
 # expect:
 # fraction_to_integer.py:9:13: TD0206: 0.5 is no integer, but is to become int32
 #                 B[i] = 0.5

@@ -10,6 +10,7 @@ def kernel():
         T.gemm(X, X, C)
 
 
+# ruff: noqa
 # expect:
 # gemm_accumulator_dtype.py:10:9: TD0218: T.gemm cannot combine these dtypes: 'X' is bfloat16 and 'C' is bfloat16
 #             T.gemm(X, X, C)

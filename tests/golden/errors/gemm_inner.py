@@ -11,6 +11,7 @@ def kernel():
         T.gemm(X, Y, C, transpose_B=True)
 
 
+# ruff: noqa
 # expect:
 # gemm_inner.py:11:9: TD0216: T.gemm needs equal inner extents, but 'X' (128, 32) has K = 32 and 'Y' (128, 64) with transpose_B has K = 64
 #             T.gemm(X, Y, C, transpose_B=True)

@@ -11,6 +11,7 @@ def kernel():
         T.gemm(X, Y, C)
 
 
+# ruff: noqa
 # expect:
 # gemm_operand_dtypes.py:11:9: TD0218: T.gemm cannot combine these dtypes: 'X' is float16 and 'Y' is bfloat16
 #             T.gemm(X, Y, C)

@@ -10,6 +10,7 @@ def kernel():
         T.gemm(X, X, C)
 
 
+# ruff: noqa
 # expect:
 # gemm_rank.py:10:9: TD0215: operand A of T.gemm is no matrix: 'X' (128,)
 #             T.gemm(X, X, C)

@@ -11,6 +11,7 @@ def kernel():
         T.gemm(X, Y, C)
 
 
+# ruff: noqa
 # expect:
 # gemm_result.py:11:9: TD0217: T.gemm of 'X' (128, 32) and 'Y' (32, 64) gives (128, 64), but C is 'C' (64, 128)
 #             T.gemm(X, Y, C)

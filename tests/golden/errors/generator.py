@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         yield A
 
 
+# ruff: noqa
 # expect:
 # generator.py:6:1: TD0123: 'kernel' is not a plain function
 #     def kernel(A: T.Tensor((128, 64), "float16")):

@@ -15,6 +15,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, i] = relu(A[1, i])
 
 
+# ruff: noqa
 # expect:
 # if_in_helper.py:7:8: TD0106: the truth of A[1, i] < 0.0 is known only when the kernel runs
 #         if x < 0:

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, A[1, i]] = 0
 
 
+# ruff: noqa
 # expect:
 # index_float.py:9:13: TD0209: A[1, i] (float16) cannot be an index: an integer is needed
 #                 A[0, A[1, i]] = 0

@@ -9,6 +9,7 @@ def kernel(B: T.Tensor((128,), "int32")):
             B[b * 32 + i / 2] = 0
 
 
+# ruff: noqa
 # expect:
 # integer_division.py:9:24: TD0204: '/' on the integers i (index) and 2 (int)
 #                 B[b * 32 + i / 2] = 0

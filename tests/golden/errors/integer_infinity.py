@@ -8,6 +8,7 @@ def kernel(B: T.Tensor((64,), "int32")):
         B[0] = T.infinity("int32")
 
 
+# ruff: noqa
 # expect:
 # integer_infinity.py:8:16: TD0245: T.infinity of int32
 #             B[0] = T.infinity("int32")

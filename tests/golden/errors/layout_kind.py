@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.copy(A, S)
 
 
+# ruff: noqa
 # expect:
 # layout_kind.py:9:9: TD0236: a Layout cannot be the layout of 'S', a fragment tensor of shape (128, 64)
 #             T.annotate_layout({S: T.Layout((128, 64), lambda i, j: i * 64 + j)})

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, i] = A[0, i] * scales[i]
 
 
+# ruff: noqa
 # expect:
 # list_index.py:10:33: TD0107: i is known only when the kernel runs, so it cannot be an index of a Python sequence or a bound of a Python range
 #                 A[0, i] = A[0, i] * scales[i]

@@ -13,6 +13,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         zero(A)
 
 
+# ruff: noqa
 # expect:
 # loop_in_helper.py:7:5: TD0135: T.Parallel can be looped over only by a 'for' statement of a kernel or a macro
 #         for i, j in T.Parallel(128, 64):

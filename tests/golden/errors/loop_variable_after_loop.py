@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[1, i] = 0
 
 
+# ruff: noqa
 # expect:
 # loop_variable_after_loop.py:10:9: TD0110: 'i' was bound in the loop over 'i', and is used after it
 #             A[1, i] = 0

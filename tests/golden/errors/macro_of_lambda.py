@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.macro(A)
 
 
+# ruff: noqa
 # expect:
 # macro_of_lambda.py:8:9: TD0145: a macro is made from a function, not from 'A'
 #             T.macro(A)

@@ -8,6 +8,7 @@ def kernel(*tensors):
         pass
 
 
+# ruff: noqa
 # expect:
 # many_arguments.py:6:1: TD0138: 'tensors' takes any number of arguments
 #     def kernel(*tensors):

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[i, j] = 0
 
 
+# ruff: noqa
 # expect:
 # names_of_loop.py:8:21: TD0131: 2 names are given for this T.Parallel, but it binds 1
 #             for i, j in T.Parallel(64):

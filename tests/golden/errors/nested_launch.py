@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, 0] = 0
 
 
+# ruff: noqa
 # expect:
 # nested_launch.py:8:9: TD0120: T.Kernel blocks cannot be nested
 #             with T.Kernel(2):

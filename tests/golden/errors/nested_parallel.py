@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
                 A[i, j] = 0
 
 
+# ruff: noqa
 # expect:
 # nested_parallel.py:9:22: TD0130: T.Parallel loops cannot be nested
 #                 for j in T.Parallel(64):

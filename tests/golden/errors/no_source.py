@@ -16,6 +16,7 @@ def trigger():
     signature_of(made["kernel"])
 
 
+# ruff: noqa
 # expect:
 # no_source.py:16:5: TD0101: the source of 'kernel' cannot be read
 #         signature_of(made["kernel"])

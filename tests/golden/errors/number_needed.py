@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = "zero"
 
 
+# ruff: noqa
 # expect:
 # number_needed.py:8:9: TD0202: a number is needed, not 'zero' (str)
 #             A[0, 0] = "zero"

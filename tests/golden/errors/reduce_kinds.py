@@ -10,6 +10,7 @@ def kernel():
         T.reduce_sum(X, r)
 
 
+# ruff: noqa
 # expect:
 # reduce_kinds.py:10:9: TD0241: T.reduce_sum cannot mix integers and floats: 'X' is int32, 'r' is float32
 #             T.reduce_sum(X, r)

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, i] = T.reinterpret("float32", A[0, i])
 
 
+# ruff: noqa
 # expect:
 # reinterpret_size.py:9:23: TD0246: A[0, i] (float16) has 16 bits, but float32 has 32
 #                 A[0, i] = T.reinterpret("float32", A[0, i])

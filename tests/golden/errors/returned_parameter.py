@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
     return A
 
 
+# ruff: noqa
 # expect:
 # returned_parameter.py:6:1: TD0128: a kernel returns what T.empty made, not 'A'
 #     def kernel(A: T.Tensor((128, 64), "float16")):

@@ -9,6 +9,7 @@ def kernel():
         S[0, :] = 0
 
 
+# ruff: noqa
 # expect:
 # slice_assigned.py:9:9: TD0230: a part of 'S' cannot be assigned to
 #             S[0, :] = 0

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0][3] = 0
 
 
+# ruff: noqa
 # expect:
 # slice_of_slice.py:8:9: TD0233: a slice of 'A' is indexed again
 #             A[0][3] = 0

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 1] = first[0]
 
 
+# ruff: noqa
 # expect:
 # stale_read.py:10:9: TD0117: A[0, 0] was read from 'A' before 'A' was written, and is used after
 #             A[0, 1] = first[0]

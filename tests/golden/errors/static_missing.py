@@ -8,6 +8,7 @@ def kernel(blocks):
         pass
 
 
+# ruff: noqa
 # expect:
 # static_missing.py:6:1: TD0134: 'blocks' is missing: tracing needs a value of the compile-time parameter
 #     def kernel(blocks):

@@ -12,6 +12,7 @@ def trigger():
     T.StridedTensor((128, 64), (64,), "float16")
 
 
+# ruff: noqa
 # expect:
 # strides_rank.py:12:5: TD0222: the shape has 2 dimensions, but there are 1 strides
 #         T.StridedTensor((128, 64), (64,), "float16")

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         S = S * 2
 
 
+# ruff: noqa
 # expect:
 # tensor_arithmetic.py:10:13: TD0232: arithmetic works on elements, and 'S' is a tensor
 #             S = S * 2

@@ -8,6 +8,7 @@ def kernel(A: T.Tensor):
         A[0] = 0
 
 
+# ruff: noqa
 # expect:
 # tensor_without_shape.py:6:12: TD0124: 'A' needs a shape and a dtype, not T.Tensor without a shape
 #     def kernel(A: T.Tensor):

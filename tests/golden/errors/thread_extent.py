@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, t] = 0
 
 
+# ruff: noqa
 # expect:
 # thread_extent.py:8:18: TD0228: the loop over threadIdx.x has 64 iterations, but the kernel has 128 threads there
 #             for t in T.thread_binding(64, "threadIdx.x"):

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.copy(S, R[0, 0])
 
 
+# ruff: noqa
 # expect:
 # tile_too_long.py:10:9: TD0247: T.copy takes 128 elements along dimension 0 of 'R', which is (32, 64)
 #             T.copy(S, R[0, 0])

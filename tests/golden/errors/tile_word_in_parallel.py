@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             T.copy(A[i, 0], S[i, :])
 
 
+# ruff: noqa
 # expect:
 # tile_word_in_parallel.py:10:13: TD0129: T.copy works on whole tiles, and stands in a T.Parallel loop, whose body is the work of one element
 #                 T.copy(A[i, 0], S[i, :])

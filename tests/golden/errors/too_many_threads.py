@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[0, 0] = 0
 
 
+# ruff: noqa
 # expect:
 # too_many_threads.py:7:10: TD0224: T.Kernel cannot launch threads=(64, 32)
 #         with T.Kernel(1, threads=(64, 32)):

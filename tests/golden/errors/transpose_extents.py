@@ -10,6 +10,7 @@ def kernel():
         T.transpose(S, R)
 
 
+# ruff: noqa
 # expect:
 # transpose_extents.py:10:9: TD0238: T.transpose of 'S' (128, 64) has the extents (64, 128), but dst is 'R' (128, 64)
 #             T.transpose(S, R)

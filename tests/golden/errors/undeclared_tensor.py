@@ -12,6 +12,8 @@ def kernel(A):
 
 TENSORS = {"A": ((64,), "float32")}
 
+
+# ruff: noqa
 # expect:
 # undeclared_tensor.py:9:9: TD0140: tensor parameter 'A' is used before it is declared
 #             A[0] = 0

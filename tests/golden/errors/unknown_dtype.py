@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.alloc_shared((128, 64), "floot16")
 
 
+# ruff: noqa
 # expect:
 # unknown_dtype.py:8:9: TD0201: 'floot16' is no dtype
 #             T.alloc_shared((128, 64), "floot16")

@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.copy(A, S)
 
 
+# ruff: noqa
 # expect:
 # unknown_word.py:8:13: TD0102: T has no word 'alloc_shard'
 #             S = T.alloc_shard((128, 64), "float16")

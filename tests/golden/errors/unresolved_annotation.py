@@ -8,6 +8,7 @@ def kernel(A: "T.Tensor((SIZE,), T.float16)"):
         A[0] = 0
 
 
+# ruff: noqa
 # expect:
 # unresolved_annotation.py:6:12: TD0125: the annotation 'T.Tensor((SIZE,), T.float16)' of 'A' cannot be evaluated: name 'SIZE' is not defined
 #     def kernel(A: "T.Tensor((SIZE,), T.float16)"):

@@ -10,6 +10,7 @@ def kernel():
         T.gemm(S, S, C, mbar=0)
 
 
+# ruff: noqa
 # expect:
 # unsupported_option.py:10:9: TD0103: T.gemm(..., mbar=) is not supported yet
 #             T.gemm(S, S, C, mbar=0)

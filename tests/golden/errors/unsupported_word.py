@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             T.copy(A, A)
 
 
+# ruff: noqa
 # expect:
 # unsupported_word.py:8:14: TD0103: T.ws is not supported yet
 #             with T.ws(0):

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
             scale = 2.0
 
 
+# ruff: noqa
 # expect:
 # used_before_bound.py:9:13: TD0133: 'scale' is used before it is bound
 #                 A[0, 0] = scale

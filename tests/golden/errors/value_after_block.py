@@ -11,6 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         A[1, 0] = kept[0]
 
 
+# ruff: noqa
 # expect:
 # value_after_block.py:11:9: TD0112: A[0, i] + 1.0 belongs to the loop over 'i', which has ended
 #             A[1, 0] = kept[0]

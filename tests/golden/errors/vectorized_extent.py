@@ -9,6 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
             A[0, i] = 0
 
 
+# ruff: noqa
 # expect:
 # vectorized_extent.py:8:18: TD0220: T.vectorized needs a constant size, not n (int32)
 #             for i in T.vectorized(n):

@@ -10,6 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
             A[0, 0] = 0
 
 
+# ruff: noqa
 # expect:
 # while_endless.py:9:15: TD0118: this 'while' runs at trace time and has not ended after 10000 rounds
 #             while i < 4:

@@ -11,6 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16"), n: T.int32):
             i += 1
 
 
+# ruff: noqa
 # expect:
 # while_immutable.py:9:15: TD0119: the condition of 'while' reads 'i', an immutable value that the body binds anew
 #             while i < n:

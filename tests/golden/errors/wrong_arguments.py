@@ -8,6 +8,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
         T.copy(A)
 
 
+# ruff: noqa
 # expect:
 # wrong_arguments.py:8:9: TD0116: TypeError: copy() missing 1 required positional argument: 'dst'
 #             T.copy(A)

@@ -29,6 +29,7 @@ def reference(A, B):
     return {"B": A * 2}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float32[24, 40], B: global float32[24, 40]) -> B {
 #   launch kernel(bx in 2) threads(thread in 128) {

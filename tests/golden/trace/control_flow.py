@@ -47,6 +47,7 @@ def reference(limit, B):
     return {"B": np.array([22, 26, 5, 2, -4, 27, 21, 6], np.int32)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(limit: int32, B: global int32[8]) {
 #   launch kernel(bx in 1) threads(thread in 32) {

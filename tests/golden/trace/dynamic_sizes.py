@@ -29,6 +29,7 @@ def reference(A, C, alpha, first):
     return {"C": A[3:].sum(0) * 2 + 45}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel<m, n>(A: global float32[m, n], C: global float32[n], alpha: float32, first: int32) {
 #   launch kernel(b in (n + 32 - 1) // 32) threads(thread in 32) {

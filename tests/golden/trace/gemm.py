@@ -42,6 +42,7 @@ def reference(A, B, bias, C):
     return {"C": np.maximum(product, 0).astype(np.float16)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float16[96, 80], B: global float16[80, 64], bias: global float32[64], C: global float16[96, 64]) {
 #   launch kernel(bx in 2, by in 2) threads(thread in 128) raster(panel=4) {

@@ -48,6 +48,7 @@ def reference(A, B, C):
     return {"B": A.sum(2) * 4, "C": np.array([4, 7], np.int32)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float32[2, 16, 16], B: global float32[2, 16], C: global int32[2]) {
 #   launch kernel(b in 2) threads(thread in 64) {

@@ -48,6 +48,7 @@ def reference(X, I, F, J):
     return {"F": F.astype(np.float32), "J": np.stack([*J, ones + ((n > 0) & (n < 10))]).astype(np.int32)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(X: global float16[64], I: global int8[64], F: global float32[6, 64], J: global int32[6, 64]) {
 #   launch kernel(bx in 1) threads(thread in 64) {

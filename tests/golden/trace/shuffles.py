@@ -13,6 +13,7 @@ def kernel(A: T.Tensor((4, 32), "float32"), B: T.Tensor((4,), "float32")):
             B[warp] = T.shfl(total, 5)
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float32[4, 32], B: global float32[4]) {
 #   launch kernel(bx in 1) threads(thread in 128) {

@@ -29,6 +29,7 @@ def reference(A, B, C):
     return {"B": A[np.arange(4), 31 - np.arange(4)] * 2 + 4, "C": A * 2 - np.roll(A * 2, -1, 1)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float32[4, 32], B: global float32[4], C: global float32[4, 32]) {
 #   launch kernel(bx in 1) threads(thread in 32, 4) {

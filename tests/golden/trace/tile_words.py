@@ -45,6 +45,7 @@ def reference(A, B, C, D):
     return {"B": B, "C": C, "D": np.bincount(sums.astype(int).ravel() & 3, minlength=4).astype(np.int32)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float32[32, 64], B: global float32[64, 32], C: global float32[32, 64], D: global int32[4]) {
 #   launch kernel(bx in 1) threads(thread in 64) {

@@ -29,6 +29,7 @@ def reference(A, B):
     return {"B": A.reshape(4, 16).sum(1).max(keepdims=True)}
 
 
+# ruff: noqa
 # expect:
 # kernel kernel(A: global float32[64], B: global float32[1]) {
 #   scratch partial: global float32[4]

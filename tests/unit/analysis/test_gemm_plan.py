@@ -25,7 +25,7 @@ from tiledsl.ir.dtypes import (
 )
 from tiledsl.ir.layout import Fragment, Layout, linear_at, row_major
 from tiledsl.ir.layout_ops import vector_width
-from tiledsl.ir.nodes import Buffer, Const, Region, Space
+from tiledsl.ir.nodes import Buffer, Const, Region, Space, Var
 from tiledsl.ir.swizzle import contiguous_run, swizzled
 from tiledsl.ir.tile import Gemm
 from tiledsl.target import target_named
@@ -166,6 +166,15 @@ def test_a_known_layout_decides_how_an_operand_is_read() -> None:
     assert plan.a.layout == padded_by_two and plan.a.read is Read.ELEMENTS  # 16 bytes do not lie together
     plan = plan_gemm(g, 128, SM80, {g.a.buffer: row_major((64, 64), 8)})
     assert plan.a.read is Read.LDMATRIX
+
+
+def test_parts_of_a_tile_that_start_within_16_bytes_are_read_element_by_element() -> None:
+    k = Var("k")
+    a = Buffer("A", (64, 128), FLOAT16, Space.SHARED)
+    for offset, read in ((k * 64, Read.LDMATRIX), (k * 8, Read.LDMATRIX), (k * 4, Read.ELEMENTS), (k, Read.ELEMENTS)):
+        g = gemm(64, 64, 64)
+        part = Region(a, (Const(0), offset), (64, 64))
+        assert plan_gemm(Gemm(part, g.b, g.c), 128, SM80).a.read is read
 
 
 def test_leading_extents_of_one_are_kept() -> None:

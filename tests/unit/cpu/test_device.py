@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from emission_helpers import compile_for, i32, one_launch, placed, run_on_device
-from thread_kernels import Parts, Tiles, gemm
+from handwritten_gemm import Parts, Tiles, gemm
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.cpu import interp
@@ -178,6 +178,19 @@ def test_every_matrix_move(name: str) -> None:
 
 
 # ------------------------------------------------------------------------------------- shuffles, votes, atomics
+
+
+def test_named_barriers_hold_back_their_own_threads() -> None:
+    """Two warps exchange through shared memory in opposite directions, each pair on a barrier of its own."""
+    t = Var("t", INT32)
+    out, tile = Buffer("out", (128,), INT32), Buffer("tile", (128,), INT32, Space.SHARED)
+    half = Binary("<", t, i32(64))
+    exchange = Store(out, (t,), Load(tile, (Binary("^", t, i32(32)),)))
+    body: Block = (Alloc(tile), Store(tile, (t,), t), If(half, (Barrier(1, 64),), (Barrier(2, 64),)), exchange)
+    for mode in ("early", "random"):
+        result = np.zeros(128, np.int32)
+        run_on_device(one_launch([out], body, t, 128), {"out": result}, mode=mode)
+        np.testing.assert_array_equal(result, np.arange(128) ^ 32)
 
 
 @pytest.mark.parametrize("dtype", [FLOAT16, FLOAT32, FLOAT64, INT8, INT32, INT64], ids=str)

@@ -1,4 +1,4 @@
-"""Scalar semantics in all executions: NumPy at the tile stage and after all passes, and emitted C++ on the CPU device."""
+"""Scalar semantics in all executions: NumPy at the tile stage and after all passes, emitted C++ on the CPU device."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run_everywhere(results: dict[str, Expr], inputs: dict[Buffer, Array]) -> dic
     interp.run(lowered.final, found.setdefault("thread stage", fresh()))
     module = device.compile_source(lowered.source.text, ["k"])
     on_device = found.setdefault("C++", fresh())
-    entry = lowered.source.entries[0]
+    entry = lowered.signature.entries[0]
     module.launch("k", (1,), entry.threads, entry.shared_bytes, [on_device[a] for a in entry.arguments])
     return {how: {name: arrays[name] for name in results} for how, arrays in found.items()}
 

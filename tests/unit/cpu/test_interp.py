@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from thread_kernels import Parts, Tiles, gemm
+from handwritten_gemm import Parts, Tiles, gemm
 
-from tiledsl.cpu import atoms, interp
+from tiledsl.cpu import atoms, interp, tile_interp
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.errors import Span, TileError
 from tiledsl.ir.dtypes import BOOL, FLOAT16, FLOAT32, INT4, INT32, UINT8, UINT32, DType, Kind
@@ -256,8 +256,11 @@ def test_shared_atomics_do_not_race_with_each_other() -> None:
 )
 def test_shuffles(fn: str, operand: int, source: Any) -> None:
     y = out(64)
-    found = run_one(y, (Store(y, (T,), Call(fn, (i32(T), i32(operand)))),))
-    assert found.tolist() == [source(t) for t in range(64)]
+    k = kernel(y, body=(Store(y, (T,), Call(fn, (i32(T), i32(operand)))),))
+    for run in (interp.run, tile_interp.run):
+        found = np.zeros(64, np.int32)
+        run(k, {"Y": found})
+        assert found.tolist() == [source(t) for t in range(64)]
 
 
 @pytest.mark.parametrize("fn, expected", [("warp_any", [1, 0]), ("warp_all", [0, 0])])

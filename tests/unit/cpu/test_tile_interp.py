@@ -472,6 +472,14 @@ def test_asynchronous_stores_and_copies_left_in_flight() -> None:
             run((Alloc(s), store, *rest), mode="late", x=(x, given))
 
 
+def test_without_checks_missing_waits_show_as_wrong_numbers() -> None:
+    body, x, y = pipeline(())
+    found = np.zeros(8, np.float32)
+    k = kernel(x, y, body=body)
+    tile_interp.run(k, {"X": numbers(4, 8), "Y": found}, mode="late", check=False)
+    assert np.isnan(found).all()
+
+
 def test_print_of_a_tile(capsys: pytest.CaptureFixture[str]) -> None:
     f = fragment("f", 2)
     run((Alloc(f), Fill(whole(f), Const(1.5, FLOAT32)), Print("tile", buffer=f), Print("n", (Const(3),))))

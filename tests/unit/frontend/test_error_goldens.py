@@ -17,7 +17,7 @@ from tiledsl.errors import NOWHERE, TileError, VerifyError
 from tiledsl.frontend.trace import TensorSpec, trace_kernel
 
 HERE = Path(__file__).parents[2] / "golden" / "errors"
-MARK = "\n\n# expect:\n"
+MARK = "\n\n\n# ruff: noqa\n# expect:\n"
 # Errors about the function as a whole have no range within it.
 CASES = sorted(HERE.glob("*.py"))
 

@@ -23,7 +23,7 @@ from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import same
 
 HERE = Path(__file__).parents[2] / "golden" / "trace"
-MARK = "\n\n# expect:\n"
+MARK = "\n\n\n# ruff: noqa\n# expect:\n"
 CASES = sorted(HERE.glob("*.py"))
 
 

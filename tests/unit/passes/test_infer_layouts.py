@@ -258,6 +258,15 @@ def test_B8_1_the_root_with_the_fewest_registers_wins() -> None:
     assert r.fragment(A).num_regs == 4 and r.fragment(S).num_regs <= 4
 
 
+def test_B8_1_rows_of_global_memory_stay_coalesced() -> None:
+    """C[i, j] = A[i, j] * s[i]: one register fewer for s would cost a thread for each row."""
+    s, S, A, C = fragment("s", 128), tensor("S", 128), tensor("A", 128, 64), tensor("C", 128, 64)
+    scaled = loop((128, 64), lambda i, j: store(C, (i, j), Binary("*", load(A, i, j), load(s, i))))
+    r = infer(Copy(whole(S), whole(s)), scaled)
+    assert r.loops[1] == canonical(partition((128, 64), 128, 4))
+    assert equal(r.fragment(s), reduce_dim(r.loops[1], 1))
+
+
 def test_B8_2_conflict_between_two_instructions_is_an_error_that_shows_both() -> None:
     first, _, _, c = product(64, 64, 32, policy="full_row")
     second, _, _, d = product(64, 64, 32, fragment("D_local", 64, 64), policy="full_col")
@@ -269,7 +278,7 @@ def test_B8_2_conflict_between_two_instructions_is_an_error_that_shows_both() ->
     )
     assert raised.span == at(12)
     assert {span.line for _, span in raised.notes} == {10, 11}
-    assert "T0:0" in raised.message and "T1:0" in raised.message
+    assert "T0:8" in raised.message and "T32:0" in raised.message  # from the first column that moves to another warp
 
 
 def test_B8_2_one_fragment_in_two_roles_is_a_conflict() -> None:
@@ -367,6 +376,9 @@ def test_B8_7_ragged_loops_minimise_the_padded_work() -> None:
 
 def test_B8_10_annotations_for_another_shape_or_block_are_refused() -> None:
     x = fragment("x", 64, 32)
+    X = tensor("X", 64, 32)
+    for wrong in (partition((64, 32), 64, 1), partition((32, 64), 128, 1)):
+        refused("TD0307", loop((64, 32), lambda i, j: store(X, (i, j), ZERO), layout=wrong))
     refused("TD0307", Fill(whole(x), ZERO), layouts=(Assigned(x, partition((32, 64), 128, 1)),))
     refused("TD0307", Fill(whole(x), ZERO), layouts=(Assigned(x, partition((64, 32), 256, 1)),))
 
@@ -443,7 +455,16 @@ def test_TD0302_a_fragment_of_a_gemm_cannot_be_indexed_by_a_serial_variable() ->
     )
     assert "'k'" in raised.message and "T.Parallel" in raised.hint
     assert raised.span == at(8)
-    refused("TD0302", gemm, If(lt(load(c, 0, 0), 1), ()))
+    scalar = refused("TD0302", gemm, If(lt(load(c, k, 0), 1), ()))
+    assert "'k, 0'" in scalar.message
+
+
+def test_versions_of_a_shared_tile_share_one_layout() -> None:
+    """I23, B8.8: the layout is that of one version; lowering multiplies."""
+    gemm, a, _, _ = product(64, 64, 64)
+    many = Buffer("A_shared", (64, 64), FLOAT16, Space.SHARED, versions=3)
+    versioned = replace(gemm, a=Region(many, gemm.a.offsets, gemm.a.extents, Const(1)))
+    assert infer(versioned).shared(many) == infer(gemm).shared(a)
 
 
 def test_serial_loops_inside_see_whole_rows() -> None:

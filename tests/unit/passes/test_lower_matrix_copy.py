@@ -171,6 +171,17 @@ def test_stmatrix_by_one_replica() -> None:
     k = kernel([a, b], body, {s: swizzled(f.shape, 16, 64), c: f}, 128)
     assert atoms(lowered(k, "sm_90a")) == {"stmatrix_x4"}
     agree(k, "sm_90a")
+    branches = [s for s in lowered(k, "sm_90a").launches[0].body if isinstance(s, If)]
+    assert any(isinstance(n, AtomCall) for s in branches for n in walk(s))
+
+
+def test_ragged_fragments_are_no_matrices() -> None:
+    """An instruction would touch the rows past the end."""
+    full = fragment("mk", "m8 k4*2", "k2*8 m2*8 k2")
+    f = Fragment((12, 16), full.threads, full.regs)
+    k = load_kernel(f, FLOAT16, row_major((12, 16)))
+    assert f.is_ragged and not atoms(lowered(k))
+    agree(k)
 
 
 def test_arithmetic_is_no_copy() -> None:

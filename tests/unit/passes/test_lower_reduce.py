@@ -12,7 +12,8 @@ from tiledsl.errors import TileError
 from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT8, INT32, INT64, UINT8, DType
 from tiledsl.ir.layout import Digit, Fragment, fully_replicated, partition, row_major
 from tiledsl.ir.layout_ops import reduce_dim, replicate
-from tiledsl.ir.nodes import Alloc, Call, Const, For, If, Kernel, Space, Stmt
+from tiledsl.ir.nodes import Alloc, Call, Const, For, If, Kernel, Space, Stmt, Store
+from tiledsl.ir.printer import text
 from tiledsl.ir.swizzle import swizzled
 from tiledsl.ir.tile import REDUCTIONS, Copy, Reduce, Scan
 from tiledsl.ir.walk import walk
@@ -136,6 +137,21 @@ def test_two_in_a_row_share_nothing() -> None:
     agree(k)
     spaces = [s.buffer for s in lowered(k).launches[0].body if isinstance(s, Alloc) and s.buffer.space is Space.SHARED]
     assert len(spaces) == 2
+
+
+def test_one_lane_of_equals_writes_the_workspace() -> None:
+    """After the butterflies several lanes hold one value; one of them stores it."""
+    f = Fragment(SHAPE, (Digit(3, 16), Digit(8, 48 * 4), Digit(4, 4)), (Digit(4, 48), Digit(4, 1)))
+    k = reduction(f, 1)
+    agree(k)
+    writes = [
+        s
+        for s in lowered(k).launches[0].body
+        for n in walk(s)
+        if isinstance(n, Store) and n.buffer.space is Space.SHARED
+    ]
+    assert len(writes) == 1 and isinstance(writes[0], If)
+    assert "== 0" in text(writes[0])
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -208,6 +208,22 @@ def test_compile_writes_cuda_ptx_and_cubin(add: str, tmp_path: Path, capsys: pyt
     assert "TD0901" in failure(capsys, "compile", add, "--target", "sm_1")
 
 
+def test_text_from_the_middle_of_the_pipeline_is_not_compiled(
+    add: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would compile, and lack what the remaining passes add."""
+    shown = output(capsys, "opt", add, "--print-after-all")
+    names = [line.split()[3] for line in shown.splitlines() if line.startswith("# ---- after ")]
+    middle = tmp_path / "middle.tir"
+    first = names.index("lower-tiles") + 1
+    for i in range(first, len(names)):
+        middle.write_text(output(capsys, "opt", add, "-p", ",".join(names[:i])))
+        assert "TD0709" in failure(capsys, "compile", str(middle), "-o", str(tmp_path / "x.cu"))
+    for i in (1, first - 1, len(names)):
+        middle.write_text(output(capsys, "opt", add, "-p", ",".join(names[:i])))
+        output(capsys, "compile", str(middle), "-o", str(tmp_path / "x.cu"))
+
+
 def test_report(add: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
     assert "add for sm_80" in output(capsys, "report", add, "--target", "sm_80")
@@ -276,7 +292,9 @@ def test_errors_in_ir_text_have_a_place(tmp_path: Path, capsys: pytest.CaptureFi
     broken.write_text(ADD.replace("y[i, j] *", "z[i, j] *"))
     assert f"{broken}:8:27: TD0702: no buffer named 'z'" in failure(capsys, "opt", str(broken), "-p", "")
     broken.write_text(ADD.replace("x[i, j] =", "x[i] ="))
-    assert f"{broken}:8:7: TD0001: 'x' has rank 2" in failure(capsys, "opt", str(broken), "-p", "")
+    assert f"{broken}:8:7: TD0720: the kernel is not well-formed: 'x' has rank 2" in failure(
+        capsys, "opt", str(broken), "-p", ""
+    )
     assert "TD0710: cannot read 'missing.tir': No such file" in failure(capsys, "opt", "missing.tir")
     broken.write_text(ADD)
     assert "TD0761" in failure(capsys, "opt", str(broken), "-p", "no-such-pass")

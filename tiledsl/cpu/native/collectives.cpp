@@ -41,39 +41,41 @@ static u32 source_lane(int kind, u32 lane, int argument) {
 
 // ---- matrix multiply-accumulate. Products are exact in float64, as are most sums; the result is rounded once.
 
-static float f16_value(u16 bits) {
+static const float* f16_values() {
   static float table[1 << 16];
   static const bool filled = [] {
     for (u32 i = 0; i < 1u << 16; ++i) table[i] = widen_to_f32<5, 10, IEEE>(i);
     return true;
   }();
   (void)filled;
-  return table[bits];
+  return table;
 }
 
-static double element_value(Element e, const void* registers, int r) {
-  const u8* bytes = static_cast<const u8*>(registers);
-  const u16* halves = static_cast<const u16*>(registers);
-  const u32* words = static_cast<const u32*>(registers);
-  switch (e) {
-    case Element::F16: return f16_value(halves[r]);
-    case Element::BF16: return bitcast<float>(static_cast<u32>(halves[r]) << 16);
-    case Element::TF32: return bitcast<float>(words[r] & 0xffffe000u);
-    case Element::F32: return bitcast<float>(words[r]);
-    case Element::F64: return static_cast<const double*>(registers)[r];
-    case Element::E4M3: return widen_to_f32<4, 3, FN>(bytes[r]);
-    case Element::E5M2: return widen_to_f32<5, 2, IEEE>(bytes[r]);
-    case Element::S8: return static_cast<i8>(bytes[r]);
-    case Element::U8: return bytes[r];
-    case Element::S32: return static_cast<i32>(words[r]);
+// T is what a register holds, `value` its meaning as float64.
+template <class T, class F>
+static void gather_as(double* tile, const Operand& o, const void* const* registers, F value) {
+  const u16* position = o.positions;
+  for (u32 lane = 0; lane < LANES; ++lane) {
+    const T* held = static_cast<const T*>(registers[lane]);
+    for (int r = 0; r < o.registers; ++r) tile[*position++] = value(held[r]);
   }
-  return 0;
 }
 
 static void gather(double* tile, const Operand& o, const void* const* registers) {
-  for (u32 lane = 0; lane < LANES; ++lane)
-    for (int r = 0; r < o.registers; ++r)
-      tile[o.positions[lane * o.registers + r]] = element_value(o.element, registers[lane], r);
+  const float* f16 = f16_values();
+  const auto plain = [](auto x) { return static_cast<double>(x); };
+  switch (o.element) {
+    case Element::F16: return gather_as<u16>(tile, o, registers, [&](u16 x) { return f16[x]; });
+    case Element::BF16: return gather_as<u16>(tile, o, registers, [](u16 x) { return bitcast<float>((u32)x << 16); });
+    case Element::TF32: return gather_as<u32>(tile, o, registers, [](u32 x) { return bitcast<float>(x & 0xffffe000u); });
+    case Element::E4M3: return gather_as<u8>(tile, o, registers, [](u8 x) { return widen_to_f32<4, 3, FN>(x); });
+    case Element::E5M2: return gather_as<u8>(tile, o, registers, [](u8 x) { return widen_to_f32<5, 2, IEEE>(x); });
+    case Element::F32: return gather_as<float>(tile, o, registers, plain);
+    case Element::F64: return gather_as<double>(tile, o, registers, plain);
+    case Element::S8: return gather_as<i8>(tile, o, registers, plain);
+    case Element::U8: return gather_as<u8>(tile, o, registers, plain);
+    case Element::S32: return gather_as<i32>(tile, o, registers, plain);
+  }
 }
 
 static void scatter(const double* tile, const Operand& o, void* const* registers) {

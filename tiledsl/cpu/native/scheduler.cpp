@@ -80,7 +80,8 @@ thread_local Worker* worker;
 
 // ---- stacks
 
-constexpr size_t STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096;
+// A CUDA thread may have 512 KiB of local memory. Pages that are never touched cost nothing.
+constexpr size_t STACK_BYTES = 576 * 1024, GUARD_BYTES = 4096;
 
 char* new_stack() {
   void* memory = mmap(nullptr, STACK_BYTES + GUARD_BYTES, PROT_READ | PROT_WRITE,

@@ -1,0 +1,114 @@
+"""Offsets of elements from the start of a buffer, as expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiledsl.ir.dtypes import INT32, INT64, DType
+from tiledsl.ir.nodes import (
+    Binary,
+    Buffer,
+    Call,
+    Cast,
+    Const,
+    Expr,
+    Extent,
+    Extern,
+    Load,
+    Reinterpret,
+    Select,
+    Unary,
+    Var,
+)
+from tiledsl.ir.ops import FUNCTIONS, Result
+
+
+def flat_offset(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
+    """The element offset of `indices` by the strides, as int64 if an index or a stride is, else as int32."""
+    if len(indices) == 1 and buffer.strides is None:
+        return indices[0]
+    if not indices:
+        return Const(0, INT32)
+    if buffer.strides is not None:
+        return _sum_of_products(indices, buffer.strides)
+    total, *rest = indices
+    for index, extent in zip(rest, buffer.shape[1:], strict=True):
+        total = plus(times(total, _number(extent)), index)
+    return total
+
+
+def _sum_of_products(indices: Sequence[Expr], strides: Sequence[Extent]) -> Expr:
+    total: Expr = Const(0, INT32)
+    for index, stride in zip(indices, strides, strict=True):
+        total = plus(total, times(index, _number(stride)))
+    return total
+
+
+def _number(extent: Extent) -> Expr:
+    return Const(extent, INT32) if isinstance(extent, int) else extent
+
+
+def is_zero(e: Expr) -> bool:
+    """Whether `e` is the constant 0."""
+    return isinstance(e, Const) and e.value == 0
+
+
+def times(a: Expr, b: Expr) -> Expr:
+    """Their product in the wider of their types, without what constants make superfluous."""
+    match a, b:
+        case (Const(x), Const(y)):
+            return _constant(int(x) * int(y))
+        case (_, Const(1)):
+            return a
+        case (Const(0), _) | (_, Const(0)):
+            return Const(0, INT32)
+    return _same_width("*", a, b)
+
+
+def plus(a: Expr, b: Expr) -> Expr:
+    """Their sum, as `times`."""
+    match a, b:
+        case (Const(x), Const(y)):
+            return _constant(int(x) + int(y))
+        case (_, Const(0)):
+            return a
+        case (Const(0), _):
+            return b
+    return _same_width("+", a, b)
+
+
+def _constant(value: int) -> Const:
+    return Const(value, INT64 if abs(value) >= 2**31 else INT32)
+
+
+def _same_width(op: str, a: Expr, b: Expr) -> Expr:
+    dtype = _wider(a, b)
+    return Binary(op, _as(a, dtype), _as(b, dtype))
+
+
+def _as(e: Expr, dtype: DType) -> Expr:
+    if isinstance(e, Const):
+        return Const(e.value, dtype)
+    return e if _width(e) is dtype else Cast(dtype, e)
+
+
+def _wider(a: Expr, b: Expr) -> DType:
+    """int64 if one of them, not a constant that fits, is wider than 32 bits."""
+    widths = [_width(e) for e in (a, b) if not isinstance(e, Const) or abs(int(e.value)) >= 2**31]
+    return INT64 if any(w is INT64 for w in widths) else INT32
+
+
+def _width(e: Expr) -> DType:
+    """int64 for 64-bit integers and indices, else int32; looks down the left spine only as far as needed."""
+    match e:
+        case Const(value):
+            return INT64 if abs(int(value)) >= 2**31 else INT32
+        case Var(_, dtype) | Cast(dtype) | Reinterpret(dtype) | Extern(_, _, dtype):
+            return INT64 if dtype.bits == 64 else INT32
+        case Load(buffer):
+            return INT64 if buffer.dtype.bits == 64 else INT32
+        case Binary(_, a) | Unary(_, a) | Select(_, a):
+            return _width(a)
+        case Call(fn, args):
+            return INT32 if FUNCTIONS[fn].result is Result.INT32 else _width(args[0])
+    raise TypeError(f"{type(e).__name__} is not an index")

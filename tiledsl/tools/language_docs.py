@@ -1,0 +1,137 @@
+"""docs/language.md, made from the docstrings of the words: `python -m tiledsl.tools.language_docs > docs/language.md`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import tiledsl.language as T
+from tiledsl.frontend import proxies
+from tiledsl.frontend.proxies import TypeWord
+from tiledsl.language.unsupported import UNSUPPORTED
+
+_INTRODUCTION = """# The language
+
+`import tiledsl` and `import tiledsl.language as T`. This page is made from the docstrings of the words; `tests/unit/tools/test_language_docs.py`
+holds it current.
+
+## Kernels
+
+`@tiledsl.kernel` decorates a Python function, which is run once under tracing. Its parameters are
+
+- **tensors**, annotated `A: T.Tensor((M, K), T.float16)` with sizes from the enclosing scope (*closure style*), or declared in the
+  body after `M, K = T.const("M, K")`, which binds the sizes from the arguments of the call (*constant style*); a size of
+  `T.dynamic("m")` is known only when the kernel runs;
+- **run-time scalars**, annotated `n: T.int32`;
+- **compile-time parameters**, everything else: they specialise the kernel by their value.
+
+`with T.Kernel(...)` opens a launch; several of them in one function are launched in order. In constant style
+`C = T.empty(shape, dtype)` with `return C` makes a result.
+
+## Control flow and names
+
+`if`, `for`, `while`, `and`, `or`, `not`, chained comparisons, `a if c else b`, `assert` and assignment look at their value: a Python value
+takes Python's way at trace time, a traced one builds the program of the kernel. All else is ordinary Python at trace time: closures,
+comprehensions, f-strings, helper functions. A helper that branches on traced values is a `@T.macro`.
+
+- `range(...)` in a `for` statement is a serial loop of the kernel; a `for` over a list or any other iterable runs at trace time.
+- `x = expr` binds an immutable value, named after `x`; binding it again makes a fresh one. A name that is bound under run-time control
+  flow cannot be used after it, nor in a loop before the iteration binds it: `T.alloc_var` makes a variable, to which `v = expr` stores.
+- An expression that has no name is evaluated where it is used. It is an error to use one whose memory was written since.
+- `break` and `continue` work in serial loops, `return` only outside run-time control flow.
+- Loops may have any start and any constant step.
+
+## Tensors
+
+`A[i, j]` is an element, `A[a:b, :]` and `A[i]` are parts; negative constants count from the end. The extents of parts are constants; their
+offsets need not be. A part of a global tensor may reach over its end: what is read there is 0 (or `T.annotate_safe_value`), what is
+written there is dropped.
+"""
+
+_SECTIONS = (
+    ("annotations", "Tensors and sizes"),
+    ("launch", "Launch, questions, annotations"),
+    ("memory", "Memory"),
+    ("loops", "Loops"),
+    ("tiles", "Tiles"),
+    ("reductions", "Reductions"),
+    ("atomics", "Atomic updates"),
+    ("scalars", "Numbers"),
+    ("mathematics", "Mathematics"),
+    ("warps", "Warps"),
+    ("layouts", "Layouts"),
+    ("macros", "Macros"),
+    ("externs", "The user's own CUDA functions"),
+    ("debug", "Looking, promising, synchronising"),
+)
+
+
+def language_page() -> str:
+    """The text of docs/language.md."""
+    words = {name: getattr(T, name) for name in T.__all__}
+    parts = [_INTRODUCTION, "## Numbers and dtypes\n", _rules(), "", _dtypes(words), ""]
+    parts += ["# Words\n"]
+    for module, title in _SECTIONS:
+        rows = [_row(name, word) for name, word in words.items() if _module(word) == module]
+        parts += [f"## {title}\n", "| word | meaning |", "|---|---|", *rows, ""]
+    parts += [
+        "# Not there yet\n",
+        "Using one of these is an error TD0103 that names it.\n",
+        "| word | instead |",
+        "|---|---|",
+    ]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in UNSUPPORTED.items():
+        reasons.setdefault(reason, []).append(f"`T.{name}`")
+    parts += [f"| {', '.join(names)} | {reason} |" for reason, names in reasons.items()]
+    return "\n".join(parts) + "\n"
+
+
+def _rules() -> str:
+    """What the docstring of the arithmetic says."""
+    text = inspect.getdoc(proxies) or ""
+    return text.split("\n\n", 1)[1]
+
+
+def _dtypes(words: dict[str, Any]) -> str:
+    names: dict[str, list[str]] = {}
+    for name, word in words.items():
+        if isinstance(word, TypeWord):
+            names.setdefault(word.name, []).append(name)
+    shown = [f"`T.{n}`" + "".join(f" (`T.{a}`)" for a in aliases if a != n) for n, aliases in names.items()]
+    return "Dtypes are written as words, as strings, or as dtypes of torch and NumPy: " + ", ".join(sorted(shown)) + "."
+
+
+def _module(word: Any) -> str:
+    home = getattr(word, "__module__", "") or ""
+    return "" if isinstance(word, TypeWord) else home.removeprefix("tiledsl.language.")
+
+
+def _row(name: str, word: Any) -> str:
+    """One line of a table: the signature, and the docstring as one paragraph."""
+    text = inspect.getdoc(word) or ""
+    meaning = " ".join(text.replace("|", "\\|").split())
+    return f"| `T.{name}{_signature(word)}` | {meaning} |"
+
+
+def _signature(word: Any) -> str:
+    if not callable(word) or (isinstance(word, type) and not _own_init(word)):
+        return ""
+    parameters: list[str] = []
+    keywords_only = False
+    for p in inspect.signature(word).parameters.values():
+        if p.kind is p.KEYWORD_ONLY and not keywords_only and not any(q[0] == "*" for q in parameters):
+            parameters.append("*")
+        keywords_only = keywords_only or p.kind is p.KEYWORD_ONLY
+        star = "*" if p.kind is p.VAR_POSITIONAL else ""
+        default = "" if p.default is p.empty else f"={getattr(p.default, 'name', None) or repr(p.default)}"
+        parameters.append(f"{star}{p.name}{default}")
+    return f"({', '.join(parameters)})"
+
+
+def _own_init(word: type) -> bool:
+    return "__init__" in vars(word)
+
+
+if __name__ == "__main__":
+    print(language_page(), end="")
