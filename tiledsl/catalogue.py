@@ -61,7 +61,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0107": Entry(
         "{value} is known only when the kernel runs, so it cannot be {use}",
-        "use a Python number, a compile-time parameter, or a loop over range(...) in the kernel",
+        "use a Python number or a compile-time parameter; a 'for' over a list or tuple runs at trace time",
         "Traced values stand for numbers on the GPU; Python cannot index lists, count or iterate with them.",
     ),
     "TD0108": Entry(
@@ -732,7 +732,7 @@ CATALOGUE: dict[str, Entry] = {
     "TD0720": Entry(
         "the kernel is not well-formed: {problem}",
         explanation="IR text must keep the rules that the passes keep: everything bound once and before its use, "
-        "accesses of the right rank and version, equal dtypes, operands in memories and shapes that the statement takes.",
+        "accesses of the right rank and version, equal dtypes, operands in the memories and shapes that it takes.",
     ),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",

@@ -52,6 +52,8 @@ def widen(x: Text) -> Text:
 
 def back_to(computed: Text, dtype: DType) -> Text:
     """What was computed in a wider C++ type as a value of `dtype`."""
+    if computed.dtype is dtype and not is_tiny(dtype):
+        return computed
     if dtype is BOOL:
         return Text(computed.text, BOOL, computed.atomic)
     if is_small_float(dtype):

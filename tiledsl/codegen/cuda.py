@@ -85,11 +85,9 @@ def emit(kernel: Kernel) -> Source:
     arithmetic, for the sake of addresses: narrow-indices proves that they do not overflow.
     Raises TypeError for a node that the passes should have lowered.
     """
-    pieces = (
-        [f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n#line 1 "{kernel.name}"']
-        if kernel.source
-        else []
-    )
+    pieces: list[str] = []
+    if kernel.source:
+        pieces.append(f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n#line 1 "{kernel.name}"')
     entries: list[Entry] = []
     for number, launch in enumerate(kernel.launches):
         text, entry = _launch(kernel, launch, number)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tiledsl.codegen.convert import Text, back_to, cast, reinterpret, widen
-from tiledsl.codegen.offset import flat_offset, is_zero, plus, times
+from tiledsl.codegen.offset import flat_offset, in_bytes, is_zero, plus, times
 from tiledsl.codegen.spelling import RESERVED, is_small_float, literal, short_name, type_name
 from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, Kind
 from tiledsl.ir.nodes import (
@@ -170,12 +170,13 @@ class Expressions:
             for extent in static_shape(buffer):
                 size *= extent
             offset = plus(times(version, Const(size, INT32)), offset)
-        name, item = self.name(buffer), buffer.dtype.bits // 8
+        name = self.name(buffer)
+        offset = in_bytes(offset, buffer.dtype.bits // 8)
         if isinstance(offset, Const):
-            return f"{name} + {int(offset.value) * item}u" if offset.value else name
+            return f"{name} + {int(offset.value)}u" if offset.value else name
         number = self.emit(offset)
         bytes_ = number.text if number.dtype.name == "uint32" and number.atomic else f"(tds::u32){number}"
-        return f"{name} + {bytes_}" + (f" * {item}u" if item > 1 else "")
+        return f"{name} + {bytes_}"
 
 
 def _needs_function(op: str, b: Expr) -> bool:

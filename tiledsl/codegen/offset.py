@@ -112,3 +112,15 @@ def _width(e: Expr) -> DType:
         case Call(fn, args):
             return INT32 if FUNCTIONS[fn].result is Result.INT32 else _width(args[0])
     raise TypeError(f"{type(e).__name__} is not an index")
+
+
+def in_bytes(offset: Expr, item: int) -> Expr:
+    """`offset` elements of `item` bytes, the factor in each summand: the C++ compiler does not distribute it."""
+    match offset:
+        case Const(value, dtype):
+            return Const(int(value) * item, dtype)
+        case Binary("+" | "-" as op, a, b):
+            return Binary(op, in_bytes(a, item), in_bytes(b, item))
+        case Binary("*", a, Const() as b):
+            return times(a, in_bytes(b, item))
+    return times(offset, Const(item, INT32))

@@ -80,7 +80,7 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.alias):
         yield (node.asname or node.name).split(".")[0]
-    elif isinstance(node, ast.ExceptHandler) and node.name:
+    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
         yield node.name
     for child in ast.iter_child_nodes(node):
         yield from _bound(child)

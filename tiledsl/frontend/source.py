@@ -10,6 +10,7 @@ import ast
 import inspect
 import linecache
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FrameType, FunctionType, TracebackType
@@ -167,13 +168,15 @@ def defining_scope(fn: FunctionType) -> dict[str, Any]:
     """The names that the text of `fn` can see besides its globals.
 
     Python captures no names that occur only in string annotations, so while the function that defines `fn` is still
-    running (at decoration), its locals are added.
+    running (at decoration), those of its locals that the text names are added.
     """
     scope: dict[str, Any] = {}
+    lines = linecache.getlines(fn.__code__.co_filename, fn.__globals__)
+    named = set(re.findall(r"[^\W\d]\w*", "".join(_block(lines, fn.__code__.co_firstlineno))))
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if fn.__code__ in frame.f_code.co_consts and frame.f_code.co_name != "<module>":
-            scope.update(frame.f_locals)
+            scope.update((name, value) for name, value in frame.f_locals.items() if name in named)
             break
         frame = frame.f_back
     scope.update(closure_of(fn))

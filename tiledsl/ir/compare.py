@@ -45,7 +45,7 @@ def _compare_equal(algebra: Algebra, op: str, difference: Linear) -> Expr:
 def _sides(terms: Terms) -> tuple[Expr, Expr]:
     """The two sides of a comparison of the sum with 0, without minus signs in front of variables.
 
-    A constant is subtracted where it can be: an extent minus a constant fits in the width of the extent, the sum may not.
+    A constant is subtracted where it can be: an extent minus a constant fits in the extent's width, a sum may not.
     """
     left = [(k, atom) for k, atom in terms if k > 0 and atom is not ONE]
     right = [(-k, atom) for k, atom in terms if k < 0 and atom is not ONE]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tiledsl.errors import error
 from tiledsl.passes.base import Pass
+from tiledsl.passes.count_versions import count_versions
 from tiledsl.passes.expand_lets import expand_lets
 from tiledsl.passes.guard_bounds import guard_bounds
 from tiledsl.passes.infer_layouts import infer_layouts
@@ -36,7 +37,8 @@ _ORDER: tuple[Pass, ...] = (
     simplify_indices,  # after unroll, which makes loop variables constants
     remove_dead,  # simplified conditions decide branches
     legalise_dtypes,
-    narrow_indices,  # last: no pass after it could prove anything about wrapping indices
+    narrow_indices,  # late: no pass after it could prove anything about wrapping indices
+    count_versions,  # last: every pass before it sees in `k % versions` which iterations share a tile
 )
 PASSES: Mapping[str, Pass] = {p.name: p for p in _ORDER}
 

@@ -15,4 +15,4 @@ def kernel(A: T.Tensor((128, 64), "float16")):
 # list_index.py:10:33: TD0107: i is known only when the kernel runs, so it cannot be an index of a Python sequence or a bound of a Python range
 #                 A[0, i] = A[0, i] * scales[i]
 #                                     ^^^^^^^^^
-#   hint: use a Python number, a compile-time parameter, or a loop over range(...) in the kernel
+#   hint: use a Python number or a compile-time parameter; a 'for' over a list or tuple runs at trace time
