@@ -68,7 +68,7 @@ def main():
     print("\n---- IR before software-pipeline\n" + compiled.ir(after="expand-lets"))
     print("---- IR after software-pipeline\n" + compiled.ir(after="software-pipeline"))
     print("---- CUDA C++, the first 40 lines of the kernel")
-    kernel_text = compiled.source[compiled.source.index("TDS_KERNEL(") :]
+    kernel_text = compiled.source[compiled.source.rindex("TDS_KERNEL(") :]
     print("\n".join(kernel_text.splitlines()[:40]))
     print("\n---- resources\n" + str(compiled.report()))
 

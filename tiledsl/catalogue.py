@@ -734,6 +734,7 @@ CATALOGUE: dict[str, Entry] = {
         explanation="IR text must keep the rules that the passes keep: everything bound once and before its use, "
         "accesses of the right rank and version, equal dtypes, operands in the memories and shapes that it takes.",
     ),
+    "TD0721": Entry("the option '{name}' of {what} is {type}, not {value!r}"),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",
         "write pass names separated by commas, options in braces: expand-lets,software-pipeline{{stages=3}}",

@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from tiledsl.analysis.gemm_plan import warp_partitions
+from tiledsl.cpu import interp, tile_interp
 from tiledsl.errors import TileError
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32
 from tiledsl.ir.layout import Fragment, Layout
-from tiledsl.ir.nodes import Assigned, Binary, Buffer, Const, Kernel, Launch, Load, Region, Space, Stmt, Store, Var
+from tiledsl.ir.nodes import (
+    Alloc,
+    Assigned,
+    Binary,
+    Buffer,
+    Const,
+    Kernel,
+    Launch,
+    Load,
+    Region,
+    Space,
+    Stmt,
+    Store,
+    Var,
+)
 from tiledsl.ir.tile import Copy, Fill, Gemm, Parallel, Reduce
 from tiledsl.ir.walk import replace_buffers, walk
+from tiledsl.passes.base import run_pipeline
 from tiledsl.passes.infer_layouts import infer_layouts, layouts_of
+from tiledsl.passes.pipeline import pipeline
 from tiledsl.target import target_named
 
 SM80 = target_named("sm_80")
@@ -188,3 +206,37 @@ def test_I19_I22_registers_are_those_of_the_layouts(program: tuple[int, tuple[St
                 f = table.get(s.body[0].buffer)
                 if isinstance(f, Fragment) and s.layout is not None:
                     assert f.num_regs == s.layout.num_regs
+
+
+def complete(threads: int, body: tuple[Stmt, ...]) -> tuple[Kernel, dict[str, np.ndarray]]:
+    """The program with every tile loaded from a tensor of its own first and every fragment stored at the end."""
+    used = dict.fromkeys(n for s in body for n in walk(s) if isinstance(n, Buffer))
+    params = [b for b in used if b.space is Space.GLOBAL]
+    before: list[Stmt] = []
+    after: list[Stmt] = []
+    for i, b in enumerate(b for b in used if b.space is not Space.GLOBAL):
+        source, result = Buffer(f"in{i}", b.shape, b.dtype), Buffer(f"out{i}", b.shape, b.dtype)
+        params += [source, result]
+        before += [Alloc(b), Copy(whole(source), whole(b))]
+        after.append(Copy(whole(b), whole(result)))
+    draw = np.random.default_rng(0)
+    arrays = {b.name: draw.integers(-2, 3, b.shape).astype(b.dtype.numpy) for b in params}
+    return replace(kernel(threads, (*before, *body, *after)), params=tuple(params)), arrays
+
+
+@settings(max_examples=25)
+@given(programs())
+def test_S1_random_programs_compute_the_same_before_and_after(program: tuple[int, tuple[Stmt, ...]]) -> None:
+    """Whole tiles on one side, what each thread does with its registers on the other: equal bit for bit."""
+    k, arrays = complete(*program)
+    try:
+        lowered = run_pipeline(k, pipeline(SM80))
+    except TileError as raised:
+        assert raised.code in LEGITIMATE, raised
+        return
+    tiles = {n: a.copy() for n, a in arrays.items()}
+    threads = {n: a.copy() for n, a in arrays.items()}
+    tile_interp.run(k, tiles)
+    interp.run(lowered, threads)
+    for name in arrays:
+        np.testing.assert_array_equal(threads[name], tiles[name], err_msg=name)

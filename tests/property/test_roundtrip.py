@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiledsl.errors import VerifyError
+from tiledsl.errors import TileError, VerifyError
 from tiledsl.ir import nodes, tile
 from tiledsl.ir.dtypes import DTYPES, HANDLE
 from tiledsl.ir.nodes import Buffer, Const, Kernel, Let, Var
@@ -89,6 +91,28 @@ def test_verify_says_what_is_wrong_with_any_kernel(kernel: Kernel, data: st.Data
     except VerifyError as said:
         assert said.message
     assert text(broken)
+
+
+EVERY_NODE = (Path(__file__).parents[1] / "golden" / "text" / "every_node.tir").read_text()
+TOKENS = re.findall(r'"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+\.\d+|->|\S', EVERY_NODE)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_broken_text_is_a_located_error(data: st.DataObject) -> None:
+    """A few tokens replaced, doubled or left out: a TileError with a place, or a kernel that is well-formed."""
+    tokens = list(TOKENS)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(tokens) - 1))
+        tokens[at : at + 1] = data.draw(st.lists(st.sampled_from(TOKENS), max_size=2))
+    source = " ".join(tokens)
+    try:
+        kernel = parse(source)
+        verify(kernel)
+    except TileError as said:
+        assert said.span.line == 1, said
+        return
+    assert same(parse(text(kernel)), kernel)
 
 
 @pytest.mark.slow

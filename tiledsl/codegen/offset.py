@@ -107,7 +107,9 @@ def _width(e: Expr) -> DType:
             return INT64 if dtype.bits == 64 else INT32
         case Load(buffer):
             return INT64 if buffer.dtype.bits == 64 else INT32
-        case Binary(_, a) | Unary(_, a) | Select(_, a):
+        case Binary(_, a, b) | Select(_, a, b):  # a constant takes the type of the other side
+            return _width(b) if isinstance(a, Const) else _width(a)
+        case Unary(_, a):
             return _width(a)
         case Call(fn, args):
             return INT32 if FUNCTIONS[fn].result is Result.INT32 else _width(args[0])
@@ -120,7 +122,7 @@ def in_bytes(offset: Expr, item: int) -> Expr:
         case Const(value, dtype):
             return Const(int(value) * item, dtype)
         case Binary("+" | "-" as op, a, b):
-            return Binary(op, in_bytes(a, item), in_bytes(b, item))
+            return _same_width(op, in_bytes(a, item), in_bytes(b, item))
         case Binary("*", a, Const() as b):
             return times(a, in_bytes(b, item))
     return times(offset, Const(item, INT32))

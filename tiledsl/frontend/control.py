@@ -66,7 +66,7 @@ class Names:
     def restore(self, name: str, now: Thunk) -> Any:
         """What `name` held before the body that has just been run."""
         before = self.before[name]
-        if not _same(now(), before):
+        if not _same(value_of(now), before):
             self.changed.add(name)
         return before
 

@@ -84,6 +84,20 @@ def _option_value(value: Any) -> Any:
     return value == "true" if value in ("true", "false") else word(value)
 
 
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether an option has the type that its field is annotated with."""
+    match annotation:
+        case "bool":
+            return isinstance(value, bool)
+        case "str":
+            return isinstance(value, str)
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "tuple[int, ...]":
+            return isinstance(value, tuple) and all(_fits(v, "int") for v in value)
+    return isinstance(value, tuple) and all(_fits(v, "tuple[int, ...]") for v in value)
+
+
 class Literal(Const):
     """A number without a dtype, until what stands beside it gives one. Never leaves this file."""
 
@@ -150,8 +164,10 @@ class ExprBuilder:
             else:
                 result[self.choose(known, name, f"option of {what}")] = True if value is None else _option_value(value)
         for f in option_fields(kind):
-            if f.default is MISSING and f.name not in result:
+            if f.name not in result and f.default is MISSING:
                 raise error("TD0705", name=f.name, what=what)
+            if f.name in result and not _fits(result[f.name], f.type):
+                raise error("TD0721", name=f.name, what=what, type=f.type, value=result[f.name])
         return result
 
     # ---- names

@@ -8,7 +8,8 @@ from functools import cache
 from math import copysign, isnan
 from typing import Any, TypeVar, cast
 
-from tiledsl.ir.nodes import Buffer, Expr, Node, Var
+from tiledsl.errors import NOWHERE, Span
+from tiledsl.ir.nodes import Buffer, Expr, Node, Stmt, Var
 
 N = TypeVar("N", bound=Node)
 LEAVES = (Var, Buffer)  # compared by identity, so a rewrite must never rebuild them
@@ -124,3 +125,11 @@ def same(a: Node, b: Node) -> bool:
         return bool(x == y)
 
     return equal(a, b)
+
+
+def placed(s: Stmt, span: Span) -> Stmt:
+    """`s` with `span` on it and on the statements inside, as far down as they have none."""
+    if s.span is not NOWHERE or span is NOWHERE:
+        return s
+    inside = map_children(s, lambda n: placed(n, span) if isinstance(n, Stmt) else n)
+    return replace(inside, span=span)

@@ -68,7 +68,6 @@ def regions(a: Tile, b: Tile, word: str) -> tuple[Region, Region]:
         a = _extended(a, b, word)
     elif b.is_start:
         b = _extended(b, a, word)
-    a, b = _completed(a, b), _completed(b, a)
     x, y = a.region(word), b.region(word)
     if [e for e in x.extents if e != 1] != [e for e in y.extents if e != 1]:
         raise mismatch(word, a, b)
@@ -106,13 +105,6 @@ def _extended(start: Tile, other: Tile, word: str) -> Tile:
     if len(extents) > rank:
         raise fail("TD0214", word=word, start=start.name, rank=rank, other=other.shown(), given=len(extents))
     return Tile(start.tensor, start.offsets, (1,) * (rank - len(extents)) + tuple(extents))
-
-
-def _completed(t: Tile, other: Tile) -> Tile:
-    """`t` with its whole dynamic dimensions as long as those of the other side."""
-    if None not in t.extents or len(t.extents) != len(other.extents):
-        return t
-    return Tile(t.tensor, t.offsets, tuple(o if e is None else e for e, o in zip(t.extents, other.extents)))
 
 
 # ------------------------------------------------------------------------------------------------- fill, transpose

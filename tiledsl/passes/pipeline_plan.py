@@ -15,7 +15,7 @@ from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Buffer, Pipelined
 from tiledsl.passes.pipeline_body import Body, Unit
 from tiledsl.passes.pipeline_legal import Constraints, Dependence, least_versions, versions_of, violated
-from tiledsl.passes.pipeline_waits import assign_waits
+from tiledsl.passes.pipeline_waits import Use, assign_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class PipelinePlan:
 
     `groups`: the commit group of an asynchronous copy, None for everything else. A group is committed after its last
     member. `waits`: how many committed groups may be in flight before this unit executes in the steady state, None
-    where it need not wait. `covered[i]`: the units whose data the wait at i is for. `versions`: copies of each buffer
+    where it need not wait. `covered[i]`: the uses that the wait before i is for. `versions`: copies of each buffer
     that needs more than one.
     """
 
@@ -33,7 +33,7 @@ class PipelinePlan:
     order: tuple[int, ...]
     groups: tuple[int | None, ...]
     waits: tuple[int | None, ...]
-    covered: tuple[tuple[int, ...], ...]
+    covered: tuple[tuple[Use, ...], ...]
     versions: tuple[tuple[Buffer, int], ...]
 
     @property

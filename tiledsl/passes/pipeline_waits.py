@@ -13,6 +13,7 @@ from tiledsl.analysis.boxes import may_overlap
 from tiledsl.passes.pipeline_body import Body, Unit
 
 Copy = tuple[int, int]  # unit, iteration
+Use = tuple[int, int]  # a unit, and how many steps of the pipelined sequence later it uses what it waits for
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ def simulate(
     steps: Iterable[Step],
     stage: Sequence[int],
     needed: Sequence[Sequence[tuple[int, int]]],
-    covered: Sequence[Sequence[int]],
+    covered: Sequence[Sequence[Use]],
     groups: Sequence[int | None],
 ) -> Iterator[tuple[Step, int | None]]:
     """The wait before each step: the number of groups that may be in flight, None if there is nothing to wait for.
@@ -89,7 +90,12 @@ def simulate(
     """
     state = Groups()
     for step in steps:
-        wanted = [(c, step.t - stage[u] - d) for u in covered[step.unit] if step.t >= stage[u] for c, d in needed[u]]
+        wanted = [
+            (c, step.t + ahead - stage[u] - d)
+            for u, ahead in covered[step.unit]
+            if step.t + ahead >= stage[u]
+            for c, d in needed[u]
+        ]
         yield step, state.wait(c for c in wanted if c in state.group_of or c in state.issued)
         if step.runs and groups[step.unit] is not None:
             state.issue((step.unit, step.t - stage[step.unit]))
@@ -108,23 +114,23 @@ def steady_steps(
 
 def assign_waits(
     body: Body, stage: Sequence[int], order: Sequence[int], groups: Sequence[int | None], *, fuse: bool
-) -> tuple[tuple[int | None, ...], tuple[tuple[int, ...], ...]]:
+) -> tuple[tuple[int | None, ...], tuple[tuple[Use, ...], ...]]:
     """(waits, covered) of a plan.
 
-    With `fuse`, where copies are issued before anything reads, all waits of an iteration move in front of the first
-    copy. One barrier then makes the arrived tiles visible and also ends the last iteration's reads of the tiles that
-    the copies overwrite. It costs one group in flight. (CUTLASS's multistage main loop does the same.)
+    A wait stands right before the unit that needs the data, or with `fuse` in front of the copies that are issued
+    before that unit: copies overwrite tiles, so a barrier is needed there anyhow, which ends the reads of the old
+    tile; placed after the wait, it also makes the arrived one visible. One barrier for each run of copies instead of
+    two; it costs the groups that are issued in between. (So do CUTLASS's multistage main loop and FlashAttention-2.)
     """
     count = len(stage)
     needed = needs(body, groups)
-    covered: list[tuple[int, ...]] = [(i,) if needed[i] else () for i in range(count)]
     sequence = sorted(range(count), key=lambda i: order[i])
-    if fuse and sequence and groups[sequence[0]] is not None:
-        waiting = tuple(i for i in sequence if needed[i])
-        # A copy of this iteration cannot be waited for before it is issued.
-        if all(stage[i] + d > stage[c] for i in waiting for c, d in needed[i]):
-            covered = [waiting if i == sequence[0] else () for i in range(count)]
     commit_after = commit_points(sequence, groups)
+    covered: list[list[Use]] = [[] for _ in range(count)]
+    for i in range(count):
+        if needed[i]:
+            at, ahead = _hoisted(i, needed[i], stage, sequence, groups) if fuse else (i, 0)
+            covered[at].append((i, ahead))
     depth = max(stage, default=0)
     waits: list[int | None] = [None] * count
     if commit_after:
@@ -133,7 +139,37 @@ def assign_waits(
             if step.t >= depth and pending is not None:
                 known = waits[step.unit]
                 waits[step.unit] = pending if known is None else min(known, pending)
-    return tuple(waits), tuple(covered)
+    return tuple(waits), tuple(map(tuple, covered))
+
+
+def _hoisted(
+    user: int,
+    needed: Sequence[tuple[int, int]],
+    stage: Sequence[int],
+    sequence: Sequence[int],
+    groups: Sequence[int | None],
+) -> Use:
+    """Where the wait for `user` moves: the start of the run of copies before it, maybe of the iteration before.
+
+    It stays where it is if the needed copies are not all committed there.
+    """
+    count = len(sequence)
+    place = {u: p for p, u in enumerate(sequence)}
+    closed = {g: place[u] for u, g in commit_points(sequence, groups).items()}
+    back = [place[user] - step for step in range(1, count)]
+    start = next((p for p in back if groups[sequence[p % count]] is not None), None)
+    if start is None:
+        return user, 0
+    while start - 1 > place[user] - count and start % count and groups[sequence[(start - 1) % count]] is not None:
+        start -= 1
+    ahead = int(start < 0)
+    for c, distance in needed:
+        group = groups[c]
+        assert group is not None
+        committed = stage[c] - stage[user] - distance, closed[group]  # relative to the time of the user
+        if committed >= (-ahead, start % count):
+            return user, 0
+    return sequence[start % count], ahead
 
 
 def commit_points(sequence: Sequence[int], groups: Sequence[int | None]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""docs/language.md, made from the docstrings of the words: `python -m tiledsl.tools.language_docs > docs/language.md`."""
+"""docs/language.md, made from the docstrings: `python -m tiledsl.tools.language_docs > docs/language.md`."""
 
 from __future__ import annotations
 
@@ -12,40 +12,44 @@ from tiledsl.language.unsupported import UNSUPPORTED
 
 _INTRODUCTION = """# The language
 
-`import tiledsl` and `import tiledsl.language as T`. This page is made from the docstrings of the words; `tests/unit/tools/test_language_docs.py`
-holds it current.
+`import tiledsl` and `import tiledsl.language as T`. This page is made from the docstrings of the words;
+`tests/unit/tools/test_language_docs.py` holds it current.
 
 ## Kernels
 
 `@tiledsl.kernel` decorates a Python function, which is run once under tracing. Its parameters are
 
-- **tensors**, annotated `A: T.Tensor((M, K), T.float16)` with sizes from the enclosing scope (*closure style*), or declared in the
-  body after `M, K = T.const("M, K")`, which binds the sizes from the arguments of the call (*constant style*); a size of
-  `T.dynamic("m")` is known only when the kernel runs;
+- **tensors**, annotated `A: T.Tensor((M, K), T.float16)` with sizes from the enclosing scope (*closure style*), or
+  declared in the body after `M, K = T.const("M, K")`, which binds the sizes from the arguments of the call (*constant
+  style*); a size of `T.dynamic("m")` is known only when the kernel runs;
 - **run-time scalars**, annotated `n: T.int32`;
 - **compile-time parameters**, everything else: they specialise the kernel by their value.
 
-`with T.Kernel(...)` opens a launch; several of them in one function are launched in order. In constant style
-`C = T.empty(shape, dtype)` with `return C` makes a result.
+`with T.Kernel(...)` opens a launch; several of them in one function are launched in order. In constant style `C =
+T.empty(shape, dtype)` with `return C` makes a result.
 
 ## Control flow and names
 
-`if`, `for`, `while`, `and`, `or`, `not`, chained comparisons, `a if c else b`, `assert` and assignment look at their value: a Python value
-takes Python's way at trace time, a traced one builds the program of the kernel. All else is ordinary Python at trace time: closures,
-comprehensions, f-strings, helper functions. A helper that branches on traced values is a `@T.macro`.
+`if`, `for`, `while`, `and`, `or`, `not`, chained comparisons, `a if c else b`, `assert` and assignment look at their
+value: a Python value takes Python's way at trace time, a traced one builds the program of the kernel. All else is
+ordinary Python at trace time: closures, comprehensions, f-strings, helper functions. A helper that branches on traced
+values is a `@T.macro`.
 
-- `range(...)` in a `for` statement is a serial loop of the kernel; a `for` over a list or any other iterable runs at trace time.
-- `x = expr` binds an immutable value, named after `x`; binding it again makes a fresh one. A name that is bound under run-time control
-  flow cannot be used after it, nor in a loop before the iteration binds it: `T.alloc_var` makes a variable, to which `v = expr` stores.
-- An expression that has no name is evaluated where it is used. It is an error to use one whose memory was written since.
+- `range(...)` in a `for` statement is a serial loop of the kernel; a `for` over a list or any other iterable runs at
+  trace time.
+- `x = expr` binds an immutable value, named after `x`; binding it again makes a fresh one. A name that is bound under
+  run-time control flow cannot be used after it, nor in a loop before the iteration binds it: `T.alloc_var` makes a
+  variable, to which `v = expr` stores.
+- An expression that has no name is evaluated where it is used. It is an error to use one whose memory was written
+  since.
 - `break` and `continue` work in serial loops, `return` only outside run-time control flow.
 - Loops may have any start and any constant step.
 
 ## Tensors
 
-`A[i, j]` is an element, `A[a:b, :]` and `A[i]` are parts; negative constants count from the end. The extents of parts are constants; their
-offsets need not be. A part of a global tensor may reach over its end: what is read there is 0 (or `T.annotate_safe_value`), what is
-written there is dropped.
+`A[i, j]` is an element, `A[a:b, :]` and `A[i]` are parts; negative constants count from the end. The extents of parts
+are constants; their offsets need not be. A part of a global tensor may reach over its end: what is read there is 0
+(or `T.annotate_safe_value`), what is written there is dropped.
 """
 
 _SECTIONS = (

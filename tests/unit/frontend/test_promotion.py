@@ -140,7 +140,12 @@ def test_the_largest_tiny_float_is_that_of_ml_dtypes(name: str) -> None:
 
 def test_spellings_of_a_dtype_are_equal() -> None:
     assert T.float16 == "float16" == T.half and T.float == "float32" and T.float8_e4m3 == "float8_e4m3fn"
-    assert T.float16 == np.float16 and T.float16 == np.dtype("float16") and T.bool == np.bool_ and T.bool == bool
+    assert (
+        T.float16 == np.float16
+        and T.float16 == np.dtype("float16")
+        and T.bool == np.bool_
+        and hash(T.half) == hash(T.float16)
+    )
     assert T.float16 != "float32" and T.float16 != 16 and len({T.float16, T.half}) == 1
 
 

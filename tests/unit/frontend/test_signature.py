@@ -25,7 +25,9 @@ def described(fn: Callable[..., Any]) -> dict[str, str]:
 
 
 def test_kinds_of_parameters() -> None:
-    def kernel(A: T.Tensor((4,), "int8"), n: T.int32, x: "T.float32", block: int = 4, table: OrderedDict = None, z=1):
+    def kernel(
+        A: T.Tensor((4,), "int8"), n: T.int32, x: "T.float32", block: int = 4, table: OrderedDict | None = None, z=1
+    ):  # noqa: UP037
         pass
 
     assert described(kernel) == {

@@ -21,69 +21,7 @@ from tiledsl.ir.printer import KEYWORDS, Names, text
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import same, walk
 
-EVERY_NODE = r"""kernel all_nodes<m, n: int32>(A: global float16[m, 64] strides(m * 2, 1), f: float32, C: global float32[128, 128], D: global int32[8], image: global float16[1, 8, 8, 4]) -> C, A {
-  source "extern \"C\" __device__ float f(float);\n"
-  scratch W: global float32[m + 1]
-  launch main(bx in (m + 127) // 128, by in 2) threads(t in 32, 4) cluster(2, 1) raster(panel=8, order=column) min_blocks(2) shared_bytes(65536) {
-    layout acc = fragment[128, 128] threads(128:8) regs(16:1024, 8:1) why "the \"gemm\" at 5"
-    layout As = shared[128, 64] dims([128:64], [64:1]) size(8192) swizzle(3, 3, 3)
-    safe A = float16(-inf)
-    slot As = 0
-    slot bar = 49152
-    alloc As: shared float16[128, 64] versions(3)
-    alloc acc: fragment float32[128, 128]
-    alloc row: fragment float32[128]
-    alloc r: local float16[8]
-    alloc done: var bool = false
-    alloc bar: barrier uint64[2]
-    view Bs: shared uint16[8192] versions(3) of As
-    fill acc, 0.0
-    for k in 32 pipelined(stages=3, order=[0, 1], stage=[0, 2], group=[[0], [1]], sync=[[]]) {
-      async copy A[bx * 128 : 128, k * 64 : 64] -> As@(k % 3)
-      copy(width=8) A[bx * 128 : 128, 0 : 64] -> As@1
-      async_commit
-      async_wait(pending=1)
-      gemm(transpose_b, clear, policy=full_row, precision=tf32, wait=1) As@(k % 3), As@0, acc
-    }
-    parallel(width=4) i in 128, j in 128 layout fragment[128, 128] threads(128:128) regs(128:1) {
-      acc[i, j] = max(acc[i, j], 0.5) + exp2(-f)
-    }
-    reduce(max, dim=1, clear=false) acc -> row
-    scan(sum, dim=0, reverse) acc -> acc
-    atomic(add, order=acq_rel) acc -> C
-    transpose acc -> acc
-    im2col(kernel=3, stride=1, dilation=1, pad=1) image[0, 0 : 8, 1 : 8, 0 : 4] -> As@0 at bx, by
-    for q: int32 in n unrolled(factor=4, explicit) {
-      if not done and (q < n or q == 3) {
-        break
-      } else if t % 2 == 0 {
-        continue
-      } else {
-        done = isnan(f)
-      }
-    }
-    for v in 8 vectorized {
-      async As@2[t, v] = A[t, v]
-    }
-    while not done {
-      done = true
-    }
-    for w in m persistent(group=4) {
-    }
-    let old: int32 = atomic_update(exch, order=acquire) D[0], -1
-    let s: float16 = select(old == 0, cast<float16, rz, saturate>(f), bits<float16>(Bs@0[t]))
-    let e: float32 = extern<float32, pure>("f", f, &A[0, 0]) - -f
-    evaluate extern<int32>("g")
-    move(lanes=8) As@0[t, 0] -> r[0]
-    atom ldmatrix_x4(&r[0], &As@0[t % 8, 0])
-    barrier(id=1, count=64)
-    barrier
-    print "t\u00e9st", e, s of acc
-    assert n <= 4, "n is small"
-    assume m % 8 == 0
-  }
-}
-"""  # noqa: E501
+EVERY_NODE = (Path(__file__).parents[2] / "golden" / "text" / "every_node.tir").read_text()
 
 LAUNCH = "kernel k({params}) {{ launch main(b in 1) threads(t in 32) {{\n{body}\n}} }}"
 
@@ -227,6 +165,11 @@ ERRORS = {
     "TD0704 2:28": "let x: int32 = cast<int32, up>(1)",
     "TD0705 2:1": "async_wait",
     "TD0707 2:9": "let x = min(1)",
+    "TD0721 2:1": "async_wait(pending=no)",
+    "TD0721  2:1": "async_wait(pending)",
+    "TD0721  2:9": "barrier for i in 3 pipelined(order=2) { }",
+    "TD0721 2:9": "barrier for i in 3 pipelined(group=[1]) { }",
+    "TD0701  2:7": 'print "\\q"',
     "TD0708 2:1": "let x = 0.5",
     "TD0708  2:1": "let x: int32 = n + 0.5",
 }

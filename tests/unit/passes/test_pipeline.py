@@ -155,7 +155,7 @@ def attention_loop(stages: int, trips: int = 8) -> Kernel:
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_g1_attention(stages: int) -> None:
-    plan = plan_of(attention_loop(stages))
+    plan = plan_of(attention_loop(stages), fuse_barrier=False)
     s = stages
     assert plan.stage == (0, s, s, s, s, s, 0, s)
     assert plan.order == (2, 0, 1, 3, 4, 5, 7, 6)
@@ -165,8 +165,15 @@ def test_g1_attention(stages: int) -> None:
         assert (plan.waits[2], plan.waits[7]) == (3, 3)
 
 
+def test_fused_attention_waits_before_each_refill() -> None:
+    """Before the refill of K for V, before that of V for the K of the next iteration: a barrier each, not two."""
+    plan = plan_of(attention_loop(2))
+    assert plan.waits == (2, None, None, None, None, None, 2, None)
+    assert plan.covered[0] == ((7, 0),) and plan.covered[6] == ((2, 1),)
+
+
 def test_g1_attention_epilogue_waits() -> None:
-    out = software_pipeline(attention_loop(2), form="peeled")
+    out = software_pipeline(attention_loop(2), form="peeled", fuse_barrier=False)
     waits = [n.pending for n in walk(out) if isinstance(n, AsyncWait)]
     assert waits == [3, 3, 3, 2, 1, 0]
     assert sum(isinstance(n, AsyncCommit) for n in walk(out)) == 4 + 2

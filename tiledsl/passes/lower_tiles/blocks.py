@@ -41,7 +41,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.types import effect_of
-from tiledsl.ir.walk import map_children, walk
+from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
 from tiledsl.passes.lower_tiles.context import Context
 from tiledsl.passes.lower_tiles.expressions import condition, expression, optional
@@ -67,7 +67,7 @@ def lower_block(ctx: Context, block: Iterable[Stmt], scope: Scope) -> Block:
         if rule is None:
             raise VerifyError(f"{type(s).__name__} cannot be lowered", s.span)
         with locating(s.span):
-            out += rule(ctx, s, scope)
+            out += (placed(t, s.span) for t in rule(ctx, s, scope))
     return tuple(out)
 
 
