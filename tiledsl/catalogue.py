@@ -120,6 +120,11 @@ CATALOGUE: dict[str, Entry] = {
         "this 'while' never ends: its condition is a constant",
         "let it depend on a T.alloc_var, or leave a loop over range(...) with break",
     ),
+    "TD0147": Entry(
+        "{word} stands before the tensors of the kernel are declared",
+        "declare all tensors first: A: T.Tensor((M, N), dtype)",
+        "Sizes of T.const are read off the arguments while the declarations run; before them no size has a value.",
+    ),
     "TD0119": Entry(
         "the condition of 'while' reads '{name}', an immutable value that the body binds anew",
         "declare it before the loop as a mutable variable: {name} = T.alloc_var(dtype, init)",

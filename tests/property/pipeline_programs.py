@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,39 @@ def from_table(p: Program, at: Expr) -> Expr:
 def statements(draw: Draw, p: Program, k: Var, least: int = 2, most: int = 6) -> Block:
     """The body of a loop over k."""
     body: list[Stmt] = []
+    if draw(st.booleans()):
+        body += draw(usual_statements(p, k))
+        least, most = 0, 2
     for _ in range(draw(st.integers(least, most))):
         body += draw(statement(p, k))
     if draw(st.integers(0, 4)) == 0:
         return (If(Load(p.mask, (k,)), tuple(body)),)
     return tuple(body)
+
+
+@st.composite
+def usual_statements(draw: Draw, p: Program, k: Var) -> list[Stmt]:
+    """What pipelines are made for: each tile copied once, then read."""
+    count = draw(st.integers(1, 3))
+    loads = [Copy(row(draw(st.sampled_from(p.sources)), k), tile(s)) for s in p.shared[:count]]
+    if draw(st.booleans()):
+        loads.append(Copy(row(p.table, k), tile(p.index)))
+        at = Cast(INDEX, Load(p.index, (Const(draw(st.integers(0, TILE - 1))),)))
+        loads[0] = Copy(row(p.sources[0], at), tile(p.shared[0]))
+        loads.reverse()
+    uses: list[Stmt] = []
+    for s in draw(st.permutations(p.shared[:count])):
+        f = draw(st.sampled_from(p.registers))
+        uses.append(_accumulate(f, s) if draw(st.booleans()) else Copy(tile(s), tile(f)))
+        if draw(st.booleans()):
+            uses.append(Copy(tile(f), row(p.out, k + p.next_line() * TILES)))
+    if draw(st.booleans()):  # each copy right before its use, as in attention
+        return [x for pair in zip_longest(loads, uses) for x in pair if x is not None]
+    return [*loads, *uses]
+
+
+def _accumulate(f: Buffer, s: Buffer) -> Stmt:
+    return parallel(f, lambda x: Load(f, (x,)) * Const(2.0, FLOAT32) + Load(s, (x,)))
 
 
 @st.composite
@@ -106,7 +135,7 @@ def statement(draw: Draw, p: Program, k: Var) -> list[Stmt]:
         case 3:
             return [Copy(tile(s), tile(f))]
         case 4:
-            return [parallel(f, lambda x: Load(f, (x,)) * Const(2.0, FLOAT32) + Load(s, (x,)))]
+            return [_accumulate(f, s)]
         case 5:
             return [parallel(s, lambda x: Load(f, (x,)) + Const(1.0, FLOAT32))]
         case 6 | 7:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from barrier_programs import Program, count_barriers, programs, races, without_barrier
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tiledsl.passes.barrier_arcs import Arc, fewest_positions
 from tiledsl.passes.insert_barriers import insert_barriers
 
 
-@settings(max_examples=150, deadline=None)
 @given(program=programs())
 def test_s10_s12_no_race_is_left(program: Program) -> None:
     assert races(program, insert_barriers(program.kernel)) is None
 
 
-@settings(max_examples=80, deadline=None)
 @given(program=programs(exact=True))
 def test_s10_every_barrier_is_needed(program: Program) -> None:
     synchronised = insert_barriers(program.kernel)
@@ -24,7 +22,6 @@ def test_s10_every_barrier_is_needed(program: Program) -> None:
         assert races(program, without_barrier(synchronised, number)) is not None, f"barrier {number}"
 
 
-@settings(max_examples=60, deadline=None)
 @given(program=programs())
 def test_insertion_is_idempotent(program: Program) -> None:
     once = insert_barriers(program.kernel)

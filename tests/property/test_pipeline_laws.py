@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_programs import TILES, Program, Random, execute, kernel_around, kernels, row, same_results, tile
 
@@ -25,7 +25,6 @@ FORMS = ["auto", "peeled", "rolled", "guarded"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=60, deadline=None)
 @given(program=kernels(), fuse=st.booleans())
 def test_p3_p24_pipelined_programs_compute_the_same_in_every_form(form: str, program: Random, fuse: bool) -> None:
     pipelined = software_pipeline(program.kernel, form=form, fuse_barrier=fuse)
@@ -43,7 +42,6 @@ def _plans(program: Random, fuse: bool) -> list[tuple[Body, PipelinePlan]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
 @given(program=kernels(), fuse=st.booleans())
 def test_p1_p2_plans_are_total_and_legal(program: Random, fuse: bool) -> None:
     for body, plan in _plans(program, fuse):
@@ -63,7 +61,6 @@ def _has_dead_writes(body: Body, b: Buffer) -> bool:
     return any(not any(i < r for r in reads) for i in writes)
 
 
-@settings(max_examples=150, deadline=None)
 @given(program=kernels(), fuse=st.booleans())
 def test_p7_one_version_less_is_caught(program: Random, fuse: bool) -> None:
     for body, plan in _plans(program, fuse):
@@ -75,7 +72,6 @@ def test_p7_one_version_less_is_caught(program: Random, fuse: bool) -> None:
                 verify_plan(body, replace(plan, versions=fewer))
 
 
-@settings(max_examples=150, deadline=None)
 @given(program=kernels(), fuse=st.booleans())
 def test_p13_p14_waits_are_exact(program: Random, fuse: bool) -> None:
     """One more group in flight, or no wait at all, and some statement uses a tile that has not arrived."""
@@ -101,7 +97,6 @@ def _closed_form(plan: PipelinePlan, consumer: int, group: int) -> int:
     return sum(last[group] < o < here for o in last.values())
 
 
-@settings(max_examples=100, deadline=None)
 @given(program=kernels())
 def test_p14_simulated_waits_are_the_closed_form(program: Random) -> None:
     for body, plan in _plans(program, False):
@@ -114,7 +109,6 @@ def test_p14_simulated_waits_are_the_closed_form(program: Random) -> None:
                 assert plan.waits[i] == min(_closed_form(plan, i, g) for g in groups if g is not None)
 
 
-@settings(max_examples=60, deadline=None)
 @given(program=kernels(), fuse=st.booleans())
 def test_p8_p9_versions_are_declared_and_in_range(program: Random, fuse: bool) -> None:
     out = software_pipeline(program.kernel, fuse_barrier=fuse)
@@ -180,7 +174,6 @@ def _is_legal(steps: list[Step], stage: list[int], order: list[int]) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
 @given(drawn=manual_bodies(), trips=st.integers(1, 7))
 def test_p19_manual_schedules_are_rejected_iff_illegal(
     drawn: tuple[list[Step], list[int], list[int]], trips: int

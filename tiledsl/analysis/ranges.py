@@ -196,7 +196,7 @@ def _collect(block: Block, facts: Facts, simplifier: Simplifier) -> None:
                     facts.divisors[var] = unit
             case For(var, extent, body):
                 facts.ranges[var] = (0, max(0, simplifier.bounds(extent)[1] - 1))
-                if not isinstance(extent, Const):
+                if not isinstance(extent, Const) and effect_of(extent) is Effect.PURE:  # else a store may change it
                     facts.limits[var] = extent
                 _collect(body, facts, simplifier)
             case While(_, body):

@@ -247,6 +247,8 @@ def check(test: Any, message: Thunk) -> None:
     """`assert test, message`"""
     if isinstance(test, Traced):
         tracer = current()
+        if tracer.const_sizes is None:
+            return  # it is asserted again when the sizes are known
         tracer.launch("assert")
         cond = expr_of(condition(_scalar_operand(test, "assert")))
         tracer.emit(Assert(cond, str(message() or ""), span=tracer.here()))

@@ -63,6 +63,13 @@ class Names:
         self.before[name] = value
         return value
 
+    def carried(self, name: str, old: Thunk) -> Any:
+        """What `name` holds at the start of an iteration: unknown, but for mutable variables."""
+        value = self.save(name, old)
+        if isinstance(value, (Variable, Poison)):
+            return value
+        return Poison("TD0111", self.place, name=name, what=self.what)
+
     def restore(self, name: str, now: Thunk) -> Any:
         """What `name` held before the body that has just been run."""
         before = self.before[name]
@@ -152,13 +159,6 @@ class Loop(Names):
 
     def __iter__(self) -> Iterator[Any]:
         return self.run
-
-    def carried(self, name: str, old: Thunk) -> Any:
-        """What `name` holds at the start of an iteration: unknown, but for mutable variables."""
-        value = self.save(name, old)
-        if isinstance(value, (Variable, Poison)):
-            return value
-        return Poison("TD0111", self.place, name=name, what=self.what)
 
     def _kernel_loop(self, spec: LoopSpec) -> Iterator[Any]:
         """Runs the body once. What is wrong with the loop itself is raised here, before the body runs."""
@@ -261,8 +261,6 @@ class WhileLoop(Names):
         self.activation.loops[-1] = (True, tracer.frame)
         tracer.open(self.frame)
         return True
-
-    carried = Loop.carried
 
     def end(self) -> None:
         self.activation.loops.pop()

@@ -109,8 +109,7 @@ def _evaluated(fn: FunctionType, name: str, annotation: Any, scope: Mapping[str,
         # Quotes under `from __future__ import annotations` are quoted twice.
         return eval(found, fn.__globals__, dict(scope)) if isinstance(found, str) else found
     except (NameError, AttributeError, SyntaxError) as problem:
-        parsed = ast.parse(annotation, mode="eval").body if not isinstance(problem, SyntaxError) else None
-        if isinstance(parsed, (ast.Name, ast.Attribute)):  # a type for type checkers only
+        if "(" not in annotation and "Tensor[" not in annotation:  # a type for type checkers only, not one of ours
             return None
         raise error("TD0125", _place(fn, name), name=name, annotation=annotation, problem=problem) from None
 

@@ -141,10 +141,10 @@ class Tracer:
         return frame
 
     def launch(self, word: str) -> LaunchFrame:
-        """The open `with T.Kernel(...)`. Raises TileError TD0105 if there is none."""
+        """The open `with T.Kernel(...)`. Raises TileError TD0105 if there is none, TD0147 before sizes are known."""
         frame = self.enclosing("launch")
         if not isinstance(frame, LaunchFrame):
-            raise fail("TD0105", word=word)
+            raise fail("TD0147" if self.const_sizes is None else "TD0105", word=word)
         return frame
 
     # ------------------------------------------------------------------------------------------------------ names

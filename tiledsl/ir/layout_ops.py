@@ -185,7 +185,7 @@ def vector_width(f: Fragment) -> int:
     return gcd(regs[-1].extent, last)
 
 
-def separable_partition(shape: Sequence[int], threads: int, width: int = 1) -> Fragment:
+def separable_partition(shape: Sequence[int], threads: int, width: int = 1, lanes: int = 0) -> Fragment:
     """Threads dealt to the dimensions from the last on, as many as divide each; those left over hold replicas.
 
     Exact for every shape and number of threads, and separable: what a reduction can work on where `layout.partition`
@@ -199,7 +199,8 @@ def separable_partition(shape: Sequence[int], threads: int, width: int = 1) -> F
     for dim in reversed(range(len(shape))):
         inner = width if dim == len(shape) - 1 else 1
         count = shape[dim] // inner
-        dealt = gcd(left, count)
+        room = gcd(left, lanes) if lanes and dim == len(shape) - 1 else left
+        dealt = gcd(room, count)
         left //= dealt
         thread_digits.append(Digit(dealt, inner * steps[dim]))
         reg_digits.append(Digit(count // dealt, inner * dealt * steps[dim]))

@@ -7,7 +7,6 @@ other; inside a panel the 16-byte chunks of a row are exchanged by an XOR with t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import gcd, prod
 
 from tiledsl.ir.layout import Digit, Layout, Swizzle, row_major
@@ -111,19 +110,3 @@ def merge_swizzles(a: Layout, b: Layout, bits: int) -> Layout | None:
     if 0 in spans:
         return None
     return a if spans[0] <= spans[1] else b
-
-
-def with_shape(layout: Layout, shape: Sequence[int]) -> Layout:
-    """`layout` with dimensions of extent 1 added so that it has `shape`. Raises ValueError for another tile."""
-    dims = list(layout.dims)
-    sizes = list(layout.shape)
-    out: list[tuple[Digit, ...]] = []
-    for extent in shape:
-        if sizes and sizes[0] == extent:
-            sizes.pop(0)
-            out.append(dims.pop(0))
-        elif extent == 1:
-            out.append(())
-        else:
-            raise ValueError(f"{layout.shape} is not {tuple(shape)} without extents of 1")
-    return replace(layout, shape=tuple(shape), dims=tuple(out))

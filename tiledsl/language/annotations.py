@@ -24,6 +24,8 @@ def sizes(shape: Any, word: str) -> tuple[int | Scalar, ...]:
             raise fail("TD0221", word=word, value=describe(item))
         size = operand(item)
         index_of(size, f"a size in {word}")
+        if isinstance(size, Scalar) and size.reads:
+            raise fail("TD0221", word=word, value=describe(item))
         if not isinstance(size, Scalar) and size < 0:
             raise fail("TD0221", word=word, value=size)
         out.append(size if isinstance(size, Scalar) else int(size))

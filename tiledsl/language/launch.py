@@ -97,6 +97,9 @@ class Kernel(NamedContext):
 def _grid_size(value: Any) -> Expr:
     number = operand(value)
     size = index_of(number, "a number of blocks")
+    if isinstance(number, Scalar) and number.reads:
+        rule = "sizes that the host knows: numbers, sizes of tensors, and scalar parameters"
+        raise fail("TD0224", what=f"{number.shown()} blocks, a number in the GPU's memory", rule=rule)
     if isinstance(size, Const) and size.value < 1:
         raise fail("TD0224", what=f"a grid with {size.value} blocks in a dimension", rule="at least 1 block")
     return size

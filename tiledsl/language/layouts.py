@@ -14,7 +14,7 @@ from typing import Any
 
 from tiledsl.errors import Span, error
 from tiledsl.frontend.proxies import describe
-from tiledsl.frontend.source import here
+from tiledsl.frontend.source import by_python, here
 from tiledsl.frontend.tensors import Tensor
 from tiledsl.ir import layout as ir
 from tiledsl.ir import layout_ops
@@ -22,6 +22,7 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.ir.nodes import Buffer, Extent
 from tiledsl.ir.recover import recover_fragment, recover_layout
 from tiledsl.ir.swizzle import SPANS, choose_swizzle, expand, swizzle_period, swizzled
+from tiledsl.language.annotations import const_sizes
 
 IndexFunction = Callable[..., Any]
 
@@ -35,8 +36,8 @@ class Layout:
     """
 
     def __init__(self, shape: Sequence[int], forward_fn: IndexFunction) -> None:
-        self.shape = _shape(shape)
-        offsets = _flattened([_numbers(forward_fn(*at)) for at in _points(self.shape)])
+        self.shape = const_sizes(shape, "T.Layout")
+        offsets = by_python(_probed, forward_fn, list(_points(self.shape)))
         _check_distinct(offsets, self.shape, "offset", "T.Layout")
         found = recover_layout(self.shape, offsets)
         if found is None:
@@ -64,22 +65,16 @@ class Fragment:
         forward_index_fn: IndexFunction | None = None,
         replicate: int = 1,
     ) -> None:
-        shape = _shape(shape)
+        shape = const_sizes(shape, "T.Fragment")
         if (forward_fn is None) == (forward_thread_fn is None):
             why = "give either forward_fn or forward_thread_fn"
             raise error("TD0307", here(), buffer="T.Fragment", why=why)
         points = list(_points(shape))
         if forward_fn is not None:
-            rows = [[forward_fn(*at, *_extra(forward_fn, at, r)) for at in points] for r in range(replicate)]
-            threads = [[int(place[0]) for place in row] for row in rows]
-            regs = _flattened([_numbers(place[1]) for place in rows[0]])
+            threads, regs = by_python(_probed_places, forward_fn, points, replicate)
         else:
-            assert forward_thread_fn is not None
-            fn = forward_thread_fn
-            threads = [[int(fn(*at, *_extra(fn, at, r))) for at in points] for r in range(replicate)]
-            regs = _ranks(threads[0])
-            if forward_index_fn is not None:
-                regs = _flattened([_numbers(forward_index_fn(*at)) for at in points])
+            threads = by_python(_probed_threads, forward_thread_fn, points, replicate)
+            regs = by_python(_probed, forward_index_fn, points) if forward_index_fn is not None else _ranks(threads[0])
         places = [(t, r) for row in threads for t, r in zip(row, regs)]
         _check_distinct(places, shape, "thread and register", "T.Fragment")
         found = recover_fragment(shape, threads, regs)
@@ -183,8 +178,22 @@ def as_layout(value: Any, shape: Sequence[Extent], dtype: DType, span: Span) -> 
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def _shape(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(int(n) for n in ([shape] if isinstance(shape, int) else shape))
+def _probed(fn: IndexFunction, points: Sequence[Sequence[int]]) -> list[int]:
+    """What `fn` gives at each point, as one number."""
+    return _flattened([_numbers(fn(*at)) for at in points])
+
+
+def _probed_threads(fn: IndexFunction, points: Sequence[Sequence[int]], replicas: int) -> list[list[int]]:
+    """For each replica the thread of each point."""
+    return [[int(fn(*at, *_extra(fn, at, r))) for at in points] for r in range(replicas)]
+
+
+def _probed_places(
+    fn: IndexFunction, points: Sequence[Sequence[int]], replicas: int
+) -> tuple[list[list[int]], list[int]]:
+    """For each replica the thread of each point, and the register of each point."""
+    rows = [[fn(*at, *_extra(fn, at, r)) for at in points] for r in range(replicas)]
+    return [[int(place[0]) for place in row] for row in rows], _flattened([_numbers(place[1]) for place in rows[0]])
 
 
 def _points(shape: Sequence[int]) -> Any:

@@ -18,7 +18,7 @@ from tiledsl.language.annotations import const_sizes, sizes
 def _allocate(word: str, shape: Any, dtype: Any, space: Space, default: str) -> Tensor:
     tracer = tracer_of(word)
     tracer.launch(word)
-    if tracer.enclosing("parallel") is not None:
+    if tracer.enclosing("parallel") is not None and space is not Space.LOCAL:
         raise fail("TD0129", word=word)
     buffer = Buffer(tracer.take_name(default), const_sizes(shape, word), dtype_named(dtype), space)
     tracer.emit(Alloc(buffer, span=tracer.here()))

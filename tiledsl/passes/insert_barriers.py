@@ -21,7 +21,6 @@ from tiledsl.analysis.footprint import (
     Footprint,
     Tables,
     binds_of,
-    blocks_of,
     bytes_of,
     granules_of,
     is_shared,
@@ -32,15 +31,12 @@ from tiledsl.analysis.footprint import (
 from tiledsl.analysis.uniform import Uniform, uniform_values
 from tiledsl.errors import error
 from tiledsl.ir.nodes import (
-    AsyncCommit,
     AsyncWait,
     Barrier,
     Binary,
     Block,
-    Break,
     Buffer,
     Const,
-    Continue,
     Expr,
     For,
     If,
@@ -53,39 +49,21 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.walk import walk
 from tiledsl.passes.barrier_arcs import Arc, fewest_positions
+from tiledsl.passes.barrier_items import (
+    BarrierPlan,
+    Hazard,
+    Item,
+    exposed,
+    leaf,
+    may_leave,
+    over,
+    own_level,
+    seen_at,
+    synchronises,
+    trip_count,
+)
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
-
-_SYNCHRONISATION = (Barrier, AsyncWait, AsyncCommit)
-
-
-@dataclass(frozen=True, slots=True)
-class Hazard:
-    """Why a barrier is needed: `first` and `second` touch `buffer` in different threads."""
-
-    buffer: Buffer
-    first: Stmt
-    second: Stmt
-    kind: str
-
-    def __str__(self) -> str:
-        def name(s: Stmt) -> str:
-            return f"{type(s).__name__.lower()} at line {s.span.line}" if s.span.line else type(s).__name__.lower()
-
-        return f"{self.kind} of '{self.buffer.name}': {name(self.first)}, then {name(self.second)}"
-
-
-@dataclass(frozen=True, slots=True)
-class BarrierPlan:
-    """For each barrier the hazards that asked for it, keyed by the path of the statement that it goes before."""
-
-    barriers: Mapping[Path, tuple[Hazard, ...]]
-
-    def __str__(self) -> str:
-        rows = []
-        for path, hazards in sorted(self.barriers.items()):
-            rows += [f"before {'.'.join(map(str, path))}:", *(f"    {h}" for h in dict.fromkeys(map(str, hazards)))]
-        return "\n".join(rows) or "no barriers"
 
 
 @kernel_pass(requires=(thread_stage,))
@@ -123,19 +101,6 @@ def _apply(block: Block, plan: BarrierPlan, path: Path) -> Block:
                     s = replace(s, then=_apply(then, plan, (*here, 0)), orelse=_apply(orelse, plan, (*here, 1)))
         out.append(s)
     return tuple(out)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A statement as seen from its block: accesses before its first barrier and after its last.
-
-    `through`: there is a way past it without a barrier. `leaves`: it may end the iteration around it.
-    """
-
-    enter: tuple[Footprint, ...] = ()
-    leave: tuple[Footprint, ...] = ()
-    through: bool = True
-    leaves: bool = False
 
 
 @dataclass(slots=True)
@@ -222,12 +187,12 @@ class _Planner:
             case AsyncWait():
                 return Item(leave=tuple(replace(f, stmt=s, issued=False) for f in self.arrived.get(path, ())))
             case For() | While() | If():
-                if not _synchronises(s):
+                if not synchronises(s):
                     found = tuple(self.collect(s, path))
                     if not any(self.meets(a, b) for a in found if not a.issued for b in found):
-                        return _leaf(found, s)
+                        return leaf(found, s)
                 return self.compound(s, path)
-        return _leaf(tuple(self.own.get(path, ())), s)
+        return leaf(tuple(self.own.get(path, ())), s)
 
     def compound(self, s: Stmt, path: Path) -> Item:
         """A statement that has conflicts or synchronisation inside."""
@@ -249,11 +214,11 @@ class _Planner:
         found = tuple(self.collect(s, path))
         for h in self.hazards([f for f in found if not f.issued], found):
             raise error("TD0502", h.second.span, (("the other access", h.first.span),), buffer=h.buffer.name)
-        return _leaf(found, s)
+        return leaf(found, s)
 
     def parted(self, body: Block) -> bool:
         """Whether some threads may leave an iteration before others."""
-        return any(not self.uniform(s.cond) and _may_leave(s) if isinstance(s, If) else False for s in _own_level(body))
+        return any(not self.uniform(s.cond) and may_leave(s) if isinstance(s, If) else False for s in own_level(body))
 
     def collect(self, s: Stmt, path: Path) -> list[Footprint]:
         """The footprints of `s` and all below, of all iterations."""
@@ -261,7 +226,7 @@ class _Planner:
         match s:
             case For(var, extent, body):
                 inside = [f for i, x in enumerate(body) for f in self.collect(x, (*path, i))]
-                found += _over(inside, var, _trips(extent))
+                found += over(inside, var, trip_count(extent))
             case If(_, then, orelse):
                 for n, block in enumerate((then, orelse)):
                     for i, x in enumerate(block):
@@ -293,20 +258,20 @@ class _Planner:
 
     def loop(self, body: Block, path: Path, own: tuple[Footprint, ...], var: Var | None, extent: Expr | None) -> Item:
         items = self.items(body, path)
-        trips = _trips(extent)
+        trips = trip_count(extent)
         if trips is not None and trips <= 1:
             once = self.straight(items, path) if trips else Item()
-            return Item((*own, *_at(once.enter, var, 0)), (*own, *_at(once.leave, var, 0)), once.through)
+            return Item((*own, *seen_at(once.enter, var, 0)), (*own, *seen_at(once.leave, var, 0)), once.through)
         self.around(items, path, var, trips)
         synchronised = any(not item.through or (*path, i) in self.barriers for i, item in enumerate(items))
         early_end = any(item.leaves for item in items)
-        first, last = _exposed(items, [(*path, i) in self.barriers for i in range(len(items))])
+        first, last = exposed(items, [(*path, i) in self.barriers for i in range(len(items))])
         if early_end:
             last = [f for item in items for f in item.leave]
         if not synchronised:
-            first, last = _over(first, var, trips), _over(last, var, trips)
+            first, last = over(first, var, trips), over(last, var, trips)
         else:
-            first, last = _at(first, var, 0), _at(last, var, trips - 1 if trips and not early_end else None)
+            first, last = seen_at(first, var, 0), seen_at(last, var, trips - 1 if trips and not early_end else None)
         certain = synchronised and not early_end and trips is not None
         return Item((*own, *first), (*own, *last), through=not certain)
 
@@ -347,65 +312,3 @@ class _Planner:
                 if found:
                     self.barriers[(*path, j)] = tuple(found)
                     return
-
-
-def _at(found: Iterable[Footprint], var: Var | None, value: int | None) -> list[Footprint]:
-    """As seen from outside of the loop over `var`, of the iteration `value`, or of some iteration."""
-    return [f.at(var, value) for f in found] if var is not None else list(found)
-
-
-def _over(found: Iterable[Footprint], var: Var | None, trips: int | None) -> list[Footprint]:
-    """As seen from outside of the loop over `var`, of all its iterations."""
-    if var is None:
-        return list(found)
-    out: list[Footprint] = []
-    for f in found:
-        few = trips is not None and trips < f.buffer.versions
-        out += [f.at(var, k) for k in (range(trips) if few and trips is not None else (None,))]
-    return out
-
-
-def _trips(extent: Expr | None) -> int | None:
-    return int(extent.value) if isinstance(extent, Const) else None
-
-
-def _leaf(found: tuple[Footprint, ...], s: Stmt) -> Item:
-    return Item(found, tuple(f for f in found if not f.issued), leaves=_may_leave(s))
-
-
-def _exposed(items: Sequence[Item], before: Sequence[bool]) -> tuple[list[Footprint], list[Footprint]]:
-    """What is reached from the start, and what reaches the end, without a barrier; `before[i]`: one before item i."""
-    first: list[Footprint] = []
-    for item, barrier in zip(items, before):
-        if barrier:
-            break
-        first += item.enter
-        if not item.through:
-            break
-    last: list[Footprint] = []
-    for item, barrier in reversed(list(zip(items, before))):
-        last += item.leave
-        if barrier or not item.through:
-            break
-    return first, last
-
-
-def _synchronises(s: Stmt) -> bool:
-    return any(isinstance(x, _SYNCHRONISATION) or _synchronises(x) for block in blocks_of(s) for x in block)
-
-
-def _may_leave(s: Stmt) -> bool:
-    match s:
-        case Break() | Continue():
-            return True
-        case If(_, then, orelse):
-            return any(_may_leave(x) for x in (*then, *orelse))
-    return False
-
-
-def _own_level(body: Block) -> Iterable[Stmt]:
-    """Statements of an iteration, not those of loops inside."""
-    for s in body:
-        yield s
-        if isinstance(s, If):
-            yield from _own_level((*s.then, *s.orelse))

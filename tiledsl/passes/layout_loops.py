@@ -29,6 +29,7 @@ from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.recover import recover_fragment
 
 Fragments = Mapping[Buffer, Fragment]
+WARP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _from_threads(shape: Sequence[int], threads: Any) -> Fragment | None:
 
 
 def plans(extents: tuple[int, ...], threads: int, width: int, exact: bool) -> Iterator[Fragment]:
-    """Loop layouts made up for a loop: runs of `width` dealt to the threads in turn, then less simple ones.
+    """Loop layouts made up for a loop: runs of `width` dealt to the threads in turn, rows dealt to warps, and others.
 
     `exact` asks for layouts without positions past the end, as fragments need them.
     """
@@ -96,10 +97,10 @@ def plans(extents: tuple[int, ...], threads: int, width: int, exact: bool) -> It
         yield canonical(partition(extents, threads, flat))
     elif threads % total == 0:
         yield canonical(Fragment(extents, (Digit(threads // total, 0), Digit(total, 1)), ()))
-    while width >= 1:
-        if extents[-1] % width == 0:
-            yield separable_partition(extents, threads, width)
-        width //= 2
+    widths = [w for w in (1 << b for b in reversed(range(width.bit_length()))) if extents[-1] % w == 0]
+    for lanes in (WARP, threads):
+        for w in widths:
+            yield separable_partition(extents, threads, w, lanes)
 
 
 def _least_padded(extents: tuple[int, ...], threads: int, width: int) -> Fragment:

@@ -14,10 +14,10 @@ from tiledsl.analysis.layout_tables import compared, contains, equal
 from tiledsl.analysis.transactions import sectors
 from tiledsl.errors import TileError, error
 from tiledsl.ir.layout import Fragment, Layout
-from tiledsl.ir.layout_ops import vector_width
+from tiledsl.ir.layout_ops import reduce_dim, thread_digits_along, vector_width
 from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.swizzle import merge_swizzles
-from tiledsl.ir.tile import Parallel
+from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.ir.views import view_layout
 from tiledsl.passes.layout_rules import (
     RULES,
@@ -32,7 +32,10 @@ from tiledsl.passes.layout_rules import (
     loop_width,
 )
 
-VARIANTS = 4  # layouts that a root of a free component tries
+VARIANTS = 8  # layouts that a root of a free component tries
+WARP = 32
+# What a reduction across warps costs more, in registers: for each value, and for its barriers.
+CROSSING_VALUE, BARRIERS = 8, 32
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ def _components(problem: Problem, state: State) -> list[list[int]]:
 def _free(problem: Problem, state: State, members: Sequence[int], memo: Memo) -> State:
     """The cheapest successful attempt over all roots and, as far as needed, less simple layouts of the root."""
     clashes: list[Clash] = []
+    reduces = any(isinstance(problem.ops[m].stmt, Reduce) for m in members)
     best: tuple[tuple[int, int], State] | None = None
     for variant in range(VARIANTS):
         refused = len(clashes)
@@ -191,8 +195,8 @@ def _free(problem: Problem, state: State, members: Sequence[int], memo: Memo) ->
             cost = _cost(problem, state, attempt, members, memo)
             if best is None or cost < best[0]:
                 best = (cost, attempt)
-        # A root that failed may do better with a less simple layout, if that was not what decided.
-        if best is not None and (variant or len(clashes) == refused):
+        # Less simple layouts are tried where the simplest failed, and for reductions, which may stay in a warp.
+        if best is not None and (variant or (len(clashes) == refused and not reduces)):
             break
     if best is None:
         raise clashes[0].raised
@@ -234,7 +238,7 @@ def _loop(problem: Problem, op: Op, state: State, memo: Memo) -> Fragment | Clas
 def _cost(problem: Problem, before: State, after: State, members: Sequence[int], memo: Memo) -> tuple[int, int]:
     """(registers of the fragments decided here and sectors of global memory, accesses of each thread).
 
-    Registers and sectors are added: one sector more for each warp costs about what a register does.
+    Registers, sectors and steps of reductions are added: one costs about what another does.
     """
     cost = sum(a.layout.num_regs for b, a in after.items() if b not in before and isinstance(a.layout, Fragment))
     accesses = 0
@@ -246,7 +250,19 @@ def _cost(problem: Problem, before: State, after: State, members: Sequence[int],
             if op.touches_global:
                 cost += _sectors(problem, op, loop, memo)
             accesses += loop.num_regs // min(vector_width(loop), loop_width(op, after, problem.setting))
+        elif isinstance(op.stmt, Reduce) and op.stmt.src.buffer in after:
+            cost += _reduction_cost(after[op.stmt.src.buffer].layout, op.stmt.dim)
     return cost, accesses
+
+
+def _reduction_cost(layout: Fragment | Layout, dim: int) -> int:
+    """Shuffles of each thread; values and barriers that go through shared memory where several warps share a row."""
+    if not isinstance(layout, Fragment) or (result := reduce_dim(layout, dim)) is None:
+        return 0
+    digits = thread_digits_along(layout, dim)
+    shuffles = sum((extent - 1).bit_length() for extent, distance in digits if extent * distance <= WARP)
+    crossing = any(extent * distance > WARP for extent, distance in digits)
+    return result.num_regs * (shuffles + (CROSSING_VALUE if crossing else 0)) + (BARRIERS if crossing else 0)
 
 
 def _sectors(problem: Problem, op: Op, loop: Fragment, memo: Memo) -> int:

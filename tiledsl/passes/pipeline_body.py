@@ -52,8 +52,8 @@ from tiledsl.ir.tile import Copy, Im2col, Parallel
 from tiledsl.ir.types import dtype_of, effect_of
 from tiledsl.ir.walk import substitute, walk
 
-# Stands for the outside world: statements with an effect are kept in order by writing to it.
-WORLD = Buffer("the outside world", (), dtype_of(Const(0)), Space.GLOBAL)
+# Stands for the world outside: statements with an effect are kept in order by writing to it.
+WORLD = Buffer("side effects", (), dtype_of(Const(0)), Space.GLOBAL)
 _FENCES = (Barrier, AsyncCommit, AsyncWait)
 _EFFECTS = (Print, Assert, Evaluate)
 

@@ -1,8 +1,8 @@
 """Software-pipeline plans: for each unit of the body a stage, a place in the order, its commit group and wait.
 
 Automatic planning follows TileLang's: copies from global to shared memory run in the first stage, everything else
-`num_stages` later; a copy is issued right after the last reader of its tile, or first of all where all copies would
-come last. The modulo rule (`pipeline_legal`) is the judge; a copy that cannot be early is executed in place.
+`num_stages` later; a copy is issued right after the last reader of its tile, or first of all where all copies have the
+same last reader. The modulo rule (`pipeline_legal`) is the judge; a copy that cannot be early is executed in place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Buffer, Pipelined
-from tiledsl.passes.pipeline_body import Body, Unit
+from tiledsl.passes.pipeline_body import WORLD, Body, Unit
 from tiledsl.passes.pipeline_legal import Constraints, Dependence, least_versions, versions_of, violated
 from tiledsl.passes.pipeline_waits import Use, assign_waits
 
@@ -153,7 +153,7 @@ def _place(units: Sequence[Unit], early: set[int], stages: int) -> Schedule:
     for s in late:
         sequence += [s, *(i for i in sorted(early) if last_use[i] == s)]
     consumer_stage = max(depth.values()) + stages
-    if stages >= 2 and sequence[: len(late)] == late:  # fill, then read: as many tiles, a shorter prologue
+    if stages >= 2 and len(set(last_use.values())) == 1:  # fill, then read: as many tiles, a shorter prologue
         sequence = [*sorted(early), *late]
         consumer_stage -= 1
     stage = tuple(depth.get(i, consumer_stage) for i in range(len(units)))
@@ -257,7 +257,7 @@ def _rejection(body: Body, d: Dependence, rules: Constraints, stage: Sequence[in
     )
     if d.buffer is None:
         return error("TD0404", second.span, notes, first=d.first, second=d.second)
-    if d.distance and d.buffer in rules.single:
+    if d.distance and d.buffer in rules.single and d.buffer is not WORLD:
         needed = least_versions(stage, (0,) * len(stage), (d,))
         facts: dict[str, object] = {"buffer": d.buffer.name, "needed": needed, "why": rules.single[d.buffer]}
         return error("TD0405", second.span, notes, first=d.first, second=d.second, **facts)

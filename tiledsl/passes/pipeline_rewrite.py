@@ -8,9 +8,8 @@ Three forms, equal in effect:
 In rolled and guarded form groups are committed whether or not a copy was issued, so that the waits count alike in all
 iterations. Prologues are unrolled.
 
-The version of iteration k is `k % V`. The dividend is never negative and V is a constant, so this costs no more
-instructions than a counter that is compared and reset, and every reader of the IR can see which iterations share a
-tile. `k` is written as loop variable + constant, with the constant reduced modulo V.
+The version of iteration k is `k % V`, written as (loop variable + constant) % V with 0 <= constant < V: every reader of
+the IR can see which iterations share a tile. The pass count-versions turns the remainders into counters at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from tiledsl.analysis.access import accesses, reach
 from tiledsl.ir.nodes import (
     Address,
     AsyncCommit,
@@ -29,6 +29,7 @@ from tiledsl.ir.nodes import (
     Expr,
     For,
     If,
+    Let,
     Load,
     Node,
     Region,
@@ -44,7 +45,7 @@ from tiledsl.ir.tile import Gemm
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import rewrite, walk
 from tiledsl.passes.fresh import copied
-from tiledsl.passes.pipeline_body import Body, asynchronous
+from tiledsl.passes.pipeline_body import Body, Unit, asynchronous
 from tiledsl.passes.pipeline_plan import PipelinePlan
 from tiledsl.passes.pipeline_waits import Step, commit_points, needs, simulate
 
@@ -123,7 +124,7 @@ class _Writer:
                 out.append(self.loop(Const(body_trips), depth))
                 pending_body = False
             out += self.at(s, w, _Time(None, s.t + (skipped if s.t >= short else 0)))
-        return tuple(out)
+        return _merged(out)
 
     def rolled(self) -> Block:
         extent = self.body.loop.extent
@@ -202,25 +203,46 @@ class _Writer:
         u, stage = self.body.units[i], self.plan.stage[i]
         block = u.block if self.plan.groups[i] is None else tuple(asynchronous(s) for s in u.block)
         versions = {b: time.version(stage, n) for b, n in self.plan.versions}
-        conditions = [*guards]
-        inner: Block = block
-        if u.guards:
-            inner = (If(all_of(list(u.guards)), inner, span=u.span),)
-        inner = (*u.binds, *inner)
+        inner = _guarded(u, block)
         here = copied(inner, {self.body.loop.var: time.iteration(stage)}, _pinning(versions) if versions else None)
-        return (If(all_of(conditions), here, span=u.span),) if conditions else here
+        return (If(all_of(list(guards)), here, span=u.span),) if guards else here
+
+
+def _guarded(u: Unit, block: Block) -> Block:
+    """`block` under the guards of `u`, each bind right before the first guard that needs it, else before the block."""
+    lets = {l.var: l.value for l in u.binds}
+    left = list(u.binds)
+    levels: list[tuple[list[Let], Expr]] = []
+    for guard in u.guards:
+        used = reach(guard, lets)[0]
+        levels.append(([l for l in left if l.var in used], guard))
+        left = [l for l in left if l.var not in used]
+    inner: Block = (*left, *block)
+    for binds, guard in reversed(levels):
+        inner = (*binds, If(guard, inner, span=u.span))
+    return inner
 
 
 def _merged(block: list[Stmt]) -> Block:
-    """`block` with neighbours under the same guard put under one. A pure guard has one value wherever it stands."""
+    """`block` with neighbours under the same guard put under one, if the first leaves the guard's value as it is."""
     out: list[Stmt] = []
     for s in block:
         match (out[-1] if out else None, s):
-            case If(cond, before, ()) as last, If(other, then, ()) if cond == other and effect_of(cond) is Effect.PURE:
-                out[-1] = replace(last, then=(*before, *then))
+            case If(cond, before, ()) as last, If(other, then, ()) if cond == other and _keeps(before, cond):
+                out[-1] = replace(last, then=_merged([*before, *then]))
             case _:
                 out.append(s)
     return tuple(out)
+
+
+def _keeps(block: Block, cond: Expr) -> bool:
+    """Whether `cond` has the same value before and after `block`."""
+    if effect_of(cond) is Effect.PURE:
+        return True
+    read = {load.buffer for load in reach(cond, {})[1]}
+    return effect_of(cond) is Effect.READS and not any(
+        a.writes and a.buffer in read for s in block for a in accesses(s)
+    )
 
 
 def with_versions(block: Block, versions: dict[Buffer, Expr]) -> Block:

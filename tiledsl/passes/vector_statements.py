@@ -94,7 +94,7 @@ class Lanes:
     def store(self, s: Store) -> Block:
         if s.asynchronous and (copy := asynchronous_copy(s, self.lane, self.lanes, self.facts)):
             return copy
-        gather = _Gather(self, s.span)
+        gather = _Gather(self, s)
         value = gather.expr(self.facts.simplifier.simplify(s.value), ())
         target = self.run(s)
         if target is not None and target.width > 1:
@@ -117,8 +117,8 @@ class Lanes:
 
     def per_lane(self, s: Store) -> Block:
         """`s` in an unrolled loop with a variable of its own."""
-        if not mentions(s, {self.lane}):
-            return (s,)  # the same for every lane
+        if not mentions(s, {self.lane}) and not _reads(s.value, s.buffer):
+            return (s,)  # the same for every lane, however often
         lane = Var(self.lane.name)
         return (For(lane, Const(self.lanes), (substitute(s, {self.lane: lane}),), Unrolled(), span=s.span),)
 
@@ -134,9 +134,10 @@ class _Loaded:
 class _Gather:
     """Takes the loads out of one value: `before` are the statements that put neighbours into registers."""
 
-    def __init__(self, lanes: Lanes, span: Span) -> None:
+    def __init__(self, lanes: Lanes, s: Store) -> None:
         self.lanes = lanes
-        self.span = span
+        self.span = s.span
+        self.stored = s.buffer
         self.before: list[Stmt] = []
         self.only: _Loaded | None = None  # set while exactly one load was taken out, without a condition
 
@@ -161,7 +162,7 @@ class _Gather:
     def load(self, e: Load, conditions: Sequence[Expr]) -> Expr:
         run = self.lanes.run(e)
         if run is None or run.width == 1:
-            if not conditions and self.lanes.is_same(e):
+            if not conditions and e.buffer is not self.stored and self.lanes.is_same(e):
                 once = Var("same", e.buffer.dtype)
                 self.before.append(Let(once, e, span=self.span))
                 return once
@@ -179,6 +180,10 @@ class _Gather:
 
 def _reads_memory(e: Expr) -> bool:
     return any(isinstance(n, Load) and n.buffer.space in MEMORY for n in walk(e))
+
+
+def _reads(e: Expr, buffer: Buffer) -> bool:
+    return any(isinstance(n, Load) and n.buffer is buffer for n in walk(e))
 
 
 def moves(target: Run, source: Run, lanes: int, span: Span = NOWHERE) -> Block:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiledsl.analysis.lanes import mentions
+from tiledsl.analysis.lanes import mentions, run_of
 from tiledsl.analysis.ranges import Facts, launch_facts
 from tiledsl.ir.dtypes import BOOL, INDEX
 from tiledsl.ir.nodes import (
@@ -87,7 +87,7 @@ def _vector_loop(loop: For, facts: Facts, has_cp_async: bool) -> Block:
         loop = replace(loop, body=_synchronous(loop.body))
     if not any(_touches_memory(s) for s in loop.body):
         return (replace(loop, kind=Unrolled()),)
-    if _is_plain(loop.body, {loop.var}):
+    if _is_plain(loop.body, {loop.var}) and _lanes_keep_apart(loop, facts):
         lanes = extent & -extent
         while lanes > 1:
             try:
@@ -133,6 +133,16 @@ def _is_plain(block: Block, varying: set[Var]) -> bool:
             case _:
                 return False
     return not any(_has_effect(n) for s in block for n in children(s))
+
+
+def _lanes_keep_apart(loop: For, facts: Facts) -> bool:
+    """Whether each lane stores to registers of its own; only then may one statement run for all lanes before the next.
+
+    A body of a single store may do as it likes: its lanes run in order.
+    """
+    stores = [n for s in loop.body for n in walk(s) if isinstance(n, Store)]
+    private = [s for s in stores if s.buffer.space not in MEMORY]
+    return len(stores) == 1 or all(run_of(s, loop.var, 2, facts.simplifier) is not None for s in private)
 
 
 def _has_effect(e: Node) -> bool:

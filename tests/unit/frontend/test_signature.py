@@ -1,5 +1,6 @@
 """What the parameters of a kernel are taken for, and how its specialisations differ."""
 
+# ruff: noqa: UP037  (a quoted annotation is what one test is about)
 from __future__ import annotations
 
 import functools
@@ -27,7 +28,7 @@ def described(fn: Callable[..., Any]) -> dict[str, str]:
 def test_kinds_of_parameters() -> None:
     def kernel(
         A: T.Tensor((4,), "int8"), n: T.int32, x: "T.float32", block: int = 4, table: OrderedDict | None = None, z=1
-    ):  # noqa: UP037
+    ):
         pass
 
     assert described(kernel) == {

@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import tiledsl
 from tiledsl.cpu.tile_interp import run
 from tiledsl.frontend.trace import TensorSpec, trace_kernel
 from tiledsl.ir.nodes import Kernel
@@ -64,4 +65,21 @@ def test_meaning(path: Path) -> None:
     run(traced(module), arguments)
     for name, value in expected.items():
         assert arguments[name].dtype == value.dtype
+        np.testing.assert_array_equal(arguments[name], value, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.cxx
+@pytest.mark.parametrize("backend", ["simt", "cpu"])
+@pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
+def test_meaning_after_all_passes(path: Path, backend: str) -> None:
+    module = loaded(path)
+    if not hasattr(module, "inputs"):
+        pytest.skip("only the text is tested")
+    inputs = module.inputs(np.random.default_rng(0))
+    arguments = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    tensors = {n: TensorSpec(*given) for n, given in getattr(module, "TENSORS", {}).items()}
+    compiled = tiledsl.kernel(module.kernel).compile(tensors, target="sm_80", **getattr(module, "STATIC", {}))
+    compiled(backend=backend, **arguments)
+    for name, value in module.reference(**inputs).items():
         np.testing.assert_array_equal(arguments[name], value, err_msg=name)

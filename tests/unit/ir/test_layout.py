@@ -34,7 +34,6 @@ from tiledsl.ir.swizzle import (
     padded,
     span_of,
     swizzled,
-    with_shape,
 )
 from tiledsl.ir.tile import Gemm
 from tiledsl.ir.views import view_layout
@@ -258,14 +257,6 @@ def test_runs_and_alignment() -> None:
     assert contiguous_run(Layout((4, 4), ((Digit(4, 1),), (Digit(4, 4),)), 16)) == 1
     assert [alignment(swizzled((64, 64), 16, s), 16) for s in (128, 64, 32)] == [1024, 512, 256]
     assert alignment(row_major((64, 64)), 16) == 16
-
-
-def test_with_shape_adds_extents_of_one() -> None:
-    layout = swizzled((64, 64), 16)
-    wide = with_shape(layout, (1, 64, 1, 64))
-    assert np.array_equal(offset_table(wide).ravel(), offset_table(layout).ravel())
-    with pytest.raises(ValueError):
-        with_shape(layout, (2, 64, 64))
 
 
 def test_expand_refuses_to_break_the_period() -> None:

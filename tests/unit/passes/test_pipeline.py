@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
     AtomicUpdate,
+    Binary,
     Block,
     Break,
     Buffer,
@@ -27,6 +30,7 @@ from tiledsl.ir.nodes import (
     Launch,
     Let,
     Load,
+    Node,
     Pipelined,
     Region,
     Serial,
@@ -38,7 +42,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Copy, Fill, Gemm, Parallel, Reduce
-from tiledsl.ir.walk import walk
+from tiledsl.ir.walk import map_children, rewrite, walk
 from tiledsl.passes.pipeline_plan import PipelinePlan
 from tiledsl.passes.software_pipeline import pipeline_plans, software_pipeline
 
@@ -391,7 +395,27 @@ def test_conditional_bodies_are_pipelined() -> None:
     on = np.array([1, 0, 0, 1, 1, 0, 1, 0], bool)
     result = run_both(sparse, {"A": a, "B": b, "C": np.zeros((32, 32), np.float32), "mask": on})
     kept = np.repeat(on, 16)
+    loop = next(n for n in walk(software_pipeline(sparse)) if isinstance(n, For))
+    assert [type(n).__name__ for n in loop.body] == ["AsyncWait", "If", "AsyncCommit", "If"]  # copies under one guard
     np.testing.assert_array_equal(result["C"], (a[:, kept].astype(np.float32) @ b[kept].astype(np.float32)))
+
+
+def test_binds_under_a_guard_are_replayed_under_it() -> None:
+    """A table is read only where the guard holds: elsewhere its index may be outside of the table."""
+    mask, table, a, o = (
+        Buffer("mask", (8,), BOOL),
+        shared("I", 2, dtype=INT32),
+        Buffer("A", (8, 4), FLOAT32),
+        Buffer("O", (8, 4), FLOAT32),
+    )
+    s, f, k, v = shared("As", 4, dtype=FLOAT32), registers("f", 4), Var("k"), Var("v")
+    bind = Let(v, Cast(INDEX, Load(table, (k,))))
+    inside = (bind, If(lt(v, 5), (Copy(row(a, v), region(s)), Copy(region(s), region(f)), Copy(region(f), row(o, k)))))
+    start = [Alloc(b) for b in (table, s, f)] + [Fill(region(table), Const(3, INT32))]
+    source = kernel([mask, a, o], [*start, For(k, Const(8), (If(Load(mask, (k,)), inside),), Pipelined(2))])
+    assert versions(plan_of(source)) == {"As": 2}
+    result = run_both(source, {"mask": np.arange(8) < 2, "A": rows(8), "O": rows(8) * 0})
+    np.testing.assert_array_equal(result["O"][:3], np.stack([rows(8)[3], rows(8)[3], np.zeros(4)]))
 
 
 def test_effects_happen_once_and_in_order() -> None:
@@ -470,3 +494,86 @@ def test_p23_spans_are_kept() -> None:
     lines = {n.span.line for n in walk(out) if isinstance(n, Copy | Gemm) and n.span.line}
     assert lines == {5, 6, 7}
     assert all(n.span.line in (5, 6, 7) for n in walk(out) if isinstance(n, AsyncCommit | AsyncWait))
+
+
+# ---------------------------------------------------------------------------------------------------------- mutations
+
+
+def mutants(k: Kernel) -> list[Kernel]:
+    """The kernel with one wait left out, or with one group more in flight at it."""
+    count = sum(isinstance(n, AsyncWait) for n in walk(k))
+    out = []
+    for chosen in range(count):
+        for change in ("drop", "relax"):
+            seen = -1
+
+            def visit(node: Node, chosen: int = chosen, change: str = change) -> Node | tuple[Node, ...]:
+                nonlocal seen
+                if isinstance(node, AsyncWait):
+                    seen += 1
+                    if seen == chosen:
+                        return () if change == "drop" else AsyncWait(node.pending + 1)
+                return map_children(node, visit)
+
+            mutant = visit(k)
+            assert isinstance(mutant, Kernel)
+            out.append(mutant)
+    return out
+
+
+@pytest.mark.parametrize("form", ["peeled", "rolled", "guarded"])
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_p13_a_lost_or_relaxed_wait_reads_what_has_not_arrived(form: str, stages: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-2, 3, shape).astype(np.float16) for shape in ((32, 128), (128, 32)))
+    for mutant in mutants(software_pipeline(gemm(Pipelined(stages), 8), form=form)):
+        with pytest.raises(TileError) as raised:
+            run(mutant, {"A": a, "B": b, "C": np.zeros((32, 32), np.float32)}, mode="late")
+        assert raised.value.code in ("TD0805", "TD0808", "TD0803")
+
+
+# --------------------------------------------------------------------------------------------------------- invariance
+
+
+def relevant(plan: PipelinePlan, labels: tuple[str, ...]) -> list[tuple[int, int, int | None, int | None]]:
+    """Stage, rank, group and wait of the statements of those labels."""
+    rows = [i for i in plan.sequence if plan.labels[i] in labels]
+    return sorted((i, plan.stage[i], rows.index(i), plan.groups[i], plan.waits[i])[1:] for i in rows)
+
+
+def with_body(source: Kernel, change: Callable[[For], Block], *allocs: Buffer) -> Kernel:
+    (launch,) = source.launches
+    loop = next(n for n in launch.body if isinstance(n, For))
+    body = [n if n is not loop else replace(loop, body=change(loop)) for n in launch.body]
+    return kernel([p for p in source.params if isinstance(p, Buffer)], [*(Alloc(b) for b in allocs), *body])
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_p20_unrelated_statements_do_not_change_the_plan(stages: int) -> None:
+    plain, idle = gemm(Pipelined(stages)), registers("idle", 8)
+    fill = Fill(region(idle), Const(0.0, FLOAT32))
+    labels = ("copy As", "copy Bs", "gemm acc")
+    expected = relevant(plan_of(plain), labels)
+    for at in range(4):
+        changed = with_body(plain, lambda loop, at=at: (*loop.body[:at], fill, *loop.body[at:]), idle)
+        assert relevant(plan_of(changed), labels) == expected
+        assert versions(plan_of(changed)) == versions(plan_of(plain))
+
+
+def test_p20_pure_lets_are_as_if_inlined() -> None:
+    plain = gemm(Pipelined(3))
+
+    def named(loop: For) -> Block:
+        start = Var("start")
+        moved = [substitute_offset(s, start) for s in loop.body]
+        return (Let(start, loop.var * 16), *moved)
+
+    def substitute_offset(s: Stmt, start: Var) -> Stmt:
+        def rule(n: Node) -> Node:
+            return start if isinstance(n, Binary) and n.op == "*" else n
+
+        return cast(Stmt, rewrite(s, rule))
+
+    renamed = with_body(plain, named)
+    assert str(plan_of(renamed)) == str(plan_of(plain))
+    assert text(software_pipeline(renamed)) == text(software_pipeline(plain))

@@ -250,6 +250,20 @@ def test_a_loop_over_registers_alone_is_only_unrolled() -> None:
     assert isinstance(loop, For) and loop.kind == Unrolled() and len(loop.body) == 1
 
 
+@pytest.mark.parametrize(
+    "body", ["x = A[t * 4 + v]\n      B[t * 4 + v] = x", "x = x + A[t * 4 + v]", "x = x + float32(1.0)"]
+)
+def test_a_variable_that_the_lanes_share_is_set_lane_by_lane(body: str) -> None:
+    loop = f"  alloc x: var float32 = float32(0.0)\n  for v in 4 vectorized {{\n      {body}\n  }}\n  C[t] = x"
+    k = kernel(loop, "A: global float32[32], B: global float32[32], C: global float32[8]")
+    a, zeros = np.arange(32, dtype=np.float32), np.zeros(32, np.float32)
+    out = run(the("vectorise")(k), A=a, B=zeros, C=zeros[:8])
+    rows = a.reshape(8, 4)
+    expected = {"x = A": rows[:, 3], "x = x": rows.sum(1)}[body[:5]] if "float32(1" not in body else np.full(8, 4.0)
+    np.testing.assert_array_equal(out["C"], expected)
+    np.testing.assert_array_equal(out["B"], a if "B[" in body else zeros)
+
+
 def asynchronous(value: str, source: str = "float16", offset: str = "t * 8 + v") -> Kernel:
     body = f"""
   alloc s: shared float16[64]
