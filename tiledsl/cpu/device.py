@@ -22,6 +22,7 @@ from tiledsl.cpu.toolchain import kernel_library, runtime_library
 from tiledsl.errors import NOWHERE, Span, TileError, error
 
 Argument = Any  # an array, a NumPy scalar, or a ctypes value
+MAX_THREADS = 1024
 MODES = {"early": 0, "late": 1, "random": 2}
 
 
@@ -68,8 +69,11 @@ class Module:
 
         `mode` says when data of asynchronous copies arrives: at the copy (early), at its wait (late), or either,
         by `seed` (random). Results do not depend on `workers`, the number of OS threads (None: one per processor).
-        Raises TileError TD08xx, at the user's line, for the first block in which something is wrong.
+        Raises TileError TD08xx, at the user's line, for the first block in which something is wrong, and ValueError for
+        a number of threads that no GPU has.
         """
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"a block has 1 to {MAX_THREADS} threads, not {threads}")
         names = self.parameters.get(name, ())
         values = [_as_ctypes(a) for a in arguments]
         pointers = (ctypes.c_void_p * max(1, len(values)))(*[ctypes.addressof(v) for v in values])

@@ -166,7 +166,7 @@ class ExprBuilder:
         for f in option_fields(kind):
             if f.name not in result and f.default is MISSING:
                 raise error("TD0705", name=f.name, what=what)
-            if f.name in result and not _fits(result[f.name], f.type):
+            if f.name in result and not _fits(result[f.name], str(f.type)):
                 raise error("TD0721", name=f.name, what=what, type=f.type, value=result[f.name])
         return result
 

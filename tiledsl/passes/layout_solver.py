@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 from typing import cast
 
 from tiledsl.analysis.layout_tables import compared, contains, equal
 from tiledsl.analysis.transactions import sectors
 from tiledsl.errors import TileError, error
-from tiledsl.ir.layout import Fragment, Layout
+from tiledsl.ir.layout import Fragment, Layout, fully_replicated
 from tiledsl.ir.layout_ops import reduce_dim, thread_digits_along, vector_width
 from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.swizzle import merge_swizzles
@@ -34,6 +35,7 @@ from tiledsl.passes.layout_rules import (
 
 VARIANTS = 8  # layouts that a root of a free component tries
 WARP = 32
+MOST_REPLICATED = 256  # elements of a fragment that may be put into the registers of every thread unasked
 # What a reduction across warps costs more, in registers: for each value, and for its barriers.
 CROSSING_VALUE, BARRIERS = 8, 32
 
@@ -118,8 +120,11 @@ def _merge(buffer: Buffer, old: Assignment | None, new: Assignment) -> Assignmen
     assert isinstance(a, Fragment) and isinstance(b, Fragment)
     if equal(a, b):
         return None
-    if max(old.level, new.level) < Level.STRICT and contains(b, a):
-        return new
+    if max(old.level, new.level) < Level.STRICT:
+        if contains(b, a):
+            return new
+        if prod(a.shape) <= MOST_REPLICATED:  # the owners of both have no regular union: let every thread hold it
+            return replace(new, layout=fully_replicated(a.shape, a.num_threads))
     return Clash(_two_layouts(buffer, old, new))
 
 
@@ -207,7 +212,10 @@ def _attempt(
     problem: Problem, known: State, members: Sequence[int], root: int, variant: int, memo: Memo
 ) -> State | Clash:
     state = dict(known)
-    for index in (root, *(m for m in members if m != root)):
+    waiting = list(members)
+    index = root
+    while waiting:
+        waiting.remove(index)
         changed = _run(problem, problem.ops[index], Level.FREE, variant, state, memo)
         if isinstance(changed, Clash):
             return changed
@@ -215,6 +223,9 @@ def _attempt(
         clash = _propagate(problem, state, users, memo)
         if clash is not None:
             return clash
+        # Statements that can follow a layout come before those that would make up their own.
+        informed = (m for m in waiting if any(b in state for b in problem.ops[m].uses if b.space is Space.FRAGMENT))
+        index = next(informed, waiting[0] if waiting else root)
     for index in members:
         op = problem.ops[index]
         for buffer in op.uses:

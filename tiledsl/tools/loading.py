@@ -171,9 +171,10 @@ def lowered(args: argparse.Namespace) -> Lowered:
 
 
 def lower_text(kernel: Kernel, target: Target) -> Lowered:
-    """All passes if the kernel is at the tile stage; text from after the last pass is compiled unchanged.
+    """All passes if the kernel is at the tile stage; wholly lowered text is compiled unchanged.
 
-    Raises TileError TD0709 for anything between: such text may lack its barriers, so it must not run on a GPU.
+    Raises TileError TD0709 for anything between: such text may lack its barriers, so it must not run on a GPU. The
+    facts tell: the last of them, that no index is left, is established only after the barriers are there.
     """
     if is_tile_stage(kernel):
         return lower(kernel, target)

@@ -126,6 +126,7 @@ def test_a_loop_up_to_a_dynamic_extent_stays_in_it_if_the_extent_is_whole() -> N
     assert Simplifier(ranges, {k: 32}, limits).proves(inside) is True
     assert Simplifier(ranges, {}, limits).proves(inside) is None
     assert Simplifier(ranges, {k: 16}, limits).proves(inside) is None
+    assert Simplifier({T: (0, inf)}, {}, {T: Const(8)}).proves(lt(5 - T, 0)) is None, "a limit is no lower bound"
 
 
 def test_known_divisors_cancel_and_print_as_the_variable() -> None:

@@ -216,7 +216,7 @@ def test_text_from_the_middle_of_the_pipeline_is_not_compiled(
     names = [line.split()[3] for line in shown.splitlines() if line.startswith("# ---- after ")]
     middle = tmp_path / "middle.tir"
     first = names.index("lower-tiles") + 1
-    for i in range(first, len(names)):
+    for i in range(first, names.index("narrow-indices") + 1):  # what comes after it changes no meaning
         middle.write_text(output(capsys, "opt", add, "-p", ",".join(names[:i])))
         assert "TD0709" in failure(capsys, "compile", str(middle), "-o", str(tmp_path / "x.cu"))
     for i in (1, first - 1, len(names)):
