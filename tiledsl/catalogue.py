@@ -542,8 +542,7 @@ CATALOGUE: dict[str, Entry] = {
         "schedule.",
     ),
     "TD0403": Entry(
-        "the schedule breaks a dependence: statement {first} must run before statement {second} "
-        "({kind} of '{buffer}')",
+        "the schedule breaks a dependence: statement {first} must run before statement {second} ({kind} of '{buffer}')",
         "give statement {second} a later stage, or the same stage and a later place in the order",
         "A statement of stage s runs iteration k together with stage 0 of iteration k + s. What one statement writes "
         "and another reads must keep its order.",
@@ -689,6 +688,11 @@ CATALOGUE: dict[str, Entry] = {
         "'{name}' is a compile-time parameter of '{kernel}' and was not given",
         "pass it by name in the call or to compile(), or give it a default",
         "Parameters that are neither tensors nor T-typed scalars specialise the kernel by value.",
+    ),
+    "TD0623": Entry(
+        "@tiledsl.kernel makes a kernel of a Python function, but a {given} was given",
+        "write it directly above `def`",
+        "The decorator reads the source of the function, so it takes no classes, methods or built-in functions.",
     ),
     # ---- TD07: IR text and command line
     "TD0701": Entry(

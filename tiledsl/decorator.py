@@ -105,10 +105,15 @@ class TileKernel:
         self, tensors: Mapping[str, TensorSpec] | None = None, *, target: str | None = None, **static: object
     ) -> CompiledKernel:
         """Compile for `target` without running; sizes of constant style come from `tensors` or by name in `static`."""
+        return self._specialise(tensors or {}, static, target)
+
+    def _specialise(
+        self, tensors: Mapping[str, TensorSpec], static: Mapping[str, object], target: str | None
+    ) -> CompiledKernel:
         from tiledsl.compile import lower
 
         chosen = self._target(target)
-        key = (chosen.name, _key(self._static(static)), _key(tensors or {}))
+        key = (chosen.name, _key(self._static(static)), _key(tensors))
         if key not in self._compiled:
             kernel = self.trace(tensors, **static)
             lowered = lower(kernel, chosen, self.options, fast_math=self.fast_math)
@@ -119,7 +124,7 @@ class TileKernel:
         """Specialise on the compile-time arguments (and shapes, in constant style), then run."""
         static, rest, named = self._split(args, kwargs)
         tensors = self._shapes(rest, named) if self.signature.constant_style else {}
-        return self.compile(tensors, **static)(*rest, stream=stream, backend=backend, **named)
+        return self._specialise(tensors, static, None)(*rest, stream=stream, backend=backend, **named)
 
     # ---- helpers
 
@@ -237,6 +242,8 @@ def kernel(
     """
 
     def decorate(function: Callable[..., Any]) -> TileKernel:
+        if not isinstance(function, FunctionType):
+            raise error("TD0623", given=type(function).__name__)
         indices = () if out_idx is None else (out_idx,) if isinstance(out_idx, int) else tuple(out_idx)
         return TileKernel(function, target, indices, dict(options or {}), backend, fast_math)
 

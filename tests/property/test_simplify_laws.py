@@ -144,7 +144,7 @@ def test_swizzles_keep_their_value(a: Expr, b: Expr, nested: bool) -> None:
 def test_a_swizzle_whose_parts_just_meet_keeps_its_value() -> None:
     """One more than the largest digit carries into the next: each of these is one short of falling apart."""
     ranges = {I: (0, 8), J: (0, 3), T: (0, 4)}
-    for e in ((I * 8 + J) ^ I, (I + 8) ^ J, (I * 4 + T) ^ (J * 4), (I * 16 + T * 4) ^ (I * 2), (T * 2 + 8) ^ (I * 2)):
+    for e in ((T * 8 + J) ^ I, (I + 8) ^ J, (I * 4 + T) ^ (J * 4), (I * 16 + T * 4) ^ (I * 2), (T * 2 + 8) ^ (I * 2)):
         check_equal(e, ranges)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
 from tiledsl.codegen.expr import Expressions
-from tiledsl.codegen.spelling import type_name
+from tiledsl.codegen.spelling import RESERVED, type_name
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType, Kind
 from tiledsl.ir.nodes import (
@@ -35,7 +35,6 @@ from tiledsl.ir.nodes import (
     For,
     If,
     Kernel,
-    Launch,
     Let,
     Load,
     LoopKind,
@@ -53,6 +52,7 @@ from tiledsl.ir.nodes import (
     While,
     static_shape,
 )
+from tiledsl.ir.printer import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,9 @@ def emit(kernel: Kernel) -> Source:
     if kernel.source:
         pieces.append(f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n#line 1 "{kernel.name}"')
     entries: list[Entry] = []
+    names = Names({*RESERVED, "main"})  # C++ lets no kernel be called main
     for number, launch in enumerate(kernel.launches):
-        text, entry = _launch(kernel, launch, number)
+        text, entry = _launch(kernel, number, names.new(launch.name))
         pieces.append(text)
         entries.append(entry)
     text = "\n".join(pieces)
@@ -102,7 +103,8 @@ def cuda_text(source: Source) -> str:
     return f"{device_functions(source.functions)}\n{source.text}"
 
 
-def _launch(kernel: Kernel, launch: Launch, number: int) -> tuple[str, Entry]:
+def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
+    launch = kernel.launches[number]
     if launch.cluster or launch.raster:
         raise TypeError(f"the {'cluster' if launch.cluster else 'raster'} of '{launch.name}' must be lowered")
     pointers = [p for p in kernel.params if isinstance(p, Buffer)] + list(kernel.scratch)
@@ -115,15 +117,15 @@ def _launch(kernel: Kernel, launch: Launch, number: int) -> tuple[str, Entry]:
     signature = ", ".join(_parameter(p, body) for p in used)
     # Without a second bound ptxas aims at several blocks an SM and may spill to get there.
     bounds = f"{launch.num_threads}, {max(1, launch.min_blocks)}"
-    lines = [f"TDS_KERNEL({bounds}) {launch.name}({signature}) {{"]
+    lines = [f"TDS_KERNEL({bounds}) {name}({signature}) {{"]
     if body.uses_shared:
         lines.append("  const tds::u32 shared = tds::shared_base();")
     for var, source in [*zip(launch.blocks, ("block_x", "block_y", "block_z")), (launch.thread, "thread_index")]:
         if var in body.expr.seen:
             lines.append(f"  const {type_name(var.dtype)} {body.expr.name(var)} = tds::{source}();")
-    text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({launch.name})", ""])
+    text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({name})", ""])
     names = tuple(p.name for p in used)
-    return text, Entry(launch.name, number, launch.num_threads, launch.shared_bytes, names)
+    return text, Entry(name, number, launch.num_threads, launch.shared_bytes, names)
 
 
 def _parameter(p: Buffer | Var, body: _Body) -> str:

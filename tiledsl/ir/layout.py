@@ -210,9 +210,7 @@ def partition(shape: Sequence[int], threads: int, width: int) -> Fragment:
     Ragged where prod(shape) is no multiple of threads * width.
     """
     rounds = -(-prod(shape) // (threads * width))
-    return Fragment(
-        tuple(shape), (Digit(threads, width),), (Digit(rounds, threads * width), Digit(width, 1))
-    )
+    return Fragment(tuple(shape), (Digit(threads, width),), (Digit(rounds, threads * width), Digit(width, 1)))
 
 
 @dataclass(frozen=True, slots=True)

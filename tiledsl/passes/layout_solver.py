@@ -226,6 +226,11 @@ def _attempt(
         # Statements that can follow a layout come before those that would make up their own.
         informed = (m for m in waiting if any(b in state for b in problem.ops[m].uses if b.space is Space.FRAGMENT))
         index = next(informed, waiting[0] if waiting else root)
+    return _unfinished(problem, state, members, memo) or state
+
+
+def _unfinished(problem: Problem, state: State, members: Sequence[int], memo: Memo) -> Clash | None:
+    """A fragment that is still unknown, or a loop that no layout fits."""
     for index in members:
         op = problem.ops[index]
         for buffer in op.uses:
@@ -236,7 +241,7 @@ def _attempt(
             loop = _loop(problem, op, state, memo)
             if isinstance(loop, Clash):
                 return loop
-    return state
+    return None
 
 
 def _loop(problem: Problem, op: Op, state: State, memo: Memo) -> Fragment | Clash | None:

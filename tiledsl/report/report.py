@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 
 from tiledsl.compile import Lowered
-from tiledsl.report.shared_accesses import SharedAccess, shared_accesses
 from tiledsl.report.sass_code import find_nvdisasm
 from tiledsl.report.sass_stats import KernelStats, Mix, analyze
+from tiledsl.report.shared_accesses import SharedAccess, shared_accesses
 from tiledsl.target import Target
 
 

@@ -98,8 +98,10 @@ def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
         return tensor.owner
     dtype = numpy_dtype(tensor.dtype)
     span = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides)) if all(tensor.shape) else 0
-    raw = (ctypes.c_char * (span * dtype.itemsize)).from_address(tensor.pointer) if span else b""
-    flat = np.frombuffer(raw, dtype=dtype)
+    if not span:
+        return np.empty(tensor.shape, dtype)
+    raw = (ctypes.c_char * (span * dtype.itemsize)).from_address(tensor.pointer)
+    flat = np.frombuffer(memoryview(raw), dtype=dtype)
     return np.lib.stride_tricks.as_strided(flat, tensor.shape, tuple(s * dtype.itemsize for s in tensor.strides))
 
 

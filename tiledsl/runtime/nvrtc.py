@@ -92,7 +92,7 @@ def _compile(text: str, options: tuple[str, ...]) -> Compiled:
 
 def _fetch(program: Any, size_of: Any, get: Any) -> bytes:
     _, size = size_of(program)
-    data = b" " * size
+    data = b" " * int(size)
     get(program, data)
     return data
 

@@ -308,3 +308,12 @@ def test_source_of_the_users_own() -> None:
     np.testing.assert_array_equal(result, np.arange(32))
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
     assert compile_for(emit(kernel), "sm_80").cubin
+
+
+def test_a_kernel_may_have_any_name() -> None:
+    """`main` and C++'s words are no names of C++ functions."""
+    for hint in ("main", "double", "tds", "größe"):
+        kernel = Kernel("k", (), (Launch(hint, (Const(1),), (Var("bx"),), (32,), Var("t"), ()),))
+        (entry,) = emit(kernel).entries
+        assert entry.name.isascii() and entry.name not in ("main", "double", "tds")
+        assert f"TDS_EXPORT({entry.name})" in emit(kernel).text

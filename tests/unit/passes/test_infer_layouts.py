@@ -539,6 +539,34 @@ def test_a_fragment_grows_to_the_owners_that_a_later_reader_needs() -> None:
     assert equal(r.loops[0], r.fragment(bias))
 
 
+def test_attempts_follow_known_fragments_before_inventing_others() -> None:
+    """640 elements on 96 threads leave replicas; two loops that read x must still agree with what they write."""
+    x, flat, turned = fragment("x", 16, 40), fragment("flat", 640), fragment("turned", 40, 16)
+    X, F, T = tensor("X", 16, 40), tensor("F", 640), tensor("T", 40, 16)
+    r = infer(
+        Copy(whole(F), whole(flat)),
+        Copy(whole(X), whole(x)),
+        Copy(whole(T), whole(turned)),
+        loop((640,), lambda i: store(flat, (i,), load(x, i // 40, i % 40))),
+        loop((40, 16), lambda i, j: store(turned, (i, j), load(x, j, i))),
+        Copy(whole(flat), whole(F)),
+        Copy(whole(turned), whole(T)),
+        threads=96,
+    )
+    assert same_owners(Fragment((640,), r.fragment(x).threads, r.fragment(x).regs), r.fragment(flat))
+
+
+def test_a_small_fragment_with_two_kinds_of_readers_is_held_by_every_thread() -> None:
+    """Neither layout of s contains the other, so it grows to the top of the order."""
+    first, _, _, c = product(64, 64, 32, policy="full_row")
+    second, _, _, d = product(64, 64, 32, fragment("D_local", 64, 64), policy="full_col")
+    s, S = fragment("s", 64), tensor("S", 64)
+    scaled = [
+        loop((64, 64), lambda i, j, t=t: store(t, (i, j), Binary("*", load(t, i, j), load(s, i)))) for t in (c, d)
+    ]
+    assert infer(Copy(whole(S), whole(s)), first, second, *scaled).fragment(s).replication == 128
+
+
 # ------------------------------------------------------------------------------------------------------ shared tiles
 
 

@@ -105,7 +105,7 @@ def test_a_grid_too_large_is_an_error_before_the_launch() -> None:
     wide = Signature("k", SIGNATURE.parameters, SIGNATURE.sizes, (), (EntryPoint("e", (1, "m"), 32, 0, ("A",)),))
     a, b = Device(0xA0, (70000,), "<f4"), Device(0xB0, (70000,), "<f4")
     driver = Recorder()
-    with pytest.raises(TileError, match="TD0616.*grid y is 70000"):
+    with pytest.raises(TileError, match=r"TD0616.*grid y is 70000"):
         Program(wide, b"").launch(driver, bind(wide, (a, 1.0, b), {}))
     assert not [c for c in driver.calls if c[0] == "launch"]
 
