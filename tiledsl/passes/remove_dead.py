@@ -7,6 +7,9 @@ from dataclasses import replace
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
+    AsyncCommit,
+    AsyncWait,
+    AtomCall,
     AtomicUpdate,
     Block,
     Break,
@@ -33,8 +36,11 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.ops import Effect
+from tiledsl.ir.tile import Copy
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import substitute, walk
+from tiledsl.isa.atom import Completion
+from tiledsl.isa.table import ATOMS
 from tiledsl.passes.base import kernel_pass
 
 _PRIVATE = (Space.LOCAL, Space.VAR)
@@ -43,7 +49,8 @@ _PRIVATE = (Space.LOCAL, Space.VAR)
 @kernel_pass()
 def remove_dead(kernel: Kernel) -> Kernel:
     """Removes unused lets and buffers, stores to private arrays that are never read, empty loops and branches, branches
-    that a constant decides, and loops of one iteration; repeats until nothing is left to remove.
+    that a constant decides, loops of one iteration, and waits where no copy is asynchronous; repeats until nothing is left
+    to remove.
 
     Safe because only a thread itself can read its LOCAL and VAR buffers, and because nothing with an effect goes:
     expressions are dropped only if evaluating them does no more than give a value.
@@ -53,7 +60,7 @@ def remove_dead(kernel: Kernel) -> Kernel:
 
 def _without_dead(launch: Launch) -> Launch:
     while True:
-        sweep = _Sweep(_read_buffers(launch))
+        sweep = _Sweep(_read_buffers(launch), any(map(_is_asynchronous, walk(launch))))
         for row in (*launch.grid, *launch.safe_values):
             sweep.mention(row)
         body = sweep.block(launch.body)
@@ -85,8 +92,9 @@ def _read_buffers(launch: Launch) -> set[Buffer]:
 class _Sweep:
     """One backward walk: a bind is kept if something kept after it mentions what it binds."""
 
-    def __init__(self, read: set[Buffer]) -> None:
+    def __init__(self, read: set[Buffer], copies: bool) -> None:
         self.read = read
+        self.copies = copies  # whether some copy is asynchronous
         self.mentioned: set[Node] = set()
         self.changed = False
 
@@ -145,7 +153,18 @@ class _Sweep:
                 return all(_droppable(e) for e in (*indices, value))
             case Evaluate(value):
                 return _droppable(value)
+            case AsyncCommit() | AsyncWait():
+                return not self.copies
         return False
+
+
+def _is_asynchronous(node: Node) -> bool:
+    match node:
+        case Store(asynchronous=True) | Copy(asynchronous=True):
+            return True
+        case AtomCall(atom):
+            return ATOMS[atom].completion is Completion.COMMIT_GROUP
+    return False
 
 
 def _droppable(e: Expr) -> bool:
