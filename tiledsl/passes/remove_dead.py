@@ -49,8 +49,8 @@ _PRIVATE = (Space.LOCAL, Space.VAR)
 @kernel_pass()
 def remove_dead(kernel: Kernel) -> Kernel:
     """Removes unused lets and buffers, stores to private arrays that are never read, empty loops and branches, branches
-    that a constant decides, loops of one iteration, and waits where no copy is asynchronous; repeats until nothing is left
-    to remove.
+    that a constant decides, loops of one iteration, and waits where no copy is asynchronous; repeats until nothing is
+    left to remove.
 
     Safe because only a thread itself can read its LOCAL and VAR buffers, and because nothing with an effect goes:
     expressions are dropped only if evaluating them does no more than give a value.

@@ -41,6 +41,7 @@ from tiledsl.ir.nodes import (
     For,
     If,
     Kernel,
+    Launch,
     Let,
     Load,
     Move,
