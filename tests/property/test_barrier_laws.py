@@ -6,8 +6,8 @@ from barrier_programs import Program, count_barriers, programs, races, without_b
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiledsl.passes.barrier_arcs import Arc, fewest_positions
 from tiledsl.passes.insert_barriers import insert_barriers
+from tiledsl.passes.insert_barriers.arcs import Arc, fewest_positions
 
 
 @given(program=programs())

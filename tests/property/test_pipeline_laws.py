@@ -14,12 +14,12 @@ from tiledsl.errors import TileError, VerifyError
 from tiledsl.ir.nodes import Binary, Buffer, Const, For, Pipelined, Region, Var
 from tiledsl.ir.tile import Copy
 from tiledsl.ir.walk import walk
-from tiledsl.passes.pipeline_body import Body, flatten
-from tiledsl.passes.pipeline_legal import before, constraints
-from tiledsl.passes.pipeline_plan import PipelinePlan, make_plan
-from tiledsl.passes.pipeline_verify import verify_plan
-from tiledsl.passes.pipeline_waits import needs
 from tiledsl.passes.software_pipeline import software_pipeline
+from tiledsl.passes.software_pipeline.body import Body, flatten
+from tiledsl.passes.software_pipeline.legal import before, constraints
+from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
+from tiledsl.passes.software_pipeline.verify import verify_plan
+from tiledsl.passes.software_pipeline.waits import needs
 
 FORMS = ["auto", "peeled", "rolled", "guarded"]
 

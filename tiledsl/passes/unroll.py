@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
     Block,
     Break,
@@ -25,7 +26,6 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.walk import map_children, rewrite, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import explicit_unrolls_done, thread_stage
-from tiledsl.passes.fresh import bound_in
 
 
 @kernel_pass(requires=[thread_stage], ensures=[explicit_unrolls_done])

@@ -47,8 +47,8 @@ from tiledsl.ir.swizzle import swizzled
 from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
 from tiledsl.passes.facts import layouts_assigned
 from tiledsl.passes.infer_layouts import infer_layouts, layouts_of, plan, with_loops
-from tiledsl.passes.layout_rules import RULES
-from tiledsl.passes.layout_verify import verify_layouts
+from tiledsl.passes.infer_layouts.rules import RULES
+from tiledsl.passes.infer_layouts.verify import verify_layouts
 from tiledsl.target import target_named
 
 SM80 = target_named("sm_80")

@@ -43,8 +43,8 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Copy, Fill, Gemm, Parallel, Reduce
 from tiledsl.ir.walk import map_children, rewrite, walk
-from tiledsl.passes.pipeline_plan import PipelinePlan
 from tiledsl.passes.software_pipeline import pipeline_plans, software_pipeline
+from tiledsl.passes.software_pipeline.plan import PipelinePlan
 
 
 def region(b: Buffer, *offsets: Expr | int, extents: tuple[int, ...] | None = None) -> Region:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiledsl.cpu import interp
+from tiledsl.compile import lower
+from tiledsl.cpu import interp, tile_interp
 from tiledsl.errors import VerifyError
 from tiledsl.ir.dtypes import INT32, INT64
 from tiledsl.ir.nodes import (
@@ -35,6 +36,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import BINARY
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
+from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.walk import walk
 from tiledsl.passes.base import Pass
 from tiledsl.passes.pipeline import PASSES
@@ -64,28 +66,20 @@ def count(k: Kernel, *kinds: type) -> int:
 # ---------------------------------------------------------------------------------------------------- normalise
 
 
-def test_negative_indices_count_from_the_end() -> None:
-    body = "  B[t] = A[t - 8] * 100 + A[t - 3]\n  B[-1] = A[-2]"
-    k = the("normalise")(kernel(body.replace("100", "int32(100)"), "A: global int32[20], B: global int32[9]"))
-    a = np.arange(20, dtype=np.int32)
-    out = run(k, A=a, B=np.zeros(9, np.int32))["B"]
-    expected = [a[t - 8] * 100 + a[t - 3] for t in range(8)]
-    np.testing.assert_array_equal(out[:8], expected)
-    assert out[8] == a[-2]
-    assert sum(isinstance(n, Select) for n in walk(k)) == 1, "only t - 3 is of unknown sign"
+def test_an_index_below_zero_is_outside_at_every_stage() -> None:
+    """It reads 0 and stores nothing, as a region does: only the frontend counts, negative constants, from the end."""
+    traced = kernel("  parallel i in 8 {\n    B[i - 1] = A[i - 3]\n  }", "A: global int32[8], B: global int32[8]")
+    a = np.arange(1, 9, dtype=np.int32)
+    expected = np.array([0, 0, 1, 2, 3, 4, 5, 99], np.int32)
+    for stage in lower(traced, target_named("sm_80")).stages:
+        out = np.full(8, 99, np.int32)
+        execute = interp.run if is_lowered(stage.kernel) else tile_interp.run
+        execute(stage.kernel, {"A": a, "B": out}, check=False)
+        np.testing.assert_array_equal(out, expected, err_msg=stage.name)
 
 
-def test_a_select_that_asks_for_the_sign_needs_no_other() -> None:
-    k = kernel("  B[t] = select(t >= 3, A[t - 3], int32(7))", "A: global int32[8], B: global int32[8]")
-    assert the("normalise")(k) == k
-
-
-def test_regions_are_filled_outside_and_not_wrapped() -> None:
-    body = (
-        "  alloc s: shared float32[4]\n  for i in 3 {\n    copy A[i * 4 - 4:4] -> s[0:4]\n  }\n  copy A[-4:4] -> s[0:4]"
-    )
-    k = kernel(body, "A: global float32[20]")
-    assert the("normalise")(k) == k
+def is_lowered(k: Kernel) -> bool:
+    return not any(isinstance(n, TILE_OPS) for n in walk(k))
 
 
 def evaluate(e: Expr, env: Mapping[Var, int]) -> int:

@@ -48,8 +48,10 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.walk import walk
-from tiledsl.passes.barrier_arcs import Arc, fewest_positions
-from tiledsl.passes.barrier_items import (
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import thread_stage
+from tiledsl.passes.insert_barriers.arcs import Arc, fewest_positions
+from tiledsl.passes.insert_barriers.items import (
     BarrierPlan,
     Hazard,
     Item,
@@ -62,8 +64,6 @@ from tiledsl.passes.barrier_items import (
     synchronises,
     trip_count,
 )
-from tiledsl.passes.base import kernel_pass
-from tiledsl.passes.facts import thread_stage
 
 
 @kernel_pass(requires=(thread_stage,))

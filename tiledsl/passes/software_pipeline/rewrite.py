@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tiledsl.analysis.access import accesses, reach
+from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
     Address,
     AsyncCommit,
@@ -44,10 +45,9 @@ from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Gemm
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import rewrite, walk
-from tiledsl.passes.fresh import copied
-from tiledsl.passes.pipeline_body import Body, Unit, asynchronous
-from tiledsl.passes.pipeline_plan import PipelinePlan
-from tiledsl.passes.pipeline_waits import Step, commit_points, needs, simulate
+from tiledsl.passes.software_pipeline.body import Body, Unit, asynchronous
+from tiledsl.passes.software_pipeline.plan import PipelinePlan
+from tiledsl.passes.software_pipeline.waits import Step, commit_points, needs, simulate
 
 
 class Form(Enum):

@@ -1,7 +1,7 @@
 """Every fragment gets a register layout, every shared buffer an arrangement, every element-wise loop its threads.
 
 The method is algorithms.md part B: demands of instructions, what follows from them, and a search over free choices
-that minimises registers. `layout_rules` holds the rules, `layout_solver` the search, `layout_verify` the check.
+that minimises registers. `rules` holds the rules, `solver` the search, `verify` the check.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from tiledsl.ir.tile import Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned, tile_stage
-from tiledsl.passes.layout_loops import plans
-from tiledsl.passes.layout_rules import Assignment, Clash, Level, Op, Setting, choose_loop
-from tiledsl.passes.layout_shared import choose_shared
-from tiledsl.passes.layout_solver import Problem, solve
-from tiledsl.passes.layout_verify import verify_layouts
+from tiledsl.passes.infer_layouts.loops import plans
+from tiledsl.passes.infer_layouts.rules import Assignment, Clash, Level, Op, Setting, choose_loop
+from tiledsl.passes.infer_layouts.shared import choose_shared
+from tiledsl.passes.infer_layouts.solver import Problem, solve
+from tiledsl.passes.infer_layouts.verify import verify_layouts
 from tiledsl.target import Target
 
 Accesses = tuple[LoopAccess, ...]

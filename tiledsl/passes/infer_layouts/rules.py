@@ -23,7 +23,7 @@ from tiledsl.ir.nodes import AtomicUpdate, Buffer, Space, Stmt, Store, Var, stat
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.walk import walk
-from tiledsl.passes.layout_loops import (
+from tiledsl.passes.infer_layouts.loops import (
     Misfit,
     fragment_from_loop,
     loop_from_fragment,

@@ -30,7 +30,7 @@ from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import children, substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import no_asynchronous_stores, thread_stage, vector_loops_lowered
-from tiledsl.passes.vector_statements import MEMORY, Lanes, LanesDiffer, asynchronous_copy
+from tiledsl.passes.vectorise.statements import MEMORY, Lanes, LanesDiffer, asynchronous_copy
 from tiledsl.target import Target
 
 

@@ -18,7 +18,7 @@ from tiledsl.analysis.access import Access, conflict
 from tiledsl.analysis.boxes import covers, may_overlap
 from tiledsl.ir.nodes import TRUE, Buffer, Const, For, Region, Space, Var
 from tiledsl.ir.walk import substitute, walk
-from tiledsl.passes.pipeline_body import Body, Unit, opaque_buffers
+from tiledsl.passes.software_pipeline.body import Body, Unit, opaque_buffers
 
 
 @dataclass(frozen=True, slots=True)

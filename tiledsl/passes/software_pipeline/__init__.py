@@ -1,7 +1,7 @@
 """Software pipelining on tile operations: copies of later iterations overlap with the work of earlier ones.
 
-Each loop of kind Pipelined is planned (`pipeline_plan`), written out (`pipeline_rewrite`) and the result checked by
-running the schedule on tokens (`pipeline_verify`); loops inside it follow. Buffers that iterations in flight share get
+Each loop of kind Pipelined is planned (`plan`), written out (`rewrite`) and the result checked by
+running the schedule on tokens (`verify`); loops inside it follow. Buffers that iterations in flight share get
 versions, wherever they are allocated. Outside pipelined loops the accesses to such a buffer name the version that was
 written last; where that cannot be known, the buffer keeps one version and the schedule must do without.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import covers, whole_region
+from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -40,12 +41,11 @@ from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import replace_buffers, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
-from tiledsl.passes.fresh import bound_in
-from tiledsl.passes.pipeline_body import Body, flatten
-from tiledsl.passes.pipeline_legal import constraints
-from tiledsl.passes.pipeline_plan import PipelinePlan, make_plan
-from tiledsl.passes.pipeline_rewrite import Form, with_versions, write_pipeline
-from tiledsl.passes.pipeline_verify import verify_plan
+from tiledsl.passes.software_pipeline.body import Body, flatten
+from tiledsl.passes.software_pipeline.legal import constraints
+from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
+from tiledsl.passes.software_pipeline.rewrite import Form, with_versions, write_pipeline
+from tiledsl.passes.software_pipeline.verify import verify_plan
 
 
 @kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))

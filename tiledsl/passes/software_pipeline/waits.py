@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiledsl.analysis.boxes import may_overlap
-from tiledsl.passes.pipeline_body import Body, Unit
+from tiledsl.passes.software_pipeline.body import Body, Unit
 
 Copy = tuple[int, int]  # unit, iteration
 Use = tuple[int, int]  # a unit, and how many steps of the pipelined sequence later it uses what it waits for

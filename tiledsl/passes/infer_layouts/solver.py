@@ -20,7 +20,7 @@ from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.swizzle import merge_swizzles
 from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.ir.views import view_layout
-from tiledsl.passes.layout_rules import (
+from tiledsl.passes.infer_layouts.rules import (
     RULES,
     Assignment,
     Clash,

@@ -2,7 +2,7 @@
 
 Automatic planning follows TileLang's: copies from global to shared memory run in the first stage, everything else
 `num_stages` later; a copy is issued right after the last reader of its tile, or first of all where all copies have the
-same last reader. The modulo rule (`pipeline_legal`) is the judge; a copy that cannot be early is executed in place.
+same last reader. The modulo rule (`legal`) is the judge; a copy that cannot be early is executed in place.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Buffer, Pipelined
-from tiledsl.passes.pipeline_body import WORLD, Body, Unit
-from tiledsl.passes.pipeline_legal import Constraints, Dependence, least_versions, versions_of, violated
-from tiledsl.passes.pipeline_waits import Use, assign_waits
+from tiledsl.passes.software_pipeline.body import WORLD, Body, Unit
+from tiledsl.passes.software_pipeline.legal import Constraints, Dependence, least_versions, versions_of, violated
+from tiledsl.passes.software_pipeline.waits import Use, assign_waits
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from tiledsl.analysis.access import Access
 from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import Buffer, Space
-from tiledsl.passes.pipeline_body import Body
-from tiledsl.passes.pipeline_plan import PipelinePlan
-from tiledsl.passes.pipeline_waits import commit_points
+from tiledsl.passes.software_pipeline.body import Body
+from tiledsl.passes.software_pipeline.plan import PipelinePlan
+from tiledsl.passes.software_pipeline.waits import commit_points
 
 Token = tuple[int, int, int]  # unit, its write, iteration
 Seen = dict[tuple[int, int, int], list[Token]]  # (unit, its access, iteration) -> what it finds there

@@ -20,8 +20,8 @@ from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
 from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel
-from tiledsl.passes.layout_rules import Assignment, Level, Op, choose_loop
-from tiledsl.passes.layout_solver import Problem, State
+from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, choose_loop
+from tiledsl.passes.infer_layouts.solver import Problem, State
 
 WARP = 32
 WORD_BITS = 32
