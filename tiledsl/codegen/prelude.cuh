@@ -381,39 +381,42 @@ template <int PENDING> TDS_DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
-// ---- between the lanes of a warp. Values of any size travel in words of 32 bits.
+// ---- between the lanes of a warp. Values travel in the words that the hardware's exchange takes.
 
-template <class T> union Words {
+template <int BYTES> struct LaneWord { typedef u32 type; };
+template <> struct LaneWord<8> { typedef u64 type; };
+// No loop over words of 32 bits: NVRTC would give such a union an address, which is local memory.
+template <class T> union InWord {
   T value;
-  u32 words[(sizeof(T) + 3) / 4];
-  __device__ Words() {}
+  typename LaneWord<sizeof(T)>::type word;
+  __device__ InWord() {}
 };
 
 template <class T, class L> TDS_DEVICE T shfl_xor(T value, L mask) {
-  Words<T> w;
+  InWord<T> w;
   w.value = value;
-  for (u32& word : w.words) word = __shfl_xor_sync(0xffffffffu, word, (int)mask);
+  w.word = __shfl_xor_sync(0xffffffffu, w.word, (int)mask);
   return w.value;
 }
 
 template <class T, class L> TDS_DEVICE T shfl_up(T value, L offset) {
-  Words<T> w;
+  InWord<T> w;
   w.value = value;
-  for (u32& word : w.words) word = __shfl_up_sync(0xffffffffu, word, (u32)offset);
+  w.word = __shfl_up_sync(0xffffffffu, w.word, (u32)offset);
   return w.value;
 }
 
 template <class T, class L> TDS_DEVICE T shfl_down(T value, L offset) {
-  Words<T> w;
+  InWord<T> w;
   w.value = value;
-  for (u32& word : w.words) word = __shfl_down_sync(0xffffffffu, word, (u32)offset);
+  w.word = __shfl_down_sync(0xffffffffu, w.word, (u32)offset);
   return w.value;
 }
 
 template <class T, class L> TDS_DEVICE T shfl_idx(T value, L lane) {
-  Words<T> w;
+  InWord<T> w;
   w.value = value;
-  for (u32& word : w.words) word = __shfl_sync(0xffffffffu, word, (int)lane);
+  w.word = __shfl_sync(0xffffffffu, w.word, (int)lane);
   return w.value;
 }
 
