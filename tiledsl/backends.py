@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
@@ -16,11 +15,9 @@ from tiledsl.cpu import device, interp, tile_interp, toolchain
 from tiledsl.errors import error
 from tiledsl.runtime.arguments import Bound, as_array, bind, numpy_dtype
 from tiledsl.runtime.driver import find_driver
-from tiledsl.runtime.program import check_grid
+from tiledsl.runtime.program import check_grid, stream_handle
 from tiledsl.runtime.signature import ScalarParameter, evaluate
-from tiledsl.settings import setting
-
-log = logging.getLogger("tiledsl")
+from tiledsl.settings import logger, setting
 
 
 class Backend(Enum):
@@ -43,6 +40,7 @@ def run(
     """Bind the arguments, run, and return the results the host allocated: None, one, or a tuple."""
     bound = bind(lowered.signature, args, kwargs)
     chosen = choose(bound, backend)
+    stream_handle(stream)  # a wrong one is wrong on every backend
     if chosen is Backend.CUDA:
         driver = find_driver()
         assert driver is not None
@@ -65,8 +63,10 @@ def choose(bound: Bound | None, named: str | Backend | None) -> Backend:
         if name == "cuda" and find_driver() is None:
             raise error("TD0619")
         return Backend(name)
-    if (bound is not None and bound.device != "cpu") or find_driver() is not None:
+    if find_driver() is not None:
         return Backend.CUDA
+    if bound is not None and bound.device != "cpu":
+        raise error("TD0619")
     return Backend.CPU if toolchain.find_compiler() is not None else Backend.SIMT
 
 
@@ -80,7 +80,7 @@ _HOW = {
 
 @cache
 def _say_once(backend: Backend) -> None:
-    log.warning("no GPU in use: running on %s", _HOW[backend])
+    logger().warning("no GPU in use: running on %s", _HOW[backend])
 
 
 def where() -> str:

@@ -125,6 +125,11 @@ CATALOGUE: dict[str, Entry] = {
         "declare all tensors first: A: T.Tensor((M, N), dtype)",
         "Sizes of T.const are read off the arguments while the declarations run; before them no size has a value.",
     ),
+    "TD0148": Entry(
+        "the size '{name}' of T.const has no value, because no tensor is given",
+        "pass it by name: compile({name}=...), or -a {name}=... on the command line",
+        "A call reads the sizes of T.const off its tensors; without a call someone must say what they are.",
+    ),
     "TD0119": Entry(
         "the condition of 'while' reads '{name}', an immutable value that the body binds anew",
         "declare it before the loop as a mutable variable: {name} = T.alloc_var(dtype, init)",
@@ -419,6 +424,11 @@ CATALOGUE: dict[str, Entry] = {
         "{value} has {bits} bits, but {dtype} has {wanted}",
         "T.reinterpret keeps the bits, so the sizes must be equal; T.cast converts the value",
     ),
+    "TD0248": Entry(
+        "{word} needs elements of 16, 32 or 64 bits, but '{name}' has {dtype}",
+        "keep the elements that are updated in a wider dtype, and convert them afterwards",
+        "The hardware compares and swaps words of at least 16 bits.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -606,7 +616,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0606": Entry(
         "'{name}' is a tensor, but a {given} was given",
-        "pass a torch tensor, a NumPy array, or anything with __cuda_array_interface__ or __dlpack__",
+        "pass a dense torch tensor, a NumPy array, or anything with __cuda_array_interface__ or __dlpack__",
         "A tensor parameter takes an object that exposes its memory.",
     ),
     "TD0607": Entry(
@@ -671,7 +681,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0619": Entry(
         "backend 'cuda' needs a GPU and its driver, and none was found",
-        "leave the backend out to run on the CPU",
+        "leave the backend out, and pass tensors of the CPU, to run on the CPU",
         "No CUDA driver could be loaded, or it reports no device.",
     ),
     "TD0620": Entry(
@@ -694,6 +704,31 @@ CATALOGUE: dict[str, Entry] = {
         "write it directly above `def`",
         "The decorator reads the source of the function, so it takes no classes, methods or built-in functions.",
     ),
+    "TD0624": Entry(
+        "{what} of @tiledsl.kernel must be {expected}, not {given}",
+        'for example out_idx=-1 or options={{"software-pipeline": {{"fuse_barrier": False}}}}',
+    ),
+    "TD0625": Entry(
+        "a {given} is no stream",
+        "pass a stream of torch, CuPy or cuda-python, or its handle as an integer",
+    ),
+    "TD0626": Entry(
+        "'{name}' is read-only, but '{kernel}' writes it",
+        "pass a copy: {name}.copy()",
+        "The kernel stores to this tensor, and its owner marks the memory as not to be written.",
+    ),
+    "TD0627": Entry(
+        "a kernel's parameter cannot be called '{name}'",
+        "choose another name",
+        "Calls of a kernel take stream= and backend=, compile() takes tensors= and target=, for themselves; a method "
+        "with 'self' is not a kernel.",
+    ),
+    "TD0628": Entry(
+        "'{kernel}' has no compile-time parameter '{name}'",
+        "it has: {known}",
+        "compile() and trace() take compile-time parameters by name, and in constant style the sizes of T.const.",
+    ),
+    "TD0629": Entry("'{name}' is on {device}", "move it to the CPU or to an NVIDIA GPU"),
     # ---- TD07: IR text and command line
     "TD0701": Entry(
         "{found} cannot stand here",
@@ -729,8 +764,9 @@ CATALOGUE: dict[str, Entry] = {
     "TD0710": Entry("cannot read '{path}': {problem}"),
     "TD0711": Entry("'{item}' is no NAME=VALUE", "write for example M=1024 or dtype=float16"),
     "TD0712": Entry("'{path}' has no kernel '{name}'", "it has {known}"),
-    "TD0713": Entry("which kernel of '{path}'?", "write FILE.py:KERNEL; the file has {known}"),
+    "TD0713": Entry("which kernel of '{path}'?", "write {path}:NAME; kernels: {known}; functions: {functions}"),
     "TD0714": Entry("running '{path}' raised {kind}: {problem}"),
+    "TD0719": Entry("'{name}' makes a kernel, but cannot be called: {problem}", "pass its parameters: -a NAME=VALUE"),
     "TD0715": Entry("cannot write '{path}': {problem}"),
     "TD0716": Entry("there is no error '{name}'", "similar ones: {known}; `tiledsl explain` lists all"),
     "TD0717": Entry("there is no instruction '{name}'", "choose one of {known}"),
@@ -750,7 +786,14 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0761": Entry("there is no pass '{name}'", "the passes are {known}"),
     "TD0762": Entry("the pass '{name}' has no option '{option}'", "its options: {known}"),
-    "TD0763": Entry("the option '{option}' of pass '{name}' is a {kind}, not '{value}'"),
+    "TD0763": Entry(
+        "the option '{option}' of pass '{name}' is {kind}, not '{value}'",
+        "docs/passes.md lists the options of every pass",
+    ),
+    "TD0764": Entry(
+        "TILEDSL_DUMP names '{name}', which is no pass",
+        "write all, or names with commas: {known}",
+    ),
     # ---- TD08: execution on the CPU
     "TD0801": Entry(
         "argument '{name}': expected {expected}, got {got}",
@@ -875,6 +918,7 @@ CATALOGUE: dict[str, Entry] = {
         "this is a bug in tiledsl unless the kernel calls CUDA source of your own",
         "The compiler's log follows; #line directives make it name lines of your Python file.",
     ),
+    "TD0904": Entry("TILEDSL_LOG is '{level}'", "choose one of {known}"),
     "TD0901": Entry(
         "unknown target '{name}'",
         "choose one of {known}",

@@ -14,11 +14,11 @@ from tiledsl.errors import error
 from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Extent, Kernel, Var
 from tiledsl.passes.base import Pass, run_pipeline
 from tiledsl.passes.observers import dump_observer, timing_table
-from tiledsl.passes.pipeline import pipeline
+from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.runtime import nvrtc
 from tiledsl.runtime.program import Program
 from tiledsl.runtime.signature import EntryPoint, ScalarParameter, Signature, SizeExpr, TensorParameter
-from tiledsl.settings import flag, setting
+from tiledsl.settings import flag, logger, setting
 from tiledsl.target import Target
 
 Options = Mapping[str, Mapping[str, object]]  # pass name -> option -> value
@@ -59,7 +59,10 @@ class Lowered:
     @cached_property
     def compiled(self) -> nvrtc.Compiled:
         extra = ("--use_fast_math",) if self.fast_math else ()
-        return nvrtc.compile_cuda(self.cuda, self.target.name, extra)
+        made = nvrtc.compile_cuda(self.cuda, self.target.name, extra)
+        how = f"NVRTC took {made.seconds * 1e3:.0f} ms" if made.seconds else "from the cache"
+        logger().info("%s for %s: %s", self.final.name, self.target.name, how)
+        return made
 
     @cached_property
     def program(self) -> Program:
@@ -76,16 +79,17 @@ class Lowered:
 
 def lower(kernel: Kernel, target: Target, options: Options | None = None, *, fast_math: bool = False) -> Lowered:
     """Run the whole pipeline. TILEDSL_DUMP writes the IR after each pass, TILEDSL_TIMING prints a table."""
+    passes = pipeline(target, with_checks(options or {}) if flag("TILEDSL_VERIFY") else options)
     stages = [Stage("trace", kernel, 0.0)]
     dump = setting("TILEDSL_DUMP")
-    write = dump_observer(dump, Path(setting("TILEDSL_DUMP_DIR")), kernel) if dump else None
+    write = dump_observer(dump, Path(setting("TILEDSL_DUMP_DIR")), kernel, tuple(PASSES)) if dump else None
 
     def observe(p: Pass, before: Kernel, after: Kernel, seconds: float) -> None:
         stages.append(Stage(p.name, after, seconds))
         if write:
             write(p, before, after, seconds)
 
-    final = run_pipeline(kernel, pipeline(target, options or {}), observe)
+    final = run_pipeline(kernel, passes, observe)
     start = time.perf_counter()
     source = emit(final)
     emitted = time.perf_counter() - start
@@ -95,15 +99,25 @@ def lower(kernel: Kernel, target: Target, options: Options | None = None, *, fas
     return Lowered(target, tuple(stages), source, emitted, fast_math)
 
 
+def with_checks(options: Options) -> Options:
+    """`options`, and the independent verifier of every pass that leaves it out otherwise."""
+    checked = {p.name: {"check": True} for p in PASSES.values() if "check" in p.option_types}
+    return {**options, **{name: {**more, **options.get(name, {})} for name, more in checked.items()}}
+
+
 def signature_of_kernel(kernel: Kernel, source: Source) -> Signature:
     """What the runtime needs to know of a kernel, without IR."""
 
     def parameter(p: Buffer | Var) -> TensorParameter | ScalarParameter:
         return tensor(p) if isinstance(p, Buffer) else ScalarParameter(p.name, p.dtype.name)
 
+    written = {name for entry in source.entries for name in entry.written}
+
     def tensor(b: Buffer) -> TensorParameter:
+        shape = tuple(size_expr(s) for s in b.shape)
         strides = None if b.strides is None else tuple(size_expr(s) for s in b.strides)
-        return TensorParameter(b.name, b.dtype.name, tuple(size_expr(s) for s in b.shape), strides, b in kernel.results)
+        place = kernel.results.index(b) if b in kernel.results else None
+        return TensorParameter(b.name, b.dtype.name, shape, strides, place, b.name in written)
 
     entries = []
     for entry in source.entries:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FunctionType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tiledsl.errors import error
 from tiledsl.frontend.signature import Kind, Signature, signature_of
+from tiledsl.frontend.source import span_of_code
 from tiledsl.frontend.trace import TensorSpec, trace_kernel
 from tiledsl.ir import nodes
 from tiledsl.settings import setting
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tiledsl.compile import Lowered
     from tiledsl.report import Report
 
-log = logging.getLogger("tiledsl")
 Options = Mapping[str, Mapping[str, object]]
 
 
@@ -95,17 +94,23 @@ class TileKernel:
         functools.update_wrapper(self, self.fn)
         # Now, while the enclosing function runs: names that occur only in string annotations are in no closure.
         self.signature: Signature = signature_of(self.fn)
+        for p in self.signature.parameters:
+            if p.name in _RESERVED:
+                raise error("TD0627", span_of_code(self.fn.__code__), name=p.name)
 
-    def trace(self, tensors: Mapping[str, TensorSpec] | None = None, **static: object) -> nodes.Kernel:
-        """The tile-stage IR of one specialisation. `tensors` binds `T.const` sizes (constant style only)."""
-        kernel = trace_kernel(self.fn, self._static(static), tensors or {})
+    def trace(self, tensors: Mapping[str, Any] | None = None, **static: object) -> nodes.Kernel:
+        """The tile-stage IR of one specialisation, before any pass; the arguments are those of `compile`."""
+        kernel = trace_kernel(self.fn, self._static(static), _specs(tensors or {}))
         return replace(kernel, results=self._results(kernel)) if self.out_idx else kernel
 
     def compile(
-        self, tensors: Mapping[str, TensorSpec] | None = None, *, target: str | None = None, **static: object
+        self, tensors: Mapping[str, Any] | None = None, *, target: str | None = None, **static: object
     ) -> CompiledKernel:
-        """Compile for `target` without running; sizes of constant style come from `tensors` or by name in `static`."""
-        return self._specialise(tensors or {}, static, target)
+        """Compile for `target` without running, for the compile-time parameters `static`.
+
+        Sizes of constant style come from `tensors` (`TensorSpec`s or tensors by name), or by name in `static`.
+        """
+        return self._specialise(_specs(tensors or {}), static, target)
 
     def _specialise(
         self, tensors: Mapping[str, TensorSpec], static: Mapping[str, object], target: str | None
@@ -139,6 +144,10 @@ class TileKernel:
 
     def _static(self, given: Mapping[str, object]) -> dict[str, object]:
         """Every compile-time parameter with its value, given or default; further names bind `T.const` sizes."""
+        known = [p.name for p in self.signature.of_kind(Kind.STATIC)]
+        for name in given if not self.signature.constant_style else ():
+            if name not in known:
+                raise error("TD0628", kernel=self.fn.__name__, name=name, known=", ".join(known) or "none")
         out: dict[str, object] = {}
         for p in self.signature.parameters:
             if p.kind is Kind.STATIC:
@@ -152,16 +161,20 @@ class TileKernel:
     ) -> tuple[dict[str, object], list[Any], dict[str, Any]]:
         """Compile-time arguments by name, run-time ones by position and by name.
 
-        As results may be left out, positional arguments are matched with the parameters that are left.
+        Results may be left out: they are where there are too few arguments for them, or no tensor in the place of one.
         """
+        from tiledsl.runtime.arguments import as_tensor
+
         parameters = list(self.signature.parameters)
         statics = {p.name for p in parameters if p.kind is Kind.STATIC}
         given = {n: v for n, v in kwargs.items() if n in statics}
         named = {n: v for n, v in kwargs.items() if n not in statics}
-        n = len(parameters)
-        results = {parameters[i % n].name for i in self.out_idx if -n <= i < n}
+        passed = [p.name for p in parameters if p.kind is not Kind.STATIC]  # what out_idx counts
+        n = len(passed)
+        results = {passed[i % n] for i in self.out_idx if -n <= i < n}
         open_slots = [p for p in parameters if p.name not in kwargs]
-        if len(args) <= len([p for p in open_slots if p.kind is not Kind.STATIC]) - len(results):
+        few = len(args) <= len([p for p in open_slots if p.kind is not Kind.STATIC]) - len(results)
+        if few or any(p.name in results and as_tensor(value) is None for p, value in zip(open_slots, args)):
             open_slots = [p for p in open_slots if p.name not in results]
         rest: list[Any] = list(args[len(open_slots) :])
         for p, value in reversed(list(zip(open_slots, args))):
@@ -172,15 +185,13 @@ class TileKernel:
         return given, rest, named
 
     def _shapes(self, args: Sequence[Any], named: Mapping[str, Any]) -> dict[str, TensorSpec]:
-        from tiledsl.runtime.arguments import as_tensor
-
-        names = [p.name for p in self.signature.parameters if p.kind is not Kind.STATIC and p.name not in named]
-        out: dict[str, TensorSpec] = {}
-        for name, value in [*zip(names, args), *named.items()]:
-            t = as_tensor(value)
-            if t is not None:
-                out[name] = TensorSpec(t.shape, t.dtype, t.strides)
-        return out
+        """The tensors of a call by name. Raises TileError TD0603 and TD0606 where one is missing or none."""
+        passed = [p for p in self.signature.parameters if p.kind is not Kind.STATIC]
+        given = {**dict(zip([p.name for p in passed if p.name not in named], args)), **named}
+        wanted = [p.name for p in passed if p.kind is Kind.TENSOR]
+        if missing := [name for name in wanted if name not in given]:
+            raise error("TD0603", kernel=self.fn.__name__, missing=", ".join(missing))
+        return _specs({name: given[name] for name in wanted})
 
     def _results(self, kernel: nodes.Kernel) -> tuple[nodes.Buffer, ...]:
         out: list[nodes.Buffer] = []
@@ -190,8 +201,27 @@ class TileKernel:
             if not isinstance(chosen, nodes.Buffer):
                 names = ", ".join(p.name for p in kernel.params)
                 raise error("TD0620", kernel=kernel.name, index=index, parameters=names)
+            if chosen in out:
+                raise error("TD0624", what="out_idx", expected="different parameters", given=f"'{chosen.name}' twice")
             out.append(chosen)
         return (*kernel.results, *out)
+
+
+# What calls and compile() take for themselves; 'self' would mean that a method was decorated.
+_RESERVED = ("self", "stream", "backend", "tensors", "target")
+
+
+def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    """Shapes of tensors of any library. Raises TileError TD0606 for what is none."""
+    from tiledsl.runtime.arguments import as_tensor
+
+    out: dict[str, TensorSpec] = {}
+    for name, value in tensors.items():
+        t = value if isinstance(value, TensorSpec) else as_tensor(value)
+        if t is None:
+            raise error("TD0606", name=name, given=type(value).__name__)
+        out[name] = TensorSpec(t.shape, t.dtype, t.strides)
+    return out
 
 
 def _key(values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -205,6 +235,20 @@ def _key(values: Mapping[str, Any]) -> tuple[Any, ...]:
         return (type(value), value)
 
     return tuple((name, one(values[name])) for name in sorted(values))
+
+
+def _indices(given: object) -> tuple[int, ...]:
+    indices = () if given is None else tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    if not all(type(i) is int for i in indices):
+        raise error("TD0624", what="out_idx", expected="a position or a tuple of them", given=repr(given))
+    return indices
+
+
+def _checked(options: Options) -> Options:
+    """`options` with the shape of pass -> option -> value; the passes check the rest when they are bound."""
+    if not isinstance(options, Mapping) or not all(isinstance(o, Mapping) for o in options.values()):
+        raise error("TD0624", what="options", expected="a dict of dicts, by pass and option", given=repr(options))
+    return dict(options)
 
 
 @overload
@@ -244,7 +288,6 @@ def kernel(
     def decorate(function: Callable[..., Any]) -> TileKernel:
         if not isinstance(function, FunctionType):
             raise error("TD0623", given=type(function).__name__)
-        indices = () if out_idx is None else (out_idx,) if isinstance(out_idx, int) else tuple(out_idx)
-        return TileKernel(function, target, indices, dict(options or {}), backend, fast_math)
+        return TileKernel(function, target, _indices(out_idx), _checked(options or {}), backend, fast_math)
 
     return decorate(fn) if fn is not None else decorate

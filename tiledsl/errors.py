@@ -94,5 +94,11 @@ class locating:
     def __exit__(
         self, _type: type[BaseException] | None, raised: BaseException | None, _tb: TracebackType | None
     ) -> None:
-        if isinstance(raised, TileError) and raised.span is NOWHERE:
-            raised.span = self.span
+        if isinstance(raised, TileError):
+            locate(raised, self.span)
+
+
+def locate(raised: TileError, span: Span) -> None:
+    """Gives `span` to an error that has none. For loops that are too hot for `with locating`."""
+    if raised.span is NOWHERE:
+        raised.span = span

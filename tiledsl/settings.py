@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
+from functools import cache
+
+from tiledsl.errors import error
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("TILEDSL_TIMING", "0", "1: print how long each pass took"),
         Setting("TILEDSL_VERIFY", "0", "1: check every plan with its independent verifier"),
         Setting("TILEDSL_CXX", "", "host C++ compiler for the CPU device; empty: c++, g++, clang++, zig"),
-        Setting("TILEDSL_LOG", "warning", "level of the log: debug, info, warning"),
+        Setting("TILEDSL_LOG", "warning", "level of the log: info, warning, error"),
     )
 }
 
@@ -39,3 +43,18 @@ def setting(name: str) -> str:
 def flag(name: str) -> bool:
     """Whether a 0/1 variable is set to anything but 0."""
     return setting(name) != "0"
+
+
+_LEVELS = ("info", "warning", "error")
+
+
+@cache
+def logger() -> logging.Logger:
+    """Python's logger "tiledsl", at the level of TILEDSL_LOG. Raises TileError TD0904 for a level that is none."""
+    log, level = logging.getLogger("tiledsl"), setting("TILEDSL_LOG")
+    if level not in _LEVELS:
+        raise error("TD0904", level=level, known=", ".join(_LEVELS))
+    log.setLevel(level.upper())
+    if level == "info" and not log.hasHandlers():  # without a handler Python shows warnings only
+        log.addHandler(logging.StreamHandler())
+    return log

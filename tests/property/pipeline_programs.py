@@ -59,8 +59,8 @@ class Program:
     sources: list[Buffer] = field(default_factory=lambda: [Buffer(f"A{i}", (TILES, TILE), FLOAT32) for i in range(2)])
     table: Buffer = field(default_factory=lambda: Buffer("table", (TILES, TILE), INT32))
     mask: Buffer = field(default_factory=lambda: Buffer("mask", (TILES,), BOOL))
-    out: Buffer = field(default_factory=lambda: Buffer("out", (8 * TILES, TILE), FLOAT32))
-    log: Buffer = field(default_factory=lambda: Buffer("log", (8 * TILES, 1), INT32))
+    out: Buffer = field(default_factory=lambda: Buffer("out", (16 * TILES, TILE), FLOAT32))
+    log: Buffer = field(default_factory=lambda: Buffer("log", (16 * TILES, 1), INT32))
     count: Buffer = field(default_factory=lambda: Buffer("count", (1,), INT32))
     shared: list[Buffer] = field(
         default_factory=lambda: [Buffer(f"S{i}", (TILE,), FLOAT32, Space.SHARED) for i in range(3)]
@@ -171,8 +171,8 @@ class Random:
 
 
 @st.composite
-def kernels(draw: Draw, stages: Any = None) -> Random:
-    """A kernel with one or several pipelined loops."""
+def kernels(draw: Draw, stages: Any = None, shapes: Any = None) -> Random:
+    """A kernel with one or several pipelined loops; `shapes`: 0 two, 1 nested, 2 in a loop, 3 and 4 one."""
     p = Program()
     dynamic = draw(st.booleans())
     trips = draw(st.integers(0 if dynamic else 1, 9))
@@ -185,7 +185,7 @@ def kernels(draw: Draw, stages: Any = None) -> Random:
         return For(k, extent, (*draw(statements(p, k)), *inner), Pipelined(draw(depth)))
 
     body: list[Stmt] = []
-    match draw(st.integers(0, 4)):
+    match draw(shapes if shapes is not None else st.integers(0, 4)):
         case 0:
             body += [loop(), loop()]
         case 1:
@@ -221,17 +221,17 @@ def arguments(n: int | None) -> dict[str, Any]:
         "A1": rng.integers(50, 99, (TILES, TILE)).astype(np.float32),
         "table": rng.integers(0, TILES, (TILES, TILE)).astype(np.int32),
         "mask": rng.integers(0, 2, TILES).astype(bool),
-        "out": np.full((8 * TILES, TILE), -1, np.float32),
-        "log": np.full((8 * TILES, 1), -1, np.int32),
+        "out": np.full((16 * TILES, TILE), -1, np.float32),
+        "log": np.full((16 * TILES, 1), -1, np.int32),
         "count": np.zeros(1, np.int32),
     }
     return result if n is None else {**result, "n": n}
 
 
-def execute(kernel: Kernel, n: int | None, mode: str = "late") -> dict[str, Any]:
+def execute(kernel: Kernel, n: int | None, mode: str = "late", how: Any = run) -> dict[str, Any]:
     """The arguments after running the kernel on them."""
     given = arguments(n)
-    run(kernel, given, mode=mode)  # type: ignore[arg-type]
+    how(kernel, given, mode=mode)
     return {name: given[name] for name in ("out", "log", "count")}
 
 

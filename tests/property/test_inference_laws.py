@@ -45,13 +45,18 @@ def whole(b: Buffer) -> Region:
     return Region(b, tuple(Const(0) for _ in b.shape), tuple(e for e in b.shape if isinstance(e, int)))
 
 
+KINDS = ("in", "out", "fill", "map", "broadcast", "reduce", "fuse", "turn", "row", "gemm", "gemm")
+
+
 @st.composite
-def programs(draw: st.DrawFn) -> tuple[int, tuple[Stmt, ...]]:
+def programs(
+    draw: st.DrawFn, kinds: tuple[str, ...] = KINDS, rows: tuple[int, ...] = (64, 1, 16, 24, 40, 32, 64)
+) -> tuple[int, tuple[Stmt, ...]]:
     """(threads, body): 2 to 7 statements over a few matrices, rows and columns of one shape."""
     threads = draw(st.sampled_from((32, 64, 96, 128, 256)))
-    m, n = draw(st.sampled_from((64, 1, 16, 24, 40, 32, 64))), draw(st.sampled_from((64, 1, 8, 24, 40, 64)))
+    m, n = draw(st.sampled_from(rows)), draw(st.sampled_from((64, 1, 8, 24, 40, 64)))
     matrices = [Buffer(f"x{i}", (m, n), FLOAT32, Space.FRAGMENT) for i in range(3)]
-    rows = [Buffer(f"r{i}", (m,), FLOAT32, Space.FRAGMENT) for i in range(2)]
+    by_row = [Buffer(f"r{i}", (m,), FLOAT32, Space.FRAGMENT) for i in range(2)]
     columns = [Buffer(f"c{i}", (n,), FLOAT32, Space.FRAGMENT) for i in range(2)]
     flat = Buffer("flat", (m * n,), FLOAT32, Space.FRAGMENT)
     turned = Buffer("turned", (n, m), FLOAT32, Space.FRAGMENT)
@@ -59,11 +64,9 @@ def programs(draw: st.DrawFn) -> tuple[int, tuple[Stmt, ...]]:
 
     def statement() -> Stmt:
         i, j = Var("i"), Var("j")
-        kind = draw(
-            st.sampled_from(("in", "out", "fill", "map", "broadcast", "reduce", "fuse", "turn", "row", "gemm", "gemm"))
-        )
+        kind = draw(st.sampled_from(kinds))
         x, y = draw(st.sampled_from(matrices)), draw(st.sampled_from(matrices))
-        r, c = draw(st.sampled_from(rows)), draw(st.sampled_from(columns))
+        r, c = draw(st.sampled_from(by_row)), draw(st.sampled_from(columns))
         dim = draw(st.integers(0, 1))
         match kind:
             case "in":
@@ -85,7 +88,7 @@ def programs(draw: st.DrawFn) -> tuple[int, tuple[Stmt, ...]]:
             case "turn":
                 return Parallel((i, j), (n, m), (Store(turned, (i, j), Load(x, (j, i))),))
             case "row":
-                return Parallel((i,), (m,), (Store(r, (i,), Load(rows[0], (i,))),))
+                return Parallel((i,), (m,), (Store(r, (i,), Load(by_row[0], (i,))),))
             case _ if not warp_partitions((m, n), (16, 8), threads // 32):
                 return Fill(whole(c), Const(1.0, FLOAT32))
             case _:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2] / "tiledsl"
 CORE = {"catalogue", "errors", "settings", "target"}
 ALLOWED: dict[str, set[str]] = {
     "catalogue": set(),
-    "settings": set(),
+    "settings": {"errors"},
     "errors": {"catalogue"},
     "target": {"errors"},
     "ir": {"errors"},

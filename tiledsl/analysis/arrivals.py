@@ -58,7 +58,7 @@ class _Machine:
                 self.loop(body, path, None, None)
 
     def loop(self, body: Block, path: Path, var: Var | None, trips: int | None) -> None:
-        if not any(isinstance(s, AsyncCommit | AsyncWait) for s in _below(body)):
+        if not any(isinstance(s, (AsyncCommit, AsyncWait)) for s in _below(body)):
             trips = 1 if trips is None else min(trips, 1)
         rounds = self.rounds if trips is None else min(trips, self.rounds)
         for k in range(rounds):
@@ -109,7 +109,7 @@ def arrivals(body: Block, own: Mapping[Path, list[Footprint]]) -> dict[Path, lis
     copies = [f for found in own.values() for f in found if f.issued]
     if not copies:
         return {}
-    waits = {path: s for path, s in _paths(body, ()) if isinstance(s, AsyncWait | AsyncCommit)}
+    waits = {path: s for path, s in _paths(body, ()) if isinstance(s, (AsyncWait, AsyncCommit))}
     if any(under for path, under in _branches(body, (), False) if path in waits and under):
         everything = [replace(f, version=None) for f in copies]
         return {path: everything for path, s in waits.items() if isinstance(s, AsyncWait)}
@@ -128,7 +128,7 @@ def _paths(block: Block, path: Path) -> Iterator[tuple[Path, Stmt]]:
         if isinstance(s, If):
             yield from _paths(s.then, (*here, 0))
             yield from _paths(s.orelse, (*here, 1))
-        elif isinstance(s, For | While):
+        elif isinstance(s, (For, While)):
             yield from _paths(s.body, here)
 
 
@@ -140,5 +140,5 @@ def _branches(block: Block, path: Path, under: bool) -> Iterator[tuple[Path, boo
         if isinstance(s, If):
             yield from _branches(s.then, (*here, 0), True)
             yield from _branches(s.orelse, (*here, 1), True)
-        elif isinstance(s, For | While):
+        elif isinstance(s, (For, While)):
             yield from _branches(s.body, here, under)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, Load, Region, Unary, Var
-from tiledsl.ir.walk import walk
+from tiledsl.ir.fresh import bound_in
+from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, For, Load, Region, Unary, Var, While
+from tiledsl.ir.walk import substitute, walk
 
 Bounds = tuple[int | None, int | None]  # inclusive; None is unbounded
 Ranges = Mapping[Var, Bounds]
@@ -94,6 +95,37 @@ def may_overlap(a: Region | None, b: Region | None, ranges: Ranges = _NONE) -> b
         if (low is not None and low >= m) or (high is not None and high <= -n):
             return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Regions as of a later iteration of `loop`, `distance` iterations on: at least 1, at most the last one.
+
+    What the body of the loop binds may have any other value then.
+    """
+
+    distance: Var
+    values: Mapping[Var, Expr]
+    ranges: Ranges
+
+    @classmethod
+    def of(cls, loop: For | While) -> Later:
+        distance = Var("later")
+        values: dict[Var, Expr] = {v: Var(v.name, v.dtype) for v in bound_in(loop.body) if isinstance(v, Var)}
+        if isinstance(loop, While):
+            return cls(distance, values, {})
+        last = int(loop.extent.value) - 1 if isinstance(loop.extent, Const) else None
+        values[loop.var] = loop.var + distance
+        return cls(distance, values, {distance: (1, last), loop.var: (0, last)})
+
+    def __call__(self, region: Region | None) -> Region | None:
+        if region is None or not any(n in self.values for o in region.offsets for n in walk(o) if isinstance(n, Var)):
+            return region
+        return substitute(region, self.values)
+
+    def may_overlap(self, now: Region | None, then: Region | None) -> bool:
+        """Whether `now`, of an iteration, and `then`, of a later one, can share an element."""
+        return may_overlap(now, self(then), self.ranges)
 
 
 def covers(parts: Sequence[Region], whole: Region) -> bool:

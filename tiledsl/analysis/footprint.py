@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.analysis.access import AccessKind, conflict
+from tiledsl.analysis.access import AccessKind, conflict, negated
 from tiledsl.analysis.boxes import Linear, linear
 from tiledsl.ir.nodes import (
     Address,
@@ -269,7 +269,8 @@ def version_of(version: Expr | None) -> Linear | None:
 
 # ------------------------------------------------------------------------------------------------------- statements
 
-Touch = tuple[Buffer, tuple[Expr, ...], Expr | None, int, AccessKind, bool]  # ..., bytes, kind, issued
+# Buffer, indices, version, bytes, kind, issued, and the conditions within the statement under which it happens.
+Touch = tuple[Buffer, tuple[Expr, ...], Expr | None, int, AccessKind, bool, tuple[Expr, ...]]
 
 
 def touches(s: Stmt) -> Iterator[Touch]:
@@ -278,14 +279,14 @@ def touches(s: Stmt) -> Iterator[Touch]:
     match s:
         case Store(buffer, indices, value, version, asynchronous):
             yield from _loads(value, *indices, version)
-            yield buffer, indices, version, _bytes(buffer, 1), write, asynchronous
+            yield buffer, indices, version, _bytes(buffer, 1), write, asynchronous, ()
         case AtomicUpdate(_, buffer, indices, value):
             yield from _loads(value, *indices)
-            yield buffer, indices, None, _bytes(buffer, 1), AccessKind.ATOMIC, False
+            yield buffer, indices, None, _bytes(buffer, 1), AccessKind.ATOMIC, False, ()
         case Move(dst, src, lanes):
             for address, kind in ((src, read), (dst, write)):
                 yield from _loads(*address.indices, address.version)
-                yield address.buffer, address.indices, address.version, _bytes(address.buffer, lanes), kind, False
+                yield address.buffer, address.indices, address.version, _bytes(address.buffer, lanes), kind, False, ()
         case AtomCall(atom, args):
             row = ATOMS[atom]
             for a in args:
@@ -293,7 +294,7 @@ def touches(s: Stmt) -> Iterator[Touch]:
                     yield from _loads(*a.indices, a.version)
                     writes = row.kind in ("stmatrix", "cp_async")
                     kind = write if writes else read
-                    yield a.buffer, a.indices, a.version, row.bytes, kind, row.kind == "cp_async"
+                    yield a.buffer, a.indices, a.version, row.bytes, kind, row.kind == "cp_async", ()
                 else:
                     yield from _loads(a)
         case For(extent=extent):
@@ -308,19 +309,26 @@ def _bytes(buffer: Buffer, lanes: int) -> int:
     return max(1, lanes * buffer.dtype.bits // 8)
 
 
-def _loads(*expressions: Node | None) -> Iterator[Touch]:
+def _loads(*expressions: Node | None, when: tuple[Expr, ...] = ()) -> Iterator[Touch]:
     for e in expressions:
         match e:
             case None | Const() | Var():
                 continue
             case Load(buffer, indices, version):
-                yield from _loads(*indices, version)
-                yield buffer, indices, version, _bytes(buffer, 1), AccessKind.READ, False
+                yield from _loads(*indices, version, when=when)
+                yield buffer, indices, version, _bytes(buffer, 1), AccessKind.READ, False, when
+            case Select(cond, a, b):  # only the chosen side is evaluated
+                yield from _loads(cond, when=when)
+                yield from _loads(a, when=(*when, cond))
+                yield from _loads(b, when=(*when, negated(cond)))
+            case Binary("and" | "or" as op, a, b):  # b is evaluated only if a does not decide
+                yield from _loads(a, when=when)
+                yield from _loads(b, when=(*when, a if op == "and" else negated(a)))
             case Address(buffer, indices, version):  # a pointer handed to the user's own code
                 for kind in (AccessKind.READ, AccessKind.WRITE):
-                    yield buffer, (), version, _bytes(buffer, prod(static_shape(buffer))), kind, False
+                    yield buffer, (), version, _bytes(buffer, prod(static_shape(buffer))), kind, False, when
             case _:
-                yield from _loads(*children(e))
+                yield from _loads(*children(e), when=when)
 
 
 def bytes_of(buffer: Buffer) -> int:
@@ -342,7 +350,7 @@ def granules_of(block: Block, roots: Mapping[Buffer, Buffer]) -> dict[Buffer, in
 
     def visit(body: Block) -> None:
         for s in body:
-            for buffer, _, _, size, _, _ in touches(s):
+            for buffer, _, _, size, *_ in touches(s):
                 if is_shared(buffer):
                     root = roots.get(buffer, buffer)
                     found[root] = gcd(found.get(root, 16), size)

@@ -34,7 +34,7 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.ops import BINARY, UNARY
-from tiledsl.ir.tile import Parallel
+from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.ir.walk import children, map_children, substitute, walk
 
 WIDE = (INDEX, INT64, INT32)  # integers that an index into a tile cannot overflow
@@ -183,6 +183,20 @@ def loop_accesses(
     found: list[LoopAccess] = []
     _collect(loop.body, loop, dict(lets), tuple(serial), found)
     return tuple(dict.fromkeys(found))
+
+
+def reduced_lines(s: Reduce, serial: Sequence[tuple[Var, int]] = ()) -> tuple[LoopAccess, ...]:
+    """How the results of a reduction read the first element of their lines: a loop over the result's points.
+
+    None for fragments, whose elements stay in their threads, and for a single result.
+    """
+    if s.src.buffer.space is not Space.SHARED or len(s.src.extents) < 2:
+        return ()
+    along = [Var(f"i{d}") for d in range(len(s.src.extents))]
+    at = tuple(o if d == s.dim else o + v for d, (o, v) in enumerate(zip(s.src.offsets, along)))
+    kept = [d for d in range(len(along)) if d != s.dim]
+    extents = tuple(s.src.extents[d] for d in kept)
+    return (LoopAccess(s.src.buffer, at, False, tuple(along[d] for d in kept), extents, tuple(serial), s.span),)
 
 
 def _collect(

@@ -54,7 +54,7 @@ class Facts:
 
     @cached_property
     def simplifier(self) -> Simplifier:
-        """One for all questions under these facts: it remembers. Make it only when the facts are complete."""
+        """One for all questions under these facts: it remembers. Ask it only of variables that have their facts."""
         return Simplifier(self.ranges, self.divisors, self.limits)
 
     def proves(self, cond: Expr) -> bool | None:
@@ -182,12 +182,13 @@ def launch_facts(kernel: Kernel, launch: Launch, assume: bool = True) -> Facts:
             if isinstance(s, Assume):
                 facts = facts.under(s.cond)
     facts = Facts(dict(facts.ranges), dict(facts.divisors), dict(limits), facts.known)
-    _collect(launch.body, facts, Simplifier(facts.ranges, facts.divisors, facts.limits))
+    _collect(launch.body, facts)
     return facts
 
 
-def _collect(block: Block, facts: Facts, simplifier: Simplifier) -> None:
+def _collect(block: Block, facts: Facts) -> None:
     """Adds the variables bound in `block`. Each is bound before it is used, so the simplifier sees its final range."""
+    simplifier = facts.simplifier
     for s in block:
         match s:
             case Let(var, value) if var.dtype.is_integer or var.dtype.kind is Kind.BOOL:
@@ -198,15 +199,15 @@ def _collect(block: Block, facts: Facts, simplifier: Simplifier) -> None:
                 facts.ranges[var] = (0, max(0, simplifier.bounds(extent)[1] - 1))
                 if not isinstance(extent, Const) and effect_of(extent) is Effect.PURE:  # else a store may change it
                     facts.limits[var] = extent
-                _collect(body, facts, simplifier)
+                _collect(body, facts)
             case While(_, body):
-                _collect(body, facts, simplifier)
+                _collect(body, facts)
             case If(_, then, orelse):
-                _collect(then, facts, simplifier)
-                _collect(orelse, facts, simplifier)
+                _collect(then, facts)
+                _collect(orelse, facts)
             case Parallel(vars, extents, body):
                 facts.ranges.update({v: (0, n - 1) for v, n in zip(vars, extents)})
-                _collect(body, facts, simplifier)
+                _collect(body, facts)
             case AtomicUpdate(result=Var() as var) if var.dtype.is_integer:
                 facts.ranges[var] = (-inf, inf) if var.dtype is INDEX else var.dtype.int_range
 

@@ -86,9 +86,8 @@ def _written(launch: Launch) -> set[Buffer]:
     """Global buffers that a statement may write. Of those whose address is taken, and of tile operations, all count."""
     result: set[Buffer] = set()
     for node in walk(launch):
-        match node:
-            case Store(buffer=b) | AtomicUpdate(buffer=b) | Address(buffer=b) | Region(buffer=b):
-                result.add(b)
+        if isinstance(node, (Store, AtomicUpdate, Address, Region)):
+            result.add(node.buffer)
     return {b for b in result if b.space is Space.GLOBAL} - _only_read(launch)
 
 
@@ -97,6 +96,8 @@ def _only_read(launch: Launch) -> set[Buffer]:
     read: set[Buffer] = set()
     rest: set[Buffer] = set()
     for node in walk(launch):
+        if not isinstance(node, (Stmt, Extern)):
+            continue
         match node:
             case Move(dst, src):
                 read.add(src.buffer)
@@ -162,5 +163,5 @@ def _some_threads_leave(block: Block, found: Uniform, divergent: bool = False) -
 
 
 def _mark(node: Node, differs: bool, found: Uniform) -> None:
-    if differs and isinstance(node, Var | Buffer):
+    if differs and isinstance(node, (Var, Buffer)):
         found.differing.add(node)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import gcd
 
 from tiledsl.ir.layout import Fragment, Layout
+from tiledsl.ir.linear import Interval
 from tiledsl.ir.nodes import (
     Assume,
     AtomicUpdate,
@@ -25,6 +26,7 @@ from tiledsl.ir.nodes import (
     While,
     wrap,
 )
+from tiledsl.ir.simplify import bounds_of
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import walk
@@ -33,6 +35,7 @@ ACCESS_BITS = 128
 ZERO_DIVISOR = 1 << 30  # every number divides 0
 Layouts = Mapping[Buffer, Fragment | Layout]
 Divisors = Mapping[Var, int]  # what each variable is known to be a multiple of
+Ranges = Mapping[Var, Interval]
 
 
 def divisors_from(assumptions: Iterable[Expr]) -> dict[Var, int]:
@@ -106,11 +109,11 @@ def memory_accesses(loop: Parallel) -> list[Load | Store | AtomicUpdate]:
     return found
 
 
-def widest_vector(loop: Parallel, layouts: Layouts, known: Divisors) -> int:
+def widest_vector(loop: Parallel, layouts: Layouts, known: Divisors, ranges: Ranges | None = None) -> int:
     """Elements of the innermost variable that one access may cover: a power of two, 1 if nothing can be proven.
 
-    Every access of memory must be contiguous and aligned, or (reads only) the same for the whole vector; conditions
-    must not vary within it. Loops whose iterations move no memory get the width of 16 bytes of their smallest element.
+    Every access of memory must be contiguous and aligned, or (reads only) the same for the whole vector; neither
+    conditions nor the end of a tensor, which `ranges` may prove to be out of reach, may cut it. Loops whose iterations move no memory get the width of 16 bytes of their smallest element.
     """
     x, extent = loop.vars[-1], loop.extents[-1]
     accesses = memory_accesses(loop)
@@ -121,10 +124,12 @@ def widest_vector(loop: Parallel, layouts: Layouts, known: Divisors) -> int:
     width = max(1, ACCESS_BITS // max(bits))
     width = 1 << (width.bit_length() - 1)
     guards = list(_conditions(loop.body))
+    ends = [e for a in moved if (e := _end_in_reach(a, loop, ranges or {})) is not None]
     while width > 1 and not (
         extent % width == 0
         and all(_access_allows(a, x, width, layouts, known) for a in accesses)
         and all(_lane_invariant(g, x, width, known) for g in guards)
+        and all(divisor(e, known) % width == 0 for e in ends)
     ):
         width //= 2
     return width
@@ -135,6 +140,16 @@ def access_width(buffer: Buffer, indices: Sequence[Expr], x: Var, width: int, la
     while width > 1 and not _contiguous(buffer, indices, x, width, layouts, known):
         width //= 2
     return width
+
+
+def _end_in_reach(a: Load | Store | AtomicUpdate, loop: Parallel, ranges: Ranges) -> Expr | None:
+    """The extent of the last dimension of a global tensor, unless all indices provably lie below it."""
+    if a.buffer.space is not Space.GLOBAL or not a.indices:
+        return None
+    extent, points = a.buffer.shape[-1], {v: (0, n - 1) for v, n in zip(loop.vars, loop.extents)}
+    if isinstance(extent, int) and bounds_of(a.indices[-1], {**ranges, **points})[1] < extent:
+        return None
+    return wrap(extent)
 
 
 def _depends(indices: Iterable[Expr], x: Var) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
 from tiledsl.codegen.expr import Expressions
-from tiledsl.codegen.spelling import RESERVED, type_name
+from tiledsl.codegen.pairs import Pairs, as_pairs
+from tiledsl.codegen.spelling import RESERVED, short_name, type_name
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType, Kind
 from tiledsl.ir.nodes import (
@@ -60,6 +61,7 @@ class Entry:
     """One `__global__` function: `params` are the names of the kernel's tensors, scalars and sizes in its order.
 
     It is launched in blocks of `threads` threads in one dimension with `shared_bytes` bytes of dynamic shared memory.
+    `written` are those of the tensors that it stores to.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Entry:
     threads: int
     shared_bytes: int
     params: tuple[str, ...]
+    written: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
             lines.append(f"  const {type_name(var.dtype)} {body.expr.name(var)} = tds::{source}();")
     text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({name})", ""])
     names = tuple(p.name for p in used)
-    return text, Entry(name, number, launch.num_threads, launch.shared_bytes, names)
+    written = tuple(p.name for p in used if p in body.expr.written)
+    return text, Entry(name, number, launch.num_threads, launch.shared_bytes, names, written)
 
 
 def _parameter(p: Buffer | Var, body: _Body) -> str:
@@ -197,7 +201,11 @@ class _Body:
             case Move(dst, src, lanes):
                 self._move(dst, src, lanes)
             case For(var, extent, body, kind):
-                self._for(var, extent, body, kind)
+                pairs = as_pairs(s)
+                if pairs is not None:
+                    self._pairs(pairs)
+                else:
+                    self._for(var, extent, body, kind)
             case If(cond, then, orelse):
                 self.line(f"if ({e.bare(cond)}) {{")
                 self._indented(then)
@@ -247,8 +255,20 @@ class _Body:
                 pass
             case _:
                 raise TypeError(f"a '{type(kind).__name__}' loop must be lowered before emission")
+        if isinstance(kind, Unrolled) and kind.factor == 0 and isinstance(extent, Const):
+            self.expr.unrolled[var] = int(extent.value)
         end, name = self.expr.emit(extent), self.expr.name(var)
         self._nested(f"for ({type_name(var.dtype)} {name} = 0; {name} < {end}; ++{name})", body)
+
+    def _pairs(self, p: Pairs) -> None:
+        e = self.expr
+        if p.count > 1:
+            e.unrolled[p.var] = p.count
+            self.line("TDS_UNROLL")
+            i = e.name(p.var)
+            self.line(f"for ({type_name(p.var.dtype)} {i} = 0; {i} < {p.count}; ++{i})")
+        name, target = short_name(p.buffer.dtype), f"{e.name(p.buffer)}[{e.bare(p.index)}]"
+        self.line(f"tds::f32_to_{name}_pair(&{target}, {e.bare(p.low)}, {e.bare(p.high)});")
 
     def _alloc(self, buffer: Buffer, init: Expr | None) -> None:
         name = self.expr.name(buffer)

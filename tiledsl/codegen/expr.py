@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tiledsl.codegen.convert import Text, back_to, cast, reinterpret, widen
-from tiledsl.codegen.offset import flat_offset, in_bytes, is_zero, plus, times
+from tiledsl.codegen.offset import flat_offset, in_bytes, is_zero, plus, split_steps, times
 from tiledsl.codegen.spelling import RESERVED, is_small_float, literal, short_name, type_name
 from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, Kind
 from tiledsl.ir.nodes import (
@@ -43,6 +43,7 @@ class Expressions:
     seen: set[Var | Buffer] = field(default_factory=set)
     written: set[Buffer] = field(default_factory=set)
     data: set[Var] = field(default_factory=set)  # integer variables that hold data: see `Text.wraps`
+    unrolled: dict[Var, int] = field(default_factory=dict)  # variables of wholly unrolled loops, with their extents
 
     def name(self, node: Var | Buffer) -> str:
         self.seen.add(node)
@@ -155,13 +156,22 @@ class Expressions:
             case Space.VAR:
                 return f"&{name}"
             case Space.GLOBAL:
-                offset = flat_offset(buffer, indices)
-                return name if is_zero(offset) else f"{name} + {self.emit(offset)}"
+                return self._global_address(name, flat_offset(buffer, indices))
             case Space.SHARED:
                 return self._shared_address(buffer, indices, version)
         raise TypeError(
             f"an address in the {buffer.space.value} buffer '{buffer.name}' must be lowered before emission"
         )
+
+    def _global_address(self, name: str, offset: Expr) -> str:
+        """Constant displacements after unrolling come last: the C++ compiler would extend each sum to 64 bits anew."""
+        if is_zero(offset):
+            return name
+        whole = self.emit(offset)
+        if whole.wraps:
+            return f"{name} + {whole}"
+        parts = split_steps(offset, self.unrolled)
+        return " + ".join([name, *(str(self.emit(e)) for e in parts if not is_zero(e))])
 
     def _shared_address(self, buffer: Buffer, indices: Sequence[Expr], version: Expr | None) -> str:
         offset = flat_offset(buffer, indices)

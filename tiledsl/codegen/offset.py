@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tiledsl.ir.dtypes import INT32, INT64, DType
 from tiledsl.ir.nodes import (
@@ -15,12 +15,14 @@ from tiledsl.ir.nodes import (
     Extent,
     Extern,
     Load,
+    Node,
     Reinterpret,
     Select,
     Unary,
     Var,
 )
 from tiledsl.ir.ops import FUNCTIONS, Result
+from tiledsl.ir.walk import rewrite, substitute, walk
 
 
 def flat_offset(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
@@ -126,3 +128,80 @@ def in_bytes(offset: Expr, item: int) -> Expr:
         case Binary("*", a, Const() as b):
             return times(a, in_bytes(b, item))
     return times(offset, Const(item, INT32))
+
+
+def split_steps(offset: Expr, unrolled: Mapping[Var, int]) -> tuple[Expr, Expr]:
+    """`offset` as the sum of two: its value where all `unrolled` variables are 0, and what they add to it.
+
+    The second is built of constants and of variables of unrolled loops alone (given with their extents), so that it
+    becomes a constant displacement of a pointer that the copies of the body share. No overflow is new: each step of the
+    first is one that `offset` takes itself, and the second is 0 where its greatest value needs more than 32 bits.
+    """
+    found: dict[Var, int] = {}
+    nonlinear: set[Var] = set()
+    _coefficients(offset, 1, unrolled, found, nonlinear)
+    steps = {v: k for v, k in found.items() if k and v not in nonlinear}
+    if not steps or sum(abs(k) * (unrolled[v] - 1) for v, k in steps.items()) >= 2**31:
+        return offset, Const(0, INT32)
+    total: Expr = Const(0, INT32)
+    for v, k in steps.items():
+        total = plus(total, times(v, Const(k, INT32)))
+    return folded(substitute(offset, {v: Const(0, v.dtype) for v in steps})), total
+
+
+def _coefficients(e: Expr, k: int, unrolled: Mapping[Var, int], found: dict[Var, int], nonlinear: set[Var]) -> None:
+    """Adds the factors of `unrolled` variables in `k * e` to `found`; those not in a linear term to `nonlinear`."""
+    match e:
+        case Const():
+            pass
+        case Var() if e in unrolled:
+            found[e] = found.get(e, 0) + k
+        case Binary("+" | "-" as op, a, b):
+            _coefficients(a, k, unrolled, found, nonlinear)
+            _coefficients(b, k if op == "+" else -k, unrolled, found, nonlinear)
+        case Binary("*", a, Const(int(c))) | Binary("*", Const(int(c)), a):
+            _coefficients(a, k * c, unrolled, found, nonlinear)
+        case Cast(dtype, a) if dtype is INT64 and _width(a) is INT32:
+            _coefficients(a, k, unrolled, found, nonlinear)
+        case _:
+            nonlinear.update(n for n in walk(e) if isinstance(n, Var) and n in unrolled)
+
+
+def linear_factor(e: Expr, var: Var) -> int | None:
+    """What `e` grows by when `var` does by 1; None if that is no constant."""
+    found: dict[Var, int] = {}
+    nonlinear: set[Var] = set()
+    _coefficients(e, 1, {var: 2}, found, nonlinear)
+    return None if nonlinear else found.get(var, 0)
+
+
+def is_even(e: Expr) -> bool:
+    """Whether the sum of products `e` is even for all values of its variables; False where that is not seen."""
+    match e:
+        case Const(value):
+            return int(value) % 2 == 0
+        case Binary("+" | "-", a, b):
+            return is_even(a) and is_even(b)
+        case Binary("*", a, b):
+            return is_even(a) or is_even(b)
+        case Cast(dtype, a) if dtype is INT64:
+            return is_even(a)
+    return False
+
+
+def folded(e: Expr) -> Expr:
+    """`e` without the integer sums and products that constants make superfluous; floats stay as they are."""
+
+    def fold(n: Node) -> Node:
+        match n:
+            case Cast(dtype, Const(int(value))) if dtype is INT64:
+                return Const(value, INT64)
+            case Binary("*", Const(int(x), dtype), Const(int(y))) if dtype.is_integer:
+                return Const(x * y, dtype)
+            case Binary("+" | "-", a, Const(int(c))) | Binary("+", Const(int(c)), a) if c == 0:
+                return a
+        return n
+
+    result = rewrite(e, fold)
+    assert isinstance(result, Expr)
+    return result

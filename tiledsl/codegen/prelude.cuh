@@ -283,6 +283,10 @@ template <int MODE = RN, bool SATURATE = false> TDS_DEVICE f16 f32_to_f16(float 
   return r;
 }
 
+TDS_DEVICE void f32_to_f16_pair(f16* d, float low, float high) {
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(*(u32*)d) : "f"(high), "f"(low));
+}
+
 TDS_DEVICE float bf16_to_f32(bf16 x) { return bitcast<float>((u32)x.bits << 16); }
 
 template <int MODE = RN, bool SATURATE = false> TDS_DEVICE bf16 f32_to_bf16(float x) {
@@ -292,6 +296,10 @@ template <int MODE = RN, bool SATURATE = false> TDS_DEVICE bf16 f32_to_bf16(floa
   else
     r.bits = (u16)narrow_f32<8, 7, IEEE, MODE, SATURATE>(x);
   return r;
+}
+
+TDS_DEVICE void f32_to_bf16_pair(bf16* d, float low, float high) {
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(*(u32*)d) : "f"(high), "f"(low));
 }
 
 template <int MODE = RN, bool SATURATE = false> TDS_DEVICE e4m3 f32_to_e4m3(float x) {

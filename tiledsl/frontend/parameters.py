@@ -32,7 +32,7 @@ def const_size(tracer: Tracer, name: str) -> Any:
     if tracer.const_sizes is None:
         return ConstSize(name)
     if name not in tracer.const_sizes:
-        raise fail("TD0126", name=name)
+        raise fail("TD0126" if tracer.tensors else "TD0148", name=name)
     return tracer.const_sizes[name]
 
 

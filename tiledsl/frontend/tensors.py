@@ -11,9 +11,10 @@ from tiledsl.frontend.source import fail
 from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracer_of
 from tiledsl.ir.dtypes import INDEX, DType
-from tiledsl.ir.nodes import Buffer, Const, Expr, Extent, Load, Region, Space, Store
+from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Expr, Extent, Load, Region, Space, Store
 from tiledsl.ir.printer import text
 from tiledsl.ir.simplify import simplify
+from tiledsl.ir.types import dtype_of
 
 ZERO = Const(0, INDEX)
 
@@ -223,13 +224,35 @@ def _slice(tensor: Tensor, dim: int, part: slice) -> tuple[Expr, int | None]:
     if isinstance(start, int) and isinstance(stop, int):
         extent = stop - start
     else:
-        difference = simplify((Const(stop, INDEX) if isinstance(stop, int) else stop) - start, {})
+        difference = simplify(_without_width((Const(stop, INDEX) if isinstance(stop, int) else stop) - start), {})
         if not isinstance(difference, Const):
             raise fail("TD0211", name=name, dim=dim, extent=text(difference))
         extent = int(difference.value)
     if extent <= 0:
         raise fail("TD0212", name=name, dim=dim, extent=extent)
     return Const(start, INDEX) if isinstance(start, int) else start, extent
+
+
+def _without_width(e: Expr) -> Expr:
+    """`e`, an index, computed without the widths of machine integers: the same number modulo the narrowest of them.
+
+    So `page * 16 : (page + 1) * 16` is 16 long for an int32 `page`. Where the arithmetic of one end wraps and that of
+    the other does not, the slice would be empty or longer than any tensor, which no program means.
+    """
+    match e:
+        case Binary("+" | "-" | "*" as op, a, b):
+            return Binary(op, _without_width(a), _without_width(b))
+        case Cast(_, Binary("+" | "-" | "*" as op, a, b)) if dtype_of(a).is_integer:
+            return Binary(op, _without_width(_as_index(a)), _without_width(_as_index(b)))
+        case Cast(_, Cast(dtype, a)) if dtype.is_integer and dtype_of(a).is_integer:
+            return _without_width(_as_index(a))
+    return e
+
+
+def _as_index(e: Expr) -> Expr:
+    if isinstance(e, Const):
+        return Const(int(e.value), INDEX)
+    return e if dtype_of(e) is INDEX else Cast(INDEX, e)
 
 
 # ------------------------------------------------------------------------------------------- operands of tile words

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from tiledsl.ir.frozen import dataclass
 
 
 class Kind(Enum):
@@ -15,9 +16,11 @@ class Kind(Enum):
     HANDLE = "handle"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DType:
-    """`bits` is the size in memory of one element; `numpy` the name of its host type in NumPy or ml_dtypes.
+    """One of the rows below, so that `is` and `==` are the same.
+
+    `bits` is the size in memory of one element; `numpy` the name of its host type in NumPy or ml_dtypes.
 
     `exponent` and `mantissa` are the explicit bits of a float (mantissa without the hidden one), 0 otherwise.
     """

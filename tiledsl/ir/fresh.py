@@ -35,7 +35,7 @@ def copied(
         fresh[name] = Var(name.name, name.dtype) if isinstance(name, Var) else replace(name)
 
     def renamed(node: Node) -> Node:
-        if isinstance(node, Var | Buffer):
+        if isinstance(node, (Var, Buffer)):
             return fresh.get(node, node)
         return rule(node) if rule is not None else node
 

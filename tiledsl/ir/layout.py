@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+from tiledsl.ir.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

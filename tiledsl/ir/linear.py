@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import gcd, inf, isinf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tiledsl.ir.nodes import Binary, Const, Expr
 from tiledsl.ir.ops import trunc_div
@@ -127,6 +127,37 @@ def bounds(terms: Iterable[tuple[int, Atom]]) -> Interval:
     return low, high
 
 
+class Division(Atom):
+    """`numerator // divisor` or `numerator % divisor`. Most are only reasoned about, so `expr` and `key` are made when
+    first asked for."""
+
+    __slots__ = ("algebra", "op")
+
+    def __init__(
+        self,
+        algebra: Algebra,
+        op: str,
+        numerator: Linear,
+        divisor: int,
+        low: float,
+        high: float,
+        family: frozenset[tuple[Atom, int]],
+        value: Linear | None = None,
+    ) -> None:
+        self.algebra, self.op, self.numerator, self.divisor = algebra, op, numerator, divisor
+        self.low, self.high, self.family, self.value = low, high, family, value or {}
+        self.unit, self.whole = 1, None
+
+    def __getattr__(self, name: str) -> Any:
+        """Python asks here for slots without a value."""
+        if name not in ("expr", "key"):
+            raise AttributeError(name)
+        expr, spelled = self.algebra.spelled(self.numerator)
+        self.expr = Binary(self.op, expr, Const(self.divisor))
+        self.key = f"({spelled}){self.op}{self.divisor:08}"
+        return getattr(self, name)
+
+
 class Algebra:
     """The atoms of one set of ranges, and memoised arithmetic on them."""
 
@@ -208,23 +239,17 @@ class Algebra:
     def _quotient(self, y: Linear, c: int) -> Atom:
         key = frozenset(y.items()), c
         if key not in self._quotients:
-            expr, spelled = self.spelled(y)
             low, high = floor_quotient(self.bounds(y), c)
-            self._quotients[key] = Atom(
-                Binary("//", expr, Const(c)), f"({spelled})//{c:08}", low, high, y, c, family=key[0]
-            )
+            self._quotients[key] = Division(self, "//", y, c, low, high, key[0])
         return self._quotients[key]
 
     def _remainder(self, y: Linear, c: int) -> Atom:
         key = frozenset(y.items()), c
         if key not in self._remainders:
-            expr, spelled = self.spelled(y)
             low, high = self.bounds(y)
             if low < 0 or high >= c:
                 low, high = 0, c - 1
-            self._remainders[key] = Atom(
-                Binary("%", expr, Const(c)), f"({spelled})%{c:08}", low, high, y, c, key[0], self.modulo(y, c)
-            )
+            self._remainders[key] = Division(self, "%", y, c, low, high, key[0], self.modulo(y, c))
         return self._remainders[key]
 
     def digits(self, x: Linear) -> Terms:

@@ -7,12 +7,13 @@ A program at the *tile stage* works on whole tiles; at the *thread stage* each s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.dtypes import BOOL, INDEX, DType
+from tiledsl.ir.frozen import dataclass
 
 if TYPE_CHECKING:
     from tiledsl.ir.layout import Fragment, Layout

@@ -60,8 +60,9 @@ class Scope:
 
     def leave(self, mark: int) -> None:
         """Unbinds what was bound since the log had `mark` entries."""
-        self.bound.difference_update(self.log[mark:])
-        del self.log[mark:]
+        if mark < len(self.log):
+            self.bound.difference_update(self.log[mark:])
+            del self.log[mark:]
 
     def buffer(self, buffer: Buffer) -> None:
         if buffer not in self.bound:
@@ -101,14 +102,16 @@ class Scope:
     # ---- expressions
 
     def expr(self, e: Expr) -> DType:
-        rule = _RULES.get(type(e))
+        kind = type(e)
+        if kind is Var and e in self.bound:  # these first: most nodes are variables and indices
+            return e.dtype  # type: ignore[attr-defined, no-any-return]
+        rule = _RULES.get(kind)
         if rule is None:
             raise fail(f"{type(e).__name__} is no expression")
         return rule(self, e)
 
     def integer(self, e: Expr, what: str) -> DType:
-        dtype = self.expr(e)
-        if dtype is not INDEX and not dtype.is_integer:
+        if (dtype := self.expr(e)) is not INDEX and not dtype.is_integer:
             raise fail(f"{what} is {dtype}, not an integer")
         return dtype
 

@@ -57,8 +57,8 @@ class Simplifier:
         limits: Mapping[Var, Expr] | None = None,
     ) -> None:
         self.ranges = ranges
-        self.divisors = divisors or {}
-        self.limits = limits or {}
+        self.divisors = {} if divisors is None else divisors
+        self.limits = {} if limits is None else limits
         self.algebra = Algebra()
         self._opaque: dict[object, Atom] = {}
         self._linear: dict[int, tuple[Expr, Linear]] = {}  # by identity; holds the expression, so that it stays unique

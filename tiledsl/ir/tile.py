@@ -5,9 +5,9 @@ Where two regions take part, dimensions of extent 1 are dropped on both sides be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tiledsl.ir.frozen import dataclass
 from tiledsl.ir.nodes import Block, Expr, Region, Stmt, Var
 
 if TYPE_CHECKING:

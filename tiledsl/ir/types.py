@@ -3,54 +3,68 @@
 from __future__ import annotations
 
 from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, DType
-from tiledsl.ir.nodes import Address, Binary, Call, Cast, Const, Expr, Extern, Load, Reinterpret, Select, Unary, Var
+from tiledsl.ir.nodes import (
+    Address,
+    Binary,
+    Call,
+    Cast,
+    Const,
+    Expr,
+    Extern,
+    Load,
+    Node,
+    Reinterpret,
+    Select,
+    Unary,
+    Var,
+)
 from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY, Effect, Result
-from tiledsl.ir.walk import children
+from tiledsl.ir.walk import walk
 
 
 def dtype_of(e: Expr) -> DType:
     """The dtype of an expression; operands are assumed to be well-typed."""
-    match e:
-        case Const(_, dtype) | Var(_, dtype) | Cast(dtype) | Reinterpret(dtype) | Extern(_, _, dtype):
-            return dtype
-        case Load(buffer):
-            return buffer.dtype
-        case Binary(op, a):
-            return _result(BINARY[op].result, a)
-        case Unary(op, a):
-            return _result(UNARY[op].result, a)
-        case Select(_, a):
-            return dtype_of(a)
-        case Call(fn, args):
-            return _result(FUNCTIONS[fn].result, args[0])
-        case Address():
+    while True:
+        kind = type(e)
+        if kind in _TYPED:
+            return e.dtype  # type: ignore[attr-defined, no-any-return]
+        if isinstance(e, Binary):
+            rule, e = BINARY[e.op].result, e.a
+        elif isinstance(e, Load):
+            return e.buffer.dtype
+        elif isinstance(e, Select):
+            rule, e = Result.SAME, e.a
+        elif isinstance(e, Unary):
+            rule, e = UNARY[e.op].result, e.a
+        elif isinstance(e, Call):
+            rule, e = FUNCTIONS[e.fn].result, e.args[0]
+        elif isinstance(e, Address):
             return HANDLE
-    raise TypeError(f"{type(e).__name__} has no dtype")
+        else:
+            raise TypeError(f"{kind.__name__} has no dtype")
+        if rule is not Result.SAME:
+            return BOOL if rule is Result.BOOL else INT32
 
 
-def _result(rule: Result, operand: Expr) -> DType:
-    match rule:
-        case Result.SAME:
-            return dtype_of(operand)
-        case Result.BOOL:
-            return BOOL
-        case Result.INT32:
-            return INT32
-
-
-_ORDER = (Effect.PURE, Effect.READS, Effect.COLLECTIVE, Effect.EFFECT)
+_TYPED = frozenset({Const, Var, Cast, Reinterpret, Extern})  # they carry it
+_STRENGTH = {effect: n for n, effect in enumerate((Effect.PURE, Effect.READS, Effect.COLLECTIVE, Effect.EFFECT))}
 
 
 def effect_of(e: Expr) -> Effect:
     """The strongest effect of evaluating `e`."""
-    match e:
-        case Load():
-            own = Effect.READS
-        case Call(fn):
-            own = FUNCTIONS[fn].effect
-        case Extern(pure=pure):
-            own = Effect.PURE if pure else Effect.EFFECT
-        case _:
-            own = Effect.PURE
-    below = [effect_of(c) for c in children(e) if isinstance(c, Expr)]
-    return max([own, *below], key=_ORDER.index)
+    strongest = Effect.PURE
+    for n in walk(e):
+        own = _own_effect(n)
+        if own is not Effect.PURE and _STRENGTH[own] > _STRENGTH[strongest]:
+            strongest = own
+    return strongest
+
+
+def _own_effect(n: Node) -> Effect:
+    if isinstance(n, Load):
+        return Effect.READS
+    if isinstance(n, Call):
+        return FUNCTIONS[n.fn].effect
+    if isinstance(n, Extern):
+        return Effect.PURE if n.pure else Effect.EFFECT
+    return Effect.PURE

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from tiledsl.errors import locating
+from tiledsl.errors import TileError, locate, locating
 from tiledsl.ir.dtypes import UINT64
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import (
@@ -165,18 +165,21 @@ class _Verifier:
     def block(self, block: Block) -> None:
         mark = len(self.scope.log)
         for s in block:
-            with locating(s.span):
+            try:
                 self.stmt(s)
+            except TileError as raised:
+                locate(raised, s.span)
+                raise
         self.scope.leave(mark)
 
     def stmt(self, s: Stmt) -> None:
         kind = type(s)
         if self.in_parallel and kind in TILE_OPS:
             raise fail(f"{kind.__name__} works on whole tiles, so it cannot be in Parallel")
-        if kind in TILE_RULES:
+        if (rule := _RULES.get(kind)) is not None:
+            rule(self, s)
+        elif kind in TILE_RULES:
             TILE_RULES[kind](self.scope, s)
-        elif kind in _RULES:
-            _RULES[kind](self, s)
         else:
             raise fail(f"{kind.__name__} is no statement")
 

@@ -2,46 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from math import copysign, isnan
+from operator import is_
 from typing import Any, TypeVar, cast
 
 from tiledsl.errors import NOWHERE, Span
+from tiledsl.ir.frozen import reader as fields_reader
 from tiledsl.ir.nodes import Buffer, Expr, Node, Stmt, Var
 
 N = TypeVar("N", bound=Node)
 LEAVES = (Var, Buffer)  # compared by identity, so a rewrite must never rebuild them
 
+# Fields are read through tables made once per class, from the names in their annotations: those of plain data alone
+# hold no nodes, and those that hold statements name one of _HOLDERS.
+_DATA = {"None", "tuple", "bool", "int", "float", "str"}
+_PLAIN = _DATA | {"DType", "Span", "Rounding", "Space", "LoopKind", "Raster", "Fragment", "Layout"}
+_SINGLE = {"Expr", "Var", "Buffer", "Region", "Address"}
+_HOLDERS = {"Stmt", "Block", "Launch"}
+
+
+def _annotations(kind: type) -> dict[str, frozenset[str]]:
+    """The fields of a class and the names in the annotation of each."""
+    return {f.name: frozenset(re.findall(r"\w+", str(f.type))) for f in fields(kind)}
+
 
 @cache
-def _field_names(kind: type) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind))
+def _node_fields(kind: type) -> tuple[str, ...]:
+    """The fields that may hold nodes."""
+    if issubclass(kind, LEAVES):
+        return ()
+    return tuple(name for name, said in _annotations(kind).items() if not said <= _PLAIN)
 
 
-field_names: Callable[[type], tuple[str, ...]] = _field_names  # mypy takes no class for hashable
+@cache
+def _statement_fields(kind: type) -> tuple[str, ...]:
+    return tuple(name for name, said in _annotations(kind).items() if said & _HOLDERS)
 
 
-def children(node: Node) -> Iterator[Node]:
+@cache
+def _constructor(kind: Any) -> Callable[[Any, dict[str, object]], Any]:
+    """Makes a node like the first argument with some fields changed: `replace` without asking for the fields."""
+    slots = [(f.name, getattr(kind, f.name)) for f in fields(kind)]
+
+    def changed(node: Any, changes: dict[str, object]) -> Any:
+        made = kind.__new__(kind)
+        for name, slot in slots:
+            slot.__set__(made, changes[name] if name in changes else slot.__get__(node))
+        return made
+
+    return changed
+
+
+@cache
+def _reader(kind: type) -> Callable[[Any], Sequence[Node]]:
+    """Reads the nodes directly below a node of a class."""
+    said = _annotations(kind)
+    names = _node_fields(kind)
+    read = fields_reader(names)
+    if all(len(said[name]) == 1 and said[name] <= _SINGLE for name in names):
+        return read
+
+    def collect(node: Any) -> Sequence[Node]:
+        found: list[Node] = []
+        for value in read(node):
+            if isinstance(value, Node):
+                found.append(value)
+            elif isinstance(value, tuple):
+                found += [item for item in value if isinstance(item, Node)]
+        return found
+
+    return collect
+
+
+reader: Callable[[type], Callable[[Any], Sequence[Node]]] = _reader  # mypy takes no class for hashable
+constructor: Callable[[type], Callable[[Any, dict[str, object]], Any]] = _constructor
+node_fields: Callable[[type], tuple[str, ...]] = _node_fields
+statement_fields: Callable[[type], tuple[str, ...]] = _statement_fields
+
+
+def children(node: Node) -> Sequence[Node]:
     """The nodes directly below, in field order."""
-    if isinstance(node, LEAVES):
-        return
-    for name in field_names(type(node)):
-        value = getattr(node, name)
-        if isinstance(value, Node):
-            yield value
-        elif isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, Node):
-                    yield item
+    return reader(type(node))(node)
 
 
 def walk(node: Node) -> Iterator[Node]:
     """`node` and everything below it, parents first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        yield node
+        if below := reader(type(node))(node):
+            pending += below[::-1]
+
+
+def statements(node: Node) -> Iterator[Stmt]:
+    """All statements below `node`, parents first, without entering expressions."""
+    for name in statement_fields(type(node)):
+        for s in getattr(node, name):
+            if isinstance(s, Stmt):
+                yield s
+            yield from statements(s)
 
 
 Rule = Callable[[Node], "Node | tuple[Node, ...]"]
@@ -52,28 +116,36 @@ def map_children(node: N, fn: Rule) -> N:
 
     Inside a tuple of children (a block), `fn` may return a tuple: it is spliced in, and `()` deletes.
     """
-    if isinstance(node, LEAVES):
-        return node
     changes: dict[str, object] = {}
-    for name in field_names(type(node)):
+    for name in node_fields(type(node)):
         old = getattr(node, name)
         new: object = old
         if isinstance(old, Node):
             new = fn(old)
-        elif isinstance(old, tuple) and any(isinstance(x, Node) for x in old):
-            flat: list[object] = []
-            for x in old:
-                mapped = fn(x) if isinstance(x, Node) else x
-                flat.extend(mapped) if isinstance(mapped, tuple) else flat.append(mapped)
-            new = tuple(flat) if len(flat) != len(old) or any(a is not b for a, b in zip(flat, old)) else old
+        elif isinstance(old, tuple) and old:
+            new = _map_items(old, fn)
         if new is not old:
             changes[name] = new
-    return replace(cast(Any, node), **changes) if changes else node
+    return cast(N, constructor(type(node))(node, changes)) if changes else node
+
+
+def _map_items(old: tuple[object, ...], fn: Rule) -> tuple[object, ...]:
+    mapped = [fn(x) if isinstance(x, Node) else x for x in old]
+    if all(map(is_, mapped, old)):
+        return old
+    flat: list[object] = []
+    for x in mapped:
+        flat.extend(x) if isinstance(x, tuple) else flat.append(x)
+    return tuple(flat)
 
 
 def rewrite(node: Node, rule: Rule) -> Any:
     """Bottom-up: children first, then `rule` once on the rebuilt node."""
-    return rule(map_children(node, lambda child: rewrite(child, rule)))
+
+    def below(n: Node) -> Any:
+        return rule(map_children(n, below))
+
+    return below(node)
 
 
 def substitute(node: N, values: Mapping[Var, Expr]) -> N:

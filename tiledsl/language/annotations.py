@@ -15,8 +15,8 @@ from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.nodes import Buffer, Space
 
 
-def sizes(shape: Any, word: str) -> tuple[int | Scalar, ...]:
-    """`shape` as a tuple of integers and traced sizes. Raises TileError TD0221 for anything else."""
+def sizes(shape: Any, word: str, *, least: int = 1) -> tuple[int | Scalar, ...]:
+    """`shape` as a tuple of integers, at least `least`, and traced sizes. Raises TileError TD0221 for anything else."""
     items = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     out: list[int | Scalar] = []
     for item in items:
@@ -26,7 +26,7 @@ def sizes(shape: Any, word: str) -> tuple[int | Scalar, ...]:
         index_of(size, f"a size in {word}")
         if isinstance(size, Scalar) and size.reads:
             raise fail("TD0221", word=word, value=describe(item))
-        if not isinstance(size, Scalar) and size < 0:
+        if not isinstance(size, Scalar) and size < least:
             raise fail("TD0221", word=word, value=size)
         out.append(size if isinstance(size, Scalar) else int(size))
     return tuple(out)
@@ -38,8 +38,6 @@ def const_sizes(shape: Any, word: str) -> tuple[int, ...]:
     for size in sizes(shape, word):
         if isinstance(size, Scalar):
             raise fail("TD0220", word=word, value=describe(size))
-        if size <= 0:
-            raise fail("TD0221", word=word, value=size)
         out.append(size)
     return tuple(out)
 
@@ -69,7 +67,7 @@ class _StridedTensorWord:
     makes_tensor_types = True
 
     def __call__(self, shape: Any, strides: Any, dtype: Any = "float32") -> TensorType:
-        extents, steps = sizes(shape, "T.StridedTensor"), sizes(strides, "T.StridedTensor")
+        extents, steps = sizes(shape, "T.StridedTensor"), sizes(strides, "T.StridedTensor", least=0)
         if len(extents) != len(steps):
             raise fail("TD0222", shape=len(extents), strides=len(steps))
         return TensorType(extents, dtype_named(dtype), steps)

@@ -13,6 +13,7 @@ from tiledsl.language.tiles import begin, emit_tile, regions
 
 _ORDERS = ("relaxed", "acquire", "release", "acq_rel", "seq_cst", "consume")
 _TILE_OPS = ("add", "max", "min")
+_NARROWEST = 16  # bits of an element
 
 
 def _atomic(op: str, dst: Any, value: Any, memory_order: str | None, return_prev: bool) -> Scalar | None:
@@ -25,6 +26,8 @@ def _atomic(op: str, dst: Any, value: Any, memory_order: str | None, return_prev
     if a.buffer.space not in (Space.GLOBAL, Space.SHARED):
         allowed = "a parameter or T.alloc_shared"
         raise fail("TD0219", word=word, parameter="dst", name=a.name, space=a.tensor.scope(), allowed=allowed)
+    if a.buffer.dtype.bits < _NARROWEST:
+        raise fail("TD0248", word=word, name=a.name, dtype=a.buffer.dtype)
     if isinstance(value, (Tensor, Slice)):
         if return_prev:
             raise fail("TD0242", word=word)

@@ -7,6 +7,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import cache
 from time import perf_counter
 
@@ -49,10 +50,23 @@ class Pass:
         """The keyword-only parameters of `run` with their types and defaults, `target` included."""
         return _parameters(self.run)
 
-    def bind(self, target: Target | None = None, **options: object) -> Pass:
-        """This pass with `options` fixed, and `target` if it asks for one. Raises TypeError for a foreign option."""
-        if foreign := options.keys() - self.parameters.keys():
-            raise TypeError(f"pass '{self.name}' has no option {sorted(foreign)}")
+    @property
+    def option_types(self) -> Mapping[str, type]:
+        """What users may set, with its type."""
+        hints = typing.get_type_hints(self.run)
+        return {name: hints[name] for name in self.parameters if name != "target"}
+
+    def bind(self, target: Target | None = None, /, **options: object) -> Pass:
+        """This pass with `options` fixed, and `target` if it asks for one.
+
+        Raises TileError TD0762 for a foreign option, TD0763 for a value of the wrong type.
+        """
+        types = self.option_types
+        for name, value in options.items():
+            if name not in types:
+                raise error("TD0762", option=name, name=self.name, known=", ".join(types) or "none")
+            if not _fits(value, types[name]):
+                raise error("TD0763", option=name, name=self.name, kind=_kind_name(types[name]), value=value)
         bound = {**self.options, **options}
         if target is not None and "target" in self.parameters:
             bound["target"] = target
@@ -70,7 +84,20 @@ def _parameters(run: Callable[..., Kernel]) -> Mapping[str, inspect.Parameter]:
     return {name: p for name, p in found.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+def _fits(value: object, kind: type) -> bool:
+    """Whether `value` is of the type, or names one of its members; True is no int here."""
+    if issubclass(kind, Enum):
+        return isinstance(value, kind) or value in {member.value for member in kind}
+    return type(value) is kind
+
+
+def _kind_name(kind: type) -> str:
+    return "one of " + ", ".join(m.value for m in kind) if issubclass(kind, Enum) else f"a {kind.__name__}"
+
+
 def _spell(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -124,13 +151,12 @@ def parse_pipeline(source: str, registry: Mapping[str, Pass], target: Target) ->
 
 
 def _parse_options(p: Pass, source: str) -> dict[str, object]:
-    types = typing.get_type_hints(p.run)
-    known = [name for name in p.parameters if name != "target"]
+    types = p.option_types
     result: dict[str, object] = {}
     for item in filter(None, (part.strip() for part in source.split(","))):
         name, _, value = (part.strip() for part in item.partition("="))
-        if name not in known:
-            raise error("TD0762", option=name, name=p.name, known=", ".join(known) or "none")
+        if name not in types:
+            raise error("TD0762", option=name, name=p.name, known=", ".join(types) or "none")
         result[name] = _parse_value(p, name, types[name], value)
     return result
 
@@ -142,4 +168,4 @@ def _parse_value(p: Pass, option: str, kind: type, value: str) -> object:
     try:
         return _WORDS[kind][value] if kind in _WORDS else kind(value)
     except (KeyError, ValueError):
-        raise error("TD0763", option=option, name=p.name, kind=kind.__name__, value=value) from None
+        raise error("TD0763", option=option, name=p.name, kind=_kind_name(kind), value=value) from None

@@ -38,7 +38,8 @@ Remainder = tuple[Expr, int, int]  # (expression, offset, modulus): (loop variab
 def count_versions(kernel: Kernel) -> Kernel:
     """`(k + c) % n` in a serial loop over k becomes a variable that is compared with n - 1 and reset.
 
-    A remainder costs several instructions, and the C++ compiler spreads them over all addresses that use it. Safe
+    A remainder costs several instructions, and the C++ compiler spreads them over all addresses that use it. One that
+    another remainder is ahead of by 1 takes over its value: with n copies the next to write is the one read now. Safe
     because k runs from 0 in steps of 1; a loop whose body may `continue` past the step of the counter is left alone.
     """
     return replace(
@@ -67,7 +68,7 @@ def _may_continue(block: Block) -> bool:
 def _own(s: Node) -> Iterator[Node]:
     """`s` and what is below it, without the bodies of inner loops."""
     yield s
-    if not isinstance(s, For | While):
+    if not isinstance(s, (For, While)):
         for child in children(s):
             yield from _own(child)
 
@@ -98,15 +99,17 @@ def _counted(loop: For, found: list[Remainder]) -> Block:
     before: list[Stmt] = []
     first: list[Stmt] = []
     last: list[Stmt] = []
-    names: dict[Expr, Var] = {}
-    for e, offset, modulus in found:
+    now = {(offset % modulus, modulus): Var("slot", dtype) for _, offset, modulus in found}
+    for (start, modulus), var in now.items():
         counter = Buffer("slot", (), dtype, Space.VAR)
-        names[e] = now = Var("slot", dtype)
-        before.append(Alloc(counter, Const(offset % modulus, dtype)))
-        first.append(Let(now, Load(counter, ())))
-        at_end = Binary("==", now, Const(modulus - 1, dtype))
-        following = Select(at_end, Const(0, dtype), Binary("+", now, Const(1, dtype)))
+        before.append(Alloc(counter, Const(start, dtype)))
+        first.append(Let(var, Load(counter, ())))
+        following: Expr | None = now.get(((start + 1) % modulus, modulus))  # what that one is now
+        if following is None:
+            at_end = Binary("==", var, Const(modulus - 1, dtype))
+            following = Select(at_end, Const(0, dtype), Binary("+", var, Const(1, dtype)))
         last.append(Store(counter, (), following))
+    names: dict[Expr, Var] = {e: now[offset % modulus, modulus] for e, offset, modulus in found}
     body = tuple(cast(Stmt, _renamed(s, names)) for s in loop.body)
     return (*before, replace(loop, body=(*first, *body, *last)))
 

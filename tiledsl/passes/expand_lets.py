@@ -44,7 +44,7 @@ def _expandable(node: Node, in_parallel: bool) -> Iterator[Var]:
     match node:
         case Let(var, value) if var.dtype.is_integer or var.dtype is BOOL:
             nodes = list(walk(value))
-            is_cheap = not any(isinstance(n, Call | Extern) for n in nodes)
+            is_cheap = not any(isinstance(n, (Call, Extern)) for n in nodes)
             if is_cheap and effect_of(value) is Effect.PURE and (in_parallel or len(nodes) <= LARGEST):
                 yield var
         case Parallel():

@@ -5,8 +5,6 @@ Passes name them in `requires` and `ensures`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tiledsl.errors import NOWHERE, Span, VerifyError
 from tiledsl.ir.dtypes import INDEX, Kind
 from tiledsl.ir.nodes import (
@@ -15,12 +13,9 @@ from tiledsl.ir.nodes import (
     Buffer,
     Cast,
     Const,
-    Expr,
     For,
     Kernel,
-    Node,
     Space,
-    Stmt,
     Store,
     Unary,
     Unrolled,
@@ -29,17 +24,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Im2col, Parallel, Transpose
 from tiledsl.ir.types import dtype_of
-from tiledsl.ir.walk import children, walk
-
-
-def statements(node: Node) -> Iterator[Stmt]:
-    """All statements under `node`, parents first, without entering expressions."""
-    for child in children(node):
-        if isinstance(child, Stmt):
-            yield child
-            yield from statements(child)
-        elif not isinstance(child, Expr):
-            yield from statements(child)
+from tiledsl.ir.walk import statements, walk
 
 
 def _fail(fact: str, what: str, span: Span = NOWHERE) -> None:
@@ -60,7 +45,7 @@ def layouts_assigned(kernel: Kernel) -> None:
         inside = {inner for s in statements(launch) if isinstance(s, Parallel) for inner in map(id, statements(s))}
         for s in statements(launch):
             bare = isinstance(s, Parallel) and s.layout is None and id(s) not in inside
-            if bare or isinstance(s, Copy | Fill | Atomic | Transpose | Im2col):
+            if bare or isinstance(s, (Copy, Fill, Atomic, Transpose, Im2col)):
                 _fail("layouts assigned", f"{type(s).__name__} has no loop layout", s.span)
             if isinstance(s, Alloc) and s.buffer.space in (Space.FRAGMENT, Space.SHARED) and s.buffer not in known:
                 _fail("layouts assigned", f"'{s.buffer.name}' has none", s.span)
@@ -100,7 +85,7 @@ def explicit_unrolls_done(kernel: Kernel) -> None:
 def wide_arithmetic(kernel: Kernel) -> None:
     """Arithmetic is on float32, float64 and integers of at least 32 bits."""
     for node in walk(kernel):
-        if isinstance(node, Binary | Unary):
+        if isinstance(node, (Binary, Unary)):
             dtype = dtype_of(node.a)
             is_narrow = dtype.bits < 32 and dtype.kind in (Kind.FLOAT, Kind.INT, Kind.UINT)
             if is_narrow:
@@ -110,5 +95,5 @@ def wide_arithmetic(kernel: Kernel) -> None:
 def no_index_left(kernel: Kernel) -> None:
     """Every integer has a machine width."""
     for node in walk(kernel):
-        if isinstance(node, Var | Const | Cast | Buffer) and node.dtype is INDEX:
+        if isinstance(node, (Var, Const, Cast, Buffer)) and node.dtype is INDEX:
             _fail("no index left", f"{node} is an index")

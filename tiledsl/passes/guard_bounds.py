@@ -63,7 +63,7 @@ class _Guard:
 
     def expr(self, e: Expr, facts: Facts) -> Expr:
         """`e` with its loads guarded. Stores come to `leaf`, which guards their own access."""
-        if isinstance(e, Const | Var) or not any(_is_global_load(n) for n in walk(e)):
+        if isinstance(e, (Const, Var)) or not any(_is_global_load(n) for n in walk(e)):
             return e
         match e:
             case Load(buffer, indices):
@@ -83,7 +83,7 @@ class _Guard:
     def leaf(self, s: Stmt, facts: Facts) -> Block:
         """`s`, which holds no other statement, with its own access to global memory and the loads in it guarded."""
         needed: list[Expr] = []
-        if isinstance(s, Store | AtomicUpdate) and s.buffer.space is Space.GLOBAL:
+        if isinstance(s, (Store, AtomicUpdate)) and s.buffer.space is Space.GLOBAL:
             needed = in_bounds(facts, s.buffer, s.indices)
         if not needed:
             return (with_expressions(s, facts, self.expr),)

@@ -26,6 +26,8 @@ def legalise_dtypes(kernel: Kernel) -> Kernel:
 
 
 def _widened(node: Node) -> Node:
+    if not isinstance(node, (Binary, Unary, Call)):
+        return node
     match node:
         case Binary(op, a, b) if (wide := wide_dtype(dtype := dtype_of(a))) is not None:
             return _back(Binary(op, Cast(wide, a), Cast(wide, b)), dtype, BINARY[op].result)

@@ -8,24 +8,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tiledsl.errors import error
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.printer import text
 from tiledsl.passes.base import Observer, Pass
 
 
-def dump_observer(wanted: str, directory: Path, kernel: Kernel) -> Observer:
+def dump_observer(wanted: str, directory: Path, kernel: Kernel, known: Sequence[str]) -> Observer:
     """Writes `directory/NN-pass-name.tir` after each pass in `wanted`: "all", or names separated by commas.
 
     NN counts all passes from 01, so that the files of a run sort in its order; 00-input.tir is `kernel`, written at
-    once if "input" or "all" is wanted.
+    once if "input" or "all" is wanted. Raises TileError TD0764 for a name that is none of `known`, TD0715 where the
+    files cannot be written.
     """
     names = [part.strip() for part in wanted.split(",")]
+    for name in names:
+        if name not in ("all", "input", *known):
+            raise error("TD0764", name=name, known=", ".join(("all", "input", *known)))
     count = 0
 
     def write(name: str, shown: Kernel) -> None:
         if "all" in names or name in names:
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / f"{count:02}-{name}.tir").write_text(text(shown), encoding="utf-8")
+            path = directory / f"{count:02}-{name}.tir"
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                path.write_text(text(shown), encoding="utf-8")
+            except OSError as problem:
+                raise error("TD0715", path=path, problem=problem.strerror) from None
 
     def observe(p: Pass, before: Kernel, after: Kernel, seconds: float) -> None:
         nonlocal count

@@ -15,6 +15,7 @@ from tiledsl.passes.legalise_dtypes import legalise_dtypes
 from tiledsl.passes.lower_tiles import lower_tiles
 from tiledsl.passes.narrow_indices import narrow_indices
 from tiledsl.passes.normalise import normalise
+from tiledsl.passes.order_globals import order_globals
 from tiledsl.passes.plan_shared_memory import plan_shared_memory
 from tiledsl.passes.remove_dead import remove_dead
 from tiledsl.passes.simplify_indices import simplify_indices
@@ -28,6 +29,7 @@ _ORDER: tuple[Pass, ...] = (
     expand_lets,  # the planner of pipelines reads the variables that a region depends on, not names for them
     software_pipeline,  # on tile operations, where a copy is one statement and there are few of them
     infer_layouts,  # after the pipeline, whose versions do not change a layout
+    order_globals,  # after the pipeline, in which a barrier would keep statements apart; by tiles and their layouts
     lower_tiles,
     guard_bounds,  # before vectorise: a condition must be the same for a whole vector, or the vector is narrowed
     vectorise,
@@ -46,7 +48,7 @@ PASSES: Mapping[str, Pass] = {p.name: p for p in _ORDER}
 def pipeline(target: Target, options: Mapping[str, Mapping[str, object]] | None = None) -> tuple[Pass, ...]:
     """All passes in order, bound to `target` and to `options`: pass name -> option -> value.
 
-    Raises TileError TD0761 for options of an unknown pass, TypeError for an option that a pass does not have.
+    Raises TileError TD0761 for options of an unknown pass, TD0762 and TD0763 for wrong options of a pass.
     """
     chosen = options or {}
     for name in chosen:

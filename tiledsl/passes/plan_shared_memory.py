@@ -182,7 +182,7 @@ class _Scanner:
                     self.loops[-1].append(b)
 
     def touch(self, s: Stmt) -> None:
-        for buffer, _, _, _, _, issued in touches(s):
+        for buffer, _, _, _, _, issued, _ in touches(s):
             b = self.roots.get(buffer, buffer)
             if b not in self.home:
                 continue
@@ -329,7 +329,7 @@ def _paths(
     block: Block, path: Path, uses: dict[Buffer, list[Path]], homes: dict[Buffer, Path], roots: Mapping[Buffer, Buffer]
 ) -> None:
     for i, s in enumerate(block):
-        here = (*path, (i, isinstance(s, For | While)))
+        here = (*path, (i, isinstance(s, (For, While))))
         if isinstance(s, Alloc):
             homes[s.buffer] = path
         for a in accesses(_head(s)):

@@ -38,7 +38,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Copy
 from tiledsl.ir.types import effect_of
-from tiledsl.ir.walk import substitute, walk
+from tiledsl.ir.walk import statements, substitute, walk
 from tiledsl.isa.atom import Completion
 from tiledsl.isa.table import ATOMS
 from tiledsl.passes.base import kernel_pass
@@ -60,16 +60,16 @@ def remove_dead(kernel: Kernel) -> Kernel:
 
 def _without_dead(launch: Launch) -> Launch:
     while True:
-        sweep = _Sweep(_read_buffers(launch), any(map(_is_asynchronous, walk(launch))))
+        sweep = _Sweep(_read_buffers(launch), any(map(_is_asynchronous, statements(launch))))
         for row in (*launch.grid, *launch.safe_values):
             sweep.mention(row)
         body = sweep.block(launch.body)
         if not sweep.changed:
             return launch
-        used = {n for s in body for n in walk(s) if isinstance(n, Buffer)}
+        launch = replace(launch, body=body)
+        used = {s.buffer for s in statements(launch) if isinstance(s, (Alloc, View))}
         launch = replace(
             launch,
-            body=body,
             shared=tuple(slot for slot in launch.shared if slot.buffer in used),
             layouts=tuple(a for a in launch.layouts if a.buffer in used),
         )
@@ -79,13 +79,12 @@ def _read_buffers(launch: Launch) -> set[Buffer]:
     """Buffers that something other than a Store to them mentions, views of them included."""
     found: set[Buffer] = set()
     for node in walk(launch):
-        match node:
-            case Load(buffer=b) | Address(buffer=b) | Region(buffer=b) | AtomicUpdate(buffer=b):
-                found.add(b)
-            case View(_, source):
-                found.add(source)
-            case Print(buffer=Buffer() as b):
-                found.add(b)
+        if isinstance(node, (Load, Address, Region, AtomicUpdate)):
+            found.add(node.buffer)
+        elif isinstance(node, View):
+            found.add(node.source)
+        elif isinstance(node, Print) and node.buffer is not None:
+            found.add(node.buffer)
     return found
 
 
@@ -99,7 +98,7 @@ class _Sweep:
         self.changed = False
 
     def mention(self, node: Node) -> None:
-        self.mentioned.update(n for n in walk(node) if isinstance(n, Var | Buffer))
+        self.mentioned.update(n for n in walk(node) if isinstance(n, (Var, Buffer)))
 
     def block(self, block: Block) -> Block:
         kept: list[Stmt] = []
@@ -158,8 +157,8 @@ class _Sweep:
         return False
 
 
-def _is_asynchronous(node: Node) -> bool:
-    match node:
+def _is_asynchronous(s: Stmt) -> bool:
+    match s:
         case Store(asynchronous=True) | Copy(asynchronous=True):
             return True
         case AtomCall(atom):
@@ -174,6 +173,6 @@ def _droppable(e: Expr) -> bool:
 def _is_left(block: Block) -> bool:
     """Whether a Break or Continue in `block` belongs to the loop around it."""
     return any(
-        isinstance(s, Break | Continue) or (isinstance(s, If) and (_is_left(s.then) or _is_left(s.orelse)))
+        isinstance(s, (Break, Continue)) or (isinstance(s, If) and (_is_left(s.then) or _is_left(s.orelse)))
         for s in block
     )

@@ -32,7 +32,7 @@ def rewrite_scoped(block: Block, facts: Facts, on_expr: OnExpr, on_leaf: OnLeaf 
     """
     result: list[Stmt] = []
     for s in block:
-        if isinstance(s, If | For | While | Parallel):
+        if isinstance(s, (If, For, While, Parallel)):
             result.append(_compound(s, facts, on_expr, on_leaf))
             continue
         result.extend(on_leaf(s, facts) if on_leaf else (with_expressions(s, facts, on_expr),))

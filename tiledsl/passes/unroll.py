@@ -77,7 +77,7 @@ def _unrolled(loop: For, factor: int, copies: dict[Buffer, list[Buffer]]) -> Blo
 def _is_left(block: Block) -> bool:
     """Whether a Break or Continue in `block` belongs to the loop around it."""
     return any(
-        isinstance(s, Break | Continue) or (isinstance(s, If) and (_is_left(s.then) or _is_left(s.orelse)))
+        isinstance(s, (Break, Continue)) or (isinstance(s, If) and (_is_left(s.then) or _is_left(s.orelse)))
         for s in block
     )
 
@@ -91,6 +91,6 @@ def _copied(block: Block, var: Var, value: Expr, copies: dict[Buffer, list[Buffe
             copies.setdefault(node, []).append(copy)
 
     def rule(node: Node) -> Node:
-        return fresh.get(node, node) if isinstance(node, Var | Buffer) else node
+        return fresh.get(node, node) if isinstance(node, (Var, Buffer)) else node
 
     return tuple(rewrite(s, rule) for s in block)

@@ -43,14 +43,14 @@ def shared_accesses(launch: Launch) -> tuple[SharedAccess, ...]:
 
 def _walk(block: Block, tables: Tables, masks: tuple[Expr, ...], in_loop: bool) -> Iterator[SharedAccess]:
     for s in block:
-        for buffer, indices, _, size, kind, _ in touches(s):
+        for buffer, indices, _, size, kind, _, when in touches(s):
             if is_shared(buffer) and len(indices) == 1:
                 what = (
                     s.atom
                     if isinstance(s, AtomCall)
                     else {"read": "load", "write": "store"}.get(kind.value, kind.value)
                 )
-                found = _count(tables, indices[0], buffer.dtype.bits, size, s, masks)
+                found = _count(tables, indices[0], buffer.dtype.bits, size, s, (*masks, *when))
                 if found is not None:
                     yield SharedAccess(what, buffer.name, str(s.span), in_loop, *found)
         match s:

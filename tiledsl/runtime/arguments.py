@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from tiledsl.errors import error
-from tiledsl.runtime.signature import ScalarParameter, Signature, TensorParameter, evaluate, show
+from tiledsl.runtime.signature import Parameter, ScalarParameter, Signature, TensorParameter, evaluate, show
 
 _FORMATS = {
     **{"int8": "b", "int16": "h", "int32": "i", "int64": "q", "index": "q"},
@@ -40,6 +42,7 @@ class Tensor:
     dtype: str
     device: str
     owner: Any = field(repr=False)
+    writable: bool = True
 
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
@@ -61,7 +64,10 @@ def as_tensor(value: Any) -> Tensor | None:
         dtype = str(value.dtype).removeprefix("torch.")
         device = str(value.device)
         device = "cuda:0" if device == "cuda" else device
-        return Tensor(value.data_ptr(), tuple(value.shape), tuple(value.stride()), dtype, device, value)
+        try:
+            return Tensor(value.data_ptr(), tuple(value.shape), tuple(value.stride()), dtype, device, value)
+        except RuntimeError:  # torch's word for a tensor that is not one block of memory: sparse, fake
+            return None
     if isinstance(value, np.ndarray):
         return _from_array(value, value.ctypes.data, "cpu")
     if hasattr(value, "__cuda_array_interface__"):
@@ -71,7 +77,8 @@ def as_tensor(value: Any) -> Tensor | None:
         strides = about.get("strides")
         steps = tuple(s // dtype.itemsize for s in strides) if strides else contiguous_strides(shape)
         number = getattr(getattr(value, "device", None), "id", 0)
-        return Tensor(about["data"][0], shape, steps, dtype.name, f"cuda:{number}", value)
+        pointer, read_only = about["data"]
+        return Tensor(pointer, shape, steps, _name(dtype), f"cuda:{number}", value, not read_only)
     if hasattr(value, "__dlpack__"):
         kind, number = value.__dlpack_device__()
         if int(kind) == 1:
@@ -89,7 +96,12 @@ def as_tensor(value: Any) -> Tensor | None:
 
 def _from_array(array: np.ndarray[Any, Any], pointer: int, device: str) -> Tensor:
     steps = tuple(s // array.itemsize for s in array.strides)
-    return Tensor(pointer, array.shape, steps, array.dtype.name, device, array)
+    return Tensor(pointer, array.shape, steps, _name(array.dtype), device, array, array.flags.writeable)
+
+
+def _name(dtype: np.dtype[Any]) -> str:
+    """NumPy's name, or its code where the bytes are in the other order, for which there is no name."""
+    return dtype.name if dtype.isnative else dtype.str
 
 
 def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
@@ -133,24 +145,30 @@ def bind(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -
             scalars[p.name] = _scalar(p, given[p.name])
         elif p.name in given:
             tensors[p.name] = _tensor(p, given[p.name])
+            if p.written and not tensors[p.name].writable:
+                raise error("TD0626", name=p.name, kernel=signature.name)
     device = _one_device(tensors)
     sizes = _sizes(signature, tensors, scalars)
     numbers = {**{n: v for n, v in scalars.items() if isinstance(v, int)}, **sizes}
     for p in signature.parameters:
         if isinstance(p, TensorParameter) and p.name in tensors:
             _check_extents(p, tensors[p.name], numbers)
-    results: list[str] = []
+    results: list[tuple[int, str]] = []
     like = next(iter(tensors.values()), None)
     for p in signature.parameters:
         if isinstance(p, TensorParameter) and p.name not in tensors:
             tensors[p.name] = allocate(p, tuple(evaluate(e, numbers) for e in p.shape), device, like)
-            results.append(p.name)
-    return Bound(tensors, scalars, sizes, device, tuple(results))
+            results.append((p.result or 0, p.name))
+    return Bound(tensors, scalars, sizes, device, tuple(name for _, name in sorted(results)))
+
+
+def _is_result(p: Parameter) -> bool:
+    return isinstance(p, TensorParameter) and p.result is not None
 
 
 def _by_name(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     every = [p.name for p in signature.parameters]
-    wanted = [p.name for p in signature.parameters if not (isinstance(p, TensorParameter) and p.result)]
+    wanted = [p.name for p in signature.parameters if not _is_result(p)]
     # Results may be passed as well, to be written in place: then every parameter is given.
     names = every if len(args) + len(kwargs) == len(every) else wanted
     if len(args) > len(names):
@@ -169,18 +187,25 @@ def _by_name(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any
 def _scalar(p: ScalarParameter, value: Any) -> int | float | bool:
     if isinstance(value, (bool, np.bool_)) or p.dtype == "bool":
         return bool(value)
-    if isinstance(value, (int, np.integer)):
-        number = int(value)
-        if p.dtype.startswith(("int", "uint", "index")):
-            try:
-                struct.pack(_FORMATS[p.dtype], number)
-            except struct.error:
-                raise error("TD0604", name=p.name, dtype=p.dtype, value=number) from None
+    integral = isinstance(value, (int, np.integer))
+    try:
+        if integral and p.dtype.startswith(("int", "uint", "index")):
+            struct.pack(_FORMATS[p.dtype], int(value))
+            return int(value)
+        if "float" in p.dtype and (integral or isinstance(value, (float, np.floating))):
+            number = float(value)
+            if math.isfinite(number) and abs(number) > _largest(p.dtype):
+                raise OverflowError
             return number
-        return float(number)
-    if isinstance(value, (float, np.floating)) and "float" in p.dtype:
-        return float(value)
+    except (struct.error, OverflowError):
+        raise error("TD0604", name=p.name, dtype=p.dtype, value=value) from None
     raise error("TD0605", name=p.name, dtype=p.dtype, given=type(value).__name__)
+
+
+@cache
+def _largest(dtype: str) -> float:
+    """The largest finite value of a float dtype."""
+    return float(ml_dtypes.finfo(numpy_dtype(dtype)).max)
 
 
 def _tensor(p: TensorParameter, value: Any) -> Tensor:
@@ -201,6 +226,8 @@ def _tensor(p: TensorParameter, value: Any) -> Tensor:
 def _one_device(tensors: Mapping[str, Tensor]) -> str:
     first: tuple[str, Tensor] | None = None
     for name, t in tensors.items():
+        if t.device != "cpu" and not t.device.startswith("cuda"):
+            raise error("TD0629", name=name, device=t.device)
         if first and t.device != first[1].device:
             raise error("TD0610", name=name, device=t.device, other=first[0], other_device=first[1].device)
         first = first or (name, t)
@@ -255,6 +282,6 @@ def allocate(p: TensorParameter, shape: tuple[int, ...], device: str, like: Tens
 
 def pack(dtype: str, value: int | float | bool) -> int:
     """The bits of a scalar argument, in the low bytes of 64."""
-    if dtype == "bfloat16":
-        return int(np.array(value, ml_dtypes.bfloat16).view(np.uint16))
+    if dtype not in _FORMATS:  # the floats that only ml_dtypes knows
+        return int.from_bytes(np.array(value, numpy_dtype(dtype)).tobytes(), "little")
     return int.from_bytes(struct.pack("<" + _FORMATS[dtype], value), "little")

@@ -30,7 +30,9 @@ def stream_handle(stream: Any) -> int:
     for attribute in ("cuda_stream", "ptr", "handle"):
         if hasattr(stream, attribute):
             return int(getattr(stream, attribute))
-    return int(stream)
+    if not isinstance(stream, int):
+        raise error("TD0625", given=type(stream).__name__)
+    return stream
 
 
 @dataclass

@@ -46,14 +46,16 @@ def show(e: SizeExpr) -> str:
 class TensorParameter:
     """A tensor of `dtype` whose extents are known at launch. `strides` (elements): None means row-major contiguous.
 
-    With `result` the host allocates it and the call returns it.
+    `result` is its place among the values that the call returns, if the host allocates it: None if it does not.
+    `written`: some entry stores to it.
     """
 
     name: str
     dtype: str
     shape: tuple[SizeExpr, ...]
     strides: tuple[SizeExpr, ...] | None = None
-    result: bool = False
+    result: int | None = None
+    written: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,9 @@ def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, 
     names = vars(_execute(path))
     kernels = [n for n, value in names.items() if isinstance(value, TileKernel)]
     if not name and len(kernels) != 1:
-        raise error("TD0713", path=path, known=", ".join(kernels) or "none")
+        functions = [n for n, f in names.items() if isinstance(f, FunctionType) and f.__module__ == names["__name__"]]
+        shown = ", ".join(kernels) or "none", ", ".join(functions) or "none"
+        raise error("TD0713", path=path, known=shown[0], functions=shown[1])
     found = names.get(name or kernels[0])
     if isinstance(found, FunctionType):
         made = _call(found, static, path)
@@ -111,6 +114,10 @@ def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, 
 
 
 def _call(make: FunctionType, static: Mapping[str, Any], path: str) -> object:
+    try:
+        inspect.signature(make).bind(**static)
+    except TypeError as problem:
+        raise error("TD0719", name=make.__name__, problem=problem) from None
     try:
         return make(**static)
     except TileError:

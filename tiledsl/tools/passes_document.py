@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Sequence
+from enum import Enum
 
 from tiledsl.passes.base import Fact, Pass
 from tiledsl.passes.pipeline import PASSES
@@ -31,12 +31,12 @@ def _section(number: int, p: Pass) -> str:
     lines = [f"## {number}. {p.name}\n", _text(p.run), ""]
     lines += [f"- requires: {_facts(p.requires)}"] if p.requires else []
     lines += [f"- ensures: {_facts(p.ensures)}"] if p.ensures else []
-    types = typing.get_type_hints(p.run)
-    for name, parameter in p.parameters.items():
-        if name != "target":
-            kind = getattr(types[name], "__name__", str(types[name]))
-            default = "" if parameter.default is parameter.empty else f", default {parameter.default!r}"
-            lines.append(f"- option `{name}`: {kind}{default}")
+    for name, kind in p.option_types.items():
+        default = p.parameters[name].default
+        if issubclass(kind, Enum):
+            lines.append(f"- option `{name}`: one of {', '.join(m.value for m in kind)}, default {default.value}")
+        else:
+            lines.append(f"- option `{name}`: {kind.__name__}, default {default!r}")
     if "target" in p.parameters:
         lines.append("- depends on the target")
     return "\n".join(lines).rstrip() + "\n"

@@ -72,6 +72,21 @@ def test_conditions_must_not_vary_within_a_vector() -> None:
     assert width(If(Binary("and", lt(I, N), eq(J % 2, 0)), (body,))) == 1
 
 
+def test_the_end_of_a_tensor_must_not_cut_a_vector() -> None:
+    """A vector half outside would be loaded element by element, by lanes that are far apart."""
+    at = K * 64 + J
+
+    def over(extent: Expr | int, **how: object) -> int:
+        body = Store(tensor(16, 64, space=Space.SHARED), (I, J), Load(tensor(extent), (at,)))
+        loop = Parallel((I, J), (16, 64), (body,))
+        return widest_vector(loop, {}, how.get("known", {}), how.get("ranges", {}))
+
+    assert [over(n) for n in (128, 126, 127)] == [4, 2, 1]
+    assert over(127, ranges={K: (0, 0)}) == 4
+    assert over(127, ranges={K: (0, 1)}) == 1
+    assert (over(N), over(N, known={N: 2})) == (1, 2)
+
+
 def test_digits_of_the_index_are_contiguous_within_groups() -> None:
     x, y = tensor(64, 16), tensor(16, 64)
     assert width(Store(y, (I, J), Load(x, (J // 16, J % 16)))) == 4

@@ -58,6 +58,19 @@ def test_the_whole_api_compiles(arch: str) -> None:
     assert nvrtc.compile_cuda(everything(), arch).cubin
 
 
+def test_exchanges_between_lanes_stay_in_registers() -> None:
+    """Values of any size, with a distance that the compiler does not know."""
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    names = ("shfl_xor", "shfl_up", "shfl_down", "shfl_idx")
+    body = "".join(f"x = tds::{name}(x, n); " for name in names)
+    kernels = "".join(
+        f"TDS_KERNEL(64, 1) k{i}({t}* p, int n) {{ {t} x = *p; {body} *p = x; }}\n"
+        for i, t in enumerate(("tds::u8", "tds::f16", "float", "tds::i64", "double"))
+    )
+    made = nvrtc.compile_cuda(device_functions(names) + kernels, "sm_80")
+    assert [r.stack_bytes for r in made.resources] == [0] * 5
+
+
 def test_each_function_compiles_with_only_what_it_needs() -> None:
     """Every piece on its own: what the emitter pastes for a kernel that uses one function is closed."""
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")

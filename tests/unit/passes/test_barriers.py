@@ -14,6 +14,7 @@ from tiledsl.ir.nodes import (
     AsyncWait,
     AtomicUpdate,
     Barrier,
+    Binary,
     Block,
     Break,
     Buffer,
@@ -25,6 +26,7 @@ from tiledsl.ir.nodes import (
     Kernel,
     Launch,
     Load,
+    Select,
     SharedSlot,
     Space,
     Stmt,
@@ -118,6 +120,18 @@ def test_halves_that_do_not_meet() -> None:
     assert result(If(lt(T, 32), (write(T + 32),)), read(T)) == [(["."], []), "barrier", "."]
 
 
+def test_what_is_not_evaluated_touches_nothing() -> None:
+    """A thread beyond the end, whose load is not chosen, does not exchange data with the owner of the last element."""
+    inside = lt(T, N - 1)
+    chosen = Store(R, (Const(0),), Select(inside, Load(S, (T + 1,)), ZERO))
+    assert result(If(lt(T, 1), (write(T),)), chosen) == [(["."], []), "."]
+    assert result(If(lt(31, T), (write(T),)), chosen) == [(["."], []), "barrier", "."]
+    under = If(Binary("and", lt(T, 1), lt(ZERO, Load(S, (T,)))), ())
+    assert result(write(T), under) == [".", ([], [])]
+    assert result(If(lt(0, T), (write(T),)), under) == [(["."], []), ([], [])]
+    assert result(write(OTHER), under) == [".", "barrier", ([], [])]
+
+
 def test_no_barrier_under_a_divergent_branch() -> None:
     assert result(write(T), If(lt(T, 40), (read(OTHER),))) == [".", "barrier", (["."], [])]
 
@@ -127,6 +141,19 @@ def test_exchange_under_a_divergent_branch_is_an_error() -> None:
     with pytest.raises(TileError) as raised:
         result(branch)
     assert raised.value.code == "TD0502" and raised.value.span.line == 7
+
+
+def test_one_statement_needs_no_barrier_within_it_under_a_branch_either() -> None:
+    """`if i < n: s[i] = s[i] + s[i + n]`: no barrier can stand between a statement's reads and its write."""
+    v = Buffer("v", (), INT32, Space.VAR)
+    n = Cast(INDEX, Load(v, ()))
+    fold = Store(S, (T,), Binary("+", Load(S, (T,)), Load(S, (T + n,))))
+    start = (Alloc(v), Store(v, (), Const(32, INT32)))
+    assert result(*start, fold) == [".", ".", "."]
+    assert result(*start, If(lt(T, n), (fold,))) == [".", ".", (["."], [])]
+    assert result(*start, While(lt(0, n), (If(lt(T, n), (fold,)),))) == [".", ".", ["barrier", (["."], [])]]
+    with pytest.raises(TileError):
+        result(*start, If(lt(T, n), (For(Var("k"), Const(2), (fold,)),)))
 
 
 def test_barriers_under_uniform_branches() -> None:

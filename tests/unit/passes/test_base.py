@@ -56,8 +56,16 @@ def test_a_pass_is_named_after_its_function_and_knows_its_options() -> None:
 
 def test_options_are_bound_by_name() -> None:
     assert rename_kernel.bind(SM80, count=2)(KERNEL).name == "otherothersm_80"
-    with pytest.raises(TypeError, match="no option \\['colour'\\]"):
-        rename_kernel.bind(SM80, colour=1)
+    wrong = [
+        ({"colour": 1}, "TD0762: .*no option 'colour'"),
+        ({"target": "sm_90a"}, "TD0762: .*no option 'target'"),
+        ({"count": "2"}, "TD0763: .*is a int, not '2'"),
+        ({"count": True}, "TD0763"),
+        ({"loud": "yes"}, "TD0763: .*is a bool"),
+    ]
+    for options, message in wrong:
+        with pytest.raises(TileError, match=message):
+            rename_kernel.bind(SM80, **options)
 
 
 def test_pipelines_are_read_from_text() -> None:
@@ -120,7 +128,7 @@ def test_the_observer_sees_every_pass() -> None:
 )
 def test_dumps_are_numbered_and_parse(tmp_path: Path, wanted: str, files: list[str]) -> None:
     passes = [rename_kernel.bind(SM80), PASSES["remove-dead"]]
-    run_pipeline(KERNEL, passes, dump_observer(wanted, tmp_path / "dump", KERNEL))
+    run_pipeline(KERNEL, passes, dump_observer(wanted, tmp_path / "dump", KERNEL, [p.name for p in passes]))
     found = sorted((tmp_path / "dump").iterdir())
     assert [f.name for f in found] == files
     for f in found:
@@ -146,5 +154,8 @@ def test_the_pipeline_is_the_order_of_the_architecture_page() -> None:
 def test_options_of_the_pipeline() -> None:
     with pytest.raises(TileError, match="there is no pass 'nothing'"):
         pipeline(SM80, {"nothing": {}})
-    with pytest.raises(TypeError, match="no option"):
+    with pytest.raises(TileError, match="no option 'colour'"):
         pipeline(SM80, {"vectorise": {"colour": 1}})
+    with pytest.raises(TileError, match=r"'form' of pass 'software-pipeline' is one of .*peeled"):
+        pipeline(SM80, {"software-pipeline": {"form": "round"}})
+    pipeline(SM80, {"software-pipeline": {"form": "peeled", "fuse_barrier": False}})

@@ -603,6 +603,19 @@ def test_a_transpose_through_shared_memory_has_no_bank_conflicts(dtype: DType, d
         assert warp_conflicts(r.shared(turned), r.loops[1], False, store_width, bits) == 0
 
 
+@pytest.mark.parametrize("dtype", [FLOAT16, FLOAT32, INT8])
+@pytest.mark.parametrize("target", [Space.FRAGMENT, Space.SHARED])
+def test_lines_of_a_shared_tile_are_reduced_without_bank_conflicts(dtype: DType, target: Space) -> None:
+    """Lanes that each reduce a row start in different banks; those that reduce a column need no padding."""
+    A, a, r = tensor("A", 64, 64), shared("a", 64, 64, dtype=dtype), Buffer("r", (64,), FLOAT32, target)
+    rows = infer(Copy(whole(A), whole(a)), Reduce(whole(a), whole(r), "sum", 1)).shared(a)
+    lanes = [np.arange(32), np.zeros(32, int)]
+    assert conflicts(row_major((64, 64)), lanes, dtype.bits) > 0
+    assert conflicts(rows, lanes, dtype.bits) == 0
+    columns = infer(Copy(whole(A), whole(a)), Reduce(whole(a), whole(r), "sum", 0))
+    assert columns.shared(a) == row_major((64, 64))
+
+
 def test_shared_tiles_read_along_rows_stay_row_major() -> None:
     A, a, x = tensor("A", 64, 64), shared("a", 64, 64, dtype=FLOAT32), fragment("x", 64, 64)
     r = infer(Copy(whole(A), whole(a)), Copy(whole(a), whole(x)))

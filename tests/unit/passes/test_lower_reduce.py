@@ -246,6 +246,14 @@ def test_scan_in_shared(shape: tuple[int, int], op: str, dim: int, reverse: bool
     np.testing.assert_array_equal(out["b"], np.flip(expected, dim) if reverse else expected)
 
 
+def test_lanes_scan_neighbouring_columns() -> None:
+    """A warp that took a column would meet one bank with all its lanes; one line a lane needs no exchange."""
+    for dim, columns, exchanged in ((0, 64, False), (1, 64, True), (0, 3, True)):
+        x = shared("x", (64, columns), FLOAT32)
+        k = lowered(kernel([], [Scan(region(x), region(x), "sum", dim)], {x: row_major((64, columns))}, 128))
+        assert ("shfl_up" in text(k)) == exchanged
+
+
 def test_scan_in_place_and_by_single_threads() -> None:
     for threads in (64, 48):
         a, b, x = tensor("a", (10, 40), INT32), tensor("b", (10, 40), INT32), shared("x", (10, 40), INT32)

@@ -247,6 +247,7 @@ def test_order_defaults_to_the_program() -> None:
         (Pipelined(2, order=(0, 1), stage=(0, 0, 1)), "TD0401", ["order= has 2 entries", "3 statements", "line 7"]),
         (Pipelined(2, order=(0, 1, 1), stage=(0, 0, 1)), "TD0402", ["same place"]),
         (Pipelined(2, order=(-1, 0, 1), stage=(0, 0, 1)), "TD0402", ["negative"]),
+        (Pipelined(2, order=(0, 1, 2), stage=(0, 0, 1), group=((0, 7),)), "TD0402", ["no statement 7"]),
         (Pipelined(2, order=(0, 1, 2), stage=(1, 0, 0)), "TD0403", ["statement 0", "statement 2", "'As'"]),
         (Pipelined(2, order=(2, 1, 0), stage=(0, 0, 0)), "TD0403", ["'As'"]),
         (Pipelined(2, order=(0, 2, 1), stage=(0, 1, 1), group=()), "TD0403", ["'Bs'"]),
@@ -378,6 +379,23 @@ def test_g8_block_sparse_copy_through_lets(lets: int) -> None:
     index = np.arange(8, dtype=np.int32)[::-1].copy()
     result = run_both(source, {"I": index, "A": rows(32), "O": rows(8) * 0})
     np.testing.assert_array_equal(result["O"], rows(32)[index * (2 if lets == 2 else 1)])
+
+
+def test_what_a_bind_names_is_elsewhere_in_the_next_iteration() -> None:
+    """`X[b + q]` is read and `X[b + q + 1]` written, where q is loaded: the next iteration may read that row."""
+    x, table, b, k, q = Buffer("X", (9, 4), FLOAT32), Buffer("I", (8,), INT32), Var("b"), Var("k"), Var("q", INT32)
+    s, f = shared("Xs", 4, dtype=FLOAT32), registers("f", 4)
+    here = Cast(INDEX, q) + b
+    body = (
+        Let(q, Load(table, (k,))),
+        Copy(row(x, here), region(s)),
+        Copy(region(s), region(f)),
+        Copy(region(f), row(x, here + 1)),
+    )
+    loop = For(k, Const(8), body, Pipelined(2))
+    source = kernel([x, table], [Alloc(s), Alloc(f), For(b, Const(1), (loop,))])
+    result = run_both(source, {"X": rows(9), "I": np.arange(8, dtype=np.int32)})
+    np.testing.assert_array_equal(result["X"], np.broadcast_to(rows(1), (9, 4)))
 
 
 def test_conditional_bodies_are_pipelined() -> None:

@@ -20,7 +20,7 @@ SIGNATURE = Signature(
         TensorParameter("B", "bfloat16", (8, "n")),
         ScalarParameter("scale", "float32"),
         ScalarParameter("steps", "int32"),
-        TensorParameter("C", "float32", ("m", ("*", "n", 2)), result=True),
+        TensorParameter("C", "float32", ("m", ("*", "n", 2)), result=0),
     ),
     (ScalarParameter("m", "int32"), ScalarParameter("n", "int64")),
     (),

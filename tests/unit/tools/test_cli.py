@@ -184,7 +184,7 @@ def test_errors_about_python_kernels_have_a_place(
 ) -> None:
     assert "it has scale" in failure(capsys, "dump", f"{scale}:nothing")
     assert "TD0710" in failure(capsys, "dump", "missing.py:f")
-    assert "TD0714" in failure(capsys, "dump", f"{scale}:scaled", "-a", "size=1")
+    assert "TD0719: 'scaled' makes a kernel" in failure(capsys, "dump", f"{scale}:scaled", "-a", "size=1")
     broken = tmp_path / "broken_kernel.py"
     broken.write_text("x = 1\ny = x / 0\n")
     assert f"{broken}:2:5: TD0714: running '{broken}' raised ZeroDivisionError" in failure(

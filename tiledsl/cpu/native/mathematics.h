@@ -199,6 +199,15 @@ TDS_DEVICE bf16 f32_to_bf16(float x) {
   return bf16{(u16)narrow_f32<8, 7, IEEE, MODE, SATURATE>(x)};
 }
 
+TDS_DEVICE void f32_to_f16_pair(f16* d, float low, float high) {
+  d[0] = f32_to_f16(low);
+  d[1] = f32_to_f16(high);
+}
+TDS_DEVICE void f32_to_bf16_pair(bf16* d, float low, float high) {
+  d[0] = f32_to_bf16(low);
+  d[1] = f32_to_bf16(high);
+}
+
 TDS_DEVICE float e4m3_to_f32(e4m3 x) { return widen_to_f32<4, 3, FN>(x.bits); }
 template <int MODE = RN, bool SATURATE = false>
 TDS_DEVICE e4m3 f32_to_e4m3(float x) {

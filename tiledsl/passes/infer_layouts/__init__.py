@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from tiledsl.analysis.elementwise import as_parallel
-from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses
-from tiledsl.analysis.vector_width import assumed_divisors
+from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses, reduced_lines
+from tiledsl.analysis.ranges import variable_ranges
+from tiledsl.analysis.vector_width import Divisors, Ranges, assumed_divisors
 from tiledsl.errors import Span, error, locating
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated
 from tiledsl.ir.layout_ops import replicate
@@ -69,11 +70,11 @@ def infer_layouts(kernel: Kernel, *, target: Target, check: bool = False) -> Ker
     `check` proves the result by brute force over tables. Raises TileError TD03xx where statements demand what no
     layout satisfies.
     """
-    divisors = assumed_divisors(kernel)
+    divisors, ranges = assumed_divisors(kernel), variable_ranges(kernel)
     launches = []
     for launch in kernel.launches:
         launch = with_loops(launch)
-        launches.append(apply(launch, plan(launch, target, divisors)))
+        launches.append(apply(launch, plan(launch, target, divisors, ranges)))
     result = replace(kernel, launches=tuple(launches))
     if check:
         verify_layouts(result)
@@ -108,9 +109,11 @@ def apply(launch: Launch, planned: LayoutPlan) -> Launch:
     return replace(launch, body=body, layouts=kept + table)
 
 
-def plan(launch: Launch, target: Target, divisors: Mapping[Var, int] | None = None) -> LayoutPlan:
+def plan(
+    launch: Launch, target: Target, divisors: Divisors | None = None, ranges: Ranges | None = None
+) -> LayoutPlan:
     """The layouts for a launch whose element-wise statements are loops. Deterministic; changes nothing."""
-    setting = Setting(target, launch.num_threads, divisors or {})
+    setting = Setting(target, launch.num_threads, divisors or {}, ranges or {})
     collected = _Collector()
     collected.block(launch.body)
     problem = _problem(collected, setting)
@@ -191,7 +194,7 @@ class _Collector:
                 return
             case Gemm() | Reduce() | Scan():
                 used = [r.buffer for r in children(stmt) if hasattr(r, "buffer")]
-                self.add(stmt, used)
+                self.add(stmt, used, shared=reduced_lines(stmt, serial) if isinstance(stmt, Reduce) else ())
                 for region in children(stmt):
                     self.scalars(region, stmt.span)
                 return

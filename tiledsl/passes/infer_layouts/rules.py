@@ -15,7 +15,7 @@ from typing import TypeAlias
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.layout_tables import compared, contains
 from tiledsl.analysis.loop_access import LoopAccess
-from tiledsl.analysis.vector_width import ACCESS_BITS, Divisors, memory_accesses, widest_vector
+from tiledsl.analysis.vector_width import ACCESS_BITS, Divisors, Ranges, memory_accesses, widest_vector
 from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated, row_major
 from tiledsl.ir.layout_ops import canonical, expand_dim, reduce_dim, separable_partition
@@ -95,6 +95,7 @@ class Setting:
     target: Target
     num_threads: int
     divisors: Divisors
+    ranges: Ranges = field(default_factory=dict)
     widths: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -228,7 +229,7 @@ def loop_width(op: Op, known: Known, setting: Setting) -> int:
     layouts = {b: known[b].layout for b in op.uses if b.space is Space.SHARED and b in known}
     key = (op.index, *layouts.items())
     if key not in setting.widths:
-        setting.widths[key] = widest_vector(stmt, layouts, setting.divisors)
+        setting.widths[key] = widest_vector(stmt, layouts, setting.divisors, setting.ranges)
     return setting.widths[key]
 
 

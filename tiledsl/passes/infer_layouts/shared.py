@@ -19,7 +19,7 @@ from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle, compose, linear_
 from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
 from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
-from tiledsl.ir.tile import Parallel
+from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, choose_loop
 from tiledsl.passes.infer_layouts.solver import Problem, State
 
@@ -81,7 +81,7 @@ class _Search:
     def best(self, buffers: Sequence[Buffer]) -> tuple[dict[Buffer, Layout], dict[int, Fragment]]:
         """The layouts and loops of least cost: one loop is varied, each buffer then takes its best layout."""
         crossing = [op for op in self.problem.ops if not op.accesses and any(a.buffer in buffers for a in op.shared)]
-        crossing = [op for op in crossing if _excess(self, op, buffers)]
+        crossing = [op for op in crossing if isinstance(op.stmt, Parallel) and _excess(self, op, buffers)]
         choices: list[dict[int, Fragment]] = [{}]
         choices += [{op.index: loop} for op in crossing for loop in _loops(op, self.problem.setting.num_threads)]
         best: tuple[Cost, dict[Buffer, Layout], dict[int, Fragment]] | None = None
@@ -102,12 +102,22 @@ class _Search:
 
     def usual_loop(self, op: Op, buffer: Buffer, layout: Layout) -> Fragment | None:
         """The loop of `op` if `buffer` has `layout`, of which only the contiguous runs matter."""
+        if isinstance(op.stmt, Reduce):
+            return self.results(op.stmt)
         key = (op.index, buffer, contiguous_run(layout))
         if key not in self._loops:
             state = {**self.state, buffer: Assignment(layout, "", level=Level.FREE)}
             loop = choose_loop(op, state, Level.FREE, self.problem.setting)
             self._loops[key] = loop if isinstance(loop, Fragment) else None
         return self._loops[key]
+
+    def results(self, s: Reduce) -> Fragment:
+        """The threads that reduce the lines of a tile in memory: those that hold the results."""
+        shape = s.src.extents[: s.dim] + s.src.extents[s.dim + 1 :]
+        held = self.state[s.dst.buffer].layout if s.dst.buffer in self.state else None
+        if isinstance(held, Fragment):
+            return Fragment(shape, held.threads, held.regs)
+        return partition(shape, self.problem.setting.num_threads, 1)
 
     def cost_of(self, buffer: Buffer, layout: Layout, loops: Mapping[int, Fragment]) -> Cost:
         excess = work = 0
@@ -117,14 +127,15 @@ class _Search:
                 if loop is not None and a.buffer is buffer:
                     key = (op.index, number, loop, layout)
                     if key not in self._costs:
-                        self._costs[key] = self.access_cost(a, loop, layout)
-                    excess, work = excess + self._costs[key][0], work + self._costs[key][1]
+                        self._costs[key] = self.access_cost(a, loop, layout, isinstance(op.stmt, Parallel))
+                    times = op.stmt.src.extents[op.stmt.dim] if isinstance(op.stmt, Reduce) else 1
+                    excess, work = excess + self._costs[key][0] * times, work + self._costs[key][1] * times
         return excess, work
 
-    def access_cost(self, a: LoopAccess, loop: Fragment, layout: Layout) -> Cost:
-        """Of one access by the first warp in all iterations, from a sample of them."""
+    def access_cost(self, a: LoopAccess, loop: Fragment, layout: Layout, vectors: bool = True) -> Cost:
+        """Of one access by the first warp in all iterations, from a sample of them; element by element or in vectors."""
         bits = a.buffer.dtype.bits
-        width = min(vector_width(loop), ACCESS_BITS // bits)
+        width = min(vector_width(loop), ACCESS_BITS // bits) if vectors else 1
         width = access_width(a.buffer, a.indices, a.vars[-1], width, {a.buffer: layout}, self.problem.setting.divisors)
         count = max(1, loop.num_regs // width)
         regs = np.arange(0, loop.num_regs, width)[:SAMPLES, None]

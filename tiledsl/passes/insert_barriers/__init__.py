@@ -12,7 +12,7 @@ wait makes the data visible to the waiting thread only, so a barrier must stand 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import AccessKind, negated, storage_roots
@@ -87,6 +87,19 @@ def make_barrier_plan(kernel: Kernel, launch: Launch) -> BarrierPlan:
     return BarrierPlan(planner.barriers)
 
 
+def _unordered(s: Stmt, found: Sequence[Footprint]) -> Iterator[tuple[Footprint, Footprint]]:
+    """Pairs of accesses in `s` that may need a barrier between them.
+
+    None can stand within one statement, here as in straight code: what it reads is its own thread's, or was there
+    before. Only in a loop do its reads follow its writes.
+    """
+    once = not any(isinstance(n, For | While) for n in walk(s))
+    for a in found:
+        for b in found:
+            if not a.issued and not (once and a.stmt is b.stmt):
+                yield a, b
+
+
 def _apply(block: Block, plan: BarrierPlan, path: Path) -> Block:
     out: list[Stmt] = []
     for i, s in enumerate(block):
@@ -132,8 +145,8 @@ class _Planner:
             touched = [t for t in touches(s) if is_shared(t[0])]
             if touched:
                 self.own[here] = [
-                    tables.footprint(buffer, index, version, size, kind, stmt=s, issued=issued, masks=masks)
-                    for buffer, index, version, size, kind, issued in touched
+                    tables.footprint(buffer, index, version, size, kind, stmt=s, issued=issued, masks=(*masks, *when))
+                    for buffer, index, version, size, kind, issued, when in touched
                 ]
             if isinstance(s, For) and isinstance(s.extent, Const):
                 tables.loops.append((s.var, int(s.extent.value)))
@@ -142,11 +155,11 @@ class _Planner:
             elif isinstance(s, If):
                 self.measure(tables, s.then, (*here, 0), (*masks, s.cond))
                 self.measure(tables, s.orelse, (*here, 1), (*masks, negated(s.cond)))
-            elif isinstance(s, For | While):
+            elif isinstance(s, (For, While)):
                 self.measure(tables, s.body, here, masks)
 
     def uniform(self, e: Expr) -> bool:
-        if all(isinstance(n, Const | Binary) or n in self.given for n in walk(e)):
+        if all(isinstance(n, (Const, Binary)) or n in self.given for n in walk(e)):
             return True
         if self.differing is None:
             self.differing = uniform_values(self.kernel, self.launch)
@@ -189,7 +202,7 @@ class _Planner:
             case For() | While() | If():
                 if not synchronises(s):
                     found = tuple(self.collect(s, path))
-                    if not any(self.meets(a, b) for a in found if not a.issued for b in found):
+                    if not any(self.meets(a, b) for a, b in _unordered(s, found)):
                         return leaf(found, s)
                 return self.compound(s, path)
         return leaf(tuple(self.own.get(path, ())), s)
@@ -212,13 +225,14 @@ class _Planner:
             case While(cond, body) if self.uniform(cond) and not self.parted(body):
                 return self.loop(body, path, own, None, None)
         found = tuple(self.collect(s, path))
-        for h in self.hazards([f for f in found if not f.issued], found):
-            raise error("TD0502", h.second.span, (("the other access", h.first.span),), buffer=h.buffer.name)
+        for a, b in _unordered(s, found):
+            if self.meets(a, b):
+                raise error("TD0502", b.stmt.span, (("the other access", a.stmt.span),), buffer=b.buffer.name)
         return leaf(found, s)
 
     def parted(self, body: Block) -> bool:
         """Whether some threads may leave an iteration before others."""
-        return any(not self.uniform(s.cond) and may_leave(s) if isinstance(s, If) else False for s in own_level(body))
+        return any(isinstance(s, If) and may_leave(s) and not self.uniform(s.cond) for s in own_level(body))
 
     def collect(self, s: Stmt, path: Path) -> list[Footprint]:
         """The footprints of `s` and all below, of all iterations."""

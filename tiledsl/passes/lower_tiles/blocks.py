@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
@@ -20,6 +21,7 @@ from tiledsl.ir.nodes import (
     Barrier,
     Block,
     Break,
+    Const,
     Continue,
     Evaluate,
     Expr,
@@ -36,6 +38,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
     eq,
+    static_shape,
     wrap,
 )
 from tiledsl.ir.ops import Effect
@@ -52,7 +55,7 @@ from tiledsl.passes.lower_tiles.printing import print_tile
 from tiledsl.passes.lower_tiles.reduce import lower_reduce
 from tiledsl.passes.lower_tiles.scan import lower_scan
 from tiledsl.passes.lower_tiles.scope import Scope
-from tiledsl.passes.lower_tiles.spread import guarded, nest, spread, thread_digits
+from tiledsl.passes.lower_tiles.spread import filled, guarded, nest, spread, thread_digits
 from tiledsl.passes.lower_tiles.views import lower_view
 
 PRIVATE = (Space.FRAGMENT, Space.LOCAL, Space.VAR)
@@ -188,7 +191,7 @@ def _parallel(ctx: Context, s: Parallel, scope: Scope) -> Block:
 
     Effects that other threads can see happen on one replica of each point, those on registers in all owners.
     """
-    copied = matrix_copy(ctx, s, scope)
+    copied = _whole_fill(ctx, s) or matrix_copy(ctx, s, scope)
     if copied is not None:
         return copied
     points = spread(ctx, loop_layout(ctx, s))
@@ -202,6 +205,17 @@ def _parallel(ctx: Context, s: Parallel, scope: Scope) -> Block:
         guards = (*guards, *points.first)
     body = lower_block(ctx, s.body, Scope(env, parallel=True, first=first, divergent=scope.divergent))
     return nest(points.loops, [ctx.simplify(g) for g in guards], body)
+
+
+def _whole_fill(ctx: Context, s: Parallel) -> Block | None:
+    """One flat loop where all of a fragment is set to a constant; None for other loops."""
+    match s.body:
+        case (Store(buffer, indices, Const() as value, None),) if buffer.space is Space.FRAGMENT:
+            whole = prod(s.extents) == prod(static_shape(buffer)) and (*s.vars,) == tuple(
+                i for i in indices if i != Const(0)
+            )
+            return filled(ctx, ctx.store_for(buffer), ctx.fragment_of(buffer).num_regs, value) if whole else None
+    return None
 
 
 def _is_visible(n: Node) -> bool:

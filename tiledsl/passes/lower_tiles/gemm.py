@@ -39,6 +39,7 @@ from tiledsl.passes.lower_tiles.spread import (
     coordinates,
     cut,
     digit_loops,
+    filled,
     nest,
     numbered,
     pieces,
@@ -82,9 +83,7 @@ def lower_gemm(ctx: Context, s: Gemm) -> Block:
 
 
 def _clear(ctx: Context, c: Buffer, count: int) -> Block:
-    zero = Const(0.0 if c.dtype.is_float else 0, c.dtype)
-    r = ctx.digit_var("r", count)
-    return (For(r, Const(count), (Store(c, (r,), zero),), Unrolled()),)
+    return filled(ctx, c, count, Const(0.0 if c.dtype.is_float else 0, c.dtype))
 
 
 # ----------------------------------------------------------------------------------------------------- tensor cores

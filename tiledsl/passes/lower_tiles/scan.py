@@ -1,6 +1,8 @@
 """Prefix operations along one dimension of a tile in shared memory (algorithms.md D.8); fragments go through it.
 
 A warp takes a line: segments of 32 elements are scanned by shuffles, the total of one segment carried into the next.
+Where the elements of a line are no neighbours, but there are lines for a warp, each thread takes a line: the lanes of
+a warp then access neighbours.
 """
 
 from __future__ import annotations
@@ -108,7 +110,8 @@ def _from_stage(ctx: Context, r: Region, place: Place, extents: tuple[int, ...])
 
 
 def _scan(ctx: Context, s: Scan, source: Place, target: Place) -> Block:
-    if ctx.num_threads % WARP:
+    step = prod(s.src.extents[s.dim + 1 :])
+    if ctx.num_threads % WARP or step >= WARP:
         return _by_threads(ctx, s, source, target)
     return _by_warps(ctx, s, source, target)
 
@@ -136,7 +139,7 @@ def _written(s: Scan, target: Place, point: Sequence[Expr], value: Expr) -> Stor
 
 
 def _by_threads(ctx: Context, s: Scan, source: Place, target: Place) -> Block:
-    """One thread a line: for blocks with an incomplete warp, where shuffles have no full set of lanes."""
+    """One thread a line; also for blocks with an incomplete warp, where shuffles have no full set of lanes."""
     c, dtype = COMBINE[s.op], accumulator(s.dst.buffer.dtype)
     sofar = ctx.registers("sofar", 1, dtype)
     zero = (Const(0),)

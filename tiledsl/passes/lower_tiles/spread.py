@@ -11,7 +11,23 @@ from dataclasses import dataclass
 
 from tiledsl.ir.layout import Digit, Fragment, dim_of, split_digits, unravel
 from tiledsl.ir.layout_ops import merge
-from tiledsl.ir.nodes import Block, Const, Expr, For, If, Node, Stmt, Unrolled, Var, Vectorized, all_of, eq, lt
+from tiledsl.ir.nodes import (
+    Block,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    Node,
+    Stmt,
+    Store,
+    Unrolled,
+    Var,
+    Vectorized,
+    all_of,
+    eq,
+    lt,
+)
 from tiledsl.ir.walk import walk
 from tiledsl.passes.lower_tiles.context import Context
 
@@ -146,6 +162,12 @@ def spread(ctx: Context, f: Fragment) -> Spread:
     reg = numbered(loops)
     ctx.note_register(f, coords, reg)
     return Spread(f, tuple(loop for loop, _ in loops), coords, reg, tuple(guards), tuple(first))
+
+
+def filled(ctx: Context, registers: Buffer, count: int, value: Const) -> Block:
+    """All registers of an array set to `value`: their coordinates do not matter."""
+    r = ctx.digit_var("r", count)
+    return (For(r, Const(count), (Store(registers, (r,), value),), Unrolled()),)
 
 
 def nest(loops: Sequence[Loop], guards: Sequence[Expr], body: Block, *, vectors: bool = True) -> Block:

@@ -49,7 +49,7 @@ from tiledsl.passes.software_pipeline.verify import verify_plan
 
 
 @kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
-def software_pipeline(kernel: Kernel, *, fuse_barrier: bool = True, form: str = "auto", stages: int = -1) -> Kernel:
+def software_pipeline(kernel: Kernel, *, fuse_barrier: bool = True, form: Form = Form.AUTO, stages: int = -1) -> Kernel:
     """Overlaps the copies of pipelined loops with their other statements. `stages` >= 0 replaces every num_stages.
 
     Afterwards no loop is Pipelined; asynchronous copies are marked, committed and waited for.

@@ -119,7 +119,7 @@ def flatten(loop: For, roots: Mapping[Buffer, Buffer], *, manual: bool) -> Body:
 def _items(
     body: Block, guards: tuple[Expr, ...], declarations: list[Stmt], *, sole: bool, manual: bool
 ) -> Iterator[_Item]:
-    real = [s for s in body if not isinstance(s, Alloc | View | Let | Assume)]
+    real = [s for s in body if not isinstance(s, (Alloc, View, Let, Assume))]
     for s in body:
         match s:
             case Alloc(buffer, init):

@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tiledsl.analysis.access import Access, conflict
-from tiledsl.analysis.boxes import covers, may_overlap
-from tiledsl.ir.nodes import TRUE, Buffer, Const, For, Region, Space, Var
-from tiledsl.ir.walk import substitute, walk
+from tiledsl.analysis.boxes import Later, covers, may_overlap
+from tiledsl.ir.nodes import TRUE, Buffer, For, Space
 from tiledsl.passes.software_pipeline.body import Body, Unit, opaque_buffers
 
 
@@ -100,20 +99,12 @@ def _within(touching: Sequence[tuple[int, Access]], buffer: Buffer) -> Iterator[
 
 def _carried(touching: Sequence[tuple[int, Access]], buffer: Buffer, loop: For) -> Iterator[Dependence]:
     """Dependences between iterations. The least distance is required even where only larger ones meet."""
-    later = Var("later")
-    shifted = {loop.var: loop.var + later}
-    last = int(loop.extent.value) - 1 if isinstance(loop.extent, Const) else None
-    ranges = {later: (1, last), loop.var: (0, last)}
+    later = Later.of(loop)
     for j, b in touching:
-        region = _shift(b.region, shifted) if b.region is not None else None
+        region = later(b.region)
         for i, a in touching:
-            if i != j and conflict(a.kind, b.kind) and may_overlap(a.region, region, ranges):
+            if i != j and conflict(a.kind, b.kind) and may_overlap(a.region, region, later.ranges):
                 yield Dependence(i, j, 1, buffer, _kind(a, b))
-
-
-def _shift(region: Region, shifted: Mapping[Var, object]) -> Region:
-    moves = any(n in shifted for o in region.offsets for n in walk(o) if isinstance(n, Var))
-    return substitute(region, shifted) if moves else region  # type: ignore[arg-type]
 
 
 def _one_version(buffer: Buffer, touching: Sequence[tuple[int, Access]], opaque: set[Buffer]) -> str:

@@ -269,6 +269,10 @@ def _manual_groups(
 ) -> tuple[int | None, ...]:
     """Groups as the user lists them; other asynchronous copies by stage and last reader."""
     units = body.units
+    most = len(counted) + len(body.lets_before)  # older kernels count scalar lets too
+    unknown = [n for members in kind.group for n in members if not 0 <= n < most]
+    if unknown:
+        raise error("TD0402", body.loop.span, what="group", why=f"there is no statement {unknown[0]}")
     listed = {counted[n]: g for g, members in enumerate(kind.group) for n in members if n < len(counted)}
     numbers: dict[object, int] = {}
     groups: list[int | None] = []

@@ -255,7 +255,7 @@ def with_versions(block: Block, versions: dict[Buffer, Expr]) -> Block:
 
 def _pinning(versions: dict[Buffer, Expr]) -> Callable[[Node], Node]:
     def rule(node: Node) -> Node:
-        if isinstance(node, Region | Load | Store | Address) and node.version is None and node.buffer in versions:
+        if isinstance(node, (Region, Load, Store, Address)) and node.version is None and node.buffer in versions:
             return replace(node, version=versions[node.buffer])
         return node
 

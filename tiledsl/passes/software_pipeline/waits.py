@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tiledsl.analysis.boxes import may_overlap
-from tiledsl.passes.software_pipeline.body import Body, Unit
+from tiledsl.analysis.boxes import Later, may_overlap
+from tiledsl.passes.software_pipeline.body import Body
 
 Copy = tuple[int, int]  # unit, iteration
 Use = tuple[int, int]  # a unit, and how many steps of the pipelined sequence later it uses what it waits for
@@ -52,19 +52,18 @@ def needs(body: Body, groups: Sequence[int | None]) -> list[list[tuple[int, int]
     A unit before the copy in program order sees the tile of the iteration before.
     """
     copies = [i for i, g in enumerate(groups) if g is not None]
-    return [
-        [(c, 0 if c < i else 1) for c in copies if c != i and _touches(body.units[i], body.units[c])]
-        for i in range(len(body.units))
-    ]
-
-
-def _touches(user: Unit, copy: Unit) -> bool:
-    return any(
-        a.buffer is w.buffer and may_overlap(a.region, w.region)
-        for w in copy.accesses
-        if w.writes
-        for a in user.accesses
-    )
+    later = Later.of(body.loop)
+    out: list[list[tuple[int, int]]] = []
+    for i, user in enumerate(body.units):
+        found: list[tuple[int, int]] = []
+        for c in copies:
+            tiles = [(a, w) for w in body.units[c].accesses if w.writes for a in user.accesses if a.buffer is w.buffer]
+            if c < i and any(may_overlap(a.region, w.region) for a, w in tiles):
+                found.append((c, 0))
+            elif c != i and any(later.may_overlap(w.region, a.region) for a, w in tiles):
+                found.append((c, 1))
+        out.append(found)
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def _split(loop: For, extent: int, lanes: int, facts: Facts) -> Block:
 
 
 def _touches_memory(s: Stmt) -> bool:
-    return any(isinstance(n, Load | Store) and n.buffer.space in MEMORY for n in walk(s))
+    return any(isinstance(n, (Load, Store)) and n.buffer.space in MEMORY for n in walk(s))
 
 
 def _is_plain(block: Block, varying: set[Var]) -> bool:

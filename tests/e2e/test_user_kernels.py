@@ -1,0 +1,53 @@
+"""Kernels as users write them agree in every execution, and are compiled without spills and bank conflicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from user_computations import computation
+from user_kernels import movement
+
+from tiledsl.report.shared_accesses import shared_accesses
+from tiledsl.testing import Case
+from tiledsl.testing.case import Draw, compare, run_case
+
+CASES = {case.name: case for case in (*movement(), *computation())}
+every_kernel = pytest.mark.parametrize("name", CASES)
+RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
+CONFLICTS = {"permuted": "of the two tiles, one is written or read along its first dimension, and both are 3-D"}
+
+
+def agree(case: Case, backend: str, exact: bool) -> None:
+    inputs = case.inputs(Draw(4, exact))
+    bitwise = exact and case.exact
+    actual = run_case(case, inputs, backend, **RUNS[backend])
+    for name, value in case.reference(**inputs).items():
+        rtol, atol = (0.0, 0.0) if bitwise else (case.rtol, case.atol)
+        compare(f"{case.name}/{backend}/{name}", actual[name], value, rtol, atol)
+
+
+@every_kernel
+def test_executions_agree(name: str) -> None:
+    agree(CASES[name], "tile", exact=True)
+    agree(CASES[name], "simt", exact=True)
+    agree(CASES[name], "tile", exact=False)
+
+
+@every_kernel
+@pytest.mark.cxx
+def test_emitted_cuda_agrees(name: str) -> None:
+    for exact in (True, False):
+        agree(CASES[name], "cpu", exact)
+
+
+@every_kernel
+def test_the_machine_code_is_clean(name: str) -> None:
+    """Nothing in local memory, no bank conflict that the addresses show."""
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    lowered = CASES[name].compiled().lowered
+    for r in lowered.compiled.resources:
+        assert r.spill_store_bytes == r.spill_load_bytes == r.stack_bytes == 0, r
+    if name not in CONFLICTS:
+        found = [a for launch in lowered.final.launches for a in shared_accesses(launch)]
+        assert [a for a in found if a.wavefronts > a.ideal] == []

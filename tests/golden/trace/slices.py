@@ -1,0 +1,53 @@
+"""Extents of slices follow from differences, also of machine integers whose arithmetic could wrap."""
+
+import numpy as np
+
+import tiledsl.language as T
+
+
+def kernel(
+    A: T.Tensor((64, 16), "float32"),
+    Pages: T.Tensor((3,), "int32"),
+    C: T.Tensor((24, 16), "float32"),
+    skip: T.int64,
+):
+    with T.Kernel(3, threads=32) as b:
+        page = Pages[b]
+        tile = T.alloc_fragment((8, 16), "float32")
+        T.copy(A[page * 8 : (page + 1) * 8, :], tile)
+        T.copy(tile, C[b * 8 : b * 8 + 8, :])
+        narrow = T.alloc_fragment((4, 16), "float32")
+        T.copy(A[page * 8 + skip + 2 * b : skip - (2 - page * 4 - b) * 2 + 8, :], narrow)
+        T.copy(narrow, C[b * 8 + 2 : b * 8 + 6, :])
+        T.copy(A[Pages[b] * 8 : Pages[b] * 8 + 1, :], C[b * 8 + 7, :])
+
+
+def inputs(rng):
+    a = rng.integers(-9, 9, (64, 16)).astype(np.float32)
+    return {"A": a, "Pages": np.array([5, 0, 3], np.int32), "C": np.zeros((24, 16), np.float32), "skip": 3}
+
+
+def reference(A, Pages, C, skip):
+    out = np.zeros_like(C)
+    for b, page in enumerate(Pages):
+        out[b * 8 : b * 8 + 8] = A[page * 8 : page * 8 + 8]
+        first = page * 8 + skip + 2 * b
+        out[b * 8 + 2 : b * 8 + 6] = A[first : first + 4]
+        out[b * 8 + 7] = A[page * 8]
+    return {"C": out}
+
+
+# ruff: noqa
+# expect:
+# kernel kernel(A: global float32[64, 16], Pages: global int32[3], C: global float32[24, 16], skip: int64) {
+#   launch kernel(b in 3) threads(thread in 32) {
+#     let page: int32 = Pages[b]
+#     alloc tile: fragment float32[8, 16]
+#     copy A[cast<index>(page * 8) : 8, 0 : 16] -> tile
+#     copy tile -> C[b * 8 : 8, 0 : 16]
+#     alloc narrow: fragment float32[4, 16]
+#     copy A[cast<index>(cast<int64>(page * 8) + skip) + 2 * b : 4, 0 : 16] -> narrow
+#     copy narrow -> C[b * 8 + 2 : 4, 0 : 16]
+#     copy A[cast<index>(Pages[b] * 8), 0 : 16] -> C[b * 8 + 7, 0 : 16]
+#   }
+# }
