@@ -918,6 +918,7 @@ CATALOGUE: dict[str, Entry] = {
         "this is a bug in tiledsl unless the kernel calls CUDA source of your own",
         "The compiler's log follows; #line directives make it name lines of your Python file.",
     ),
+    "TD0905": Entry("nvdisasm was not found", "pip install 'tiledsl[sass]', or put CUDA's nvdisasm on the PATH"),
     "TD0904": Entry("TILEDSL_LOG is '{level}'", "choose one of {known}"),
     "TD0901": Entry(
         "unknown target '{name}'",

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "execute IR text on the CPU and print checksums",
     "compile": "compile IR text or a kernel to a cubin",
     "report": "print registers, spills, shared memory, occupancy and bank conflicts",
+    "sass": "count the instructions of a cubin and of its main loops",
     "explain": "explain an error code",
     "layout": "show a layout as a table or a picture",
     "isa": "list the instructions that the compiler knows",

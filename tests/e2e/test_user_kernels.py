@@ -15,7 +15,6 @@ from tiledsl.testing.case import Draw, compare, run_case
 CASES = {case.name: case for case in (*movement(), *computation())}
 every_kernel = pytest.mark.parametrize("name", CASES)
 RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
-CONFLICTS = {"permuted": "of the two tiles, one is written or read along its first dimension, and both are 3-D"}
 
 
 def agree(case: Case, backend: str, exact: bool) -> None:
@@ -48,6 +47,5 @@ def test_the_machine_code_is_clean(name: str) -> None:
     lowered = CASES[name].compiled().lowered
     for r in lowered.compiled.resources:
         assert r.spill_store_bytes == r.spill_load_bytes == r.stack_bytes == 0, r
-    if name not in CONFLICTS:
-        found = [a for launch in lowered.final.launches for a in shared_accesses(launch)]
-        assert [a for a in found if a.wavefronts > a.ideal] == []
+    found = [a for launch in lowered.final.launches for a in shared_accesses(launch)]
+    assert [a for a in found if a.wavefronts > a.ideal] == []

@@ -10,7 +10,7 @@ from pipeline_programs import TILE, TILES, Random, arguments
 
 from tiledsl.cpu import tile_interp
 from tiledsl.errors import Span
-from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Let, Node, Region, Space, Stmt, Store
+from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Let, Node, Space, Stmt, Store
 from tiledsl.ir.tile import Copy, Fill, Parallel
 from tiledsl.ir.walk import map_children
 
@@ -73,20 +73,18 @@ def traced(program: Random, kernel: Kernel, mode: str = "early") -> Trace:
 
         def left_behind(self, s: Any) -> Any:
             if isinstance(s, Parallel):
-                return [self.contents(x.buffer, x.indices, x.version) for x in s.body if isinstance(x, Store)]
-            place: Any = s.dst if isinstance(s, Copy | Fill) else s
-            return self.contents(
-                place.buffer,
-                getattr(place, "offsets", getattr(place, "indices", ())),
-                place.version if isinstance(place, Region | Store) else None,
-            )
+                return [self.contents(x.buffer, (), (), x.version) for x in s.body if isinstance(x, Store)]
+            if isinstance(s, Copy | Fill):
+                return self.contents(s.dst.buffer, s.dst.offsets, s.dst.extents, s.dst.version)
+            return self.contents(s.buffer, s.indices, (), None)
 
-        def contents(self, b: Buffer, at: Any, version: Any) -> Any:
+        def contents(self, b: Buffer, at: Any, extents: Any, version: Any) -> Any:
+            """Where in global memory, and what stands in the box of `extents`, else in all of the tile or row."""
             data = self.memory[b].data[0 if version is None else int(np.max(self.index(version)))]
-            if b.space is not Space.GLOBAL:
-                return data.tolist()
-            row = int(np.max(self.index(at[0])))
-            return row, data[row].tolist() if row < len(data) else None
+            start = [int(np.max(self.index(i))) for i in at]
+            if b.space is Space.GLOBAL:
+                return start, data[start[0]].tolist() if start[0] < len(data) else None
+            return data[tuple(slice(i, i + n) for i, n in zip(start, extents))].tolist()
 
         def finish(self) -> None:
             super().finish()

@@ -138,7 +138,7 @@ def test_L2_ragged_partitions(size: int, threads: int, width: int) -> None:
 
 
 @given(fragments())
-def test_L7_canonical_form_is_idempotent_and_the_same_map(f: Fragment) -> None:
+def test_L7_L13_canonical_form_is_idempotent_and_the_same_map(f: Fragment) -> None:
     c = canonical(f)
     assert canonical(c) == c
     assert np.array_equal(thread_table(c), thread_table(f)) and np.array_equal(reg_table(c), reg_table(f))

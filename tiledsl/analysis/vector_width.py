@@ -113,7 +113,8 @@ def widest_vector(loop: Parallel, layouts: Layouts, known: Divisors, ranges: Ran
     """Elements of the innermost variable that one access may cover: a power of two, 1 if nothing can be proven.
 
     Every access of memory must be contiguous and aligned, or (reads only) the same for the whole vector; neither
-    conditions nor the end of a tensor, which `ranges` may prove to be out of reach, may cut it. Loops whose iterations move no memory get the width of 16 bytes of their smallest element.
+    conditions nor the end of a tensor, which `ranges` may prove to be out of reach, may cut it. Loops whose
+    iterations move no memory get the width of 16 bytes of their smallest element.
     """
     x, extent = loop.vars[-1], loop.extents[-1]
     accesses = memory_accesses(loop)

@@ -196,12 +196,19 @@ def folded(e: Expr) -> Expr:
         match n:
             case Cast(dtype, Const(int(value))) if dtype is INT64:
                 return Const(value, INT64)
-            case Binary("*", Const(int(x), dtype), Const(int(y))) if dtype.is_integer:
+            case Binary("*", Const(int(x), dtype), Const(int(y))) if dtype.is_integer and _holds(dtype, x * y):
                 return Const(x * y, dtype)
-            case Binary("+" | "-", a, Const(int(c))) | Binary("+", Const(int(c)), a) if c == 0:
+            case Binary("+" | "-", a, Const(int(c))) if c == 0:
+                return a
+            case Binary("+", Const(int(c)), a) if c == 0:
                 return a
         return n
 
     result = rewrite(e, fold)
     assert isinstance(result, Expr)
     return result
+
+
+def _holds(dtype: DType, value: int) -> bool:
+    least, greatest = dtype.int_range
+    return least <= value <= greatest

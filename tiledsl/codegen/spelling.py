@@ -80,7 +80,7 @@ def _integer(value: int, dtype: DType) -> str:
     value &= (1 << bits) - 1
     if dtype.kind in (Kind.INT, Kind.INDEX) and value >> (bits - 1):
         value -= 1 << bits
-    suffix = {Kind.INT: "", Kind.INDEX: "", Kind.UINT: "u", Kind.HANDLE: "u"}[dtype.kind] + ("ll" if bits == 64 else "")
+    suffix = ("u" if dtype.kind in (Kind.UINT, Kind.HANDLE) else "") + ("ll" if bits == 64 else "")
     if bits < 32:
         return f"{type_name(dtype)}({value})"
     if value == -(1 << (bits - 1)):  # C++ has no negative literals, and the positive one does not fit

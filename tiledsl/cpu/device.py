@@ -78,7 +78,7 @@ class Module:
         values = [_as_ctypes(a) for a in arguments]
         pointers = (ctypes.c_void_p * max(1, len(values)))(*[ctypes.addressof(v) for v in values])
         buffers = [
-            _Buffer(a.ctypes.data, a.nbytes, (names[i] if i < len(names) else f"argument {i}").encode())
+            _Buffer(a.ctypes.data, _reach(a), (names[i] if i < len(names) else f"argument {i}").encode())
             for i, a in enumerate(arguments)
             if isinstance(a, np.ndarray)
         ]
@@ -140,6 +140,12 @@ def _parameters(text: str) -> dict[str, tuple[str, ...]]:
     return {
         m[1]: tuple(p.split()[-1].lstrip("*") for p in m[2].split(",") if p.strip()) for m in _KERNEL.finditer(text)
     }
+
+
+def _reach(array: np.ndarray[Any, Any]) -> int:
+    """Bytes from the first element of `array` to the end of its last, gaps included."""
+    steps = zip(array.shape, array.strides)
+    return array.itemsize + sum((n - 1) * stride for n, stride in steps) if array.size else 0
 
 
 def _as_ctypes(value: Argument) -> Any:

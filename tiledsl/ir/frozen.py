@@ -63,7 +63,7 @@ def _with_methods(kind: Any, eq: bool) -> None:
     kind.__init__ = _initialiser(kind)
     kind.__repr__ = _repr
     kind.__setattr__ = kind.__delattr__ = _frozen
-    kind.__getstate__, kind.__setstate__ = state, restore
+    kind.__getstate__, kind.__setstate__ = lambda self: state(self), restore
     if eq:
         kind.__eq__ = equal
         kind.__hash__ = lambda self: hash(read(self))

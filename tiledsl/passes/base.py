@@ -53,8 +53,7 @@ class Pass:
     @property
     def option_types(self) -> Mapping[str, type]:
         """What users may set, with its type."""
-        hints = typing.get_type_hints(self.run)
-        return {name: hints[name] for name in self.parameters if name != "target"}
+        return _option_types(self.run)
 
     def bind(self, target: Target | None = None, /, **options: object) -> Pass:
         """This pass with `options` fixed, and `target` if it asks for one.
@@ -82,6 +81,12 @@ class Pass:
 def _parameters(run: Callable[..., Kernel]) -> Mapping[str, inspect.Parameter]:
     found = inspect.signature(run).parameters
     return {name: p for name, p in found.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@cache
+def _option_types(run: Callable[..., Kernel]) -> Mapping[str, type]:
+    hints = typing.get_type_hints(run)
+    return {name: hints[name] for name in _parameters(run) if name != "target"}
 
 
 def _fits(value: object, kind: type) -> bool:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from tiledsl.ir.nodes import (
+    Alloc,
     Binary,
+    Buffer,
     Const,
     Expr,
     Kernel,
     Launch,
     Let,
+    Node,
     Raster,
     Select,
+    Space,
     Stmt,
     Var,
+    View,
     eq,
     wrap,
 )
+from tiledsl.ir.walk import map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 
 
 @kernel_pass(requires=[tile_stage])
 def normalise(kernel: Kernel) -> Kernel:
-    """Deals blocks in the order of `Raster`, by computing their indices from those of the hardware.
+    """Deals blocks in the order of `Raster`, by computing their indices from those of the hardware, and allocates a
+    shared tile that is only used through one view in the shape and dtype of the view.
 
-    Safe because the new order is a permutation of the grid, so that each block is still run once. Negative indices
+    Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
+    shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
     is outside of its buffer, as in a region.
     """
@@ -34,7 +43,41 @@ def normalise(kernel: Kernel) -> Kernel:
 
 
 def _launch(launch: Launch) -> Launch:
+    launch = _without_single_views(launch)
     return _rastered(launch, launch.raster) if launch.raster and len(launch.grid) > 1 else replace(launch, raster=None)
+
+
+# ----------------------------------------------------------------------------------------------------------- views
+
+
+def _without_single_views(launch: Launch) -> Launch:
+    """The launch without views of shared tiles that nothing else names, also through other such views."""
+    views = [n for n in walk(launch) if isinstance(n, View) and n.source.space is Space.SHARED]
+    if not views:
+        return launch
+    named = Counter(n for n in walk(launch) if isinstance(n, Buffer))
+    allocated = {n.buffer for n in walk(launch) if isinstance(n, Alloc)}
+    stands_for: dict[Buffer, Buffer] = {}  # the tile that is allocated -> its last view
+    gone: set[Buffer] = set()
+    for v in views:  # in program order: a view comes after its source
+        root = next((r for r, last in stands_for.items() if last is v.source), v.source)
+        if root in allocated and named[v.source] == 2:  # where it is bound, and here
+            stands_for[root] = v.buffer
+            gone.add(v.buffer)
+
+    def visit(node: Node) -> Node | tuple[Node, ...]:
+        match node:
+            case View(buffer) if buffer in gone:
+                return ()
+            case Alloc(buffer) if buffer in stands_for:
+                return replace(node, buffer=stands_for[buffer])
+            case Stmt() | Launch():
+                return map_children(node, visit)
+        return node
+
+    result = visit(launch)
+    assert isinstance(result, Launch)
+    return result
 
 
 # ------------------------------------------------------------------------------------------------- order of blocks

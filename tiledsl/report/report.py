@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from tiledsl.compile import Lowered
 from tiledsl.report.sass_code import find_nvdisasm
 from tiledsl.report.sass_stats import KernelStats, Mix, analyze
-from tiledsl.report.shared_accesses import SharedAccess, shared_accesses
+from tiledsl.report.shared_accesses import GlobalAccess, SharedAccess, global_accesses, shared_accesses
 from tiledsl.target import Target
 
 
@@ -25,6 +25,7 @@ class EntryReport:
     blocks_per_sm: int
     limiter: str
     accesses: tuple[SharedAccess, ...]
+    global_accesses: tuple[GlobalAccess, ...]
     main_loop: Mix | None
     total: Mix | None
 
@@ -68,11 +69,23 @@ def report(lowered: Lowered) -> Report:
         r = resources[e.name]
         blocks, limiter = occupancy(lowered.target, e.threads, r.registers, e.shared_bytes)
         found = stats.get(e.name)
-        accesses = shared_accesses(lowered.final.launches[e.launch])
+        launch = lowered.final.launches[e.launch]
+        accesses, outside = shared_accesses(launch), global_accesses(launch)
         spilled = r.spill_store_bytes + r.spill_load_bytes
         entries.append(
             EntryReport(
-                *(e.name, e.threads, r.registers, spilled, r.stack_bytes, e.shared_bytes, blocks, limiter, accesses),
+                *(
+                    e.name,
+                    e.threads,
+                    r.registers,
+                    spilled,
+                    r.stack_bytes,
+                    e.shared_bytes,
+                    blocks,
+                    limiter,
+                    accesses,
+                    outside,
+                ),
                 main_loop=found.main_loop if found else None,
                 total=found.total if found else None,
             )
@@ -107,9 +120,11 @@ def _entry_lines(e: EntryReport) -> list[str]:
         f"  {e.name}: {e.threads} threads, {e.registers} registers, {spills}, {e.shared_bytes} bytes of shared memory, "
         f"{e.blocks_per_sm} blocks per SM (limited by {e.limiter})"
     ]
-    for a in e.accesses:
-        verdict = "no conflicts" if a.wavefronts == a.ideal else f"{a.wavefronts} wavefronts where {a.ideal} would do"
-        lines.append(f"    {a.what} of '{a.buffer}' ({a.place}): {verdict}")
+    lines += _table(
+        "shared memory", "wavefronts", [(a.what, a.buffer, a.place, a.wavefronts, a.ideal) for a in e.accesses]
+    )
+    outside = [(a.what, a.buffer, a.place, a.sectors, a.ideal) for a in e.global_accesses]
+    lines += _table("global memory", "sectors", outside)
     if e.main_loop is not None:
         m = e.main_loop
         mixed = ", ".join(f"{n} {name}" for name, n in m.classes.items())
@@ -120,3 +135,24 @@ def _entry_lines(e: EntryReport) -> list[str]:
                 f"{m.issue_per_tensor_cycle:.2f} issue slots per tensor cycle"
             )
     return lines
+
+
+def _table(title: str, unit: str, accesses: list[tuple[str, str, str, int, int]]) -> list[str]:
+    """One row for the accesses of one kind, buffer and line of the source: how often it stands, its cost, the ideal."""
+    groups: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for what, buffer, place, needed, least in accesses:
+        groups.setdefault((what, buffer, _line(place)), []).append((needed, least))
+    if not groups:
+        return []
+    rows = [(title, "of", "line", "times", unit, "ideal", "")]
+    for (what, buffer, line), counts in groups.items():
+        needed, least = (sum(column) for column in zip(*counts))
+        verdict = f"{needed / least:.1f} times the ideal" if needed > least else ""
+        rows.append((what, buffer, line, str(len(counts)), str(needed), str(least), verdict))
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return ["    " + "  ".join(cell.ljust(w) for cell, w in zip(r, widths)).rstrip() for r in rows]
+
+
+def _line(place: str) -> str:
+    """`file.py:12` of a span as text."""
+    return place.rpartition("/")[2].rpartition(":")[0] or place

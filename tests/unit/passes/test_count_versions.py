@@ -20,6 +20,7 @@ from tiledsl.ir.nodes import (
     Kernel,
     Load,
     LoopKind,
+    Select,
     Serial,
     Stmt,
     Store,
@@ -97,6 +98,15 @@ def test_masks_are_remainders() -> None:
 def test_one_counter_for_equal_remainders() -> None:
     after = count_versions(loop(5, ((1, 3), (1, 3)))[0])
     assert sum(isinstance(n, Load) for s in after.launches[0].body for n in walk(s)) == 1
+
+
+@pytest.mark.parametrize("moduli", [((0, 3), (2, 3)), ((3, 4), (0, 4)), ((0, 2), (1, 2)), ((1, 3), (0, 3), (2, 3))])
+def test_what_comes_next_takes_over_the_value_of_another(moduli: tuple[tuple[int, int], ...]) -> None:
+    """The copy to write next is the one read now: only where none is ahead by 1 does a counter count."""
+    before, _ = loop(9, moduli)
+    after = count_versions(before)
+    np.testing.assert_array_equal(run(after), run(before))
+    assert sum(isinstance(n, Select) for s in after.launches[0].body for n in walk(s)) == (len(moduli) < moduli[0][1])
 
 
 def test_break_is_fine_and_continue_is_not() -> None:

@@ -603,6 +603,21 @@ def test_a_transpose_through_shared_memory_has_no_bank_conflicts(dtype: DType, d
         assert warp_conflicts(r.shared(turned), r.loops[1], False, store_width, bits) == 0
 
 
+@pytest.mark.parametrize("shape", [(24, 40), (32, 64), (7, 6)])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_fragment_may_be_written_in_parts_only(shape: tuple[int, int], dim: int) -> None:
+    """The dimension that is cut lies in registers, unless a statement on the whole tile says otherwise."""
+    half = tuple(n // 2 if d == dim else n for d, n in enumerate(shape))
+    x, A, B = fragment("x", *shape), tensor("A", *shape), tensor("B", *shape)
+    parts = [(0, 0), tuple(n // 2 if d == dim else 0 for d, n in enumerate(shape))]
+    # The part that ends the tile is written first: an odd extent leaves an element between them unwritten.
+    copies = [Copy(part(A, at_, half), part(x, at_, half)) for at_ in reversed(parts)]
+    alone = infer(*copies, threads=96).fragment(x)
+    threads = thread_table(alone).reshape(*shape, -1)
+    assert (threads == threads.take([0], axis=dim)).all()
+    infer(*copies, Copy(whole(x), whole(B)), threads=96)
+
+
 @pytest.mark.parametrize("dtype", [FLOAT16, FLOAT32, INT8])
 @pytest.mark.parametrize("target", [Space.FRAGMENT, Space.SHARED])
 def test_lines_of_a_shared_tile_are_reduced_without_bank_conflicts(dtype: DType, target: Space) -> None:

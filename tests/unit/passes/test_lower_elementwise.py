@@ -205,6 +205,18 @@ def test_fill_and_select() -> None:
     agree(kernel([a, b], k, {c: f}, 32))
 
 
+@pytest.mark.parametrize("shape", [(20,), (16, 24), (1, 32), (5, 7)])
+def test_a_whole_tile_is_filled_by_one_flat_loop(shape: tuple[int, ...]) -> None:
+    b, c = tensor("b", shape, FLOAT32), tile("c", shape, FLOAT32)
+    k = kernel(
+        [b], [Fill(region(c), Const(5.0, FLOAT32)), Copy(region(c), region(b))], {c: partition(shape, 32, 1)}, 32
+    )
+    agree(k)
+    loops = [s for s in lowered(k).launches[0].body if isinstance(s, For)]
+    (store,) = loops[0].body
+    assert isinstance(store, Store) and store.indices == (loops[0].var,)
+
+
 def test_control_flow_inside_a_loop() -> None:
     """Lets, serial loops and branches in the body see the point's coordinates."""
     a, b = tensor("a", (8, 16), FLOAT32), tensor("b", (8,), FLOAT32)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from tiledsl.catalogue import CATALOGUE
 from tiledsl.cli import COMMANDS, main
 from tiledsl.ir.parser import parse
 from tiledsl.isa.table import ATOMS
+from tiledsl.report.sass_code import find_nvdisasm
 from tiledsl.settings import SETTINGS
 
 ROOT = Path(__file__).parents[3]
@@ -228,6 +231,35 @@ def test_report(add: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
     assert "add for sm_80" in output(capsys, "report", add, "--target", "sm_80")
     assert '"registers"' in output(capsys, "report", add, "--target", "sm_80", "--json")
+
+
+def test_report_without_nvdisasm(
+    add: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    for module in ("tiledsl.report.report", "tiledsl.tools.sass"):
+        monkeypatch.setattr(import_module(module), "find_nvdisasm", lambda: None)
+    shown = output(capsys, "report", add, "--target", "sm_80")
+    assert "registers" in shown and "nvdisasm is missing (pip install 'tiledsl[sass]')" in shown
+    assert json.loads(output(capsys, "report", add, "--target", "sm_80", "--json"))["entries"][0]["main_loop"] is None
+    assert "TD0905: nvdisasm was not found" in failure(capsys, "sass", str(tmp_path / "x.cubin"))
+
+
+def test_sass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    if find_nvdisasm() is None:
+        pytest.skip("nvdisasm is not installed")
+    cubin = str(tmp_path / "gemm.cubin")
+    sizes = [w for name in "MNK" for w in ("-a", f"{name}=512")]
+    output(capsys, "compile", str(ROOT / "examples" / "gemm.py") + ":gemm", *sizes, "--target", "sm_80", "-o", cubin)
+    shown = output(capsys, "sass", cubin)
+    assert "main loop" in shown and "tensor" in shown and "integer instructions per tensor instruction" in shown
+    assert "HMMA.16816" in output(capsys, "sass", cubin, "--code")
+    (stats,) = json.loads(output(capsys, "sass", cubin, "--json")).values()
+    assert stats["main_loop"]["classes"]["tensor"] > 0
+    assert "TD0710" in failure(capsys, "sass", str(tmp_path / "none.cubin"))
+    (tmp_path / "no.cubin").write_bytes(b"nothing")
+    assert "TD0710" in failure(capsys, "sass", str(tmp_path / "no.cubin"))
 
 
 # ---- explain, isa, env, layout

@@ -109,9 +109,7 @@ def apply(launch: Launch, planned: LayoutPlan) -> Launch:
     return replace(launch, body=body, layouts=kept + table)
 
 
-def plan(
-    launch: Launch, target: Target, divisors: Divisors | None = None, ranges: Ranges | None = None
-) -> LayoutPlan:
+def plan(launch: Launch, target: Target, divisors: Divisors | None = None, ranges: Ranges | None = None) -> LayoutPlan:
     """The layouts for a launch whose element-wise statements are loops. Deterministic; changes nothing."""
     setting = Setting(target, launch.num_threads, divisors or {}, ranges or {})
     collected = _Collector()

@@ -25,7 +25,7 @@ from tiledsl.analysis.layout_tables import (
 from tiledsl.analysis.loop_access import LoopAccess
 from tiledsl.ir.layout import Digit, Fragment, fully_replicated, partition
 from tiledsl.ir.layout_ops import canonical, expand_dim, permute_dims, reduce_dim, same_map, separable_partition
-from tiledsl.ir.nodes import Buffer, static_shape
+from tiledsl.ir.nodes import Buffer, Var, static_shape
 from tiledsl.ir.recover import recover_fragment
 
 Fragments = Mapping[Buffer, Fragment]
@@ -158,6 +158,27 @@ def _from_union(loop: Fragment, accesses: Sequence[LoopAccess], shape: tuple[int
     if counts.min() == 0 or (counts != counts[0]).any():
         return None
     return _from_threads(shape, np.nonzero(flags)[1].reshape(len(flags), -1))
+
+
+def fragment_of_part(accesses: Sequence[LoopAccess], threads: int) -> Fragment | None:
+    """A layout for a fragment of which a loop writes only a part, so that its threads say nothing of the rest.
+
+    The dimensions that the loop walks whole are dealt to the threads; the others lie in registers, where any part can
+    be. None for fragments that are written whole, or only read.
+    """
+    (access, *others), shape = accesses, static_shape(accesses[0].buffer)
+    if others or not access.writes or len(np.unique(access.elements)) == prod(shape):
+        return None
+    extents = dict(zip(access.vars, access.extents))
+    whole = [isinstance(i, Var) and extents.get(i) == n for i, n in zip(access.indices, shape)]
+    kept = tuple(n for n, w in zip(shape, whole) if w)
+    if not kept:
+        return fully_replicated(shape, threads)
+    f: Fragment | None = next(plans(kept, threads, 1, True))
+    for dim, n in enumerate(shape):
+        if f is not None and not whole[dim]:
+            f = expand_dim(f, dim, n)
+    return f
 
 
 # ------------------------------------------------------------------------------------------------------------ check

@@ -26,6 +26,7 @@ from tiledsl.ir.walk import walk
 from tiledsl.passes.infer_layouts.loops import (
     Misfit,
     fragment_from_loop,
+    fragment_of_part,
     loop_from_fragment,
     misfit,
     plans,
@@ -119,6 +120,10 @@ def loop_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int
     """Fragments that every thread must hold; then what the chosen loop layout demands of the fragments."""
     if level is Level.STRICT:
         return _held_everywhere(op, setting)
+    if level is Level.FREE and variant:
+        parts = {b: fragment_of_part(a, setting.num_threads) for b, a in op.by_buffer.items() if b not in known}
+        if any(parts.values()):
+            return {b: Assignment(f, op.title, op.stmt.span, level) for b, f in parts.items() if f is not None}
     loop = choose_loop(op, known, level, setting, variant)
     if loop is None or isinstance(loop, Clash):
         return loop or {}

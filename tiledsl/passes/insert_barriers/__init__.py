@@ -225,9 +225,10 @@ class _Planner:
             case While(cond, body) if self.uniform(cond) and not self.parted(body):
                 return self.loop(body, path, own, None, None)
         found = tuple(self.collect(s, path))
-        for a, b in _unordered(s, found):
-            if self.meets(a, b):
-                raise error("TD0502", b.stmt.span, (("the other access", a.stmt.span),), buffer=b.buffer.name)
+        for first, second in _unordered(s, found):
+            if self.meets(first, second):
+                note = ("the other access", first.stmt.span)
+                raise error("TD0502", second.stmt.span, (note,), buffer=second.buffer.name)
         return leaf(found, s)
 
     def parted(self, body: Block) -> bool:
