@@ -908,6 +908,11 @@ CATALOGUE: dict[str, Entry] = {
         "this is a bug in tiledsl unless the kernel calls CUDA source of your own, or the compiler is older than C++17",
         "The compiler's log follows; #line directives make it name lines of your Python file.",
     ),
+    "TD0913": Entry(
+        "the cache directory '{path}' cannot be made: {problem}",
+        "set TILEDSL_CACHE_DIR to a directory that can be written",
+        "The CPU device keeps its runtime and the libraries of kernels there.",
+    ),
     "TD0902": Entry(
         "NVRTC was not found",
         "pip install cuda-python nvidia-cuda-nvrtc (Linux and Windows)",

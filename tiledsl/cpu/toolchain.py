@@ -73,7 +73,10 @@ def cached(kind: str, parts: Sequence[str], name: str, build: Callable[[Path], N
     ready = home / key / name
     if ready.exists():
         return ready
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise error("TD0913", path=home, problem=problem.strerror) from None
     with FileLock(home / f"{key}.lock"):
         if not ready.exists():
             staging = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))

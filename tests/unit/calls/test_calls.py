@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -228,7 +228,7 @@ def test_mistakes_have_a_code_and_name_the_parameter(name: str) -> None:
 
 def test_tensors_on_two_devices() -> None:
     class OnGpu:
-        __cuda_array_interface__ = {"data": (0x100, False), "typestr": "<f4", "shape": (N,), "version": 3}
+        __cuda_array_interface__: ClassVar = {"data": (0x100, False), "typestr": "<f4", "shape": (N,), "version": 3}
 
     with pytest.raises(TileError, match="TD0610: 'B' is on cuda:0, but 'A' is on cpu"):
         add(ones(), OnGpu(), ones())
@@ -377,3 +377,11 @@ def test_the_log_has_a_level(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     monkeypatch.delenv("TILEDSL_LOG")
     logger.cache_clear()
     logger()
+
+
+@pytest.mark.cxx
+def test_a_cache_directory_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TILEDSL_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(TileError, match=r"TD0913: the cache directory .* cannot be made"):
+        adder(backend="cpu", options={PIPELINE: {"stages": 1}})(ones(), ones(), ones())

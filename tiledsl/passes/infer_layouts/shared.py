@@ -133,7 +133,7 @@ class _Search:
         return excess, work
 
     def access_cost(self, a: LoopAccess, loop: Fragment, layout: Layout, vectors: bool = True) -> Cost:
-        """Of one access by the first warp in all iterations, from a sample of them; element by element or in vectors."""
+        """Of one access by the first warp in all iterations, from a sample; in vectors or element by element."""
         bits = a.buffer.dtype.bits
         width = min(vector_width(loop), ACCESS_BITS // bits) if vectors else 1
         width = access_width(a.buffer, a.indices, a.vars[-1], width, {a.buffer: layout}, self.problem.setting.divisors)
