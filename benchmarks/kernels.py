@@ -1,6 +1,6 @@
 """Registers, spills, shared memory and bank conflicts of every example kernel, as a Markdown table. No GPU needed.
 
-    python benchmarks/kernels.py [NAME ...]
+python benchmarks/kernels.py [NAME ...]
 """
 
 from __future__ import annotations
