@@ -11,7 +11,7 @@ CODE = """
 import hashlib, sys
 sys.path.insert(0, {folder!r})
 from cases import all_cases
-names = "gemm-ragged attention-d64-causal-90x90 reduce-sum-dim1 gemm-dynamic-70x50x41 decode-split-100"
+names = "gemm-ragged attention-d64-causal-90x90 reduce-sum-dim1 gemm-dynamic-70x50x105 decode-split-100"
 for name in names.split():
     lowered = all_cases()[name].compiled().lowered
     from tiledsl.ir.printer import text
