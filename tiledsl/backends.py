@@ -17,7 +17,7 @@ from tiledsl.runtime.arguments import Bound, as_array, bind, numpy_dtype
 from tiledsl.runtime.driver import find_driver
 from tiledsl.runtime.program import check_grid, stream_handle
 from tiledsl.runtime.signature import ScalarParameter, evaluate
-from tiledsl.settings import logger, setting
+from tiledsl.settings import flag, logger, setting
 
 
 class Backend(Enum):
@@ -40,6 +40,8 @@ def run(
     """Bind the arguments, run, and return the results the host allocated: None, one, or a tuple."""
     bound = bind(lowered.signature, args, kwargs)
     chosen = choose(bound, backend)
+    if lowered.edited:
+        require_text(chosen)
     stream_handle(stream)  # a wrong one is wrong on every backend
     if chosen is Backend.CUDA:
         driver = find_driver()
@@ -49,7 +51,8 @@ def run(
         _say_once(chosen)
         if bound.device != "cpu":
             raise error("TD0618", name=chosen.value, device=bound.device)
-        run_on_cpu(lowered, bound, chosen)
+        how = {"check": True} if chosen is Backend.CPU and flag("TILEDSL_RACE") else {}
+        run_on_cpu(lowered, bound, chosen, **how)
     results = tuple(bound.tensors[name].owner for name in bound.results)
     return None if not results else results[0] if len(results) == 1 else results
 
@@ -70,22 +73,34 @@ def choose(bound: Bound | None, named: str | Backend | None) -> Backend:
     return Backend.CPU if toolchain.find_compiler() is not None else Backend.SIMT
 
 
-_HOW = {
-    Backend.CUDA: "the GPU",
-    Backend.CPU: "the CPU: emitted C++ on the CPU device",
-    Backend.SIMT: "the CPU: thread-stage IR in NumPy",
-    Backend.TILE: "the CPU: tile-stage IR in NumPy",
-}
+def require_text(backend: Backend) -> None:
+    """Raises TileError TD0633 for a backend that executes IR, where the kernel is edited text."""
+    if backend in (Backend.SIMT, Backend.TILE):
+        raise error("TD0633", name=backend.value)
+
+
+def describe(backend: Backend) -> str:
+    """Where that is and what runs there, in words."""
+    match backend:
+        case Backend.CUDA:
+            return "the GPU"
+        case Backend.CPU:
+            return f"the CPU: emitted C++ on the CPU device ({toolchain.compiler_name() or 'no C++ compiler'})"
+        case Backend.SIMT:
+            missing = "" if toolchain.find_compiler() else " (no C++ compiler was found)"
+            return f"the CPU: thread-stage IR in NumPy{missing}"
+        case Backend.TILE:
+            return "the CPU: tile-stage IR in NumPy"
 
 
 @cache
 def _say_once(backend: Backend) -> None:
-    logger().warning("no GPU in use: running on %s", _HOW[backend])
+    logger().warning("no GPU in use: running on %s", describe(backend))
 
 
 def where() -> str:
     """Where a call with NumPy arrays runs on this machine, in words."""
-    return _HOW[choose(None, None)]
+    return describe(choose(None, None))
 
 
 def run_on_cpu(lowered: Lowered, bound: Bound, backend: Backend, **how: Any) -> None:
@@ -117,4 +132,5 @@ def _run_device(lowered: Lowered, bound: Bound, arrays: Mapping[str, np.ndarray[
         grid = tuple(evaluate(x, numbers) for x in e.grid)
         check_grid(e.name, grid)
         if prod(grid):
-            module.launch(e.name, grid, e.threads, e.shared_bytes, [values[n] for n in e.arguments], **how)
+            arguments = [values[n] for n in e.arguments]
+            module.launch(e.name, grid, e.threads, e.shared_bytes, arguments, shared=e.shared, **how)

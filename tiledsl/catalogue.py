@@ -729,6 +729,51 @@ CATALOGUE: dict[str, Entry] = {
         "compile() and trace() take compile-time parameters by name, and in constant style the sizes of T.const.",
     ),
     "TD0629": Entry("'{name}' is on {device}", "move it to the CPU or to an NVIDIA GPU"),
+    "TD0630": Entry(
+        "the edited text has no kernel '{name}'; it has: {known}",
+        "keep 'TDS_KERNEL(...) {name}(...)' and 'TDS_EXPORT({name})', each at the start of a line",
+        "with_source runs edited CUDA text in the place of the emitted one, which the call launches by the names of its kernels.",
+    ),
+    "TD0631": Entry(
+        "'{name}' of the edited text has {given}, but is launched with {expected}",
+        "change the body only; parameters and block size belong to the call",
+        "with_source keeps the call as it was: its arguments and the size of its blocks. min_blocks, the second bound, may "
+        "be changed.",
+    ),
+    "TD0632": Entry(
+        "the device functions above the kernels were edited, or belong to another kernel",
+        "leave what stands above the first kernel as it was, or pass the kernels alone; helpers may stand between them",
+        "For NVRTC the text begins with the device functions that it uses. On the CPU others take their place, so an edit "
+        "there would be lost.",
+    ),
+    "TD0633": Entry(
+        "backend '{name}' executes the IR, not edited CUDA text",
+        "choose backend 'cpu' (needs a C++ compiler) or 'cuda'",
+        "with_source replaces the emitted text only; the NumPy executions run what it was emitted from.",
+    ),
+    "TD0634": Entry("{what} must be {expected}, not {given}"),
+    "TD0635": Entry("'{kernel}' has no size or scalar '{name}'", "it has {known}"),
+    "TD0650": Entry(
+        "tensor '{name}' of {dtype} cannot be moved by the copy engine",
+        "the element types are {known}",
+        "Tensor maps know the element types of the CUDA driver's CUtensorMapDataType.",
+    ),
+    "TD0651": Entry(
+        "tensor map of '{name}': {what}{dimension} is {value}; it must be {rule}",
+        "choose another tile, or pass a tensor with padded rows",
+        "The copy engine of sm_90 takes only tensors and boxes that the CUDA driver's cuTensorMapEncodeTiled accepts. "
+        "Dimensions are counted from 0, outermost first.",
+    ),
+    "TD0652": Entry(
+        "tensor map of '{name}': a row of the box has {inner} bytes, the swizzle {swizzle}",
+        "let rows of the box have as many bytes as the swizzle, or choose a narrower swizzle",
+        "With a swizzle of 32, 64 or 128 bytes the innermost dimension of a box holds exactly that many bytes.",
+    ),
+    "TD0653": Entry(
+        "tensor '{name}' begins at address {address}, which is no multiple of 16",
+        "pass an array that begins at a multiple of 16 bytes: views of parts of arrays often do not",
+        "The copy engine of sm_90 needs tensors that are aligned to 16 bytes.",
+    ),
     # ---- TD07: IR text and command line
     "TD0701": Entry(
         "{found} cannot stand here",
@@ -780,6 +825,44 @@ CATALOGUE: dict[str, Entry] = {
         "accesses of the right rank and version, equal dtypes, operands in the memories and shapes that it takes.",
     ),
     "TD0721": Entry("the option '{name}' of {what} is {type}, not {value!r}"),
+    "TD0722": Entry(
+        "'{path}' is the IR after '{name}'",
+        "continue with the next pass: --from {next}",
+        "--from names the first pass that runs. A dump NN-PASS.tir is what PASS made, so the pipeline goes on after it.",
+    ),
+    "TD0723": Entry("--until {until} comes before --from {start}", "the order of the passes is in docs/passes.md"),
+    "TD0724": Entry(
+        "'{path}' has no kernel and no case '{name}'",
+        "kernels: {known}; cases: {cases}",
+        "A file may have a function cases() that gives tiledsl.testing.Case objects; `tiledsl check` takes their names, and "
+        "patterns such as 'gemm-*'.",
+    ),
+    "TD0725": Entry("'{pattern}' names {count} files", "name one: {files}"),
+    "TD0734": Entry(
+        "there is no block ({block}) in the launch of '{kernel}'",
+        "give the numbers of a block as --block x,y,z, each from 0",
+    ),
+    "TD0735": Entry("'{kernel}' has no launch '{name}'", "choose one of {known}"),
+    "TD0736": Entry("'{text}' is no block", "write its numbers with commas: --block 0,1 or --block 0,0,2"),
+    "TD0730": Entry(
+        "'{name}' changes what the kernel '{kernel}' computes: {problem}",
+        "a bug in tiledsl, not in the kernel: please report it with {bundle}; `tiledsl repro {bundle}` shows it again",
+        "With TILEDSL_VALIDATE=1 or validate=True the kernel runs before and after every pass, and as emitted C++, on "
+        "inputs for which its sums are exact. All must agree bit for bit, but for the rounding of sums where tiles "
+        "are dealt to threads. The directory holds both programs, the inputs, and a README.md with the commands.",
+    ),
+    "TD0731": Entry(
+        "'{kernel}' cannot be validated: on inputs made for it, its first stage reports: {problem}",
+        "say with T.assume what the kernel expects of its sizes and indices; if it holds, correct what is reported",
+        "Validation makes inputs from the IR: small integers, sizes of a few tiles, indices inside of their dimensions. "
+        "The kernel must run on them in the tile interpreter.",
+    ),
+    "TD0732": Entry(
+        "the program is not interesting to begin with: {problem}",
+        "the command must fail for it; with --passes it must exit with 0",
+        "`tiledsl reduce` keeps a smaller program only if the command exits with what it exits with for the first one.",
+    ),
+    "TD0733": Entry("'{path}' holds no dumps of consecutive passes", "write them with TILEDSL_DUMP=all"),
     "TD0760": Entry(
         "'{source}' is no pipeline: cannot read '{rest}'",
         "write pass names separated by commas, options in braces: expand-lets,software-pipeline{{stages=3}}",
@@ -870,6 +953,31 @@ CATALOGUE: dict[str, Entry] = {
         "use atomic operations, or split the work into two launches",
         "The blocks of a launch run in no order and there is no barrier between them.",
     ),
+    "TD0815": Entry(
+        "race on '{buffer}{place}': {access} by thread {thread} goes through the async proxy, which may not yet see "
+        "{other} by thread {other_thread}, {block}",
+        "put fence.proxy.async between the write and the barrier before the asynchronous access",
+        "The copy engine and the tensor cores of sm_90 reach shared memory by a way of their own. What threads wrote "
+        "becomes visible there by a proxy fence; a barrier alone orders the threads only.",
+    ),
+    "TD0816": Entry(
+        "race on '{buffer}{place}': {access} by thread {thread} and {other} of thread {other_thread}, {block}, with no wait "
+        "for the phase of the mbarrier that the copy completes",
+        "wait on the copy's mbarrier with the parity of that phase, and let it expect all bytes of the copy",
+        "A bulk load has arrived when the phase of its mbarrier has completed, for those who waited for that phase.",
+    ),
+    "TD0817": Entry(
+        "race on '{buffer}{place}': {access} by thread {thread} and {other} of thread {other_thread}, {block}, which has not "
+        "been waited for",
+        "wait for the bulk group (cp.async.bulk.wait_group, .read for the source) before the memory is used again",
+        "A bulk store reads shared memory and writes global memory at any time until its group has been waited for.",
+    ),
+    "TD0818": Entry(
+        "race on '{buffer}{place}': {access} by thread {thread} and {other} issued by thread {other_thread}, {block}, with no "
+        "wgmma.wait_group in between",
+        "wait for the group of the wgmma before its operands are overwritten",
+        "wgmma reads its operands from shared memory at any time until the group that it was committed to is waited for.",
+    ),
     "TD0820": Entry(
         "{name} cannot run in NumPy",
         "run on the CPU device (backend 'cpu', needs a C++ compiler) or on a GPU",
@@ -890,6 +998,127 @@ CATALOGUE: dict[str, Entry] = {
         "a shuffle gives lane {lane} the value of lane {source}, which does not exist ({where})",
         "use a number of threads that is a multiple of 32",
         "The last warp of the block is not full, and a shuffle reads from one of its missing lanes.",
+    ),
+    "TD0833": Entry(
+        "the blocks of this launch wait for each other and have {threads} threads; the CPU device runs up to {limit} "
+        "together",
+        "check the kernel on a smaller problem",
+        "A kernel whose blocks exchange values through fences and atomic flags needs all of its blocks at the same time. "
+        "Each thread has a stack of its own, of which a process can only have so many.",
+    ),
+    # What sm_90a has: 840-848 mbarriers, 849-852 and 860 wgmma, 853-854 bulk copies, 855 registers, 856-857 clusters.
+    "TD0840": Entry(
+        "{what} at {barrier}, which is no initialised mbarrier ({where})",
+        "initialise it with mbarrier_init, and let a barrier of the block follow",
+        "An mbarrier is 8 bytes of shared memory that one thread initialises before anybody uses it.",
+    ),
+    "TD0841": Entry(
+        "mbarrier {barrier} gets {arrivals} arrivals, but its phase waits for {pending} of {count} only ({where})",
+        "initialise it with as many arrivals as each phase has, and wait for a phase before arriving in the next",
+        "Too many arrivals in one phase: the count at the initialisation is too small, somebody arrives twice, or runs ahead.",
+    ),
+    "TD0842": Entry(
+        "mbarrier {barrier} expects {bytes} bytes: its counter holds up to 1048575 ({where})",
+        "expect in each phase what the copies of that phase bring",
+        "The transaction count of an mbarrier is limited to 2**20 - 1 bytes in either direction.",
+    ),
+    "TD0843": Entry(
+        "the kernel ends while the mbarrier {barrier} is in use: {state}",
+        "let expected bytes and arrivals equal what comes in every phase",
+        "A phase that has begun and does not end: bytes that were expected and never came, or arrivals that were too few.",
+    ),
+    "TD0844": Entry(
+        "the mbarrier {barrier} is initialised or invalidated while it is in use: {state} ({where})",
+        "initialise each barrier once; call mbarrier_inval before its bytes are used for something else",
+        "The state of an mbarrier lies in its 8 bytes. To initialise them again while it is valid is undefined.",
+    ),
+    "TD0845": Entry(
+        "the mbarrier {barrier} is used, but {problem} ({where})",
+        "let a barrier of the block, or of the cluster, follow the initialisation",
+        "A thread may use an mbarrier only after its initialisation, which another thread does, has become visible.",
+    ),
+    "TD0846": Entry(
+        "a bulk copy completes on the mbarrier {barrier}, whose initialisation the copy engine may not see ({where})",
+        "call fence_mbarrier_init after mbarrier_init, in the same thread",
+        "The copy engine reaches shared memory through the async proxy, which sees initialisations after a fence only.",
+    ),
+    "TD0847": Entry(
+        "mbarrier {barrier} is one more than 64 in this block ({where})",
+        "use fewer barriers",
+        "The CPU device follows up to 64 mbarriers a block.",
+    ),
+    "TD0848": Entry(
+        "mbarrier {barrier} is initialised with {count} arrivals ({where})", "count from 1 to 1048575 arrivals"
+    ),
+    "TD0849": Entry(
+        "the threads of a warpgroup call different wgmma ({where})",
+        "let all 128 threads call it with the same descriptors, shape and accumulators",
+        "wgmma is one instruction of four warps: all threads give the same operands.",
+    ),
+    "TD0850": Entry(
+        "registers are used while wgmma adds to them ({where})",
+        "wait for the group with wgmma_wait first",
+        "From wgmma to the wait that covers it its accumulators belong to the tensor core.",
+    ),
+    "TD0851": Entry(
+        "registers of operand A were changed while wgmma read them ({where})",
+        "wait for the group with wgmma_wait before writing to them",
+        "wgmma reads its operands at any time until the wait that covers it.",
+    ),
+    "TD0852": Entry(
+        "the kernel ends while wgmma is in flight ({where})",
+        "commit and wait for every group before the sums are used",
+        "wgmma that no wgmma_wait covers, for example as its group was not committed, may not have been executed.",
+    ),
+    "TD0853": Entry(
+        "the kernel ends while bulk stores read shared memory at {barrier} ({where})",
+        "commit them and call bulk_wait_read<0> before the end",
+        "The shared memory of a finished block belongs to the next one.",
+    ),
+    "TD0854": Entry(
+        "a copy by tensor map has {given} coordinates, but the map needs {expected} (rank {rank}; {where})",
+        "give one coordinate for each dimension, for im2col also the offsets in the filter; im2col cannot be stored",
+        "The instruction names the rank that the tensor map has.",
+    ),
+    "TD0855": Entry(
+        "setmaxnreg: {problem} ({where})",
+        "let warps with little work give up registers first; the sum must fit the block's share of 65536",
+        "setmaxnreg moves registers between the warps of a block. All warps of a warpgroup call it alike; values are "
+        "multiples of 8 from 24 to 256.",
+    ),
+    "TD0856": Entry(
+        "cluster barrier: {problem} ({where})",
+        "call cluster_arrive and cluster_wait in turn, or cluster_sync",
+        "Every thread of the cluster arrives once for each phase and then waits for it.",
+    ),
+    "TD0857": Entry(
+        "shared memory of another block: {problem} ({where})",
+        "let a cluster_sync be the last thing that blocks do whose memory others use",
+        "Shared memory of a block of the cluster exists from its start to its end.",
+    ),
+    "TD0860": Entry(
+        "wgmma without wgmma_fence since its registers were used ({where})",
+        "call wgmma_fence before the first wgmma, and after a wait before the next",
+        "wgmma reads and writes registers by itself; the fence orders that after what the threads did with them.",
+    ),
+    "TD0890": Entry(
+        "'{name}' depends on the schedule: {difference} (under {schedule} and {other})",
+        "look for values that threads or blocks exchange without a barrier, or for atomic updates whose order matters",
+        "`tiledsl check` runs a kernel under many legal orders of its threads and its asynchronous copies. A GPU may choose "
+        "any of them, so a result that differs is not determined. Tensors with floating-point atomic adds are compared "
+        "within a tolerance.",
+    ),
+    "TD0891": Entry(
+        "'{name}' differs between executions: {difference} ({execution} and {other})",
+        "`tiledsl bisect` finds the first pass whose output differs",
+        "The executions of one kernel on the CPU mean the same. Where they differ by more than the rounding of sums in "
+        "another order, the kernel reads something undefined, or the compiler has a bug.",
+    ),
+    "TD0892": Entry(
+        "'{name}' is not what the reference gives: {difference}",
+        "the executions agree with each other, so look at what the kernel says: TILEDSL_DUMP=all, `tiledsl run FILE.tir`",
+        "The results of the kernel are outside of the tolerance around those of the reference, which a Case or a test "
+        "gives. Of the two values the first one is the kernel's.",
     ),
     # ---- TD09: environment
     "TD0910": Entry(
@@ -913,6 +1142,7 @@ CATALOGUE: dict[str, Entry] = {
         "set TILEDSL_CACHE_DIR to a directory that can be written",
         "The CPU device keeps its runtime and the libraries of kernels there.",
     ),
+    "TD0914": Entry("there is no GPU '{name}' with the target {target}", "choose one of {known}"),
     "TD0902": Entry(
         "NVRTC was not found",
         "pip install cuda-python nvidia-cuda-nvrtc (Linux and Windows)",
@@ -922,6 +1152,11 @@ CATALOGUE: dict[str, Entry] = {
         "NVRTC rejects the generated CUDA:\n{log}",
         "this is a bug in tiledsl unless the kernel calls CUDA source of your own",
         "The compiler's log follows; #line directives make it name lines of your Python file.",
+    ),
+    "TD0906": Entry(
+        "the page needs the package '{package}'",
+        "pip install 'tiledsl[trace]'",
+        "`tiledsl trace` and `tiledsl timeline` render their pages with jinja2 and pygments, which nothing else needs.",
     ),
     "TD0905": Entry("nvdisasm was not found", "pip install 'tiledsl[sass]', or put CUDA's nvdisasm on the PATH"),
     "TD0904": Entry("TILEDSL_LOG is '{level}'", "choose one of {known}"),

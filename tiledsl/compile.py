@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from tiledsl.codegen.cuda import Source, cuda_text, emit
+from tiledsl.codegen.edited import with_text
 from tiledsl.errors import error
 from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Extent, Kernel, Var
 from tiledsl.passes.base import Pass, run_pipeline
@@ -37,13 +38,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A kernel at every stage down to its CUDA text. The cubin is made when first asked for."""
+    """A kernel at every stage down to its CUDA text. The cubin is made when first asked for.
+
+    `edited`: the text is a user's, and no longer what was emitted from the last stage.
+    """
 
     target: Target
     stages: tuple[Stage, ...]
     source: Source
     emit_seconds: float
     fast_math: bool = False
+    edited: bool = False
 
     @property
     def final(self) -> Kernel:
@@ -70,6 +75,10 @@ class Lowered:
     def program(self) -> Program:
         return Program(self.signature, self.compiled.cubin)
 
+    def with_source(self, text: str) -> Lowered:
+        """This kernel with an edited CUDA text, called as before. Raises TileError TD0630 to TD0632."""
+        return replace(self, source=with_text(self.source, text), edited=True)
+
     def after(self, name: str) -> Kernel:
         """The kernel after the pass `name`. Raises TileError TD0621 for a name that is no stage."""
         for stage in self.stages:
@@ -79,9 +88,24 @@ class Lowered:
         raise error("TD0621", kernel=self.final.name, kind="stage", name=name, known=known)
 
 
-def lower(kernel: Kernel, target: Target, options: Options | None = None, *, fast_math: bool = False) -> Lowered:
-    """Run the whole pipeline. TILEDSL_DUMP writes the IR after each pass, TILEDSL_TIMING prints a table."""
-    passes = pipeline(target, with_checks(options or {}) if flag("TILEDSL_VERIFY") else options)
+def lower(
+    kernel: Kernel,
+    target: Target,
+    options: Options | None = None,
+    *,
+    fast_math: bool = False,
+    validate: bool | None = None,
+) -> Lowered:
+    """Run the whole pipeline. TILEDSL_DUMP writes the IR after each pass, TILEDSL_TIMING prints a table.
+
+    `validate` (default: TILEDSL_VALIDATE) runs the kernel before and after each pass first, and raises TileError TD0730
+    where one changes what it computes.
+    """
+    passes = pipeline(target, options)
+    if flag("TILEDSL_VALIDATE") if validate is None else validate:
+        from tiledsl.validation.observer import validate as require_same  # needs NumPy, which a compilation does not
+
+        require_same(kernel, passes, target)
     stages = [Stage("trace", kernel, 0.0)]
     dump = setting("TILEDSL_DUMP")
     write = dump_observer(dump, Path(setting("TILEDSL_DUMP_DIR")), kernel, tuple(PASSES)) if dump else None
@@ -92,7 +116,7 @@ def lower(kernel: Kernel, target: Target, options: Options | None = None, *, fas
             write(p, before, after, seconds)
 
     with _collection_paused():
-        final = run_pipeline(kernel, passes, observe)
+        final = run_pipeline(kernel, passes, observe, check=flag("TILEDSL_VERIFY"))
         start = time.perf_counter()
         source = emit(final)
         emitted = time.perf_counter() - start
@@ -100,12 +124,6 @@ def lower(kernel: Kernel, target: Target, options: Options | None = None, *, fas
         rows = [(s.name, s.seconds) for s in stages[1:]] + [("emit", emitted)]
         print(timing_table(rows), file=sys.stderr)
     return Lowered(target, tuple(stages), source, emitted, fast_math)
-
-
-def with_checks(options: Options) -> Options:
-    """`options`, and the independent verifier of every pass that leaves it out otherwise."""
-    checked = {p.name: {"check": True} for p in PASSES.values() if "check" in p.option_types}
-    return {**options, **{name: {**more, **options.get(name, {})} for name, more in checked.items()}}
 
 
 @contextmanager
@@ -138,7 +156,7 @@ def signature_of_kernel(kernel: Kernel, source: Source) -> Signature:
     for entry in source.entries:
         launch = kernel.launches[entry.launch]
         grid = tuple(size_expr(e) for e in launch.grid)
-        entries.append(EntryPoint(entry.name, grid, entry.threads, entry.shared_bytes, entry.params))
+        entries.append(EntryPoint(entry.name, grid, entry.threads, entry.shared_bytes, entry.params, entry.shared))
     return Signature(
         kernel.name,
         tuple(parameter(p) for p in kernel.params),

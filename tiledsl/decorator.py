@@ -18,6 +18,7 @@ from tiledsl.target import DEFAULT_TARGET, Target, target_named
 
 if TYPE_CHECKING:
     from tiledsl.backends import Backend
+    from tiledsl.checking import CheckResult
     from tiledsl.compile import Lowered
     from tiledsl.report import Report
 
@@ -29,7 +30,7 @@ class CompiledKernel:
     """One specialisation for one target. Callable with the tensors and run-time scalars.
 
     `ir(after=...)` gives IR text, `source` the CUDA C++, `ptx` and `cubin` what NVRTC made of it, `report()` the
-    resources it uses.
+    resources it uses, `check(...)` what is wrong with it, `with_source(text)` the same kernel with edited CUDA C++.
     """
 
     lowered: Lowered
@@ -67,6 +68,24 @@ class CompiledKernel:
 
         return report(self.lowered)
 
+    def with_source(self, text: str) -> CompiledKernel:
+        """The kernel with the edited CUDA text `text`: `source` with changed bodies, or its kernels alone.
+
+        It is called as before, and runs on the GPU or the CPU device. Raises TileError TD0630 where a kernel of the
+        text is gone, TD0631 where its parameters or block size changed, TD0632 where the device functions did.
+        """
+        return replace(self, lowered=self.lowered.with_source(text))
+
+    def check(self, *args: Any, schedules: int = 10, seed: int = 0, **kwargs: Any) -> CheckResult:
+        """What is wrong with a call: races, bounds, deadlocks, results that depend on the schedule or the execution.
+
+        Runs copies of the arguments on the CPU under `schedules` orders of threads and asynchronous copies. Without
+        tensors they are made, and `kwargs` may give sizes and scalars. See `tiledsl.checking.check`.
+        """
+        from tiledsl.checking import check
+
+        return check(self.lowered, args, kwargs, schedules=schedules, seed=seed)
+
     def __call__(self, *args: Any, stream: Any = None, backend: str | Backend | None = None, **kwargs: Any) -> Any:
         """Run on the arguments' device, or on the CPU where there is no GPU.
 
@@ -88,6 +107,7 @@ class TileKernel:
     options: Options = field(default_factory=dict)
     backend: str | None = None
     fast_math: bool = False
+    validate: bool | None = None
     _compiled: dict[Any, CompiledKernel] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -121,7 +141,7 @@ class TileKernel:
         key = (chosen.name, _key(self._static(static)), _key(tensors))
         if key not in self._compiled:
             kernel = self.trace(tensors, **static)
-            lowered = lower(kernel, chosen, self.options, fast_math=self.fast_math)
+            lowered = lower(kernel, chosen, self.options, fast_math=self.fast_math, validate=self.validate)
             self._compiled[key] = CompiledKernel(lowered, self.backend)
         return self._compiled[key]
 
@@ -130,6 +150,24 @@ class TileKernel:
         static, rest, named = self._split(args, kwargs)
         tensors = self._shapes(rest, named) if self.signature.constant_style else {}
         return self._specialise(tensors, static, None)(*rest, stream=stream, backend=backend, **named)
+
+    def check(
+        self, *args: Any, schedules: int = 10, seed: int = 0, target: str | None = None, **kwargs: Any
+    ) -> CheckResult:
+        """Specialise as a call does, then `CompiledKernel.check`.
+
+        Without tensors they are made; then the sizes of constant style are named, `kernel.check(M=64, N=32)`.
+        """
+        static, rest, named = self._split(args, kwargs)
+        tensors: Mapping[str, TensorSpec] = {}
+        if self.signature.constant_style and (rest or any(p.name in named for p in self.signature.of_kind(Kind.TENSOR))):
+            tensors = self._shapes(rest, named)
+        elif self.signature.constant_style:
+            scalars = {p.name for p in self.signature.of_kind(Kind.SCALAR)}
+            static |= {n: v for n, v in named.items() if n not in scalars}
+            named = {n: v for n, v in named.items() if n in scalars}
+        compiled = self._specialise(tensors, static, target)
+        return compiled.check(*rest, schedules=schedules, seed=seed, **named)
 
     # ---- helpers
 
@@ -263,6 +301,7 @@ def kernel(
     options: Options | None = None,
     backend: str | None = None,
     fast_math: bool = False,
+    validate: bool | None = None,
 ) -> Callable[[Callable[..., Any]], TileKernel]: ...
 
 
@@ -275,6 +314,7 @@ def kernel(
     options: Options | None = None,
     backend: str | None = None,
     fast_math: bool = False,
+    validate: bool | None = None,
 ) -> TileKernel | Callable[[Callable[..., Any]], TileKernel]:
     """Make a GPU kernel of a Python function over tiles; see `docs/language.md` for what it may say.
 
@@ -283,11 +323,14 @@ def kernel(
     options: typed options of passes, e.g. {"software-pipeline": {"fuse_barrier": False}}.
     backend: cuda, cpu (emitted C++ on the CPU), simt or tile (NumPy); default: TILEDSL_BACKEND, the best at hand.
     fast_math: let NVRTC use approximate division, square root and transcendental functions.
+    validate: run the kernel before and after every pass, which must agree; default: TILEDSL_VALIDATE.
     """
 
     def decorate(function: Callable[..., Any]) -> TileKernel:
         if not isinstance(function, FunctionType):
             raise error("TD0623", given=type(function).__name__)
-        return TileKernel(function, target, _indices(out_idx), _checked(options or {}), backend, fast_math)
+        return TileKernel(
+            function, target, _indices(out_idx), _checked(options or {}), backend, fast_math, validate=validate
+        )
 
     return decorate(fn) if fn is not None else decorate

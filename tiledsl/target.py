@@ -44,6 +44,85 @@ TARGETS: dict[str, Target] = {
 DEFAULT_TARGET = "sm_80"
 
 
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A product: what the roofline of `tiledsl report` compares with. Rates without sparsity, at the boost clock.
+
+    `tensor` has the TFLOP/s (operations for integers) of the tensor cores by the operands' dtype, sums in 32 bits;
+    `fp32` and `fp64` those of the ordinary cores. `clock` is in GHz, `dram` and `l2` in GB/s (0: not published).
+    """
+
+    name: str
+    target: str
+    sms: int
+    clock: float
+    dram: float
+    l2: float
+    fp32: float
+    fp64: float
+    tensor: tuple[tuple[str, float], ...]
+    source: str
+
+    def tensor_rate(self, dtype: str) -> float:
+        """TFLOP/s for operands of a dtype by its name; 0 if there is no such instruction."""
+        return dict(self.tensor).get(_SAME_RATE.get(dtype, dtype), 0.0)
+
+
+_SAME_RATE = {"bfloat16": "float16", "uint8": "int8", "float8_e5m2": "float8_e4m3fn"}
+# The bandwidth of the L2 cache of Hopper and Blackwell is not published: the 5120 bytes a clock of the A100 stand in.
+_L2_BYTES = 5120
+
+GPUS: dict[str, Gpu] = {
+    g.name: g
+    for g in (
+        Gpu(
+            *("A100", "sm_80", 108, 1.41, 2039, 1.41 * _L2_BYTES, 19.5, 9.7),
+            (("float16", 312), ("tfloat32", 156), ("int8", 624), ("float64", 19.5)),
+            "NVIDIA A100 Tensor Core GPU Architecture, tables 1 to 4; A100 80GB SXM data sheet",
+        ),
+        Gpu(
+            *("RTX3090", "sm_86", 82, 1.695, 936, 0, 35.6, 0.556),
+            (("float16", 71), ("tfloat32", 35.6), ("int8", 284)),
+            "NVIDIA Ampere GA102 GPU Architecture, appendix A",
+        ),
+        Gpu(
+            *("RTX4090", "sm_89", 128, 2.52, 1008, 0, 82.6, 1.29),
+            (("float16", 165.2), ("tfloat32", 82.6), ("int8", 660.6), ("float8_e4m3fn", 330.3)),
+            "NVIDIA Ada GPU Architecture, appendix A",
+        ),
+        Gpu(
+            *("H200", "sm_90a", 132, 1.83, 4800, 1.83 * _L2_BYTES, 66.9, 33.5),
+            (("float16", 989.4), ("tfloat32", 494.7), ("int8", 1979), ("float8_e4m3fn", 1979), ("float64", 66.9)),
+            "NVIDIA H100 Tensor Core GPU Architecture, table 2; H200 data sheet",
+        ),
+        Gpu(
+            *("H100", "sm_90a", 132, 1.83, 3352, 1.83 * _L2_BYTES, 66.9, 33.5),
+            (("float16", 989.4), ("tfloat32", 494.7), ("int8", 1979), ("float8_e4m3fn", 1979), ("float64", 66.9)),
+            "NVIDIA H100 Tensor Core GPU Architecture, table 2 (SXM5)",
+        ),
+        Gpu(
+            *("B200", "sm_100a", 148, 1.965, 8000, 1.965 * _L2_BYTES, 75, 37),
+            (("float16", 2250), ("tfloat32", 1125), ("int8", 4500), ("float8_e4m3fn", 4500), ("float64", 37)),
+            "NVIDIA Blackwell Architecture Technical Brief; HGX B200 data sheet",
+        ),
+        Gpu(
+            *("RTX5090", "sm_120a", 170, 2.407, 1792, 0, 104.8, 1.64),
+            (("float16", 209.5), ("tfloat32", 104.8), ("int8", 838), ("float8_e4m3fn", 419)),
+            "NVIDIA RTX Blackwell GPU Architecture, appendix A",
+        ),
+    )
+}
+
+
+def gpu_named(name: str | None, target: Target) -> Gpu:
+    """The product `name`, or by default the first of the table for the target. Raises TileError TD0914."""
+    for gpu in GPUS.values():
+        if gpu.target == target.name and name in (None, gpu.name):
+            return gpu
+    known = ", ".join(g.name for g in GPUS.values() if g.target == target.name)
+    raise error("TD0914", name=name, target=target.name, known=known)
+
+
 def target_named(name: str) -> Target:
     """The row `name`. Raises TileError TD0901 for a name not in the table."""
     if name not in TARGETS:

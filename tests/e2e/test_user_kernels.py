@@ -8,7 +8,7 @@ import pytest
 from user_computations import computation
 from user_kernels import movement
 
-from tiledsl.report.shared_accesses import shared_accesses
+from tiledsl.report.accesses import accesses
 from tiledsl.testing import Case
 from tiledsl.testing.case import Draw, compare, run_case
 
@@ -47,5 +47,5 @@ def test_the_machine_code_is_clean(name: str) -> None:
     lowered = CASES[name].compiled().lowered
     for r in lowered.compiled.resources:
         assert r.spill_store_bytes == r.spill_load_bytes == r.stack_bytes == 0, r
-    found = [a for launch in lowered.final.launches for a in shared_accesses(launch)]
-    assert [a for a in found if a.wavefronts > a.ideal] == []
+    found = [a for launch in lowered.final.launches for a in accesses(launch) if a.space == "shared"]
+    assert [a for a in found if a.transactions > a.ideal] == []

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from tiledsl.ir.dtypes import FLOAT32, FLOAT64
 from tiledsl.isa.atom import Atom, Operand
+from tiledsl.isa.wgmma import takes_mn_major, wgmma_dtypes
 
 # Instructions of newer GPUs: the function exists only where the compiler's target has them.
-_ARCHITECTURE_OF_FEATURE = {"mma_fp8": 890, "stmatrix": 900}
+_ARCHITECTURE_OF_FEATURE = {"mma_fp8": 890, "stmatrix": 900, "wgmma": 900}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class _Argument:
 
 def device_function(atom: Atom) -> str:
     """`void <name>(...)` with one inline PTX statement; its arguments are those of `AtomCall` in their order."""
-    text = _cp_async(atom) if atom.kind == "cp_async" else _on_registers(atom)
+    text = {"cp_async": _cp_async, "wgmma": _wgmma}.get(atom.kind, _on_registers)(atom)
     least = _ARCHITECTURE_OF_FEATURE.get(atom.feature)
     return f"#if __CUDA_ARCH__ >= {least}\n{text}\n#endif" if least else text
 
@@ -62,6 +63,35 @@ def _registers(op: Operand, accumulates: bool) -> _Argument:
     count = op.fragment.num_regs * op.dtype.bits // bits
     operands = tuple(f'"{access}{constraint}"((({const}{ctype}*){op.name})[{i}])' for i in range(count))
     return _Argument(op.name, f"{const}void* {op.name}", operands, op.written)
+
+
+def _wgmma(atom: Atom) -> str:
+    """Template arguments: the signs of a and b, and whether they are contiguous along m and n (16-bit types only)."""
+    d_type, a_type, _ = wgmma_dtypes(atom)
+    d = _registers(atom.operands[0], accumulates=True)
+    a = _registers(atom.operands[1], accumulates=False) if len(atom.operands) > 1 else None
+    a = a or _Argument("a", "u64 a", ('"l"(a)',), is_list=False)
+    modifiers = ["A_SIGN", "B_SIGN"] if d_type.is_float else []
+    if takes_mn_major(a_type):
+        modifiers += ["B_ALONG_N"] if a.is_list else ["A_ALONG_M", "B_ALONG_N"]
+    outputs = len(d.operands)
+    after_a = outputs + len(a.operands)
+    first = f"%{outputs}" if not a.is_list else f"{{{', '.join(f'%{i}' for i in range(outputs, after_a))}}}"
+    ptx = atom.ptx.format(
+        d=f"{{{', '.join(f'%{i}' for i in range(outputs))}}}",
+        a=first,
+        b=f"%{after_a}",
+        accumulate="p",
+        modifiers="".join(f", %{after_a + 2 + i}" for i in range(len(modifiers))),
+    )
+    inputs = [*a.operands, '"l"(b)', '"r"((int)accumulate)', *(f'"n"({m})' for m in modifiers)]
+    return (
+        "template <int A_SIGN = 1, int B_SIGN = 1, int A_ALONG_M = 0, int B_ALONG_N = 0>\n"
+        f"TDS_DEVICE void {atom.name}({d.declaration}, {a.declaration}, u64 b, bool accumulate) {{\n"
+        f'  asm volatile("{{\\n.reg .pred p;\\nsetp.ne.b32 p, %{after_a + 1}, 0;\\n{ptx}\\n}}"\n'
+        f"               : {', '.join(d.operands)}\n               : {', '.join(inputs)}\n"
+        '               : "memory");\n}'
+    )
 
 
 def _cp_async(atom: Atom) -> str:

@@ -43,6 +43,7 @@ from tiledsl.ir.nodes import (
     Print,
     Select,
     Serial,
+    SharedSlot,
     Space,
     Stmt,
     Store,
@@ -61,7 +62,8 @@ class Entry:
     """One `__global__` function: `params` are the names of the kernel's tensors, scalars and sizes in its order.
 
     It is launched in blocks of `threads` threads in one dimension with `shared_bytes` bytes of dynamic shared memory.
-    `written` are those of the tensors that it stores to.
+    `written` are those of the tensors that it stores to, `places` the line of its text where each statement begins.
+    `shared` is its shared memory: name, offset, bytes, bytes of one version and bytes of one element of each tile.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Entry:
     shared_bytes: int
     params: tuple[str, ...]
     written: tuple[str, ...]
+    places: tuple[tuple[int, Span], ...] = field(default=(), compare=False, repr=False)
+    shared: tuple[tuple[str, int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +130,19 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     for var, source in [*zip(launch.blocks, ("block_x", "block_y", "block_z")), (launch.thread, "thread_index")]:
         if var in body.expr.seen:
             lines.append(f"  const {type_name(var.dtype)} {body.expr.name(var)} = tds::{source}();")
+    places = tuple((len(lines) + at, span) for at, span in body.places)
     text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({name})", ""])
     names = tuple(p.name for p in used)
     written = tuple(p.name for p in used if p in body.expr.written)
-    return text, Entry(name, number, launch.num_threads, launch.shared_bytes, names, written)
+    shared = tuple(_tile(slot) for slot in launch.shared)
+    return text, Entry(name, number, launch.num_threads, launch.shared_bytes, names, written, places, shared)
+
+
+def _tile(slot: SharedSlot) -> tuple[str, int, int, int, int]:
+    """The row of `Entry.shared`."""
+    b = slot.buffer
+    version = _size(b) * b.dtype.bits // 8
+    return b.name, slot.offset, version * b.versions, version, max(1, b.dtype.bits // 8)
 
 
 def _parameter(p: Buffer | Var, body: _Body) -> str:
@@ -151,6 +164,7 @@ class _Body:
     slots: dict[Buffer, int]
     expr: Expressions = field(default_factory=Expressions)
     lines: list[str] = field(default_factory=list)
+    places: list[tuple[int, Span]] = field(default_factory=list)
     uses_shared: bool = False
     _indent: str = "  "
     _file: str = ""
@@ -164,6 +178,7 @@ class _Body:
         for s in block:
             if s.span is not NOWHERE:
                 self._place(s.span)
+            self.places.append((len(self.lines), s.span))
             self._stmt(s)
 
     def _place(self, span: Span) -> None:

@@ -1,6 +1,6 @@
-"""The device functions for the GPU: which pieces of `prelude.cuh` and `portable.cuh` a kernel needs, in their order.
+"""The device functions for the GPU: which pieces of `prelude.cuh`, `portable.cuh` and `prelude_hopper.cuh` a kernel needs.
 
-A piece is a paragraph of the file, separated by blank lines; it may define several functions. Pieces before the line
+A piece is a paragraph of these files, separated by blank lines; it may define several functions. Pieces before the line
 `// ---- pieces` belong to every kernel. A piece needs the pieces that define the names it mentions.
 """
 
@@ -13,7 +13,8 @@ from functools import cache
 from importlib import resources
 
 from tiledsl.codegen.atoms import device_function
-from tiledsl.isa.table import ATOMS
+from tiledsl.codegen.tma import tma_functions
+from tiledsl.isa.table import ATOMS, atom_named
 
 # Names that a piece defines: functions, and types. A definition starts at the beginning of a line, after its template.
 _DEFINES = re.compile(
@@ -47,7 +48,8 @@ def api() -> Api:
     portable = (resources.files("tiledsl.isa") / "portable.cuh").read_text()
     core, _, pieces = prelude.partition("// ---- pieces\n")
     _, _, shared = portable.partition("// ---- pieces\n")
-    text = pieces.replace("// ---- portable\n", shared).strip()
+    hopper = (resources.files("tiledsl.codegen") / "prelude_hopper.cuh").read_text().partition("// ---- pieces\n")[2]
+    text = "\n\n".join([pieces.replace("// ---- portable\n", shared).strip(), hopper.strip(), tma_functions()])
     return Api(core, tuple(_piece(t) for t in re.split(r"\n{2,}", text)))
 
 
@@ -59,7 +61,7 @@ def _piece(text: str) -> Piece:
 @cache
 def device_functions(names: tuple[str, ...]) -> str:
     """The text that defines `names` and all they need, in namespace `tds`, for NVRTC."""
-    atoms = [ATOMS[n] for n in names if n in ATOMS]
+    atoms = [a for a in map(atom_named, names) if a is not None]
     parts = [p.text for p in needed(names)] + [device_function(a) for a in atoms]
     return "\n\n".join([f"{api().core}namespace tds {{", *parts, "}  // namespace tds\n"])
 
@@ -83,3 +85,8 @@ def names() -> frozenset[str]:
 def everything() -> str:
     """The whole device API with the functions of all instruction rows, as one text."""
     return device_functions(tuple(sorted(names() | ATOMS.keys())))
+
+
+def functions_in(text: str) -> tuple[str, ...]:
+    """What a kernel text written by hand uses of the device API: its words after `tds::`."""
+    return tuple(sorted({w for w in re.findall(r"\btds::(\w+)", text) if w in names() or atom_named(w)}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -45,7 +45,10 @@ def host_value(extent: Extent, scalars: Mapping[Var, Value]) -> int:
 
 
 def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
-    """Checks and collects the arguments; sizes may be given by name too. Raises TileError TD0801."""
+    """Checks and collects the arguments; sizes may be given by name too, and so may scratch, which is then defined.
+
+    Raises TileError TD0801.
+    """
     scalars: dict[Var, Value] = {}
     for v in (*kernel.sizes, *(p for p in kernel.params if isinstance(p, Var))):
         if v.name in arguments:
@@ -65,10 +68,11 @@ def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
         shape = tuple(host_value(e, scalars) for e in b.shape)
         if shape != array.shape:
             raise error("TD0801", name=b.name, expected=f"shape {shape}", got=f"shape {array.shape}")
+    made = [b for b in kernel.scratch if b.name not in arguments]
     for b in kernel.scratch:
         shape = tuple(host_value(e, scalars) for e in b.shape)
-        arrays[b] = _undefined(shape, numpy_dtype(b.dtype))
-    return Bound(arrays, frozenset((*kernel.scratch, *kernel.results)), scalars)
+        arrays[b] = _undefined(shape, numpy_dtype(b.dtype)) if b in made else _array(b, arguments)
+    return Bound(arrays, frozenset((*made, *kernel.results)), scalars)
 
 
 def _undefined(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -98,7 +102,11 @@ def grid_of(launch: Launch, scalars: Mapping[Var, Value]) -> tuple[int, ...]:
     return tuple(host_value(e, scalars) for e in launch.grid)
 
 
-def blocks_of(grid: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+Block = tuple[int, ...]
+Sample = Callable[[tuple[int, ...]], Iterable[Block]]  # the blocks of a grid that run
+
+
+def blocks_of(grid: tuple[int, ...]) -> Iterator[Block]:
     """The numbers of all blocks, x fastest."""
     for linear in range(prod(grid)):
         at: list[int] = []

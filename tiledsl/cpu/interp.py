@@ -17,7 +17,7 @@ import numpy as np
 
 from tiledsl.cpu import atoms, values, warp
 from tiledsl.cpu.access import MemoryAccess
-from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
+from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.memory import SharedMemory, plan
@@ -41,6 +41,7 @@ def run(
     seed: int = 0,
     races: bool = True,
     watch_blocks: bool = False,
+    blocks: Sample = blocks_of,
 ) -> None:
     """Runs every launch on the arrays of `arguments` (by parameter name), in place. Raises TileError TD08xx.
 
@@ -49,7 +50,7 @@ def run(
     tensor does what guard-bounds makes of it: it reads 0 or the safe value, and writes nothing. `mode` says when an
     asynchronous copy writes its bytes: "early" at its issue, "late" at the wait that covers it, "random" by a coin with
     `seed`; until then the destination is poisoned and, with `check`, every access to it an error. `watch_blocks`
-    reports races between blocks in global memory.
+    reports races between blocks in global memory. `blocks` gives the blocks of each grid that run.
     """
     if mode not in ("early", "late", "random"):
         raise ValueError(f"mode is 'early', 'late' or 'random', not {mode!r}")
@@ -61,11 +62,11 @@ def run(
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
-            blocks = np.array(list(blocks_of(grid)), np.int64).reshape(-1, len(grid))
+            numbers = np.array(list(blocks(grid)), np.int64).reshape(-1, len(grid))
             shared = _shared_buffers(launch)
             step = _blocks_in_a_chunk(launch, shared)
-            for first in range(0, len(blocks), step):
-                Machine(launch, bound, tensors, grid, blocks[first : first + step], shared, how).finish()
+            for first in range(0, len(numbers), step):
+                Machine(launch, bound, tensors, grid, numbers[first : first + step], shared, how).finish()
             for memory in tensors.values():
                 memory.forget()
 

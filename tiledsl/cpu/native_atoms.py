@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from tiledsl.cpu.numerics import Array
+from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment
 from tiledsl.isa.atom import Atom
 from tiledsl.isa.execute import positions
+from tiledsl.isa.mma import PTX_TYPES
 from tiledsl.isa.table import ATOMS
+from tiledsl.isa.wgmma import TYPES, accumulator, extent_k, operand_a, wgmma_dtypes, wgmma_row
 
 _ELEMENTS = {
     "float16": "F16",
@@ -71,3 +76,51 @@ def _row(atom: Atom, tables: dict[Fragment, str]) -> str:
 
 def _numbers(values: Array) -> str:
     return ",".join(str(x) for x in values.ravel().tolist())
+
+
+# ---- wgmma: functions for the rows that a kernel names, tables for all
+
+_WGMMA_NAME = re.compile(r"\bwgmma_m64n\w+")
+
+
+def wgmma_functions(text: str) -> str:
+    """Declarations of the rows of wgmma that a kernel text names, in namespace `tds`."""
+    rows = [row for name in sorted(set(_WGMMA_NAME.findall(text))) if (row := wgmma_row(name))]
+    return "\n".join(["namespace tds {", *map(_wgmma_function, rows), "}"]) if rows else ""
+
+
+def _wgmma_function(atom: Atom) -> str:
+    n = atom.operands[0].fragment.shape[1]
+    in_registers = len(atom.operands) > 1
+    a = "const void* a" if in_registers else "u64 a"
+    given = "a, 0" if in_registers else "nullptr, a"
+    return (
+        "template <int A_SIGN = 1, int B_SIGN = 1, int A_ALONG_M = 0, int B_ALONG_N = 0>\n"
+        f"TDS_DEVICE void {atom.name}(void* d, {a}, u64 b, bool accumulate, TDS_HERE) {{\n"
+        f"  const WgmmaCall call = {{{TYPES.index(wgmma_dtypes(atom))}, {n}, d, {given}, b, A_SIGN, B_SIGN, A_ALONG_M != 0, "
+        "B_ALONG_N != 0, accumulate};\n"
+        "  tds_rt_wgmma(&call, at);\n}"
+    )
+
+
+def wgmma_table() -> str:
+    """`wgmma.inc`: the types of each instruction, and where registers lie in the tiles of D (64 x n) and A (64 x k).
+
+    The registers of D for a smaller n are the first ones of n = 256, so one table serves all.
+    """
+    types = [
+        f'  {{"{PTX_TYPES[d]}.{PTX_TYPES[a]}.{PTX_TYPES[b]}", {_elements(d, a, b)}, {extent_k(a)}}},' for d, a, b in TYPES
+    ]
+    d = positions(accumulator(256))
+    parts = ["static const WgmmaTypes WGMMA_TYPES[] = {", *types, "};"]
+    parts.append(f"static const u8 WGMMA_D_ROWS[] = {{{_numbers(d // 256)}}};")
+    parts.append(f"static const u8 WGMMA_D_COLUMNS[] = {{{_numbers(d % 256)}}};")
+    parts += [f"static const u16 WGMMA_A_{bits}[] = {{{_numbers(positions(operand_a(bits)))}}};" for bits in (8, 16, 32)]
+    parts.append("// For elements of that many bytes: [thread * registers + r] -> row-major linear index.")
+    parts.append("static const u16* wgmma_positions_of_a(int bytes) {")
+    parts.append("  return bytes == 1 ? WGMMA_A_8 : bytes == 2 ? WGMMA_A_16 : WGMMA_A_32;\n}")
+    return "\n".join([*parts, ""])
+
+
+def _elements(*dtypes: DType) -> str:
+    return ", ".join(f"Element::{_ELEMENTS[t.name]}" for t in dtypes)

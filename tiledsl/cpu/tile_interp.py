@@ -18,7 +18,7 @@ import numpy as np
 
 from tiledsl.cpu import tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
-from tiledsl.cpu.binding import Bound, bind, blocks_of, grid_of
+from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
 from tiledsl.cpu.lockstep import DTypes, Lockstep
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
@@ -33,12 +33,19 @@ Array = np.ndarray[Any, Any]
 Mode = Literal["early", "late"]
 
 
-def run(kernel: ir.Kernel, arguments: Mapping[str, Any], *, mode: Mode = "early", check: bool = True) -> None:
+def run(
+    kernel: ir.Kernel,
+    arguments: Mapping[str, Any],
+    *,
+    mode: Mode = "early",
+    check: bool = True,
+    blocks: Sample = blocks_of,
+) -> None:
     """Runs every launch on the arrays of `arguments` (by parameter name), in place.
 
     `mode` says when asynchronous copies deliver: "early" at once, "late" only at the wait that covers them; until then
     their destination is poisoned. `check` reports reads of data that was never written or has not arrived, and copies
-    that nothing waits for. Raises TileError TD08xx.
+    that nothing waits for. `blocks` gives the blocks of each grid that run. Raises TileError TD08xx.
     """
     if mode not in ("early", "late"):
         raise ValueError(f"mode is 'early' or 'late', not {mode!r}")
@@ -48,7 +55,7 @@ def run(kernel: ir.Kernel, arguments: Mapping[str, Any], *, mode: Mode = "early"
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
-            for block in blocks_of(grid):
+            for block in blocks(grid):
                 TileMachine(launch, bound, memory, grid, block, mode, check, dtypes).finish()
 
 

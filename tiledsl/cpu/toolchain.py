@@ -23,7 +23,7 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from tiledsl.cpu.native_atoms import declarations, table
+from tiledsl.cpu.native_atoms import declarations, table, wgmma_functions, wgmma_table
 from tiledsl.errors import error
 from tiledsl.settings import setting
 
@@ -33,8 +33,14 @@ _COMMON = (
     *("-fno-strict-aliasing", "-fwrapv", "-fno-math-errno", "-ffp-contract=off"),
 )
 KERNEL_FLAGS = ("-O1", *_COMMON)
+# The checked build tells places of the code apart by their addresses, so the compiler must not copy or merge calls.
+_CHECKED_KERNEL_FLAGS = ("-fno-thread-jumps", "-fno-crossjumping", "-fno-tree-dominator-opts")
 RUNTIME_FLAGS = ("-O2", "-ftree-vectorize", *_COMMON, "-ftls-model=initial-exec", "-pthread")
-_RUNTIME_SOURCES = ("scheduler.cpp", "collectives.cpp", "memory.cpp", "launch.cpp")
+_CORE = ("fibers", "scheduler", "collectives", "memory", "launch", "findings")
+_DETECTOR = ("clocks", "detector", "synchronisation", "global_shadow")
+_HOPPER = ("hopper", "mbarrier", "bulk", "tensor_map", "wgmma", "cluster")
+_OBSERVER = ("observer", "counters", "record")
+_RUNTIME_SOURCES = tuple(f"{name}.cpp" for name in (*_CORE, *_DETECTOR, *_HOPPER, *_OBSERVER))
 
 
 @cache
@@ -49,6 +55,14 @@ def find_compiler() -> tuple[str, ...] | None:
             return (found,)
     # zig traps on undefined behaviour by default, which shifts and conversions of the GPU are in C++.
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=undefined") if find_spec("ziglang") else None
+
+
+def compiler_name() -> str | None:
+    """What messages call it: the command of $TILEDSL_CXX, the name that was found, or ziglang."""
+    found = find_compiler()
+    if found is None or setting("TILEDSL_CXX"):
+        return " ".join(found) if found else None
+    return "ziglang" if "ziglang" in found else Path(found[0]).name
 
 
 @cache
@@ -99,7 +113,7 @@ def _native_sources() -> dict[str, str]:
     native = resources.files("tiledsl.cpu") / "native"
     files = {f.name: f.read_text() for f in native.iterdir() if f.name.endswith((".h", ".cpp"))}
     files["portable.cuh"] = (resources.files("tiledsl.isa") / "portable.cuh").read_text()
-    return {**files, "atoms.h": declarations(), "atoms.inc": table()}
+    return {**files, "atoms.h": declarations(), "atoms.inc": table(), "wgmma.inc": wgmma_table()}
 
 
 def require_compiler() -> tuple[str, ...]:
@@ -134,11 +148,12 @@ def runtime_library(checked: bool) -> Path:
 def kernel_library(text: str, checked: bool) -> Path:
     """The shared library of a kernel text, linked against the runtime."""
     compiler, runtime = require_compiler(), runtime_library(checked)
-    flags = (*KERNEL_FLAGS, f"-DTDS_CHECKED={int(checked)}", f"-I{runtime.parent}")
+    places = _CHECKED_KERNEL_FLAGS if checked else ()
+    flags = (*KERNEL_FLAGS, *places, f"-DTDS_CHECKED={int(checked)}", f"-I{runtime.parent}")
 
     def build(folder: Path) -> None:
         source = folder / "kernel.cpp"
-        source.write_text(f'#include "device.h"\n{text}')
+        source.write_text(f'#include "device.h"\n{wgmma_functions(text)}\n{text}')
         command = [*compiler, *flags, "-shared", "-o", str(folder / "kernel.so"), str(source), str(runtime)]
         run_compiler(command, "the emitted C++")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import count
 from math import isfinite
 
@@ -101,18 +102,32 @@ class Names:
         return name
 
 
-def text(node: Kernel | Launch | Stmt | Expr) -> str:
-    """The text form. That of a kernel ends with a newline, holds every field that compares, and parses back."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a kernel's text and what it belongs to; `closes`: it ends a block of `node` and begins no statement."""
+
+    text: str
+    node: Kernel | Launch | Stmt
+    closes: bool = False
+
+
+def lines(node: Kernel | Launch | Stmt) -> tuple[Line, ...]:
+    """The text form line by line: `text` is these joined."""
     printer = _Printer(Names())
     match node:
         case Kernel():
-            return printer.kernel(node)
+            return tuple(printer.kernel(node))
         case Launch():
-            return printer.launch(node, "")
-        case Stmt():
-            return printer.stmt(node, "")
-        case _:
-            return printer.expr(node)
+            return tuple(printer.launch(node, ""))
+    return tuple(printer.stmt(node, ""))
+
+
+def text(node: Kernel | Launch | Stmt | Expr) -> str:
+    """The text form. That of a kernel ends with a newline, holds every field that compares, and parses back."""
+    if isinstance(node, Expr):
+        return _Printer(Names()).expr(node)
+    end = "\n" if isinstance(node, Kernel) else ""
+    return "\n".join(line.text for line in lines(node)) + end
 
 
 # -------------------------------------------------------------------------------------------------------- printer
@@ -239,35 +254,37 @@ class _Printer:
 
     # ---- statements
 
-    def block(self, block: Block, indent: str) -> str:
+    def nested(self, of: Stmt, head: str, block: Block, indent: str) -> list[Line]:
+        """`head`, the statements of `block`, and the brace that closes it."""
         inner = indent + "  "
-        lines = "".join(f"\n{inner}{self.stmt(s, inner)}" for s in block)
-        return f"{{{lines}\n{indent}}}"
+        inside = [line for s in block for line in self.stmt(s, inner)]
+        return [Line(f"{indent}{head} {{", of), *inside, Line(f"{indent}}}", of, closes=True)]
 
-    def stmt(self, s: Stmt, indent: str) -> str:
+    def stmt(self, s: Stmt, indent: str) -> list[Line]:
         match s:
             case For(var, extent, body, kind):
                 how = "" if isinstance(kind, Serial) else f" {type(kind).__name__.lower()}{options(kind)}"
-                return f"for {self.var(var)} in {self.expr(extent, 0, var.dtype)}{how} {self.block(body, indent)}"
+                head = f"for {self.var(var)} in {self.expr(extent, 0, var.dtype)}{how}"
+                return self.nested(s, head, body, indent)
             case While(cond, body):
-                return f"while {self.expr(cond)} {self.block(body, indent)}"
+                return self.nested(s, f"while {self.expr(cond)}", body, indent)
             case If(cond, then, orelse):
-                head = f"if {self.expr(cond)} {self.block(then, indent)}"
+                first = self.nested(s, f"if {self.expr(cond)}", then, indent)
                 if len(orelse) == 1 and isinstance(orelse[0], If):
-                    return f"{head} else {self.stmt(orelse[0], indent)}"
-                return f"{head} else {self.block(orelse, indent)}" if orelse else head
+                    return _joined(first, " else ", self.stmt(orelse[0], indent))
+                return _joined(first, " ", self.nested(s, "else", orelse, indent)) if orelse else first
             case Parallel(variables, extents, body, _, layout):
                 box = ", ".join(f"{self.var(v)} in {n}" for v, n in zip(variables, extents))
                 where = f" layout {layout_text(layout)}" if layout else ""
-                return f"parallel{options(s)} {box}{where} {self.block(body, indent)}"
+                return self.nested(s, f"parallel{options(s)} {box}{where}", body, indent)
         form = _FORMS.get(type(s))
         if form is None:
             raise TypeError(f"no text form for {type(s).__name__}")
-        return form(self, s)
+        return [Line(f"{indent}{form(self, s)}", s)]
 
     # ---- whole kernels
 
-    def launch(self, launch: Launch, indent: str) -> str:
+    def launch(self, launch: Launch, indent: str) -> list[Line]:
         inner = indent + "  "
         grid = ", ".join(f"{self.var(v)} in {self.expr(n, 0, v.dtype)}" for v, n in zip(launch.blocks, launch.grid))
         threads = f"threads({self.var(launch.thread)} in {', '.join(map(str, launch.threads))})"
@@ -284,18 +301,29 @@ class _Printer:
             f"safe {self.names.of(v.buffer)} = {self.expr(v.value, 0, v.buffer.dtype)}" for v in launch.safe_values
         ]
         table += [f"slot {self.names.of(s.buffer)} = {s.offset}" for s in launch.shared]
-        head = " ".join(parts) + " {" + "".join(f"\n{inner}{line}" for line in table)
-        return head + self.block(launch.body, indent)[1:]
+        return [
+            Line(f"{indent}{' '.join(parts)} {{", launch),
+            *(Line(inner + row, launch) for row in table),
+            *(line for s in launch.body for line in self.stmt(s, inner)),
+            Line(f"{indent}}}", launch, closes=True),
+        ]
 
-    def kernel(self, k: Kernel) -> str:
+    def kernel(self, k: Kernel) -> list[Line]:
         sizes = f"<{', '.join(map(self.var, k.sizes))}>" if k.sizes else ""
         params = ", ".join(self.buffer(p) if isinstance(p, Buffer) else self.var(p) for p in k.params)
         results = f" -> {', '.join(map(self.names.of, k.results))}" if k.results else ""
-        lines = [f"kernel {word(k.name)}{sizes}({params}){results} {{"]
-        lines += [f"  source {string(k.source)}"] if k.source else []
-        lines += [f"  scratch {self.buffer(b)}" for b in k.scratch]
-        lines += [f"  {self.launch(launch, '  ')}" for launch in k.launches]
-        return "\n".join([*lines, "}\n"])
+        head = [f"kernel {word(k.name)}{sizes}({params}){results} {{"]
+        head += [f"  source {string(k.source)}"] if k.source else []
+        head += [f"  scratch {self.buffer(b)}" for b in k.scratch]
+        inside = [line for launch in k.launches for line in self.launch(launch, "  ")]
+        return [*(Line(row, k) for row in head), *inside, Line("}", k, closes=True)]
+
+
+def _joined(first: list[Line], between: str, second: list[Line]) -> list[Line]:
+    """The last line of `first` and the first of `second` are one: `} else {`, or `} else if` where another begins."""
+    last, head = first[-1], second[0]
+    line = Line(last.text + between + head.text.lstrip(), head.node, closes=head.node is last.node)
+    return [*first[:-1], line, *second[1:]]
 
 
 def _store(p: _Printer, s: Store) -> str:

@@ -47,11 +47,12 @@ class Atom:
       ldmatrix  registers, shared row address   each lane gives the address of one row of 16 bytes
       stmatrix  shared row address, registers
       cp_async  shared address, global address, predicate (zero-fills where false)
+      wgmma     d, a (an Address, or a descriptor), b (a descriptor), whether to add to d
     `semantics` maps whole operand tiles (NumPy arrays, without threads) to the tile of the written operand.
     """
 
     name: str  # also the name of the device function
-    kind: str  # mma, ldmatrix, stmatrix, cp_async
+    kind: str  # mma, ldmatrix, stmatrix, cp_async, wgmma
     feature: str  # an entry of Target.features
     operands: tuple[Operand, ...]
     ptx: str  # template over operand names

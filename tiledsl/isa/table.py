@@ -8,9 +8,15 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.isa.atom import Atom
 from tiledsl.isa.copy import COPY
 from tiledsl.isa.mma import MMA
+from tiledsl.isa.wgmma import wgmma_row
 from tiledsl.target import Target
 
 ATOMS: dict[str, Atom] = {atom.name: atom for atom in (*MMA, *COPY)}
+
+
+def atom_named(name: str) -> Atom | None:
+    """The row `name`, of those of wgmma too; None if there is none."""
+    return ATOMS.get(name) or wgmma_row(name)
 
 
 def select(kind: str, dtypes: Sequence[DType], target: Target | None = None) -> list[Atom]:

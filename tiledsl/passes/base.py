@@ -18,6 +18,7 @@ from tiledsl.ir.verify import verify
 from tiledsl.target import Target
 
 Fact = Callable[[Kernel], None]  # raises VerifyError where the fact does not hold
+Verifier = Callable[[Kernel, Kernel, Target | None], None]  # (before, after, target); raises VerifyError
 Observer = Callable[["Pass", Kernel, Kernel, float], None]  # (pass, before, after, seconds)
 
 
@@ -26,6 +27,8 @@ class Pass:
     """A pure function Kernel -> Kernel, the facts it needs, the facts it establishes, and its bound options.
 
     `run` takes the kernel and keyword-only options; one called `target` is bound by the pipeline, not by text.
+    A pass that says `rounding` may form sums of floats in another order; all others keep every bit.
+    `verify` is the independent check of what it made (room `verifiers`), for tests and TILEDSL_VERIFY=1.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Pass:
     requires: tuple[Fact, ...] = ()
     ensures: tuple[Fact, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    rounding: bool = False
+    verify: Verifier | None = None
 
     def __call__(self, kernel: Kernel, **options: object) -> Kernel:
         """The transformed kernel, verified. Raises VerifyError where a fact or the IR's rules do not hold."""
@@ -44,6 +49,12 @@ class Pass:
         for fact in self.ensures:
             fact(result)
         return result
+
+    def check(self, before: Kernel, after: Kernel) -> None:
+        """Raises VerifyError, naming the invariant, where `after` is no right result of this pass for `before`."""
+        if self.verify is not None:
+            target = self.options.get("target")
+            self.verify(before, after, target if isinstance(target, Target) else None)
 
     @property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -107,24 +118,36 @@ def _spell(value: object) -> str:
 
 
 def kernel_pass(
-    *, requires: Sequence[Fact] = (), ensures: Sequence[Fact] = ()
+    *,
+    requires: Sequence[Fact] = (),
+    ensures: Sequence[Fact] = (),
+    rounding: bool = False,
+    verify: Verifier | None = None,
 ) -> Callable[[Callable[..., Kernel]], Pass]:
     """Makes `def some_pass(kernel, *, target: Target, option: int = 2) -> Kernel` the Pass "some-pass"."""
 
     def decorate(run: Callable[..., Kernel]) -> Pass:
-        return Pass(run.__name__.replace("_", "-"), run, tuple(requires), tuple(ensures))
+        name = run.__name__.replace("_", "-")
+        return Pass(name, run, tuple(requires), tuple(ensures), rounding=rounding, verify=verify)
 
     return decorate
 
 
-def run_pipeline(kernel: Kernel, passes: Sequence[Pass], observe: Observer | None = None) -> Kernel:
-    """`kernel` after all `passes`. A VerifyError names the pass and shows the IR that it was given."""
+def run_pipeline(
+    kernel: Kernel, passes: Sequence[Pass], observe: Observer | None = None, *, check: bool = False
+) -> Kernel:
+    """`kernel` after all `passes`, each followed by its independent verifier if asked to `check`.
+
+    A VerifyError names the pass and shows the IR that it was given.
+    """
     verify(kernel)
     for p in passes:
         before = kernel
         start = perf_counter()
         try:
             kernel = p(before)
+            if check:
+                p.check(before, kernel)
         except VerifyError as raised:
             raise VerifyError(f"in pass '{p.name}': {raised.message}\n\n{text(before)}", raised.span) from raised
         if observe:

@@ -31,9 +31,10 @@ from tiledsl.ir.walk import map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
 from tiledsl.passes.scoped import rewrite_scoped, with_expressions
+from tiledsl.verifiers.bounds import verify_bounds
 
 
-@kernel_pass(requires=[thread_stage])
+@kernel_pass(requires=[thread_stage], verify=verify_bounds)
 def guard_bounds(kernel: Kernel) -> Kernel:
     """Puts every access to global memory that is not proven to lie inside under the condition that it does.
 

@@ -38,6 +38,7 @@ from tiledsl.ir.walk import walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
 from tiledsl.target import Target
+from tiledsl.verifiers.shared_memory import verify_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class SharedPlan:
         return "\n".join([*rows, f"{self.total} bytes"])
 
 
-@kernel_pass(requires=(thread_stage,))
+@kernel_pass(requires=(thread_stage,), verify=verify_shared)
 def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) -> Kernel:
     """Gives every shared buffer its bytes. TD0501 with a table of buffers where they exceed the target's limit.
 
@@ -87,7 +88,6 @@ def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) ->
             plan = _packed(lifetimes, reuse=True)
         if plan.total > target.shared_per_block:
             raise _too_large(launch, plan, target, reuse)
-        verify_shared_plan(launch, plan)
         slots = tuple(SharedSlot(l.buffer, plan.offsets[l.buffer]) for l in plan.lifetimes)
         launches.append(replace(launch, shared=slots, shared_bytes=plan.total))
     return replace(kernel, launches=tuple(launches))
@@ -196,18 +196,6 @@ class _Scanner:
         span[0], span[1] = min(span[0], number), max(span[1], number)
 
 
-def _head(s: Stmt) -> Stmt:
-    """`s` without its blocks: what its condition or extent reads."""
-    match s:
-        case For():
-            return replace(s, body=())
-        case While():
-            return replace(s, body=())
-        case If():
-            return replace(s, then=(), orelse=())
-    return s
-
-
 def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
     scanner = _Scanner(storage_roots(launch.body))
     scanner.block(launch.body)
@@ -288,73 +276,3 @@ def _stages_that_fit(plan: SharedPlan, target: Target, reuse: bool) -> int | Non
         if max((offsets[l.buffer] + l.size for l in capped), default=0) <= target.shared_per_block:
             return stages
     return None
-
-
-# ------------------------------------------------------------------------------------------------------ verification
-
-Path = tuple[tuple[int, bool], ...]  # per level: the statement's place in its block, and whether it is a loop
-
-
-def verify_shared_plan(launch: Launch, plan: SharedPlan) -> None:
-    """S6-S8, found anew from paths in the tree: buffers that share bytes are used one after the other.
-
-    Raises VerifyError.
-    """
-    if not _check_places(plan):
-        return
-    uses: dict[Buffer, list[Path]] = {l.buffer: [] for l in plan.lifetimes}
-    homes: dict[Buffer, Path] = {}
-    roots = storage_roots(launch.body)
-    _paths(launch.body, (), uses, homes, roots)
-    for a, b in _check_places(plan):
-        if not _apart(uses, homes, a.buffer, b.buffer):
-            raise VerifyError(f"'{a.buffer.name}' and '{b.buffer.name}' share bytes and live together", a.span)
-
-
-def _check_places(plan: SharedPlan) -> list[tuple[Lifetime, Lifetime]]:
-    """The pairs of buffers that share bytes. Raises VerifyError for one that is misaligned or outside of the arena."""
-    pairs = []
-    for n, a in enumerate(plan.lifetimes):
-        start, stop = plan.offsets[a.buffer], plan.offsets[a.buffer] + bytes_of(a.buffer)
-        if start % a.alignment or start < 0 or stop > plan.total:
-            raise VerifyError(f"'{a.buffer.name}' at {start} is misaligned or outside of the arena", a.span)
-        for b in plan.lifetimes[n + 1 :]:
-            other = plan.offsets[b.buffer]
-            if start < other + bytes_of(b.buffer) and other < stop:
-                pairs.append((a, b))
-    return pairs
-
-
-def _paths(
-    block: Block, path: Path, uses: dict[Buffer, list[Path]], homes: dict[Buffer, Path], roots: Mapping[Buffer, Buffer]
-) -> None:
-    for i, s in enumerate(block):
-        here = (*path, (i, isinstance(s, (For, While))))
-        if isinstance(s, Alloc):
-            homes[s.buffer] = path
-        for a in accesses(_head(s)):
-            b = roots.get(a.buffer, a.buffer)
-            if b in uses:
-                uses[b].append(here)
-        match s:
-            case For(body=body) | While(body=body):
-                _paths(body, here, uses, homes, roots)
-            case If(_, then, orelse):
-                _paths(then, (*here, (0, False)), uses, homes, roots)
-                _paths(orelse, (*here, (1, False)), uses, homes, roots)
-
-
-def _apart(uses: Mapping[Buffer, list[Path]], homes: Mapping[Buffer, Path], a: Buffer, b: Buffer) -> bool:
-    """Whether all uses of one come before all of the other, with no loop around both that carries either along."""
-
-    def carried(x: Path, y: Path) -> bool:
-        common = 0
-        while common < min(len(x), len(y)) and x[common] == y[common]:
-            common += 1
-        inner = min(len(homes[a]), len(homes[b]))
-        return any(loop for _, loop in x[inner:common])
-
-    pairs = [(x, y) for x in uses[a] for y in uses[b]]
-    if any(carried(x, y) for x, y in pairs):
-        return False
-    return all(x < y for x, y in pairs) or all(y < x for x, y in pairs)

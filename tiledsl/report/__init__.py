@@ -1,4 +1,4 @@
-"""What a kernel costs, without a GPU: registers, shared memory, occupancy, bank conflicts, machine code."""
+"""What a kernel costs, without a GPU: resources, accesses to memory, operations, machine code, and a roofline."""
 
 from __future__ import annotations
 

@@ -1,20 +1,32 @@
-"""The report of a compiled kernel, as data and as text."""
+"""The report of a compiled kernel, as data."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 
+from tiledsl.analysis.footprint import Unknown
 from tiledsl.compile import Lowered
+from tiledsl.errors import error
+from tiledsl.ir.nodes import Buffer, Expr, Kernel, Launch, Var
+from tiledsl.report.accesses import Access, accesses, merged
+from tiledsl.report.domain import Domain
+from tiledsl.report.roofline import Roofline, Traffic, issued, roofline, traffic
 from tiledsl.report.sass_code import find_nvdisasm
-from tiledsl.report.sass_stats import KernelStats, Mix, analyze
-from tiledsl.report.shared_accesses import GlobalAccess, SharedAccess, global_accesses, shared_accesses
-from tiledsl.target import Target
+from tiledsl.report.sass_stats import KernelStats, Mix, Overlap, analyze
+from tiledsl.report.work import Work, work
+from tiledsl.target import Gpu, Target, gpu_named
 
 
 @dataclass(frozen=True)
 class EntryReport:
-    """One `__global__` function. `blocks_per_sm` is what registers, shared memory and threads allow together."""
+    """One `__global__` function. `blocks_per_sm` is what registers, shared memory and threads allow together.
+
+    `blocks` is the number of blocks of the grid, None if it depends on sizes that were not given; accesses, work and
+    traffic are then those of one block, in which loops of unknown length count as one iteration.
+    """
 
     name: str
     threads: int
@@ -24,74 +36,145 @@ class EntryReport:
     shared_bytes: int
     blocks_per_sm: int
     limiter: str
-    accesses: tuple[SharedAccess, ...]
-    global_accesses: tuple[GlobalAccess, ...]
+    blocks: int | None
+    accesses: tuple[Access, ...]
+    work: Work
+    traffic: Traffic
+    roofline: Roofline
     main_loop: Mix | None
     total: Mix | None
+    overlap: Overlap | None
 
     @property
     def conflicts(self) -> int:
-        """Shared wavefronts above the least possible, summed over the accesses (each counted once)."""
-        return sum(a.wavefronts - a.ideal for a in self.accesses)
+        """Shared wavefronts above the least possible, over all accesses."""
+        return sum(a.transactions - a.ideal for a in self.accesses if a.space == "shared")
+
+    @property
+    def exact(self) -> bool:
+        """Whether no figure depends on data, or on sizes that were not given."""
+        return self.work.exact and all(a.exact for a in self.accesses)
 
 
 @dataclass(frozen=True)
 class Report:
     kernel: str
     target: str
+    gpu: str
+    sizes: dict[str, int]
     entries: tuple[EntryReport, ...]
     note: str = ""
+
+    @property
+    def time(self) -> float:
+        """Seconds of the roofline, all launches one after the other."""
+        return sum(e.roofline.time for e in self.entries)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
     def __str__(self) -> str:
-        parts = [f"{self.kernel} for {self.target}"]
-        for e in self.entries:
-            parts += _entry_lines(e)
-        return "\n".join([*parts, self.note] if self.note else parts)
+        from tiledsl.report.text import text
+
+        return text(self)
 
 
-def report(lowered: Lowered) -> Report:
+def report(lowered: Lowered, sizes: Mapping[str, int] | None = None, gpu: str | None = None) -> Report:
     """Compile to a cubin if that has not happened, and gather what is known about it.
 
-    Raises TileError TD0902 where NVRTC is missing. Without nvdisasm the machine-code part is left out, and said so.
+    `sizes` gives dynamic extents and scalar parameters by name; `gpu` is a row of `target.GPUS` for the same target.
+    Raises TileError TD0902 where NVRTC is missing, TD0635 for a name that the kernel does not have, TD0914 for an
+    unknown GPU. Without nvdisasm the machine-code part is left out, and said so.
     """
-    resources = {r.name: r for r in lowered.compiled.resources}
+    product = gpu_named(gpu, lowered.target)
+    kernel = lowered.final
+    numbers = _numbers(kernel, sizes or {})
     stats: dict[str, KernelStats] = {}
-    note = ""
+    notes = []
     if find_nvdisasm() is None:
-        note = "machine code: not looked at, nvdisasm is missing (pip install 'tiledsl[sass]')"
+        notes.append("machine code: not looked at, nvdisasm is missing (pip install 'tiledsl[sass]')")
     else:
         stats = analyze(lowered.compiled.cubin)
-    entries = []
-    for e in lowered.source.entries:
-        r = resources[e.name]
-        blocks, limiter = occupancy(lowered.target, e.threads, r.registers, e.shared_bytes)
-        found = stats.get(e.name)
-        launch = lowered.final.launches[e.launch]
-        accesses, outside = shared_accesses(launch), global_accesses(launch)
-        spilled = r.spill_store_bytes + r.spill_load_bytes
-        entries.append(
-            EntryReport(
-                *(
-                    e.name,
-                    e.threads,
-                    r.registers,
-                    spilled,
-                    r.stack_bytes,
-                    e.shared_bytes,
-                    blocks,
-                    limiter,
-                    accesses,
-                    outside,
-                ),
-                main_loop=found.main_loop if found else None,
-                total=found.total if found else None,
-            )
-        )
-    return Report(lowered.final.name, lowered.target.name, tuple(entries), note)
+    entries = tuple(_entry(lowered, n, numbers, product, stats) for n in range(len(lowered.source.entries)))
+    missing = sorted(v.name for v in _parameters(kernel) if v not in numbers and v in kernel.sizes)
+    if missing:
+        shown = ", ".join(f"{name}=..." for name in missing)
+        notes.append(f"figures of one block: the sizes are not known, give them as report({shown})")
+    elif not all(e.exact for e in entries):
+        notes.append("~: depends on data; conditions count as true, loops of unknown length as one iteration")
+    return Report(kernel.name, lowered.target.name, product.name, dict(sizes or {}), entries, "\n".join(notes))
 
+
+def _entry(
+    lowered: Lowered, number: int, numbers: Mapping[Var, int], gpu: Gpu, stats: Mapping[str, KernelStats]
+) -> EntryReport:
+    e = lowered.source.entries[number]
+    launch = lowered.final.launches[e.launch]
+    r = {r.name: r for r in lowered.compiled.resources}[e.name]
+    resident, limiter = occupancy(lowered.target, e.threads, r.registers, e.shared_bytes)
+    found = merged(accesses(launch, numbers))
+    done, moved = work(launch, numbers), traffic(found, _bytes(lowered.final, launch, numbers))
+    blocks = _blocks(launch, numbers)
+    machine = stats.get(e.name)
+    instructions = issued(machine, done, found, -(-e.threads // 32) * (1 if blocks is None else blocks))
+    return EntryReport(
+        name=e.name,
+        threads=e.threads,
+        registers=r.registers,
+        spill_bytes=r.spill_store_bytes + r.spill_load_bytes,
+        stack_bytes=r.stack_bytes,
+        shared_bytes=e.shared_bytes,
+        blocks_per_sm=resident,
+        limiter=limiter,
+        blocks=blocks,
+        accesses=found,
+        work=done,
+        traffic=moved,
+        roofline=roofline(gpu, done, found, moved, instructions, blocks, resident),
+        main_loop=machine.main_loop if machine else None,
+        total=machine.total if machine else None,
+        overlap=machine.overlap if machine else None,
+    )
+
+
+# ---- sizes
+
+
+def _parameters(kernel: Kernel) -> list[Var]:
+    return [*(p for p in kernel.params if isinstance(p, Var)), *kernel.sizes]
+
+
+def _numbers(kernel: Kernel, sizes: Mapping[str, int]) -> dict[Var, int]:
+    known = {v.name: v for v in _parameters(kernel)}
+    for name in sizes:
+        if name not in known:
+            raise error("TD0635", kernel=kernel.name, name=name, known=", ".join(known) or "none")
+    return {known[name]: value for name, value in sizes.items()}
+
+
+def _value(launch: Launch, numbers: Mapping[Var, int], e: int | Expr) -> int | None:
+    try:
+        return e if isinstance(e, int) else int(Domain(1, launch.thread, dict(numbers)).value(e))
+    except Unknown:
+        return None
+
+
+def _blocks(launch: Launch, numbers: Mapping[Var, int]) -> int | None:
+    extents = [_value(launch, numbers, e) for e in launch.grid]
+    return None if None in extents else prod(e for e in extents if e is not None)
+
+
+def _bytes(kernel: Kernel, launch: Launch, numbers: Mapping[Var, int]) -> dict[str, int]:
+    """Bytes of each tensor whose shape is known."""
+    result = {}
+    for b in (*(p for p in kernel.params if isinstance(p, Buffer)), *kernel.scratch):
+        extents = [_value(launch, numbers, e) for e in b.shape]
+        if None not in extents:
+            result[b.name] = -(-prod(e for e in extents if e is not None) * b.dtype.bits // 8)
+    return result
+
+
+# ---- occupancy
 
 # Granularities of allocation: CUDA Occupancy Calculator, compute capability 8.0 to 12.0.
 _REGISTER_UNIT = 256  # registers a warp are rounded up to this
@@ -112,47 +195,3 @@ def occupancy(target: Target, threads: int, registers: int, shared_bytes: int) -
     }
     limiter = min(limits, key=lambda name: limits[name])
     return limits[limiter], limiter
-
-
-def _entry_lines(e: EntryReport) -> list[str]:
-    spills = "no spills" if not e.spill_bytes else f"{e.spill_bytes} bytes spilled"
-    lines = [
-        f"  {e.name}: {e.threads} threads, {e.registers} registers, {spills}, {e.shared_bytes} bytes of shared memory, "
-        f"{e.blocks_per_sm} blocks per SM (limited by {e.limiter})"
-    ]
-    lines += _table(
-        "shared memory", "wavefronts", [(a.what, a.buffer, a.place, a.wavefronts, a.ideal) for a in e.accesses]
-    )
-    outside = [(a.what, a.buffer, a.place, a.sectors, a.ideal) for a in e.global_accesses]
-    lines += _table("global memory", "sectors", outside)
-    if e.main_loop is not None:
-        m = e.main_loop
-        mixed = ", ".join(f"{n} {name}" for name, n in m.classes.items())
-        lines.append(f"    main loop: {m.instructions} instructions ({mixed})")
-        if m.tensor:
-            lines.append(
-                f"    main loop: {m.integer_per_tensor:.2f} integer instructions per tensor instruction, "
-                f"{m.issue_per_tensor_cycle:.2f} issue slots per tensor cycle"
-            )
-    return lines
-
-
-def _table(title: str, unit: str, accesses: list[tuple[str, str, str, int, int]]) -> list[str]:
-    """One row for the accesses of one kind, buffer and line of the source: how often it stands, its cost, the ideal."""
-    groups: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
-    for what, buffer, place, needed, least in accesses:
-        groups.setdefault((what, buffer, _line(place)), []).append((needed, least))
-    if not groups:
-        return []
-    rows = [(title, "of", "line", "times", unit, "ideal", "")]
-    for (what, buffer, line), counts in groups.items():
-        needed, least = (sum(column) for column in zip(*counts))
-        verdict = f"{needed / least:.1f} times the ideal" if needed > least else ""
-        rows.append((what, buffer, line, str(len(counts)), str(needed), str(least), verdict))
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    return ["    " + "  ".join(cell.ljust(w) for cell, w in zip(r, widths)).rstrip() for r in rows]
-
-
-def _line(place: str) -> str:
-    """`file.py:12` of a span as text."""
-    return place.rpartition("/")[2].rpartition(":")[0] or place

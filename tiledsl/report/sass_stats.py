@@ -95,6 +95,46 @@ def mix(instructions: Iterable[Instruction]) -> Mix:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """What is issued while the tensor pipe works on asynchronous products (wgmma) in one trip of a loop.
+
+    `waits` has for each wait how many groups may stay in flight after it; a wait for 0 drains the pipe. `fraction` is
+    the part of the other instructions that is issued while a group is in flight.
+    """
+
+    waits: tuple[int, ...]
+    fraction: float
+
+    @property
+    def drains(self) -> int:
+        return self.waits.count(0)
+
+
+_WAIT = re.compile(r"gsb0,\s*(0x[0-9a-fA-F]+|\d+)")
+
+
+def overlap(body: Sequence[Instruction]) -> Overlap | None:
+    """Of a loop body in the order of its addresses; None without wgmma. An HGMMA that names gsb0 closes a group."""
+    if not any("GMMA" in i.base for i in body):
+        return None
+    others = sum(i.op != "NOP" and classify(i) != "tensor" for i in body)
+    in_flight = beside = 0
+    waits: list[int] = []
+    for lap in range(2):  # the second begins with what the first left in flight
+        beside, waits = 0, []
+        for i in body:
+            if "GMMA" in i.base:
+                in_flight += "gsb0" in i.args
+            elif i.op.startswith("WARPGROUP.DEPBAR"):
+                named = _WAIT.search(i.args)
+                waits.append(int(named[1], 0) if named else 0)
+                in_flight = min(in_flight, waits[-1])
+            elif in_flight and i.op != "NOP":
+                beside += 1
+    return Overlap(tuple(waits), beside / others if others else 0.0)
+
+
+@dataclass(frozen=True)
 class KernelStats:
     """The whole kernel and its main loop: that with the most tensor work of its own, else the innermost heaviest."""
 
@@ -102,6 +142,10 @@ class KernelStats:
     total: Mix
     main_loop: Mix | None
     main_loop_code: tuple[Instruction, ...]
+
+    @property
+    def overlap(self) -> Overlap | None:
+        return overlap(self.main_loop_code)
 
 
 def main_loop(code: Code, found: Sequence[Loop]) -> frozenset[int] | None:

@@ -71,7 +71,8 @@ Parameter: TypeAlias = TensorParameter | ScalarParameter
 class EntryPoint:
     """One `__global__` function. `arguments` names tensors, scalars and sizes in the order of its parameters.
 
-    `grid` has one to three extents; an extent of 0 means that nothing is launched. `shared_bytes` is dynamic.
+    `grid` has one to three extents; an extent of 0 means that nothing is launched. `shared_bytes` is dynamic; `shared`
+    says what lies there, for reports: name, offset, bytes, bytes of one version and bytes of one element of each tile.
     """
 
     name: str
@@ -79,6 +80,7 @@ class EntryPoint:
     threads: int
     shared_bytes: int
     arguments: tuple[str, ...]
+    shared: tuple[tuple[str, int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tiledsl.testing.case import Case, Mismatch, check, compare, run_case
+from tiledsl.testing.case import Case, Draw, Mismatch, compare, run_case
+from tiledsl.testing.check import check
 
-__all__ = ["Case", "Mismatch", "check", "compare", "run_case"]
+__all__ = ["Case", "Draw", "Mismatch", "check", "compare", "run_case"]

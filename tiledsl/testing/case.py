@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiledsl.checking.compare import copy_of, difference, poison
+from tiledsl.checking.execute import run_once
 from tiledsl.runtime.arguments import as_tensor
 
 if TYPE_CHECKING:
     from tiledsl.backends import Backend
+    from tiledsl.compile import Lowered
     from tiledsl.decorator import CompiledKernel, TileKernel
 
+__all__ = ["Case", "Draw", "Mismatch", "compare", "copy_of", "poison", "run_case", "run_lowered"]
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Any]
 
@@ -64,11 +68,6 @@ class Case:
         return self.kernel.compile(tensors, target=target, **self.static)
 
 
-def poison(array: Array) -> None:
-    """Fill with all ones bits: NaN in every float format, -1 in integers."""
-    array.view(np.uint8)[...] = 0xFF
-
-
 class Mismatch(AssertionError):
     """An output differs from its reference; the message has the first differing element and how many differ."""
 
@@ -80,68 +79,22 @@ def compare(name: str, actual: Array, expected: Array, rtol: float, atol: float)
     """
     if actual.shape != expected.shape:
         raise Mismatch(f"'{name}' has shape {actual.shape}, expected {expected.shape}")
-    a, e = (x.astype(np.float64) if x.dtype.kind not in "iub" else x.astype(object) for x in (actual, expected))
-    with np.errstate(invalid="ignore"):
-        same = a == e
-        if a.dtype == np.float64:
-            same |= np.isnan(a) & np.isnan(e)
-            same |= np.abs(a - e) <= atol + rtol * np.abs(e)
-    if not np.all(same):
-        wrong = np.argwhere(~same)
-        first = tuple(int(i) for i in wrong[0])
+    if d := difference(actual, expected, rtol, atol):
         raise Mismatch(
-            f"'{name}' differs in {len(wrong)} of {actual.size} elements; "
-            f"first at {list(first)}: {actual[first]} where {expected[first]} is expected"
+            f"'{name}' differs in {d.count} of {d.size} elements; "
+            f"first at {list(d.index)}: {d.actual} where {d.expected} is expected"
         )
-
-
-def copy_of(array: Array) -> Array:
-    """A copy with the same strides, which a kernel may demand."""
-    if array.flags.c_contiguous or any(stride < 0 for stride in array.strides):
-        return array.copy()
-    reach = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides)) // array.itemsize
-    storage = np.empty(reach + 1 if array.size else 0, array.dtype)
-    copied = np.lib.stride_tricks.as_strided(storage, array.shape, array.strides)
-    copied[...] = array
-    return copied
 
 
 def run_case(
     case: Case, inputs: Inputs, backend: Backend | str | None, target: str = "sm_80", **how: Any
 ) -> dict[str, Array]:
     """Run on copies of `inputs`; every tensor by name afterwards, results included."""
-    from tiledsl.backends import Backend, choose, run_on_cpu
-    from tiledsl.runtime.arguments import as_array, bind
-    from tiledsl.runtime.driver import find_driver
-
-    lowered = case.compiled(target).lowered
-    copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
-    bound = bind(lowered.signature, (), copies)
-    for name in bound.results:
-        poison(as_array(bound.tensors[name]))
-    chosen = choose(bound, backend)
-    if chosen is Backend.CUDA:
-        driver = find_driver()
-        assert driver is not None
-        lowered.program.launch(driver, bound)
-    else:
-        run_on_cpu(lowered, bound, chosen, **how)
-    return {n: as_array(t) for n, t in bound.tensors.items()}
+    return run_lowered(case.compiled(target).lowered, inputs, backend, **how)
 
 
-def check(
-    case: Case, *, backends: tuple[str, ...] = ("tile", "simt", "cpu"), seed: int = 0, target: str = "sm_80"
-) -> None:
-    """Exact inputs bit for bit where the case is exact, then random ones within its tolerance, on each backend.
+def run_lowered(lowered: Lowered, inputs: Inputs, backend: Backend | str | None, **how: Any) -> dict[str, Array]:
+    """The same for a compiled kernel. Results hold all ones bits before. `how` goes to the executions on the CPU."""
+    from tiledsl.backends import choose
 
-    Raises Mismatch or TileError.
-    """
-    for exact in (True, False):
-        inputs = case.inputs(Draw(seed, exact))
-        expected = case.reference(**inputs)
-        bitwise = exact and case.exact
-        for backend in backends:
-            actual = run_case(case, inputs, backend, target)
-            for name, value in expected.items():
-                rtol, atol = (0.0, 0.0) if bitwise else (case.rtol, case.atol)
-                compare(f"{case.name}/{backend}/{name}", actual[name], value, rtol, atol)
+    return run_once(lowered, inputs, choose(None, backend), **how)

@@ -31,6 +31,10 @@ def add_kernel_arguments(parser: argparse.ArgumentParser) -> None:
     """A kernel in Python or as IR text, its compile-time parameters, the target."""
     parser.add_argument("kernel", metavar="FILE.py:KERNEL|FILE.tir", help="a kernel, or IR text ('-' reads it)")
     add_target(parser)
+    add_parameters(parser)
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-a", "--argument"), action="append", default=[], metavar="NAME=VALUE", help="a compile-time parameter"
     )

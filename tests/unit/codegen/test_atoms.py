@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from emission_helpers import compile_for, i32, one_launch
 
 from tiledsl.codegen.atoms import device_function
 from tiledsl.codegen.cuda import emit
@@ -14,6 +13,7 @@ from tiledsl.ir.nodes import TRUE, Address, Alloc, AtomCall, Block, Buffer, For,
 from tiledsl.isa.atom import Atom
 from tiledsl.isa.table import ATOMS
 from tiledsl.target import TARGETS
+from tiledsl.testing.thread_stage import compile_for, i32, one_launch
 
 
 def caller_of(atoms: list[Atom]) -> Kernel:

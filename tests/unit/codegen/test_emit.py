@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emission_helpers import compile_for, i32, one_launch, placed, run_on_device
 
 from tiledsl.codegen.cuda import cuda_text, emit
 from tiledsl.cpu import interp
@@ -59,6 +58,7 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.tile import Gemm
+from tiledsl.testing.thread_stage import compile_for, i32, one_launch, placed, run_on_device
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "cuda"
 

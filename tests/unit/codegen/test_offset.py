@@ -6,7 +6,6 @@ from math import prod
 
 import numpy as np
 import pytest
-from emission_helpers import i32, one_launch, run_on_device
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Expr, For, Let, Load, 
 from tiledsl.ir.ops import BINARY
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import walk
+from tiledsl.testing.thread_stage import i32, one_launch, run_on_device
 
 
 def value(e: Expr, env: dict[Var, int]) -> int:

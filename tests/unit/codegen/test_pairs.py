@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from emission_helpers import compile_for, i32, one_launch, random_values, run_on_device
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.codegen.pairs import as_pairs
@@ -30,6 +29,7 @@ from tiledsl.ir.nodes import (
     Var,
 )
 from tiledsl.ir.walk import walk
+from tiledsl.testing.thread_stage import compile_for, i32, one_launch, random_values, run_on_device
 
 T, V = Var("t", INT32), Var("v", INT32)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emission_helpers import compile_for, i32, one_launch, placed, run_on_device
 from handwritten_gemm import Parts, Tiles, gemm
 
 from tiledsl.codegen.cuda import emit
@@ -49,6 +48,7 @@ from tiledsl.ir.nodes import (
     Var,
 )
 from tiledsl.isa.table import ATOMS
+from tiledsl.testing.thread_stage import compile_for, i32, one_launch, placed, run_on_device
 
 pytestmark = pytest.mark.cxx
 

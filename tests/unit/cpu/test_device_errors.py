@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emission_helpers import i32, one_launch, run_on_device
 
 from tiledsl.cpu import toolchain
 from tiledsl.cpu.device import compile_source
@@ -34,6 +33,7 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
+from tiledsl.testing.thread_stage import i32, one_launch, run_on_device
 
 pytestmark = pytest.mark.cxx
 

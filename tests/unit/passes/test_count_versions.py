@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lowering_helpers import kernel, tensor
 
 from tiledsl.cpu import interp
 from tiledsl.ir.dtypes import INDEX, INT32, DType
@@ -30,6 +29,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import walk
 from tiledsl.passes.count_versions import count_versions
+from tiledsl.testing.tile_stage import kernel, tensor
 
 SERIAL = Serial()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lowering_helpers import agree, kernel, lowered, region, shared, tensor, tile
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INT8, INT32
@@ -31,6 +30,7 @@ from tiledsl.ir.nodes import Buffer as NodeBuffer
 from tiledsl.ir.swizzle import padded, swizzled
 from tiledsl.ir.tile import Atomic, Copy, Fill, Parallel, Transpose
 from tiledsl.ir.walk import walk
+from tiledsl.testing.tile_stage import agree, kernel, lowered, region, shared, tensor, tile
 
 LAYOUTS = {
     "vectors": partition((16, 24), 32, 4),

@@ -7,7 +7,6 @@ from dataclasses import replace
 from time import perf_counter
 
 import pytest
-from lowering_helpers import agree, kernel, lowered, region, shared, tensor, tile
 
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.errors import VerifyError
@@ -19,6 +18,7 @@ from tiledsl.ir.tile import Copy, Gemm
 from tiledsl.ir.walk import walk
 from tiledsl.passes.lower_tiles import lower_tiles
 from tiledsl.target import target_named
+from tiledsl.testing.tile_stage import agree, kernel, lowered, region, shared, tensor, tile
 
 
 def gemm_kernel(

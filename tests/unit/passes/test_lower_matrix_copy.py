@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from lowering_helpers import agree, kernel, lowered, region, shared, tensor, tile
 
 from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INT8, DType
 from tiledsl.ir.layout import Digit, Fragment, Layout, fragment, partition, row_major
@@ -15,6 +14,7 @@ from tiledsl.ir.swizzle import choose_swizzle, padded, swizzled
 from tiledsl.ir.tile import Copy, Parallel, Transpose
 from tiledsl.ir.walk import walk
 from tiledsl.passes.lower_tiles.matrices import match_matrices
+from tiledsl.testing.tile_stage import agree, kernel, lowered, region, shared, tensor, tile
 
 OPERANDS = {
     "a": fragment("mk", "m2*32 m8 k4*2", "m2*16 k2*16 k2*8 m2*8 k2"),

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lowering_helpers import agree, kernel, lowered, region, shared, tensor, tile
 
 from tiledsl.errors import TileError
 from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, INT8, INT32, INT64, UINT8, DType
@@ -17,6 +16,7 @@ from tiledsl.ir.printer import text
 from tiledsl.ir.swizzle import swizzled
 from tiledsl.ir.tile import REDUCTIONS, Copy, Reduce, Scan
 from tiledsl.ir.walk import walk
+from tiledsl.testing.tile_stage import agree, kernel, lowered, region, shared, tensor, tile
 
 SHAPE = (32, 48)
 # What a reduction meets: registers alone, lanes, warps, threads in numbers that are no power of two, replicas.

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lowering_helpers import BARRIER, agree, kernel, lowered, region, shared, tensor, tile, with_barriers
 
 from tiledsl.cpu import interp
 from tiledsl.errors import TileError, VerifyError
@@ -42,6 +41,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.swizzle import swizzled
 from tiledsl.ir.tile import Copy, Parallel
 from tiledsl.ir.walk import walk
+from tiledsl.testing.tile_stage import BARRIER, agree, kernel, lowered, region, shared, tensor, tile, with_barriers
 
 
 def nodes(k: Kernel) -> list[object]:

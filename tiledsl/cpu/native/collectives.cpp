@@ -2,33 +2,45 @@
 #include <cstring>
 
 #include "mathematics.h"
-#include "runtime.h"
+#include "detector.h"
+#include "observer.h"
 
 namespace tds {
 
 #include "atoms.inc"
 
-// Whether this lane is the last of its warp to arrive, and performs the operation. Otherwise it has been performed.
-static bool last_to_arrive(Fiber* f, const char* what, Site at) {
+static std::string at_collective(const Fiber& f) {
+  return std::string("wait at ") + f.warp->what + " in " + line_of(f.at);
+}
+
+bool last_to_arrive(Fiber* f, const char* what, Site at, const void* caller) {
   Warp& w = *f->warp;
   f->at = at;
   if (!w.arrived) {
     w.what = what;
     w.at = at;
-  } else if (w.at.line != at.line || strcmp(w.what, what) != 0) {
-    const std::string other = std::string(w.what) + " in line " + std::to_string(w.at.line);
-    fail(811, at, fact("what", std::string(what) + " (other threads of the warp are at " + other + ")") +
-                      fact("where", where()));
+    w.caller = caller;
+  } else if (w.caller != caller || strcmp(w.what, what) != 0) {
+    const std::string other = std::string(w.what) + " in " + line_of(w.at);
+    Finding wrong = finding(811, at);
+    wrong.other_at = w.at;
+    wrong.facts = {{"what", std::string(what) + " (other threads of the warp are at " + other + ")"}, {"where", where()}};
+    fail(std::move(wrong));
   }
   w.arrived |= 1u << f->lane;
   if (w.arrived == w.lanes) return true;
-  wait_as(Wait::WARP);
+  wait_as(at_collective);
   return false;
 }
 
-static void release(Warp& w) {
+void release_warp(Warp& w) {
+  on_meeting(w);
   w.arrived = 0;
   make_ready(w, w.lanes);
+}
+
+void require_whole_warp(const Warp& w, const char* what, Site at) {
+  if (w.lanes != ~0u) fail(811, at, {{"what", what}, {"where", where()}});
 }
 
 static u32 source_lane(int kind, u32 lane, int argument) {
@@ -120,17 +132,17 @@ extern "C" u64 tds_rt_shuffle(int kind, u64 value, int argument, Site at) {
   Warp& w = *f->warp;
   w.value[f->lane] = value;
   w.argument[f->lane] = argument;
-  if (!last_to_arrive(f, "a shuffle", at)) return w.value[f->lane];
+  if (!last_to_arrive(f, "a shuffle", at, TDS_CALLER(at))) return w.value[f->lane];
   u64 result[LANES];
   for (u32 lane = 0; lane < LANES; ++lane) {
     if (!(w.lanes >> lane & 1)) continue;
     const u32 source = source_lane(kind, lane, w.argument[lane]);
     if (!(w.lanes >> source & 1))
-      fail(832, at, fact("lane", std::to_string(lane)) + fact("source", std::to_string(source)) + fact("where", where()));
+      fail(832, at, {{"lane", std::to_string(lane)}, {"source", std::to_string(source)}, {"where", where()}});
     result[lane] = w.value[source];
   }
   memcpy(w.value, result, sizeof result);
-  release(w);
+  release_warp(w);
   return result[f->lane];
 }
 
@@ -138,19 +150,16 @@ extern "C" int tds_rt_vote(int kind, int value, Site at) {
   Fiber* f = self();
   Warp& w = *f->warp;
   w.value[f->lane] = value != 0;
-  if (!last_to_arrive(f, "a vote", at)) return static_cast<int>(w.value[f->lane]);
+  if (!last_to_arrive(f, "a vote", at, TDS_CALLER(at))) return static_cast<int>(w.value[f->lane]);
   u32 votes = 0;
   for (u32 lane = 0; lane < LANES; ++lane)
     if (w.lanes >> lane & 1) votes |= static_cast<u32>(w.value[lane]) << lane;
   const int result = kind == VOTE_ANY ? votes != 0 : votes == w.lanes;
   for (u64& v : w.value) v = static_cast<u64>(result);
-  release(w);
+  release_warp(w);
   return result;
 }
 
-static void require_whole_warp(const Warp& w, const char* what, Site at) {
-  if (w.lanes != ~0u) fail(811, at, fact("what", what) + fact("where", where()));
-}
 
 // PTX ISA, "ldmatrix": lane 8 * q + r gives the address of row r of matrix q; each lane gets two neighbours of a row, or
 // with .trans of a column.
@@ -160,12 +169,13 @@ extern "C" void tds_rt_ldmatrix(void* registers, u32 row, int matrices, int tran
   require_whole_warp(w, "ldmatrix", at);
   w.to[f->lane] = registers;
   w.address[f->lane] = row;
-  if (!last_to_arrive(f, "ldmatrix", at)) return;
+  if (!last_to_arrive(f, "ldmatrix", at, TDS_CALLER(at))) return;
+  on_rows(w, matrices, transposed);
   for (int q = 0; q < matrices; ++q) {
     u16 tile[8][8];
     for (int r = 0; r < 8; ++r) {
       const u32 offset = w.address[8 * q + r] - SHARED_BASE;
-      check_shared(w.fibers[8 * q + r], offset, 16, READ, at);
+      check_shared(w.fibers[8 * q + r], *f->cta, offset, 16, READ, Kind::LDMATRIX, at);
       memcpy(tile[r], f->shared + offset, 16);
     }
     for (u32 lane = 0; lane < LANES; ++lane) {
@@ -175,7 +185,7 @@ extern "C" void tds_rt_ldmatrix(void* registers, u32 row, int matrices, int tran
       to[1] = transposed ? tile[c + 1][r] : tile[r][c + 1];
     }
   }
-  release(w);
+  release_warp(w);
 }
 
 extern "C" void tds_rt_stmatrix(u32 row, const void* registers, int matrices, int transposed, Site at) {
@@ -184,7 +194,8 @@ extern "C" void tds_rt_stmatrix(u32 row, const void* registers, int matrices, in
   require_whole_warp(w, "stmatrix", at);
   w.from[f->lane] = registers;
   w.address[f->lane] = row;
-  if (!last_to_arrive(f, "stmatrix", at)) return;
+  if (!last_to_arrive(f, "stmatrix", at, TDS_CALLER(at))) return;
+  on_rows(w, matrices, transposed);
   for (int q = 0; q < matrices; ++q) {
     u16 tile[8][8];
     for (u32 lane = 0; lane < LANES; ++lane) {
@@ -195,11 +206,11 @@ extern "C" void tds_rt_stmatrix(u32 row, const void* registers, int matrices, in
     }
     for (int r = 0; r < 8; ++r) {
       const u32 offset = w.address[8 * q + r] - SHARED_BASE;
-      check_shared(w.fibers[8 * q + r], offset, 16, WRITE, at);
+      check_shared(w.fibers[8 * q + r], *f->cta, offset, 16, WRITE, Kind::STMATRIX, at);
       memcpy(f->shared + offset, tile[r], 16);
     }
   }
-  release(w);
+  release_warp(w);
 }
 
 extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, Site at) {
@@ -209,7 +220,28 @@ extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, Site 
   w.to[f->lane] = d;
   w.from[f->lane] = a;
   w.also_from[f->lane] = b;
-  if (!last_to_arrive(f, MMA_ROWS[row].name, at)) return;
+  if (!last_to_arrive(f, MMA_ROWS[row].name, at, TDS_CALLER(at))) return;
   multiply(MMA_ROWS[row], w);
-  release(w);
+  release_warp(w);
+}
+
+static std::string at_syncwarp(const Fiber& f) { return "wait at __syncwarp in " + line_of(f.at); }
+
+// Subsets of a warp meet by their mask; all lanes of it must come.
+extern "C" void tds_rt_syncwarp(u32 lanes, Site at) {
+  Fiber* f = self();
+  Warp& w = *f->warp;
+  f->at = at;
+  lanes &= w.lanes;
+  if (!(lanes >> f->lane & 1)) fail(811, at, {{"what", "a __syncwarp whose mask lacks the thread"}, {"where", where()}});
+  u32 here = 1u << f->lane;
+  for (u32 lane = 0; lane < LANES; ++lane)
+    if ((lanes >> lane & 1) && w.fibers[lane]->waits_for == at_syncwarp && w.fibers[lane]->wait_argument == lanes)
+      here |= 1u << lane;
+  if (here != lanes) return wait_as(at_syncwarp, nullptr, lanes);
+  join_lanes(w, lanes);
+  for (u32 lane = 0; lane < LANES; ++lane)
+    if (lanes >> lane & 1) w.fibers[lane]->waits_for = nullptr;
+  make_ready(w, lanes);
+  may_yield();
 }

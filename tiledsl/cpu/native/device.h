@@ -115,7 +115,7 @@ TDS_DEVICE u32 shared_base() { return SHARED_BASE; }
 
 template <class T>
 TDS_DEVICE T* shared_pointer(u32 address, TDS_HERE) {
-  return (T*)shared_at(address, sizeof(T), UPDATE, at);
+  return (T*)shared_at(address, sizeof(T), ADDRESS, at);
 }
 
 template <class T>
@@ -166,11 +166,11 @@ TDS_DEVICE void store_shared_vector(u32 address, const void* registers, TDS_HERE
 
 TDS_DEVICE void barrier(TDS_HERE) { tds_rt_barrier(0, 0, at); }
 TDS_DEVICE void barrier_named(int id, int count, TDS_HERE) { tds_rt_barrier(id, count, at); }
-TDS_DEVICE void fence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+TDS_DEVICE void fence(TDS_HERE) { tds_rt_fence(at); }
 TDS_DEVICE void cp_async_commit() { tds_rt_cp_async_commit(); }
 template <int PENDING>
-TDS_DEVICE void cp_async_wait() {
-  tds_rt_cp_async_wait(PENDING);
+TDS_DEVICE void cp_async_wait(TDS_HERE) {
+  tds_rt_cp_async_wait(PENDING, at);
 }
 
 // ---- between the lanes of a warp
@@ -225,9 +225,9 @@ struct Word<8> {
   typedef u64 type;
 };
 template <class T, class F>
-TDS_DEVICE T atomic_loop(T* p, F&& update, Site at) {
+TDS_DEVICE T atomic_loop(T* p, F&& update, int access, Site at) {
   typedef typename Word<sizeof(T)>::type W;
-  W* word = (W*)global_at(p, sizeof(T), UPDATE, at);
+  W* word = (W*)tds_rt_atomic(p, sizeof(T), access, at);
   W before = __atomic_load_n(word, __ATOMIC_RELAXED);
   while (!__atomic_compare_exchange_n(word, &before, bitcast<W>(update(bitcast<T>(before))), true, __ATOMIC_RELAXED,
                                       __ATOMIC_RELAXED)) {
@@ -250,24 +250,24 @@ TDS_DEVICE bool less(T a, T b) {
   return a < b;
 }
 
-#define TDS_ATOMIC(name, expression)                                      \
-  template <class T>                                                      \
+#define TDS_ATOMIC(name, access, expression)                                \
+  template <class T>                                                        \
   TDS_DEVICE T atomic_##name(T* p, typename type_is<T>::type v, TDS_HERE) { \
-    return atomic_loop(p, [&](T old) -> T { return expression; }, at);    \
+    return atomic_loop(p, [&](T old) -> T { return expression; }, access, at); \
   }
-TDS_ATOMIC(add, plus(old, v))
-TDS_ATOMIC(max, less(old, v) ? v : old)
-TDS_ATOMIC(min, less(v, old) ? v : old)
-TDS_ATOMIC(and, T(old& v))
-TDS_ATOMIC(or, T(old | v))
-TDS_ATOMIC(xor, T(old ^ v))
-TDS_ATOMIC(exch, ((void)old, v))
-TDS_ATOMIC(store, ((void)old, v))
+TDS_ATOMIC(add, UPDATE, plus(old, v))
+TDS_ATOMIC(max, UPDATE, less(old, v) ? v : old)
+TDS_ATOMIC(min, UPDATE, less(v, old) ? v : old)
+TDS_ATOMIC(and, UPDATE, T(old& v))
+TDS_ATOMIC(or, UPDATE, T(old | v))
+TDS_ATOMIC(xor, UPDATE, T(old ^ v))
+TDS_ATOMIC(exch, UPDATE, ((void)old, v))
+TDS_ATOMIC(store, ATOMIC_WRITE, ((void)old, v))
 #undef TDS_ATOMIC
 
 template <class T>
 TDS_DEVICE T atomic_load(T* p, TDS_HERE) {
-  return atomic_loop(p, [](T old) { return old; }, at);
+  return atomic_loop(p, [](T old) { return old; }, ATOMIC_READ, at);
 }
 
 // ---- checks and output
@@ -290,3 +290,5 @@ TDS_DEVICE void print(const char* format, Values... values) {
 #include "atoms.h"
 
 }  // namespace tds
+
+#include "device_hopper.h"

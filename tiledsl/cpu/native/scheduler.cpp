@@ -1,110 +1,12 @@
-// Fibers, the choice of the next one, barriers of the block, and reports.
-#include <sys/mman.h>
-
+// The choice of the next fiber, waiting, barriers of a block, and asynchronous operations.
 #include <cstring>
 
-#include "runtime.h"
-
-extern "C" {
-__thread tds::Thread* tds_thread;
-}
-
-// Saves the registers that a call preserves on the old stack, and continues on the new one.
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl tds_switch
-.type tds_switch, @function
-tds_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size tds_switch, .-tds_switch
-)");
-constexpr int FRAME_WORDS = 6, RETURN_WORD = 6;
-#elif defined(__aarch64__)
-asm(R"(
-.text
-.globl tds_switch
-.type tds_switch, %function
-.p2align 4
-tds_switch:
-  sub sp, sp, #160
-  stp x19, x20, [sp, #0]
-  stp x21, x22, [sp, #16]
-  stp x23, x24, [sp, #32]
-  stp x25, x26, [sp, #48]
-  stp x27, x28, [sp, #64]
-  stp x29, x30, [sp, #80]
-  stp d8, d9, [sp, #96]
-  stp d10, d11, [sp, #112]
-  stp d12, d13, [sp, #128]
-  stp d14, d15, [sp, #144]
-  mov x2, sp
-  str x2, [x0]
-  mov sp, x1
-  ldp x19, x20, [sp, #0]
-  ldp x21, x22, [sp, #16]
-  ldp x23, x24, [sp, #32]
-  ldp x25, x26, [sp, #48]
-  ldp x27, x28, [sp, #64]
-  ldp x29, x30, [sp, #80]
-  ldp d8, d9, [sp, #96]
-  ldp d10, d11, [sp, #112]
-  ldp d12, d13, [sp, #128]
-  ldp d14, d15, [sp, #144]
-  add sp, sp, #160
-  ret
-.size tds_switch, .-tds_switch
-)");
-constexpr int FRAME_WORDS = 20, RETURN_WORD = 11;
-#else
-#error "the CPU device needs a context switch for this processor"
-#endif
+#include "detector.h"
+#include "observer.h"
 
 namespace tds {
 
 thread_local Worker* worker;
-
-// ---- stacks
-
-// A CUDA thread may have 512 KiB of local memory. Pages that are never touched cost nothing.
-constexpr size_t STACK_BYTES = 576 * 1024, GUARD_BYTES = 4096;
-
-char* new_stack() {
-  void* memory = mmap(nullptr, STACK_BYTES + GUARD_BYTES, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  mprotect(memory, GUARD_BYTES, PROT_NONE);  // an overflow stops the program instead of spoiling a neighbour
-  return static_cast<char*>(memory) + STACK_BYTES + GUARD_BYTES;
-}
-
-void* first_frame(char* stack_top, void (*function)()) {
-  void** frame = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack_top) & ~uintptr_t{15});
-#if defined(__x86_64__)
-  *--frame = nullptr;  // the function finds the stack as a call would leave it
-  *--frame = reinterpret_cast<void*>(function);
-  frame -= FRAME_WORDS;
-  memset(frame, 0, FRAME_WORDS * sizeof(void*));
-#else
-  frame -= FRAME_WORDS;
-  memset(frame, 0, FRAME_WORDS * sizeof(void*));
-  frame[RETURN_WORD] = reinterpret_cast<void*>(function);
-#endif
-  return frame;
-}
 
 // ---- who runs next
 
@@ -118,7 +20,7 @@ u64 next_random() {  // xorshift64 (Marsaglia, 2003)
 
 void make_ready(Warp& w, u32 lanes) {
   w.ready |= lanes;
-  worker->ready_warps |= 1u << w.number;
+  worker->ready_warps[w.number / 64] |= 1ull << w.number % 64;
 }
 
 static u32 rotate_from(u32 mask, u32 position) {  // the first set bit at or after position, cyclically
@@ -126,33 +28,127 @@ static u32 rotate_from(u32 mask, u32 position) {  // the first set bit at or aft
   return static_cast<u32>(__builtin_ctz(after ? after : mask));
 }
 
-// The following lanes of the same warp first, so that a warp stays together; then the following warps.
-static Fiber* next_ready(const Warp* last, u32 lane) {
-  if (last && last->ready) return last->fibers[rotate_from(last->ready, lane + 1)];
-  u32 start = last ? last->number + 1 : 0;
-  if (worker->launch->mode == Mode::RANDOM) start = static_cast<u32>(next_random() % MAX_WARPS);
-  while (worker->ready_warps) {
-    const u32 number = rotate_from(worker->ready_warps, start);
-    Warp& w = worker->warps[number];
-    if (w.ready) return w.fibers[__builtin_ctz(w.ready)];
-    worker->ready_warps &= ~(1u << number);
+constexpr u32 NONE = ~0u;
+
+// The first warp marked as ready at or after `start`, cyclically.
+static u32 ready_from(u32 start) {
+  const std::vector<u64>& words = worker->ready_warps;
+  const u32 n = static_cast<u32>(words.size());
+  u32 w = start / 64 % n;
+  u64 word = start / 64 < n ? words[w] >> start % 64 << start % 64 : words[w];
+  for (u32 i = 0; i <= n; ++i) {
+    if (word) return 64 * w + static_cast<u32>(__builtin_ctzll(word));
+    w = w + 1 < n ? w + 1 : 0;
+    word = words[w];
   }
-  return nullptr;
+  return NONE;
 }
 
-static void report_deadlock();
+static u32 last_ready() {
+  for (size_t w = worker->ready_warps.size(); w-- > 0;)
+    if (const u64 word = worker->ready_warps[w]) return static_cast<u32>(64 * w + 63 - __builtin_clzll(word));
+  return NONE;
+}
 
-void wait_as(Wait reason) {
-  Fiber* f = self();
-  f->waits_for = reason;
-  f->warp->ready &= ~(1u << f->lane);
-  Fiber* next = next_ready(f->warp, f->lane);
-  if (!next) report_deadlock();
-  if (next != f) {
-    tds_thread = next;
-    tds_switch(&f->stack_pointer, next->stack_pointer);
+static u32 random_lane(u32 mask) {
+  for (u64 skip = next_random() % static_cast<u32>(__builtin_popcount(mask)); skip; --skip) mask &= mask - 1;
+  return static_cast<u32>(__builtin_ctz(mask));
+}
+
+// Fifo: the following lanes of the same warp first, so that a warp stays together; then the following warps. Reverse:
+// the preceding lanes, then the last warp. Random: any.
+static Fiber* next_ready(const Warp* last, u32 lane) {
+  const Schedule schedule = worker->launch->schedule;
+  if (last && last->ready && schedule != Schedule::RANDOM) {
+    if (schedule == Schedule::FIFO) return last->fibers[rotate_from(last->ready, lane + 1)];
+    const u32 before = last->ready & ((1u << lane) - 1);
+    return last->fibers[31 - __builtin_clz(before ? before : last->ready)];
   }
-  f->waits_for = Wait::NOTHING;
+  for (;;) {
+    u32 start = last ? last->number + 1 : 0;
+    if (schedule == Schedule::RANDOM) start = static_cast<u32>(next_random() % worker->warps.size());
+    const u32 number = schedule == Schedule::REVERSE ? last_ready() : ready_from(start);
+    if (number == NONE) return nullptr;
+    Warp& w = worker->warps[number];
+    if (!w.ready) {
+      worker->ready_warps[number / 64] &= ~(1ull << number % 64);
+      continue;
+    }
+    switch (schedule) {
+      case Schedule::FIFO: return w.fibers[__builtin_ctz(w.ready)];
+      case Schedule::REVERSE: return w.fibers[31 - __builtin_clz(w.ready)];
+      case Schedule::RANDOM: return w.fibers[random_lane(w.ready)];
+    }
+  }
+}
+
+[[noreturn]] static void report_deadlock();
+
+static Fiber* next_fiber(const Warp* last, u32 lane) {
+  if (worker->launch->mode == Mode::RANDOM && !worker->outstanding.empty() && (next_random() & 7) == 0) advance();
+  for (;;) {
+    if (Fiber* next = next_ready(last, lane)) return next;
+    if (!advance()) report_deadlock();
+  }
+}
+
+Fiber* first_fiber() { return next_fiber(nullptr, 0); }
+
+static void switch_to(Fiber* f, Fiber* next) {
+  if (next == f) return;
+  ++worker->switches;
+  tds_thread = next;
+  tds_switch(&f->stack_pointer, next->stack_pointer);
+}
+
+void wait_as(std::string (*what)(const Fiber&), const void* object, u64 argument) {
+  Fiber* f = self();
+  f->waits_for = what;
+  f->wait_object = object;
+  f->wait_argument = argument;
+  f->warp->ready &= ~(1u << f->lane);
+  switch_to(f, next_fiber(f->warp, f->lane));
+  f->waits_for = nullptr;
+}
+
+void wait_among(Waiters& waiters, std::string (*what)(const Fiber&), const void* object, u64 argument) {
+  waiters.fibers.push_back(self());
+  wait_as(what, object, argument);
+}
+
+void wake(Waiters& waiters) {
+  for (Fiber* f : waiters.fibers) make_ready(*f->warp, 1u << f->lane);
+  waiters.fibers.clear();
+}
+
+// The next warp with a ready lane, from the one after (or before) `w`, cyclically. One is there.
+static Warp& following_warp(const Warp& w, bool forwards) {
+  const u32 n = static_cast<u32>(worker->warps.size());
+  for (u32 i = w.number;;) {
+    i = forwards ? (i + 1 < n ? i + 1 : 0) : (i ? i - 1 : n - 1);
+    if (worker->warps[i].ready) return worker->warps[i];
+  }
+}
+
+// Others first, in turn: whoever yields again and again keeps nobody from running.
+static Fiber* in_turn(const Fiber* f) {
+  const Schedule schedule = worker->launch->schedule;
+  if (schedule == Schedule::RANDOM) return next_fiber(nullptr, 0);
+  const bool forwards = schedule == Schedule::FIFO;
+  const u32 rest = forwards ? f->warp->ready & ~((2u << f->lane) - 1) : f->warp->ready & ((1u << f->lane) - 1);
+  const Warp& w = rest ? *f->warp : following_warp(*f->warp, forwards);
+  const u32 lanes = rest ? rest : w.ready;
+  return w.fibers[forwards ? __builtin_ctz(lanes) : 31 - __builtin_clz(lanes)];
+}
+
+void yield() {
+  Fiber* f = self();
+  make_ready(*f->warp, 1u << f->lane);
+  switch_to(f, in_turn(f));
+}
+
+void may_yield() {
+  if (worker->launch->schedule == Schedule::RANDOM && (next_random() & 3) == 0) yield();
 }
 
 [[noreturn]] static void leave_for(void* stack_pointer) {
@@ -161,45 +157,65 @@ void wait_as(Wait reason) {
   __builtin_unreachable();
 }
 
+void leave_group() {
+  worker->failed = true;
+  leave_for(worker->own_stack_pointer);
+}
+
+static void report_copies_in_flight(Fiber* f) {
+  if (f->copies.empty()) return;
+  const Copy& c = f->copies.front();
+  Facts facts;
+  add_place(facts, *worker->launch, c.offset);
+  report(finding(808, c.at, facts));
+  f->copies.clear();
+}
+
 void end_fiber() {
   Fiber* f = self();
 #if TDS_CHECKED
-  if (!f->copies.empty()) fail(808, f->copies.front().at, fact("buffer", "shared memory") + fact("where", where()));
+  report_copies_in_flight(f);
 #endif
-  f->waits_for = Wait::ENDED;
+  if (f->cta->extension) f->cta->extension->thread_ends(f);
+  f->ended = true;
+  worker->idle = 0;
   f->warp->ready &= ~(1u << f->lane);
-  if (--worker->running == 0) leave_for(worker->own_stack_pointer);
-  Fiber* next = next_ready(f->warp, f->lane);
-  if (!next) report_deadlock();
+  --f->cta->running;
+  if (--worker->running == 0) {
+    while (advance()) {
+    }
+    leave_for(worker->own_stack_pointer);
+  }
+  Fiber* next = next_fiber(f->warp, f->lane);
   tds_thread = next;
   leave_for(next->stack_pointer);
 }
 
-// ---- reports
+// ---- asynchronous operations
 
-std::string fact(const char* key, const std::string& value) { return std::string(key) + '\x1f' + value + '\x1e'; }
-
-static std::string block_name() {
-  const int* b = worker->block_index;
-  return "block (" + std::to_string(b[0]) + ", " + std::to_string(b[1]) + ", " + std::to_string(b[2]) + ")";
-}
-
-std::string where() { return block_name() + ", thread " + std::to_string(self()->index); }
-
-// Keeps the report of the first block, whatever the order in which the blocks ran, and gives up this block: fibers own
-// nothing that would have to be released.
-void fail(int code, Site at, const std::string& facts) {
-  Launch& l = *worker->launch;
-  {
-    std::lock_guard<std::mutex> lock(l.mutex);
-    if (worker->block < l.report.block) {
-      if (!at.file) at = self()->at;
-      l.report = Report{code, worker->block, at.file ? at.file : "", at.line, facts};
+void post(std::unique_ptr<AsyncOperation> operation) {
+  const Mode mode = worker->launch->mode;
+  if (mode == Mode::EARLY || (mode == Mode::RANDOM && (next_random() & 1))) {
+    while (!operation->step()) {
     }
+    return;
   }
-  worker->failed = true;
-  leave_for(worker->own_stack_pointer);
+  worker->outstanding.push_back(std::move(operation));
 }
+
+bool advance() {
+  auto& all = worker->outstanding;
+  if (all.empty()) return false;
+  size_t i = all.size() - 1;  // late: the last one first, as far from the order of issue as can be
+  if (worker->launch->mode == Mode::RANDOM) i = next_random() % all.size();
+  std::unique_ptr<AsyncOperation> operation = std::move(all[i]);
+  all.erase(all.begin() + static_cast<std::ptrdiff_t>(i));
+  worker->idle = 0;
+  if (!operation->step()) all.insert(all.begin() + static_cast<std::ptrdiff_t>(i), std::move(operation));
+  return true;
+}
+
+// ---- deadlocks
 
 static std::string thread_ranges(const std::vector<u32>& threads) {
   std::string text;
@@ -213,37 +229,123 @@ static std::string thread_ranges(const std::vector<u32>& threads) {
   return text;
 }
 
-static void report_deadlock() {
+static std::string state_of(const Fiber& f) {
+  if (f.ended) return "have ended";
+  if (f.waits_for) return f.waits_for(f);
+  return "repeat the atomic access in " + line_of(f.at) + ", which sees nothing new";
+}
+
+static std::string states_of(const Cta& cta) {
   std::map<std::string, std::vector<u32>> groups;
-  Site first{nullptr, 0};
-  for (u32 i = 0; i < worker->launch->threads; ++i) {
-    const Fiber& f = worker->fibers[i];
-    std::string state = "have ended";
-    if (f.waits_for == Wait::BARRIER) {
-      state = "wait at barrier " + std::to_string(f.barrier) + " in line " + std::to_string(f.at.line);
-    } else if (f.waits_for == Wait::WARP) {
-      state = std::string("wait at ") + f.warp->what + " in line " + std::to_string(f.at.line);
-    }
-    if (f.waits_for != Wait::ENDED && !first.file) first = f.at;
-    groups[state].push_back(i);
-  }
+  for (u32 i = 0; i < worker->launch->threads; ++i) groups[state_of(*worker->fibers[cta.first_fiber + i])].push_back(i);
   std::string text;
   for (const auto& group : groups)
     text += (text.empty() ? "threads " : "; threads ") + thread_ranges(group.second) + " " + group.first;
-  fail(830, first, fact("threads", text) + fact("where", block_name()));
+  return text;
+}
+
+// Who waits for what, by block; blocks in the same state are not repeated.
+static void report_deadlock() {
+  Finding f;
+  std::string text, seen;
+  const Cta* first = nullptr;
+  u32 alike = 0;
+  for (const auto& cta : worker->ctas) {
+    if (!cta->running) continue;
+    const std::string states = states_of(*cta);
+    if (!first) {
+      first = cta.get();
+      text = seen = states;
+    } else if (states == seen) {
+      ++alike;
+    } else if (text.size() < 2000) {
+      text += "; block (" + std::to_string(cta->index[0]) + ", " + std::to_string(cta->index[1]) + ", " +
+              std::to_string(cta->index[2]) + "): " + states;
+    }
+  }
+  if (alike) text += "; the same in " + std::to_string(alike) + " more blocks";
+  for (u32 i = 0; first && i < worker->launch->threads; ++i) {
+    const Fiber& one = *worker->fibers[first->first_fiber + i];
+    if (one.ended) continue;
+    tds_thread = worker->fibers[first->first_fiber + i].get();
+    f = finding(830, one.at);
+    break;
+  }
+  f.thread = NO_THREAD;
+  f.facts.push_back({"threads", text});
+  f.facts.push_back({"where", where().substr(0, where().find(", thread"))});
+  fail(std::move(f));
+}
+
+void pause_idle() {
+  if (++worker->idle > 4096ull * (worker->running + 16)) {
+    if (!advance()) report_deadlock();
+  }
+  yield();
+}
+
+// Called before every atomic access: lets others run, so that what is waited for can happen. A long time in which no
+// atomic access of any fiber sees a new value, and nobody ends or passes a barrier, is a deadlock.
+static void poll(Fiber* f, const void* p, int bytes) {
+  u64 seen = 0;
+  memcpy(&seen, p, static_cast<size_t>(bytes));
+  const bool again = f->spin_address == p && f->spin_value == seen;
+  f->spin_address = p;
+  f->spin_value = seen;
+  f->spins = again ? f->spins + 1 : 0;
+  if (!again) worker->idle = 0;
+  const bool cooperative = worker->ctas.size() > 1;
+  if (!cooperative && f->spins % 64 != 63) return;
+  pause_idle();
 }
 
 // ---- barriers
 
-static std::string line_of(Site at) { return "line " + std::to_string(at.line); }
+static std::string at_barrier(const Fiber& f) {
+  const Barrier& b = *static_cast<const Barrier*>(f.wait_object);
+  return "wait at barrier " + std::to_string(f.wait_argument) + " in " + line_of(f.at) + " (" +
+         std::to_string(b.arrived) + " of " + std::to_string(b.expected) + " threads are there)";
+}
 
 static void pass(Barrier& b) {
-  for (Warp& w : worker->warps) {
-    if (b.waiting[w.number]) make_ready(w, b.waiting[w.number]);
-    b.waiting[w.number] = 0;
-  }
+#if TDS_CHECKED
+  b.clock.settle();
+  for (Fiber* f : b.waiters.fibers) acquire(f, b.clock);
+  b.clock.clear();
+#endif
+  wake(b.waiters);
   b.arrived = b.expected = 0;
+  worker->idle = 0;
 }
+
+static std::string arrival(Site at, u32 count, bool same_line) {
+  return line_of(at) + (same_line ? " (in another place of it)" : "") + " (" + std::to_string(count) + " threads)";
+}
+
+// Counts the fiber in; whether it was the last.
+static bool arrive(Fiber* f, Barrier& b, u32 expected, Site at, const void* caller, bool waits) {
+  f->at = at;
+  if (!b.expected) {
+    b.expected = expected;
+    b.at = at;
+    b.caller = waits ? caller : nullptr;
+  }
+  const bool elsewhere = waits && b.caller && b.caller != caller;
+  if (b.expected != expected || elsewhere) {
+    const bool same_line = b.at.line == at.line;
+    Finding wrong = finding(831, at);
+    wrong.other_at = b.at;
+    wrong.facts = {{"first", arrival(b.at, b.expected, false)},
+                   {"second", arrival(at, expected, same_line)},
+                   {"where", where()}};
+    fail(std::move(wrong));
+  }
+  if (waits) b.caller = caller;
+  release(f, b.clock);
+  return ++b.arrived == b.expected;
+}
+
+static Barrier& barrier_of(Fiber* f, int id) { return f->cta->barriers[id & (NUM_BARRIERS - 1)]; }
 
 }  // namespace tds
 
@@ -251,19 +353,64 @@ using namespace tds;
 
 extern "C" void tds_rt_barrier(int id, int count, Site at) {
   Fiber* f = self();
-  Barrier& b = worker->barriers[id & (NUM_BARRIERS - 1)];
+  Barrier& b = barrier_of(f, id);
   const u32 expected = count ? static_cast<u32>(count) : worker->launch->threads;
-  f->at = at;
-  if (!b.expected) {
-    b.expected = expected;
-    b.at = at;
-  } else if (b.expected != expected || b.at.line != at.line) {
-    const std::string there = line_of(b.at) + " (" + std::to_string(b.expected) + " threads)";
-    const std::string here = line_of(at) + " (" + std::to_string(expected) + " threads)";
-    fail(831, at, fact("first", there) + fact("second", here) + fact("where", where()));
+  const bool last = arrive(f, b, expected, at, TDS_CALLER(at), true);
+  if (last) {
+#if TDS_CHECKED
+    b.clock.settle();
+    acquire(f, b.clock);
+#endif
+    on_barrier(f, b.waiters, id, at);
+    pass(b);
+  } else {
+    wait_among(b.waiters, at_barrier, &b, static_cast<u64>(id));
   }
-  if (++b.arrived == b.expected) return pass(b);
-  b.waiting[f->warp->number] |= 1u << f->lane;
-  f->barrier = id;
-  wait_as(Wait::BARRIER);
+  may_yield();
+}
+
+extern "C" void tds_rt_barrier_arrive(int id, int count, Site at) {
+  Fiber* f = self();
+  Barrier& b = barrier_of(f, id);
+  if (arrive(f, b, static_cast<u32>(count), at, TDS_CALLER(at), false)) {
+    on_barrier(nullptr, b.waiters, id, at);
+    pass(b);
+  }
+  may_yield();
+}
+
+extern "C" void* tds_rt_atomic(const void* p, int bytes, int access, Site at) {
+  Fiber* f = self();
+  f->at = at;
+  u32 offset = 0;
+  char* bytes_at = nullptr;
+  for (u32 i = 0; i < worker->ctas.size() && !bytes_at; ++i) {
+    Cta& cta = *worker->ctas[i];
+    const u64 distance = static_cast<u64>(static_cast<const char*>(p) - cta.shared);
+    if (distance >= f->shared_size) continue;
+    offset = static_cast<u32>(distance);
+    bytes_at = cta.shared + offset;
+    check_shared_bounds(cta, offset, static_cast<u32>(bytes), at);
+    poll(f, p, bytes);
+    check_shared(f, cta, offset, static_cast<u32>(bytes), access, Kind::ATOMIC, at);
+    on_shared(f, offset, static_cast<u32>(bytes), "atomic", at, TDS_CALLER(at));
+  }
+  if (!bytes_at) {
+    check_global_bounds(p, static_cast<u32>(bytes), static_cast<u32>(bytes), at);
+    poll(f, p, bytes);
+    on_global(f, p, static_cast<u32>(bytes), "atomic", at, TDS_CALLER(at));
+#if TDS_CHECKED
+    const u8 flags = static_cast<u8>(ATOMICALLY | (access == ATOMIC_READ ? 0 : WRITES));
+    touch_global(p, static_cast<u32>(bytes), thread_event(f, Kind::ATOMIC, flags, at), knower(f));
+#endif
+  }
+  atomic_synchronisation(f, p, access);
+  return const_cast<void*>(p);
+}
+
+extern "C" void tds_rt_fence(Site at) {
+  Fiber* f = self();
+  f->at = at;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  fence(f, at);
 }

@@ -50,14 +50,16 @@ struct Site {
 };
 #define TDS_HERE ::tds::Site at = {__builtin_FILE(), __builtin_LINE()}
 
-enum Access { READ, WRITE, UPDATE };
+// ATOMIC_READ and ATOMIC_WRITE load and store, UPDATE does both; ADDRESS only asks where the bytes are.
+enum Access { READ, WRITE, UPDATE, ATOMIC_READ, ATOMIC_WRITE, ADDRESS };
 enum Shuffle { SHUFFLE_XOR, SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_INDEX };
 enum Vote { VOTE_ANY, VOTE_ALL };
 
 // Shared memory starts at this address, so that 0 is never valid.
 constexpr u32 SHARED_BASE = 1024;
 
-// What kernel code reads of its own thread without a call. `hot` is the global buffer it touched last.
+// What kernel code reads of its own thread without a call. `hot` is the global buffer it touched last, and
+// whether this launch writes to it.
 struct Thread {
   int block[3];
   int index;
@@ -65,6 +67,7 @@ struct Thread {
   u64 shared_size;
   u64 hot_begin;
   u64 hot_size;
+  bool hot_written;
 };
 
 }  // namespace tds
@@ -73,6 +76,8 @@ extern "C" {
 extern __thread tds::Thread* tds_thread __attribute__((tls_model("initial-exec")));
 
 void tds_rt_barrier(int id, int count, tds::Site at);
+void tds_rt_barrier_arrive(int id, int count, tds::Site at);
+void tds_rt_syncwarp(tds::u32 lanes, tds::Site at);
 tds::u64 tds_rt_shuffle(int kind, tds::u64 value, int argument, tds::Site at);
 int tds_rt_vote(int kind, int value, tds::Site at);
 void tds_rt_ldmatrix(void* registers, tds::u32 row, int matrices, int transposed, tds::Site at);
@@ -81,11 +86,14 @@ void tds_rt_mma(int row, void* d, const void* a, const void* b, tds::Site at);
 
 void tds_rt_cp_async(tds::u32 to, const void* from, int bytes, int valid, tds::Site at);
 void tds_rt_cp_async_commit();
-void tds_rt_cp_async_wait(int pending);
+void tds_rt_cp_async_wait(int pending, tds::Site at);
 
 // The memory of an access, or no return: what is wrong is reported and ends the block.
 char* tds_rt_shared(tds::u32 address, int bytes, int access, tds::Site at);
 char* tds_rt_global(const void* p, int bytes, int access, tds::Site at);
+// Before each atomic access, which follows at once: `access` is UPDATE, ATOMIC_READ or ATOMIC_WRITE.
+void* tds_rt_atomic(const void* p, int bytes, int access, tds::Site at);
+void tds_rt_fence(tds::Site at);
 [[noreturn]] void tds_rt_bad_register(tds::i64 index, int size, tds::Site at);
 [[noreturn]] void tds_rt_check_failed(const char* message, int assumed, tds::Site at);
 void tds_rt_print(const char* format, ...);

@@ -44,8 +44,8 @@ from tiledsl.passes.infer_layouts.loops import plans
 from tiledsl.passes.infer_layouts.rules import Assignment, Clash, Level, Op, Setting, choose_loop
 from tiledsl.passes.infer_layouts.shared import choose_shared
 from tiledsl.passes.infer_layouts.solver import Problem, solve
-from tiledsl.passes.infer_layouts.verify import verify_layouts
 from tiledsl.target import Target
+from tiledsl.verifiers.layouts import verify_assigned
 
 Accesses = tuple[LoopAccess, ...]
 LAID_OUT = (Space.FRAGMENT, Space.SHARED)
@@ -63,22 +63,18 @@ class LayoutPlan:
         return "\n".join([*lines, *(f"loop {i}: {f}" for i, f in enumerate(self.loops))])
 
 
-@kernel_pass(requires=[tile_stage], ensures=[layouts_assigned])
-def infer_layouts(kernel: Kernel, *, target: Target, check: bool = False) -> Kernel:
+@kernel_pass(requires=[tile_stage], ensures=[layouts_assigned], verify=verify_assigned)
+def infer_layouts(kernel: Kernel, *, target: Target) -> Kernel:
     """Chooses the layouts of fragments, shared buffers and element-wise loops; the latter all become Parallel.
 
-    `check` proves the result by brute force over tables. Raises TileError TD03xx where statements demand what no
-    layout satisfies.
+    Raises TileError TD03xx where statements demand what no layout satisfies.
     """
     divisors, ranges = assumed_divisors(kernel), variable_ranges(kernel)
     launches = []
     for launch in kernel.launches:
         launch = with_loops(launch)
         launches.append(apply(launch, plan(launch, target, divisors, ranges)))
-    result = replace(kernel, launches=tuple(launches))
-    if check:
-        verify_layouts(result)
-    return result
+    return replace(kernel, launches=tuple(launches))
 
 
 def with_loops(launch: Launch) -> Launch:

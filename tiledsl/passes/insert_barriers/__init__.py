@@ -64,9 +64,10 @@ from tiledsl.passes.insert_barriers.items import (
     synchronises,
     trip_count,
 )
+from tiledsl.verifiers.barriers import verify_barriers
 
 
-@kernel_pass(requires=(thread_stage,))
+@kernel_pass(requires=(thread_stage,), verify=verify_barriers)
 def insert_barriers(kernel: Kernel) -> Kernel:
     """Adds the barriers that shared memory needs. Existing ones count. TD0502 where none can be placed."""
     launches = []

@@ -13,7 +13,8 @@ from tiledsl.passes.lower_tiles.scope import Scope
 from tiledsl.target import Target
 
 
-@kernel_pass(requires=[tile_stage], ensures=[thread_stage])
+# Rounding: a thread sums what it holds, then the threads of a warp, then the warps; a tile is summed in its own order.
+@kernel_pass(requires=[tile_stage], ensures=[thread_stage], rounding=True)
 def lower_tiles(kernel: Kernel, *, target: Target) -> Kernel:
     """Fragments become registers, shared tiles flat memory, tile statements what each thread does.
 

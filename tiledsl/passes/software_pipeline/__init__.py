@@ -1,7 +1,6 @@
 """Software pipelining on tile operations: copies of later iterations overlap with the work of earlier ones.
 
-Each loop of kind Pipelined is planned (`plan`), written out (`rewrite`) and the result checked by
-running the schedule on tokens (`verify`); loops inside it follow. Buffers that iterations in flight share get
+Each loop of kind Pipelined is planned (`plan`) and written out (`rewrite`); loops inside it follow. Buffers that iterations in flight share get
 versions, wherever they are allocated. Outside pipelined loops the accesses to such a buffer name the version that was
 written last; where that cannot be known, the buffer keeps one version and the schedule must do without.
 """
@@ -45,10 +44,10 @@ from tiledsl.passes.software_pipeline.body import Body, flatten
 from tiledsl.passes.software_pipeline.legal import constraints
 from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
 from tiledsl.passes.software_pipeline.rewrite import Form, with_versions, write_pipeline
-from tiledsl.passes.software_pipeline.verify import verify_plan
+from tiledsl.verifiers.pipeline import verify_pipeline
 
 
-@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
+@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,), verify=verify_pipeline)
 def software_pipeline(kernel: Kernel, *, fuse_barrier: bool = True, form: Form = Form.AUTO, stages: int = -1) -> Kernel:
     """Overlaps the copies of pipelined loops with their other statements. `stages` >= 0 replaces every num_stages.
 
@@ -62,6 +61,13 @@ def software_pipeline(kernel: Kernel, *, fuse_barrier: bool = True, form: Form =
 
 def pipeline_plans(kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1) -> tuple[PipelinePlan, ...]:
     """The plans of all pipelined loops of a tile-stage kernel, outer ones before those inside."""
+    return tuple(plan for _, plan in planned_loops(kernel, fuse_barrier=fuse_barrier, stages=stages))
+
+
+def planned_loops(
+    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1
+) -> tuple[tuple[Body, PipelinePlan], ...]:
+    """The same with the loops that are planned: the units that the entries of a plan are about."""
     options = _Options(fuse_barrier, Form.GUARDED, stages)
     return tuple(p for launch in kernel.launches for p in _pipeline_launch(launch, options)[1])
 
@@ -80,7 +86,7 @@ class _Escapes(Exception):
         self.buffer = buffer
 
 
-def _pipeline_launch(launch: Launch, options: _Options) -> tuple[Launch, list[PipelinePlan]]:
+def _pipeline_launch(launch: Launch, options: _Options) -> tuple[Launch, list[tuple[Body, PipelinePlan]]]:
     if not any(isinstance(n, For) and isinstance(n.kind, Pipelined) for s in launch.body for n in walk(s)):
         return launch, []
     forbidden = dict(_unversionable(launch.body))
@@ -123,7 +129,7 @@ class _Pipeliner:
     roots: Mapping[Buffer, Buffer]
     forbidden: Mapping[Buffer, str]
     versions: dict[Buffer, int] = field(default_factory=dict)
-    plans: list[PipelinePlan] = field(default_factory=list)
+    plans: list[tuple[Body, PipelinePlan]] = field(default_factory=list)
 
     def block(self, block: Block, state: State) -> Block:
         """`block` with its pipelines written out; `state` is carried on to its end."""
@@ -184,8 +190,7 @@ class _Pipeliner:
         body = flatten(loop, self.roots, manual=bool(kind.stage or kind.order))
         rules = constraints(body, self.forbidden)
         plan = make_plan(body, rules, fuse_barrier=self.options.fuse_barrier)
-        verify_plan(body, plan)
-        self.plans.append(plan)
+        self.plans.append((body, plan))
         for b, n in plan.versions:
             self.versions[b] = max(n, self.versions.get(b, 1))
         written = write_pipeline(body, plan, self.options.form)

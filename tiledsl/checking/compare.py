@@ -1,0 +1,117 @@
+"""Two executions of one kernel compared: bit for bit, or within what a change of the order of additions may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from tiledsl.analysis.access import AccessKind, accesses, rooted, storage_roots
+from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Launch, Space
+from tiledsl.ir.walk import statements
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two arrays of one shape differ: the first element, its two values, how many of all."""
+
+    index: tuple[int, ...]
+    actual: Any
+    expected: Any
+    count: int
+    size: int
+
+    def __str__(self) -> str:
+        where = f"[{', '.join(map(str, self.index))}]"
+        return f"{self.count} of {self.size} elements differ, the first is {where}: {self.actual} and {self.expected}"
+
+
+def tolerance_of(dtype: np.dtype[Any]) -> float:
+    """What `rtol` and `atol` are where the caller names none: the square root of the distance of 1 to the next number,
+    a tenth of it for float16 and wider; 0 for integers. float32: 3.5e-5, float16: 3e-3, bfloat16: 9e-2, e4m3: 0.35.
+
+    Half of the bits leaves room for sums of hundreds of terms in any order and for intrinsics of a few ulp.
+    """
+    if dtype.kind in "iub":
+        return 0.0
+    eps = float(ml_dtypes.finfo(dtype).eps)
+    return float(np.sqrt(eps) / 10 if eps < 2**-8 else np.sqrt(eps))
+
+
+def difference(actual: Array, expected: Array, rtol: float = 0.0, atol: float = 0.0) -> Difference | None:
+    """The first element for which |actual - expected| <= atol + rtol * |expected| does not hold; None if there is none.
+
+    The shapes are equal. NaN equals NaN, infinities equal themselves. With rtol = atol = 0 that is bit for bit, but for
+    the sign of zero and the payload of NaN.
+    """
+    a, e = (x.astype(np.float64) if x.dtype.kind not in "iub" else x.astype(object) for x in (actual, expected))
+    with np.errstate(invalid="ignore"):
+        same = np.asarray(a == e)
+        if a.dtype == np.float64:
+            same |= np.isnan(a) & np.isnan(e)
+            if rtol or atol:
+                same |= np.abs(a - e) <= atol + rtol * np.abs(e)
+    if np.all(same):
+        return None
+    wrong = np.argwhere(~same.astype(bool))
+    first = tuple(int(i) for i in wrong[0])
+    return Difference(first, actual[first], expected[first], len(wrong), actual.size)
+
+
+def copy_of(array: Array) -> Array:
+    """A copy with the same strides, which a kernel may demand."""
+    if array.flags.c_contiguous or any(stride < 0 for stride in array.strides):
+        return array.copy()
+    reach = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides)) // array.itemsize
+    storage = np.empty(reach + 1 if array.size else 0, array.dtype)
+    copied = np.lib.stride_tricks.as_strided(storage, array.shape, array.strides)
+    copied[...] = array
+    return copied
+
+
+def poison(array: Array) -> None:
+    """Fill with all ones bits: NaN in every float format, -1 in integers."""
+    array.view(np.uint8)[...] = 0xFF
+
+
+def differing(actual: Mapping[str, Array], expected: Mapping[str, Array], loose: frozenset[str]) -> dict[str, Difference]:
+    """By name what differs: tensors of `loose` within the tolerance of their dtype, the others exactly."""
+    found = {}
+    for name, value in expected.items():
+        tolerance = tolerance_of(value.dtype) if name in loose else 0.0
+        if d := difference(actual[name], value, tolerance, tolerance):
+            found[name] = d
+    return found
+
+
+def order_dependent(kernel: Kernel) -> frozenset[str]:
+    """The global tensors whose value may depend on the order of atomic updates, by name.
+
+    Those are tensors with a floating-point atomic add, or with an atomic update that hands back the old value, and what
+    a launch stores that reads, or updates so, one of them.
+    """
+    tainted: set[Buffer] = set()
+    for launch in kernel.launches:
+        found = rooted([a for s in launch.body for a in accesses(s)], storage_roots(launch.body))
+        read = {a.buffer for a in found if a.kind is AccessKind.READ}
+        own = _updated_in_order(launch)
+        tainted |= own
+        if read & tainted or any(s.result for s in statements(launch) if isinstance(s, AtomicUpdate)):
+            tainted |= {a.buffer for a in found if a.writes and a.buffer.space is Space.GLOBAL}
+    return frozenset(b.name for b in tainted)
+
+
+def _updated_in_order(launch: Launch) -> set[Buffer]:
+    roots = storage_roots(launch.body)
+    updates = [s for s in statements(launch) if isinstance(s, AtomicUpdate)]
+    ordered = [s for s in updates if (s.op == "add" and s.buffer.dtype.is_float) or s.result is not None]
+    shared = {s.buffer for s in ordered if s.buffer.space is not Space.GLOBAL}
+    if shared:  # what comes of a shared tile may go anywhere
+        found = [a for s in launch.body for a in accesses(s)]
+        return {a.buffer for a in rooted(found, roots) if a.writes and a.buffer.space is Space.GLOBAL}
+    return {roots.get(s.buffer, s.buffer) for s in ordered}

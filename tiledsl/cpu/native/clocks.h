@@ -1,0 +1,146 @@
+// Vector clocks: what each thread knows of the past of all others.
+//
+// An entry counts the releases of one agent (a thread, or hardware that works beside the threads). Vectors never change
+// once they are shared, so threads that know the same hold the same vector: after a barrier of the whole block that is
+// all of them, and a barrier of T threads costs O(T). The own entry of a thread is kept beside its vector.
+#pragma once
+
+#include <vector>
+
+#include "types.h"
+
+namespace tds {
+
+struct Vector {
+  u32 references;
+  u32 size;
+  u64 serial;  // differs between any two vectors that ever were
+  Vector* next;
+  u32 values[1];  // `size` of them
+};
+
+// The vectors of one worker.
+class Clocks {
+ public:
+  void resize(u32 agents);  // from now on vectors have `agents` entries
+  Vector* fresh();          // with one reference and unset values
+  void release(Vector* v);
+  Vector* joined(Vector* a, Vector* b);  // the greater of each entry, with a reference more
+  Vector* amended(Vector* v, const u32* agents, const u32* values, u32 count);  // a copy with entries raised
+
+  u32 size = 0;
+  const u32* nothing() const { return zeros.data(); }  // a vector's values when nothing is known
+  u64 work = 0;  // entries that were read or written so far
+
+ private:
+  struct Memo {
+    u64 a, b, serial;
+    Vector* result;
+  };
+  static constexpr u32 MEMOS = 1024;
+  std::vector<u32> zeros;
+  std::vector<Memo> memos;
+  Vector* unused = nullptr;
+  u64 serials = 0;
+};
+
+extern thread_local Clocks* clocks;  // of the worker
+
+// A counted reference to a vector; null: nothing is known.
+class Known {
+ public:
+  Known() = default;
+  explicit Known(Vector* owned) : vector(owned) {}
+  Known(const Known& o) : vector(o.vector) {
+    if (vector) ++vector->references;
+  }
+  Known& operator=(const Known& o) {
+    if (vector == o.vector) return *this;
+    if (o.vector) ++o.vector->references;
+    drop();
+    vector = o.vector;
+    return *this;
+  }
+  ~Known() { drop(); }
+
+  const u32* values() const { return vector ? vector->values : clocks->nothing(); }
+  bool operator==(const Known& o) const { return vector == o.vector; }
+  void join(const Known& o) {
+    if (vector == o.vector || !o.vector) return;
+    if (!vector) {
+      *this = o;
+      return;
+    }
+    Vector* both = clocks->joined(vector, o.vector);
+    drop();
+    vector = both;
+  }
+  void raise(const u32* agents, const u32* values, u32 count) {
+    if (!count) return;
+    Vector* v = clocks->amended(vector, agents, values, count);
+    drop();
+    vector = v;
+  }
+
+ private:
+  void drop() {
+    if (vector && --vector->references == 0) clocks->release(vector);
+    vector = nullptr;
+  }
+  Vector* vector = nullptr;
+};
+
+// What a thread knows: `known` of others, `own` of itself. `visible` and `own_visible` are the parts of it whose writes
+// the async proxy sees too.
+struct Clock {
+  Known known, visible;
+  u32 own = 1, own_visible = 0;
+};
+
+// What arrives at a barrier, a flag in memory, ..., for those who wait there.
+class Gathered {
+ public:
+  // The past of a thread. Its next step has to be counted: `release` in detector.h does.
+  void add(u32 agent, const Clock& c) {
+    known.join(c.known);
+    visible.join(c.visible);
+    agents.push_back(agent);
+    own.push_back(c.own);
+    if (c.own_visible) {
+      visible_agents.push_back(agent);
+      own_visible.push_back(c.own_visible);
+    }
+  }
+  void add(const Gathered& o) {
+    known.join(o.known);
+    visible.join(o.visible);
+    agents.insert(agents.end(), o.agents.begin(), o.agents.end());
+    own.insert(own.end(), o.own.begin(), o.own.end());
+    visible_agents.insert(visible_agents.end(), o.visible_agents.begin(), o.visible_agents.end());
+    own_visible.insert(own_visible.end(), o.own_visible.begin(), o.own_visible.end());
+  }
+  // That agent's step `value` has been completed, and the async proxy sees it.
+  void add(u32 agent, u32 value) {
+    agents.push_back(agent);
+    own.push_back(value);
+    visible_agents.push_back(agent);
+    own_visible.push_back(value);
+  }
+  // Makes one vector of it, so that many can acquire it for O(1) each.
+  void settle() {
+    known.raise(agents.data(), own.data(), static_cast<u32>(agents.size()));
+    visible.raise(visible_agents.data(), own_visible.data(), static_cast<u32>(visible_agents.size()));
+    agents.clear();
+    own.clear();
+    visible_agents.clear();
+    own_visible.clear();
+  }
+  void clear() { *this = Gathered(); }
+
+  Known known, visible;  // complete after settle()
+
+ private:
+  std::vector<u32> agents, own, visible_agents, own_visible;
+};
+
+}  // namespace tds

@@ -1,0 +1,289 @@
+// Events, what each byte has seen, and the verdict on each access.
+#include "detector.h"
+
+#include <cstring>
+
+#include "shadow.h"
+
+#if TDS_CHECKED
+
+namespace tds {
+
+typedef u32 Row __attribute__((vector_size(64), aligned(4)));  // what 16 bytes have seen
+
+// ---- events
+
+u32 new_event(const Event& e) {
+  std::vector<Event>& events = worker->detector->events;
+  events.push_back(e);
+  return static_cast<u32>(events.size() - 1);
+}
+
+Event& event(u32 id) { return worker->detector->events[id]; }
+
+u32 thread_event(Fiber* f, Kind kind, u8 flags, Site at) {
+  const u16 what = static_cast<u16>(static_cast<u16>(kind) << 8 | flags);
+  Fiber::CachedEvent& c = f->cached[(static_cast<u32>(at.line) ^ flags) & 7];
+  if (c.clock == f->clock.own && c.what == what && c.at.line == at.line && c.at.file == at.file) return c.event;
+  c.at = at;
+  c.clock = f->clock.own;
+  c.what = what;
+  return c.event = new_event(Event{at, f->number, f->number, f->clock.own, kind, flags});
+}
+
+void complete_event(u32 id, u32 agent, u32 clock) {
+  Event& e = event(id);
+  e.agent = agent;
+  e.clock = clock;
+  e.flags = static_cast<u8>(e.flags & ~PENDING);
+}
+
+u32 extra_agent(const Cta& cta, u32 index) {
+  return static_cast<u32>(worker->ctas.size()) * worker->launch->threads + cta.rank * EXTRA_AGENTS + index;
+}
+
+Knower common_knower(Fiber* const* fibers, u32 count, std::vector<u32>& space) {
+  bool same = count > 1;
+  for (u32 i = 1; i < count; ++i)
+    same &= fibers[i]->clock.known == fibers[0]->clock.known && fibers[i]->clock.visible == fibers[0]->clock.visible;
+  if (count == 1) return knower(fibers[0]);
+  if (same) return Knower{fibers[0]->clock.known.values(), fibers[0]->clock.visible.values(), NOBODY, 0, 0};
+  const u32 n = worker->clocks.size;
+  space.assign(2 * n, ~0u);
+  u32* known = space.data();
+  u32* visible = known + n;
+  for (u32 i = 0; i < count; ++i) {
+    const Knower k = knower(fibers[i]);
+    const u32 others = known[k.agent], others_visible = visible[k.agent];
+    for (u32 a = 0; a < n; ++a) {
+      known[a] = known[a] < k.known[a] ? known[a] : k.known[a];
+      visible[a] = visible[a] < k.visible[a] ? visible[a] : k.visible[a];
+    }
+    known[k.agent] = others < k.own ? others : k.own;
+    visible[k.agent] = others_visible < k.own_visible ? others_visible : k.own_visible;
+  }
+  return Knower{known, visible, NOBODY, 0, 0};
+}
+
+// ---- lists of readers
+
+// When a list has grown to a power of two: without what is ordered before the newcomer (later conflicts with it would
+// be conflicts with the newcomer), and with the newest of each agent only.
+static u32 pruned(u32 list, const Checked& a) {
+  Detector& d = *worker->detector;
+  std::vector<u32> kept;
+  ++d.prunings;
+  for (u32 i = list; i; i = d.lists[i].parent) {
+    const Event& e = d.events[d.lists[i].event];
+    const bool atomic = (e.flags & ATOMICALLY) != 0;
+    const u32 clock = e.agent == a.who.agent ? a.who.own : a.who.known[e.agent];
+    if (atomic == a.atomic && !(e.flags & PENDING) && clock >= e.clock) continue;
+    u32& seen = d.seen_agents[2 * e.agent + atomic];
+    if (!(e.flags & PENDING)) {
+      if (seen == d.prunings) continue;
+      seen = d.prunings;
+    }
+    kept.push_back(d.lists[i].event);
+  }
+  u32 result = 0;
+  for (size_t i = kept.size(); i-- > 0;) {
+    const bool atomic = (d.events[kept[i]].flags & ATOMICALLY) != 0;
+    const ReaderList rest = d.lists[result];
+    d.lists.push_back(ReaderList{result, kept[i], rest.length + 1, rest.atomics || atomic, rest.plain || !atomic});
+    result = static_cast<u32>(d.lists.size() - 1);
+  }
+  return result;
+}
+
+static u32 with_reader(u32 list, const Checked& a) {
+  Detector& d = *worker->detector;
+  if (list && d.lists[list].event == a.id) return list;
+  const u64 key = static_cast<u64>(list) << 32 | a.id;
+  Detector::Transition& t = d.transitions[key * 0x9e3779b97f4a7c15ull >> 51 & (Detector::TRANSITIONS - 1)];
+  if (t.list == list && t.event == a.id) return t.result;
+  u32 rest = list;
+  const u32 length = d.lists[list].length;
+  if (length >= 64 && !(length & (length - 1))) rest = pruned(list, a);
+  const ReaderList r = d.lists[rest];
+  d.lists.push_back(ReaderList{rest, a.id, r.length + 1, r.atomics || a.atomic, r.plain || !a.atomic});
+  t = Detector::Transition{list, a.id, static_cast<u32>(d.lists.size() - 1)};
+  return t.result;
+}
+
+// ---- the verdict
+
+static bool unordered(const Event& earlier, const Checked& a) {
+  if (earlier.flags & PENDING) return true;
+  return (earlier.agent == a.who.agent ? a.who.own : a.who.known[earlier.agent]) < earlier.clock;
+}
+
+// A write of the generic proxy that the async proxy does not see.
+static bool unseen(const Event& earlier, const Checked& a) {
+  if (!a.async || (earlier.flags & (WRITES | ASYNC)) != WRITES) return false;
+  return (earlier.agent == a.who.agent ? a.who.own_visible : a.who.visible[earlier.agent]) < earlier.clock;
+}
+
+static bool excused(const Event& earlier, const Checked& a) { return a.atomic && (earlier.flags & ATOMICALLY); }
+
+// Whether an access could conflict with one of the list at all.
+static bool concerns(const ReaderList& list, const Checked& a) {
+  if (a.writes) return a.atomic ? list.plain : list.length != 0;
+  return !a.atomic && list.atomics;
+}
+
+static bool conflicts(const Event& earlier, const Checked& a) {
+  return !excused(earlier, a) && (a.writes || (earlier.flags & WRITES)) && unordered(earlier, a);
+}
+
+static const Event* conflict_in(u32 list, const Checked& a) {
+  const Detector& d = *worker->detector;
+  if (!concerns(d.lists[list], a)) return nullptr;
+  for (u32 i = list; i; i = d.lists[i].parent) {
+    const Event& e = d.events[d.lists[i].event];
+    if (conflicts(e, a)) return &e;
+  }
+  return nullptr;
+}
+
+// ---- reports
+
+static void add_thread(Facts& facts, const char* key, const Event& e) {
+  facts.push_back({key, std::to_string(worker->fibers[e.thread]->index)});
+}
+
+static void add_global_place(Facts& facts, u64 address) {
+  for (const Memory& m : worker->launch->buffers) {
+    const u64 offset = address - reinterpret_cast<u64>(m.begin);
+    if (offset >= m.size) continue;
+    facts.push_back({"buffer", m.name});
+    facts.push_back({"offset", std::to_string(offset)});
+    return;
+  }
+}
+
+// Which of the two accesses the report is about: not the asynchronous one, else the one that reads, else the later line.
+static bool about_earlier(const Event& earlier, const Event& now) {
+  if ((earlier.flags ^ now.flags) & PENDING) return (now.flags & PENDING) != 0;
+  if ((earlier.flags ^ now.flags) & WRITES) return (now.flags & WRITES) != 0;
+  if (earlier.at.line != now.at.line) return earlier.at.line > now.at.line;
+  return earlier.thread > now.thread;
+}
+
+static int code_of(const Event& earlier, const Checked& a) {
+  if (!unordered(earlier, a)) return 815;
+  if (earlier.kind == Kind::CP_ASYNC) return earlier.flags & PENDING ? 805 : 804;
+  return KINDS[static_cast<int>(earlier.kind)].code;
+}
+
+static void report_race(const Event& earlier, const Checked& a, Spot place) {
+  const bool swapped = about_earlier(earlier, *a.event);
+  const Event& subject = swapped ? earlier : *a.event;
+  const Event& other = swapped ? *a.event : earlier;
+  const int code = code_of(earlier, a);
+  if (count_again(code, subject.at, other.at)) return;
+  const Fiber& first = *worker->fibers[subject.thread];
+  const Fiber& second = *worker->fibers[other.thread];
+  Finding f;
+  f.code = code;
+  f.at = subject.at;
+  f.other_at = other.at;
+  f.thread = first.index;
+  f.other_thread = second.index;
+  memcpy(f.block, first.block, sizeof f.block);
+  memcpy(f.other_block, second.block, sizeof f.other_block);
+  if (place.cta)
+    add_place(f.facts, *worker->launch, static_cast<u32>(place.offset));
+  else
+    add_global_place(f.facts, place.offset);
+  f.facts.push_back({"access", KINDS[static_cast<int>(subject.kind)].name});
+  f.facts.push_back({"other", KINDS[static_cast<int>(other.kind)].name});
+  add_thread(f.facts, "thread", subject);
+  add_thread(f.facts, "other_thread", other);
+  report(std::move(f));
+}
+
+static void report_unwritten(const Checked& a, Spot place) {
+  if (count_again(803, a.event->at, Site{nullptr, 0})) return;
+  const Fiber& f = *worker->fibers[a.event->thread];
+  Finding found;
+  found.code = 803;
+  found.at = a.event->at;
+  found.thread = f.index;
+  memcpy(found.block, f.block, sizeof f.block);
+  add_place(found.facts, *worker->launch, static_cast<u32>(place.offset));
+  report(std::move(found));
+}
+
+// ---- accesses
+
+static const Event* race_with_writer(u32 writer, const Checked& a) {
+  if (!writer) return nullptr;
+  const Event& e = worker->detector->events[writer];
+  return !excused(e, a) && (unordered(e, a) || unseen(e, a)) ? &e : nullptr;
+}
+
+// Byte by byte, with reports.
+static void touch_bytes(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot place) {
+  u32 last_writer = ~0u, last_list = ~0u;
+  for (u32 i = 0; i < bytes; ++i, ++place.offset) {
+    const u32 writer = writers[i], list = readers[i];
+    if (writer != last_writer || list != last_list) {
+      last_writer = writer;
+      last_list = list;
+      if (!writer && place.cta && (!a.writes || a.atomic)) report_unwritten(a, place);
+      if (const Event* e = race_with_writer(writer, a))
+        report_race(*e, a, place);
+      else if (const Event* reader = conflict_in(list, a))
+        report_race(*reader, a, place);
+    }
+    if (a.writes && (!a.atomic || !writer)) {
+      writers[i] = a.id;
+      readers[i] = a.atomic ? list : 0;
+    } else {
+      readers[i] = with_reader(list, a);
+    }
+  }
+}
+
+static bool uniform(const u32* seen, u32 bytes) {
+  if (bytes == 16) {
+    typedef u64 Words __attribute__((vector_size(64)));
+    const Row row = *reinterpret_cast<const Row*>(seen);
+    const Words w = reinterpret_cast<Words>(row ^ row[0]);
+    return !(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]);
+  }
+  u32 different = 0;
+  for (u32 i = 1; i < bytes; ++i) different |= seen[i] ^ seen[0];
+  return !different;
+}
+
+static void set(u32* seen, u32 bytes, u32 value) {
+  if (bytes == 16)
+    *reinterpret_cast<Row*>(seen) = Row{} + value;
+  else
+    for (u32 i = 0; i < bytes; ++i) seen[i] = value;
+}
+
+void touch(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot place) {
+  for (; bytes > 16; bytes -= 16, writers += 16, readers += 16, place.offset += 16) touch(writers, readers, 16, a, place);
+  if (!uniform(writers, bytes) || !uniform(readers, bytes)) return touch_bytes(writers, readers, bytes, a, place);
+  const u32 writer = *writers, list = *readers;
+  if ((!writer && place.cta && !a.writes) || (a.atomic && !writer) || race_with_writer(writer, a) ||
+      conflict_in(list, a))
+    return touch_bytes(writers, readers, bytes, a, place);
+  if (a.writes && !a.atomic) {
+    set(writers, bytes, a.id);
+    if (list) set(readers, bytes, 0);
+  } else {
+    const u32 longer = with_reader(list, a);
+    if (longer != list) set(readers, bytes, longer);
+  }
+}
+
+void touch_shared(Cta& cta, u32 offset, u32 bytes, u32 id, const Knower& who) {
+  touch(&cta.writers[offset], &cta.readers[offset], bytes, checked(id, who), Spot{&cta, offset});
+}
+
+}  // namespace tds
+
+#endif

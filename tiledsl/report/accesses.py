@@ -1,0 +1,185 @@
+"""What the accesses to memory cost, computed from their addresses: no run needed.
+
+The figures are those of the checked CPU device's counters, for every access whose address, conditions and loops are
+known; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tiledsl.analysis.footprint import Unknown, touches
+from tiledsl.analysis.requests import LANES, Cost, global_cost, shared_cost
+from tiledsl.ir.frozen import dataclass
+from tiledsl.ir.nodes import (
+    AtomCall,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    Launch,
+    Load,
+    Select,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    View,
+)
+from tiledsl.isa.table import ATOMS
+from tiledsl.report.domain import Array
+from tiledsl.report.visit import Visit, walk
+
+FAR = 1 << 15  # extents that are not known: rows of a tensor count as far apart
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access of a line of the source, by all threads of all blocks in all iterations that are known.
+
+    `op` is load, store, atomic or the name of an instruction; `space` shared or global, in which `transactions` are
+    wavefronts or sectors of 32 bytes. `exact`: the figures are those of every run; otherwise an address, a condition or
+    a number of iterations depends on data or on sizes that were not given, and counts as in `Visit` and `Domain`.
+    """
+
+    op: str
+    space: str
+    buffer: str
+    file: str
+    line: int
+    in_loop: bool
+    requests: int
+    transactions: int
+    ideal: int
+    bytes: int
+    exact: bool = True
+
+    @property
+    def place(self) -> str:
+        return f"{self.file.rpartition('/')[2]}:{self.line}"
+
+
+def accesses(launch: Launch, numbers: Mapping[Var, int] | None = None, *, every: bool = False) -> tuple[Access, ...]:
+    """All accesses of shared and global memory, in program order. `numbers` are sizes and scalars by variable.
+
+    `every` looks at all blocks and iterations; without it long axes are sampled, which is exact where the pattern of
+    addresses does not change between.
+    """
+    roots: dict[Buffer, Buffer] = {}
+    found: list[Access] = []
+    for s, visit in walk(launch, numbers or {}, every):
+        if isinstance(s, View):
+            roots[s.buffer] = roots.get(s.source, s.source)
+        found += _of_statement(s, visit, roots)
+    return tuple(found)
+
+
+def merged(found: Iterable[Access]) -> tuple[Access, ...]:
+    """Equal operations on one buffer in one line as one access, in the order of their first appearance."""
+    groups: dict[tuple[str, str, str, str, int], list[Access]] = {}
+    for a in found:
+        groups.setdefault((a.op, a.space, a.buffer, a.file, a.line), []).append(a)
+    return tuple(
+        Access(
+            *key,
+            any(a.in_loop for a in same),
+            sum(a.requests for a in same),
+            sum(a.transactions for a in same),
+            sum(a.ideal for a in same),
+            sum(a.bytes for a in same),
+            all(a.exact for a in same),
+        )
+        for key, same in groups.items()
+    )
+
+
+def _of_statement(s: Stmt, visit: Visit, roots: Mapping[Buffer, Buffer]) -> Iterator[Access]:
+    for op, buffer, indices, size, when in _touched(s):
+        if buffer.space not in (Space.SHARED, Space.GLOBAL) or not indices:
+            continue
+        cost, exact = _cost(s, visit, buffer, indices, size, when)
+        if cost.requests:
+            name = roots.get(buffer, buffer).name
+            counts = (cost.requests, cost.transactions, cost.ideal, cost.bytes)
+            yield Access(op, buffer.space.value, name, s.span.file, s.span.line, visit.loops > 0, *counts, exact)
+
+
+Touched = tuple[str, Buffer, tuple[Expr, ...], int, tuple[Expr, ...]]
+
+
+def _touched(s: Stmt) -> Iterator[Touched]:
+    """Operation, buffer, indices, bytes a lane, and conditions within the statement, of each access that `s` makes."""
+    copy = copied(s)
+    for buffer, indices, _, size, kind, _, when in touches(s):
+        plain = {"read": "load", "write": "store"}.get(kind.value, kind.value)
+        if isinstance(s, AtomCall):
+            row = ATOMS[s.atom]
+            predicate = (s.args[2],) if row.kind == "cp_async" and buffer.space is Space.GLOBAL else ()
+            yield s.atom, buffer, indices, size, (*when, *predicate)
+        else:
+            yield copy if copy and not isinstance(s, For) else plain, buffer, indices, size, when
+
+
+def copied(s: Stmt) -> str:
+    """The cp.async that the emitter makes of an asynchronous store; empty if it is none."""
+    match s:
+        case Store(buffer, _, Load(source) | Select(_, Load(source), Const(0)), _, True) if (
+            buffer.space is Space.SHARED and source.space is Space.GLOBAL and buffer.dtype.bits in (32, 64, 128)
+        ):
+            return f"cp_async_{buffer.dtype.bits // 8}"
+    return ""
+
+
+def _cost(
+    s: Stmt, visit: Visit, buffer: Buffer, indices: tuple[Expr, ...], size: int, when: tuple[Expr, ...]
+) -> tuple[Cost, bool]:
+    on, exact = visit.active(when)
+    if isinstance(s, AtomCall) and ATOMS[s.atom].matrices:
+        on = on & visit.domain.full((np.arange(LANES) < 8 * ATOMS[s.atom].matrices)[None])
+    try:
+        address = _addresses(visit, buffer, indices)
+    except Unknown:
+        exact = False
+        visit.domain.lenient = True
+        try:
+            address = _addresses(visit, buffer, indices)
+        finally:
+            visit.domain.lenient = False
+    full = visit.domain.full(address)
+    shape = np.broadcast_shapes(full.shape, on.shape)
+    weights = np.broadcast_to(visit.domain.weights(shape), (1, 1, *shape[2:]))
+    count = shared_cost if buffer.space is Space.SHARED else global_cost
+    return count(_requests(full, shape), _requests(on, shape), size, _requests(weights, (shape[0], 1, *shape[2:]))[:, 0]), exact
+
+
+def _requests(table: Array, shape: tuple[int, ...]) -> Array:
+    """The table as (requests, lanes)."""
+    return np.moveaxis(np.broadcast_to(table, shape), 1, -1).reshape(-1, shape[1])
+
+
+def _addresses(visit: Visit, buffer: Buffer, indices: tuple[Expr, ...]) -> Any:
+    """Byte offsets from the start of the buffer's version: versions are whole wavefronts apart. Raises Unknown."""
+    element: Any = 0
+    for index, stride in zip(indices, _strides(visit, buffer), strict=True):
+        element = np.add(*visit.domain.aligned([element, np.multiply(visit.domain.value(index), stride)]))
+    return np.asarray(element, np.int64) * buffer.dtype.bits // 8
+
+
+def _strides(visit: Visit, buffer: Buffer) -> list[int]:
+    """In elements. Extents that are not known count as FAR."""
+
+    def number(e: int | Expr) -> int:
+        try:
+            return e if isinstance(e, int) else int(visit.domain.value(e))
+        except Unknown:
+            return FAR
+
+    if buffer.strides is not None:
+        return [number(e) for e in buffer.strides]
+    strides = [1]
+    for extent in reversed(buffer.shape[1:]):
+        strides.insert(0, strides[0] * number(extent))
+    return strides

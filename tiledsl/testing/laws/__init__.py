@@ -1,0 +1,46 @@
+"""The laws of the compiler, as data: the tests try each on a few examples, the fuzzer on as many as it has time for.
+
+from tiledsl.testing.laws import LAWS
+
+failure = LAWS["pipelined_programs_compute_the_same_in_every_form"].run(max_examples=20, seed=1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tiledsl.testing.laws import (
+    barriers,
+    conversions,
+    executions,
+    inference,
+    inference_traces,
+    layouts,
+    lowering,
+    pipeline_traces,
+    pipelines,
+    scalar_passes,
+    simplifier,
+    text,
+    whole,
+)
+from tiledsl.testing.laws.base import Failure, Law, Outcome, law
+
+ROOMS = (
+    simplifier,
+    layouts,
+    text,
+    executions,
+    conversions,
+    inference,
+    inference_traces,
+    pipelines,
+    pipeline_traces,
+    lowering,
+    barriers,
+    scalar_passes,
+    whole,
+)
+LAWS: Mapping[str, Law] = {x.name: x for room in ROOMS for x in room.LAWS}
+
+__all__ = ["LAWS", "Failure", "Law", "Outcome", "law"]

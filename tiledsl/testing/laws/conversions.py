@@ -1,0 +1,71 @@
+"""Law: the emitted C++ computes what the NumPy tables compute, for every operator, dtype and conversion.
+
+Expressions are drawn many at a time, since one kernel compiles as fast as the other: each stores its value for every
+lane in an output of its own, and the test names the expression that differs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tiledsl.cpu import interp
+from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.ir.nodes import (
+    Buffer,
+    Expr,
+    Kernel,
+    Stmt,
+    Store,
+)
+from tiledsl.ir.printer import text
+from tiledsl.ir.types import dtype_of
+from tiledsl.testing.laws.base import law, laws_of
+from tiledsl.testing.strategies.values import LANES, TYPES, ValueMaker
+from tiledsl.testing.thread_stage import one_launch, random_values, run_on_device
+
+
+def kernel_of(draw: ValueMaker, expressions: list[Expr]) -> Kernel:
+    outputs = [Buffer(f"out_{i}", (LANES,), dtype_of(e)) for i, e in enumerate(expressions)]
+    body: list[Stmt] = [Store(o, (draw.thread,), e) for o, e in zip(outputs, expressions)]
+    return one_launch([*draw.inputs.values(), *outputs], tuple(body), draw.thread, LANES)
+
+
+def arguments_of(kernel: Kernel, draw: ValueMaker, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    out: dict[str, Any] = {}
+    for b in kernel.params:
+        assert isinstance(b, Buffer)
+        is_input = b in draw.inputs.values()
+        out[b.name] = random_values(rng, b.dtype, (LANES,)) if is_input else np.zeros(LANES, numpy_dtype(b.dtype))
+    return out
+
+
+def run_both(draw: ValueMaker, expressions: list[Expr], seed: int) -> list[tuple[Expr, Any, Any]]:
+    kernel = kernel_of(draw, expressions)
+    device, numpy = arguments_of(kernel, draw, seed), arguments_of(kernel, draw, seed)
+    run_on_device(kernel, device, checked=False)
+    interp.run(kernel, numpy)
+    return [(e, device[f"out_{i}"], numpy[f"out_{i}"]) for i, e in enumerate(expressions)]
+
+
+def same_bits(a: Any, b: Any) -> Any:
+    """Equal values lane by lane; NaNs are equal whatever their bits, and so are zeros of both signs."""
+    if a.dtype.kind in "iub":
+        return a == b
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    return (x == y) | (np.isnan(x) & np.isnan(y))
+
+
+@law(examples=4, compiler=True, seed=st.integers(0, 2**32 - 1))
+def expressions_agree_with_numpy(seed: int) -> None:
+    draw = ValueMaker(seed)
+    expressions = [draw.expr(draw.random.choice(TYPES), draw.random.choice([1, 2, 3])) for _ in range(40)]
+    for e, device, numpy in run_both(draw, expressions, seed):
+        wrong = np.flatnonzero(~same_bits(device, numpy))
+        assert not wrong.size, f"lane {wrong[0]}: {device[wrong[0]]!r}, NumPy {numpy[wrong[0]]!r} for {text(e)}"
+
+
+LAWS = laws_of(globals())

@@ -1,0 +1,43 @@
+"""`tiledsl trace`: one HTML file that shows how a kernel was compiled."""
+
+from __future__ import annotations
+
+import argparse
+
+from tiledsl.compile import Lowered, Options
+from tiledsl.tools.loading import (
+    add_kernel_arguments,
+    assignments,
+    chosen_target,
+    is_python,
+    load_tile_kernel,
+    lowered,
+    write_file,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_kernel_arguments(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", default="trace.html", help="default: trace.html")
+
+
+def run(args: argparse.Namespace) -> None:
+    from tiledsl.viewer.model import trace_of
+    from tiledsl.viewer.page import require_packages, trace_page
+
+    require_packages()
+    result, options = compiled(args)
+    page = trace_page(trace_of(result, options)).encode()
+    write_file(args.output, page)
+    print(
+        f"{args.output}: {result.final.name} for {result.target.name}, {len(result.stages)} stages, {len(page)} bytes"
+    )
+
+
+def compiled(args: argparse.Namespace) -> tuple[Lowered, Options]:
+    """The kernel, and the options of passes that it was lowered with."""
+    if not is_python(args.kernel):
+        return lowered(args), {}
+    kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
+    target = chosen_target(args.target or kernel.target).name
+    return kernel.compile(target=target, **static).lowered, kernel.options

@@ -1,0 +1,63 @@
+"""Emitted CUDA C++ executed on the CPU device, as `compare.execute` executes IR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tiledsl.codegen.cuda import Source
+from tiledsl.cpu import device
+from tiledsl.cpu.binding import bind, blocks_of, grid_of
+from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.ir.nodes import Const, Kernel, Launch, Var
+from tiledsl.ir.types import dtype_of
+from tiledsl.validation.compare import Outputs
+from tiledsl.validation.inputs import Inputs, copied
+
+MOST_ALONG_AN_AXIS = 2  # blocks of a grid of which only some run
+
+
+def in_part(kernel: Kernel, inputs: Inputs) -> tuple[Kernel, Inputs]:
+    """`kernel` and `inputs` as the device can run them, which runs whole grids: of a large grid its first blocks.
+
+    The text of the kernel is the same: how large the grid is, it learns when it is launched.
+    """
+    if inputs.blocks is blocks_of:
+        return kernel, inputs
+    scalars = bind(kernel, inputs.fresh()).scalars
+
+    def part(launch: Launch) -> Launch:
+        numbers = grid_of(launch, scalars)
+        kept = (Const(min(n, MOST_ALONG_AN_AXIS), dtype_of(e)) for n, e in zip(numbers, launch.grid))
+        return replace(launch, grid=tuple(kept))
+
+    return replace(kernel, launches=tuple(map(part, kernel.launches))), replace(inputs, blocks=blocks_of)
+
+
+def execute_source(source: Source, kernel: Kernel, inputs: Inputs, *, checked: bool = False, **how: Any) -> Outputs:
+    """What the tensors of `inputs.written` hold after `source`, emitted for `kernel`, ran; `how`: mode, seed.
+
+    Raises TileError TD08xx, TD0911 where there is no compiler.
+    """
+    arguments = {n: copied(v) if isinstance(v, np.ndarray) else v for n, v in inputs.values.items()}
+    bound = bind(kernel, arguments)
+    module = device.compile_source(source.text, [e.name for e in source.entries], checked=checked)
+    values = {b.name: a for b, a in bound.arrays.items()} | _scalars(bound.scalars)
+    for entry in source.entries:
+        launch = kernel.launches[entry.launch]
+        grid = grid_of(launch, bound.scalars)
+        if prod(grid):
+            module.launch(entry.name, grid, entry.threads, entry.shared_bytes, [values[n] for n in entry.params], **how)
+    changed = [n for n, v in inputs.values.items() if isinstance(v, np.ndarray) and n not in inputs.written]
+    for name in changed:
+        if arguments[name].tobytes() != inputs.values[name].tobytes():
+            raise RuntimeError(f"it writes to '{name}', which the kernel only reads")
+    return {n: arguments[n] for n in sorted(inputs.written)}
+
+
+def _scalars(scalars: Mapping[Var, Any]) -> dict[str, Any]:
+    return {v.name: np.array(value, numpy_dtype(v.dtype))[()] for v, value in scalars.items()}

@@ -1,0 +1,36 @@
+"""Two thread-stage kernels do the same: both are run on tokens, and leave the same in every tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiledsl.errors import VerifyError
+from tiledsl.ir.nodes import Kernel, Launch
+from tiledsl.ir.walk import same
+from tiledsl.verifiers.threads import ThreadMachine, Watcher
+from tiledsl.verifiers.world import GivenUp, World, worlds
+
+MakeWatcher = Callable[[Kernel, World], Watcher]
+
+
+def verify_same(before: Kernel, after: Kernel, law: str, why: str, watch: MakeWatcher) -> None:
+    """Raises VerifyError `law` where the kernels differ, and what the watcher of the second one raises."""
+    for old, new in zip(before.launches, after.launches, strict=True):
+        unchanged = old.body is new.body or same(old, new)
+        for world in worlds(before, old):
+            try:
+                found = run(after, new, world, watch(after, world))
+                expected = found if unchanged else run(before, old, world, Watcher())
+            except GivenUp:
+                continue
+            if different := expected.memory.difference(found.memory):
+                name = different[0].partition("#")[0]
+                raise VerifyError(f"{law}: element {different[1]} of '{name}' is another one than before: {why}", new.span)
+            if expected.effects != found.effects:
+                raise VerifyError(f"{law}: prints, asserts or calls are others than before: {why}", new.span)
+
+
+def run(kernel: Kernel, launch: Launch, world: World, watch: Watcher) -> ThreadMachine:
+    machine = ThreadMachine(kernel, launch, world, watch, data=True)
+    machine.run()
+    return machine

@@ -1,0 +1,445 @@
+"""Runs the thread stage of one block on tokens, all threads of it together, and tells a watcher what memory they touch.
+
+Statements are executed in program order, each by all threads that reach it; what the order of threads could change is
+for the watcher to notice. Long loops are cut: the first iterations, then the last ones, with a distance that is a multiple
+of every count of versions, so that the schedule is that of the whole loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import lcm, prod
+from typing import Any
+
+import numpy as np
+
+from tiledsl.errors import VerifyError
+from tiledsl.ir.nodes import (
+    Address,
+    Alloc,
+    Assert,
+    Assume,
+    AsyncCommit,
+    AsyncWait,
+    AtomCall,
+    AtomicUpdate,
+    Barrier,
+    Block,
+    Break,
+    Buffer,
+    Continue,
+    Evaluate,
+    Expr,
+    Extern,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Move,
+    Print,
+    Space,
+    Stmt,
+    Store,
+    Unrolled,
+    Vectorized,
+    View,
+    While,
+)
+from tiledsl.ir.walk import statements
+from tiledsl.isa.table import ATOMS
+from tiledsl.verifiers.values import (
+    Evaluator,
+    GlobalMemory,
+    Mask,
+    as_number,
+    as_token,
+    both,
+    initial,
+    is_token,
+    mix,
+    none,
+)
+from tiledsl.verifiers.world import GivenUp, World, tensors
+
+FEW = 4  # iterations from the start and the end of a loop in which nothing is synchronised
+MOST_ROUNDS = 4  # of a loop whose condition depends on data
+ON_CHIP = (Space.SHARED, Space.LOCAL)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Touch:
+    """`size` bytes from byte `start` of `buffer` (a number a thread) by the threads `on`. `issued`: by cp.async."""
+
+    buffer: Buffer
+    start: Any
+    size: int
+    writes: bool
+    on: Mask
+    stmt: Stmt
+    atomic: bool = False
+    issued: bool = False
+
+
+class Watcher:
+    """Is told what happens, in order. `wants` says of which memory."""
+
+    wants: tuple[Space, ...] = ()
+
+    def touch(self, t: Touch) -> None: ...
+
+    def element(self, stmt: Stmt, buffer: Buffer, indices: list[Any], lanes: int, on: Mask) -> None: ...
+
+    def barrier(self, s: Stmt, on: Mask) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def wait(self, pending: int) -> None: ...
+
+
+class ThreadMachine(Evaluator):
+    """`data`: whether tokens are kept in memory; if not, loads find tokens of their places."""
+
+    def __init__(self, kernel: Kernel, launch: Launch, world: World, watch: Watcher, *, data: bool) -> None:
+        threads = np.arange(launch.num_threads)
+        super().__init__({**world.values, launch.thread: threads})
+        self.launch, self.watch, self.data = launch, watch, data
+        self.names = tensors(kernel)
+        self.memory = GlobalMemory(world.shapes)
+        self.threads = launch.num_threads
+        self.roots: dict[Buffer, Buffer] = {}
+        self.bytes: dict[Buffer, Any] = {}
+        self.scalars: dict[Buffer, Any] = {}
+        self.safe = {v.buffer: v.value for v in launch.safe_values}
+        self.stmt: Stmt = AsyncCommit()
+        self.left: list[Any] = []  # of each loop around, the threads that have left it or its iteration
+        self.effects: list[int] = []
+        self.units: dict[Buffer, int] = {}  # bytes that a token stands for: of the smallest element of all views
+        for n in statements(launch):
+            if isinstance(n, View):
+                self.roots[n.buffer] = self.roots.get(n.source, n.source)
+                root = self.roots[n.buffer]
+                self.units[root] = min(_bytes(n.buffer), self.units.get(root, _bytes(root)))
+        self.quiet = {id(n) for n in statements(launch) if isinstance(n, For) and not any(map(_synchronises, statements(n)))}
+        versions = [b.versions for b in (s.buffer for s in statements(launch) if isinstance(s, Alloc))]
+        self.period = lcm(*versions) if versions else 1
+
+    def run(self) -> None:
+        self.block(self.launch.body, True)
+
+    # ------------------------------------------------------------------------------------------------------- memory
+
+    def storage(self, b: Buffer) -> tuple[Buffer, Any]:
+        """The buffer that owns the bytes of `b`, and their tokens: of each thread for a LOCAL one, else of the block."""
+        root = self.roots.get(b, b)
+        if root not in self.bytes:
+            size = -(-root.versions * version_bytes(root) // self.units.get(root, _bytes(root)))
+            shape = (self.threads, size) if root.space is Space.LOCAL else (1, size)
+            self.bytes[root] = np.zeros(shape, np.uint64)
+        return root, self.bytes[root]
+
+    def places(self, b: Buffer, indices: Sequence[Any], version: Any, lanes: int = 1) -> tuple[Any, int]:
+        """(first byte, bytes) of `lanes` elements from `indices` on."""
+        linear: Any = 0
+        for i, n in zip(indices, b.shape):
+            linear = linear * n + i
+        size = max(1, lanes * b.dtype.bits // 8)
+        root = self.roots.get(b, b)
+        return linear * b.dtype.bits // 8 + (version * version_bytes(root) if root.versions > 1 else 0), size
+
+    def touched(
+        self, b: Buffer, indices: list[Any], version: Any, on: Mask, *, lanes: int = 1, writes: bool = False, **how: bool
+    ) -> None:
+        if b.space in self.watch.wants:
+            if b.space is Space.GLOBAL:
+                self.watch.element(self.stmt, b, indices, lanes, on)
+            else:
+                start, size = self.places(b, indices, version, lanes)
+                root = self.roots.get(b, b)
+                self.watch.touch(Touch(root, start, size, writes, on, self.stmt, **how))
+                self.watch.element(self.stmt, b, indices, lanes, on)
+
+    def fetch(self, b: Buffer, indices: list[Any], version: Any, on: Mask, *, lanes: int = 1) -> Any:
+        """Tokens of (threads, lanes) elements."""
+        direct = self.direct(b, indices, lanes)
+        if direct is not None:
+            return direct[0][:, direct[1] : direct[1] + lanes].copy()
+        indices = [np.asarray(i)[..., None] if np.ndim(i) else i for i in indices]
+        indices = [*indices[:-1], indices[-1] + np.arange(lanes)] if indices else indices
+        if b.space is Space.GLOBAL:
+            found = self.memory.read(self.names[b], b.dtype, indices)
+            inside = self.memory.inside(self.names[b], indices)
+            if np.all(inside):
+                return found
+            outside = as_token(self.value(self.safe[b], on)) if b in self.safe else np.uint64(0)
+            return np.where(inside, found, outside)
+        if not self.data:
+            return initial(mix(b.name, *indices), b.dtype)
+        held, row, at = self.cells(b, indices, version, lanes)
+        size = at.shape[-1]
+        if size == 1:
+            return held[row, at][..., 0]
+        pieces = held[row, at] - np.arange(size, dtype=np.uint64) * _STEP
+        whole = (pieces == pieces[..., :1]).all(axis=-1)
+        mixed = initial(mix(*(pieces[..., i] for i in range(size))), b.dtype) if not whole.all() else pieces[..., 0]
+        return np.where(whole, pieces[..., 0], mixed)
+
+    def put(self, b: Buffer, indices: list[Any], version: Any, tokens: Any, on: Mask, *, lanes: int = 1) -> None:
+        """Stores tokens of (threads, lanes) elements."""
+        direct = self.direct(b, indices, lanes) if on is True else None
+        if direct is not None:
+            direct[0][:, direct[1] : direct[1] + lanes] = tokens
+            return
+        indices = [np.asarray(i)[..., None] if np.ndim(i) else i for i in indices]
+        indices = [*indices[:-1], indices[-1] + np.arange(lanes)] if indices else indices
+        where = np.broadcast_to(np.reshape(np.broadcast_to(on, (self.threads,)), (-1, 1)), (self.threads, lanes))
+        tokens = np.broadcast_to(tokens, (self.threads, lanes))
+        if b.space is Space.GLOBAL:
+            indices = [np.broadcast_to(i, (self.threads, lanes)) for i in indices]
+            self.memory.write(self.names[b], indices, tokens, where)
+        elif self.data:
+            held, row, at = self.cells(b, indices, version, lanes)
+            size = at.shape[-1]
+            pieces = tokens[..., None] + np.arange(size, dtype=np.uint64) * _STEP if size > 1 else tokens[..., None]
+            if on is True:
+                held[row, at] = pieces
+            else:
+                row = np.broadcast_to(row, at.shape)
+                held[row[where], at[where]] = pieces[where]
+
+    def direct(self, b: Buffer, indices: list[Any], lanes: int) -> tuple[Any, int] | None:
+        """Registers that are the same in all threads, with their place; None where this is no such access."""
+        if b.space is not Space.LOCAL or not self.data or b in self.roots or b in self.units or len(indices) != 1:
+            return None
+        at, (_, held) = indices[0], self.storage(b)
+        return (held, at) if type(at) is int and 0 <= at <= held.shape[1] - lanes else None
+
+    def cells(self, b: Buffer, indices: list[Any], version: Any, lanes: int) -> tuple[Any, Any, Any]:
+        """The tokens of the storage of `b`, and rows and places in them of (threads, lanes, units) elements."""
+        root, held = self.storage(b)
+        unit = self.units.get(root, _bytes(root))
+        start, size = self.places(b, indices, version)
+        first = np.asarray(start)[..., None] // unit
+        at = np.clip(first + np.arange(max(1, size // unit)), 0, held.shape[1] - 1)
+        at = np.broadcast_to(at, (self.threads, lanes, at.shape[-1]))
+        return held, (np.arange(self.threads)[:, None, None] if held.shape[0] > 1 else 0), at
+
+    def version(self, e: Expr | None, on: Mask) -> Any:
+        return 0 if e is None else self.value(e, on)
+
+    def load(self, e: Load, on: Mask) -> Any:
+        b = e.buffer
+        if b.space is Space.VAR:
+            return self.scalars.get(b, 0)
+        indices, version = [self.value(i, on) for i in e.indices], self.version(e.version, on)
+        self.touched(b, indices, version, on)
+        found = self.fetch(b, indices, version, on)
+        found = np.broadcast_to(found, (len(found), 1))[:, 0] if np.ndim(found) == 2 else found
+        return as_number(np.ascontiguousarray(found), b.dtype)
+
+    def call(self, e: Expr, values: list[Any], on: Mask) -> Any:
+        if isinstance(e, Extern):
+            for a in e.args:
+                if isinstance(a, Address) and a.buffer.space in ON_CHIP:
+                    for writes in (False, True):
+                        whole = prod(n for n in a.buffer.shape if isinstance(n, int))
+                        origin = [0] * len(a.buffer.shape)
+                        self.touched(a.buffer, origin, self.version(a.version, on), on, lanes=whole, writes=writes)
+        return super().call(e, values, on)
+
+    # --------------------------------------------------------------------------------------------------- statements
+
+    def block(self, block: Block, on: Mask) -> Mask:
+        """Executes `block`; the threads that reach its end."""
+        for s in block:
+            if none(on):
+                return on
+            on = self.execute(s, on)
+        return on
+
+    def execute(self, s: Stmt, on: Mask) -> Mask:
+        self.stmt = s
+        match s:
+            case For():
+                return self.loop(s, on)
+            case While():
+                self.left.append(False)
+                self.rounds(s, on)
+                self.left.pop()
+            case If(cond, then, orelse):
+                return self.branch(self.truth(cond, on), then, orelse, on)
+            case Break() | Continue():
+                self.leave(on, for_good=isinstance(s, Break))
+                return np.zeros(self.threads, bool)
+            case Barrier():
+                self.watch.barrier(s, on)
+            case AsyncCommit():
+                self.watch.commit()
+            case AsyncWait(pending):
+                self.watch.wait(pending)
+            case _:
+                self.simple(s, on)
+        return on
+
+    def leave(self, on: Mask, *, for_good: bool) -> None:
+        if for_good:
+            self.left[-1] = self.left[-1] | np.broadcast_to(on, (self.threads,))
+
+    def branch(self, cond: Any, then: Block, orelse: Block, on: Mask) -> Mask:
+        if isinstance(cond, bool) or cond.size == 1 or cond.all() or not cond.any():
+            return self.block(then if bool(np.all(cond)) else orelse, on)
+        a = self.block(then, both(on, cond)) if then else both(on, cond)
+        b = self.block(orelse, both(on, ~cond)) if orelse else both(on, ~cond)
+        joined = np.broadcast_to(a, (self.threads,)) | np.broadcast_to(b, (self.threads,))
+        return True if joined.all() else joined
+
+    def loop(self, s: For, on: Mask) -> Mask:
+        extent = self.value(s.extent, on)
+        self.left.append(False)
+        for k in self.iterations(s, int(np.max(np.where(on, extent, 0)))):
+            self.env[s.var] = k
+            here = both(on, ~self.left[-1]) if self.left[-1] is not False else on
+            here = here if np.ndim(extent) == 0 else both(here, k < extent)
+            if none(here):
+                break
+            self.block(s.body, here)
+        self.left.pop()
+        return on
+
+    def iterations(self, s: For, extent: int) -> Iterator[int]:
+        quiet = id(s) in self.quiet
+        few, period = (FEW, 1) if quiet else (2 * self.period + 2, self.period)
+        if isinstance(s.kind, Vectorized) or (isinstance(s.kind, Unrolled) and not quiet) or extent <= 3 * few:
+            return iter(range(extent))
+        skipped = (extent - 2 * few) // period * period
+        return iter([*range(few), *range(few + skipped, extent)])
+
+    def rounds(self, s: While, on: Mask) -> None:
+        for _ in range(MOST_ROUNDS):
+            self.stmt = s
+            here = both(on, ~self.left[-1]) if self.left[-1] is not False else on
+            here = both(here, self.truth(s.cond, here))
+            if none(here):
+                return
+            self.block(s.body, here)
+
+    def simple(self, s: Stmt, on: Mask) -> None:
+        match s:
+            case Let(var, value):
+                self.env[var] = self.value(value, on)
+            case Alloc(buffer, init):
+                if buffer.space is Space.VAR:
+                    self.scalars[buffer] = 0 if init is None else self.value(init, on)
+            case View(source=source):
+                if source.space is Space.GLOBAL:
+                    raise GivenUp
+            case Store():
+                self.store(s, on)
+            case AtomicUpdate():
+                self.atomic(s, on)
+            case Move(dst, src, lanes):
+                found = self.read(src, lanes, on)
+                self.write(dst, found, lanes, on)
+            case AtomCall(atom, args):
+                self.atom(atom, args, on)
+            case Print(_, args):
+                self.effect(s, [self.value(a, on) for a in args])
+            case Evaluate(value):
+                self.effect(s, [self.value(value, on)])
+            case Assert(cond):
+                self.effect(s, [self.truth(cond, on)])
+            case Assume(cond):
+                if not np.all(np.logical_or(self.truth(cond, on), np.logical_not(on))):
+                    raise GivenUp
+            case _:
+                raise VerifyError(f"{type(s).__name__} is no statement of a thread", s.span)
+
+    def effect(self, s: Stmt, values: list[Any]) -> None:
+        self.effects.append(hash((type(s).__name__, *(np.asarray(as_token(v)).tobytes() for v in values))))
+
+    def store(self, s: Store, on: Mask) -> None:
+        value = self.value(s.value, on)
+        if s.buffer.space is Space.VAR:
+            self.assign(s.buffer, value, on)
+            return
+        indices, version = [self.value(i, on) for i in s.indices], self.version(s.version, on)
+        self.touched(s.buffer, indices, version, on, writes=True, issued=s.asynchronous)
+        token = as_token(value)
+        self.put(s.buffer, indices, version, np.reshape(token, (-1, 1)) if np.ndim(token) else token, on)
+
+    def assign(self, b: Buffer, value: Any, on: Mask) -> None:
+        if on is not True:
+            old = self.scalars.get(b, 0)
+            if is_token(value) or is_token(old):
+                value, old = as_token(value), as_token(old)
+            value = np.where(on, value, old)
+        self.scalars[b] = value
+
+    def atomic(self, s: AtomicUpdate, on: Mask) -> None:
+        indices, value = [self.value(i, on) for i in s.indices], self.value(s.value, on)
+        self.touched(s.buffer, indices, 0, on, writes=s.op != "load", atomic=True)
+        old = self.fetch(s.buffer, indices, 0, on)
+        if s.result is not None:
+            self.env[s.result] = as_number(np.ascontiguousarray(np.broadcast_to(old, (self.threads, 1))[:, 0]), s.buffer.dtype)
+        added = mix(s.op, old, np.reshape(as_token(value), (-1, 1)))
+        self.put(s.buffer, indices, 0, added, on)
+
+    def read(self, a: Address, lanes: int, on: Mask) -> Any:
+        indices, version = [self.value(i, on) for i in a.indices], self.version(a.version, on)
+        self.touched(a.buffer, indices, version, on, lanes=lanes)
+        return self.fetch(a.buffer, indices, version, on, lanes=lanes) if self.data else np.uint64(0)
+
+    def write(self, a: Address, tokens: Any, lanes: int, on: Mask, *, issued: bool = False) -> None:
+        indices, version = [self.value(i, on) for i in a.indices], self.version(a.version, on)
+        self.touched(a.buffer, indices, version, on, lanes=lanes, writes=True, issued=issued)
+        if self.data or a.buffer.space is Space.GLOBAL:
+            self.put(a.buffer, indices, version, tokens, on, lanes=lanes)
+
+    def atom(self, name: str, args: tuple[Expr, ...], on: Mask) -> None:
+        """One instruction. What it computes is a token of all that it reads."""
+        row = ATOMS[name]
+        places = [a for a in args if isinstance(a, Address)]
+        if row.kind == "cp_async":
+            dst, src = places
+            given = both(on, self.truth(args[2], on)) if len(args) > 2 else on
+            lanes = max(1, row.bytes * 8 // dst.buffer.dtype.bits)
+            zero = np.zeros((self.threads, lanes), np.uint64)
+            found = zero if none(given) else self.read(src, lanes, given)
+            keep = np.reshape(np.broadcast_to(given, (self.threads,)), (-1, 1))
+            self.write(dst, np.where(keep, found, zero), lanes, on, issued=True)
+            return
+        registers = [a for a in places if a.buffer.space is Space.LOCAL]
+        memory = [a for a in places if a.buffer.space is not Space.LOCAL]
+        counts = [op.fragment.num_regs * op.dtype.bits // a.buffer.dtype.bits for op, a in zip(row.operands, registers)]
+        read = [self.read(a, n, on) for a, n in zip(registers, counts)] if self.data else []
+        in_row = [max(1, row.bytes * 8 // a.buffer.dtype.bits) for a in memory]
+        stores = row.kind == "stmatrix"
+        if not stores:
+            read += [self.read(a, n, on) for a, n in zip(memory, in_row)]
+        whole = mix(name, *map(_line, read)) if self.data else np.uint64(0)
+        target, lanes = (memory[0], in_row[0]) if stores else (registers[0], counts[0])
+        if self.data or stores:
+            self.write(target, mix(whole, np.arange(lanes)), lanes, on)
+
+
+def version_bytes(b: Buffer) -> int:
+    """Bytes of one version; elements of less than a byte are packed."""
+    return -(-prod(n for n in b.shape if isinstance(n, int)) * b.dtype.bits // 8)
+
+
+
+def _bytes(b: Buffer) -> int:
+    return max(1, b.dtype.bits // 8)
+
+
+def _line(tokens: Any) -> Any:
+    """One token of each thread's elements, in which their order matters."""
+    with np.errstate(over="ignore"):
+        return (tokens * (np.arange(tokens.shape[-1], dtype=np.uint64) * _STEP + np.uint64(1))).sum(-1, np.uint64, keepdims=True)
+
+
+def _synchronises(s: Stmt) -> bool:
+    return isinstance(s, (AsyncCommit, AsyncWait, Barrier))
