@@ -588,6 +588,16 @@ CATALOGUE: dict[str, Entry] = {
         "Between a write of one thread and an access of another a barrier of the whole block is needed, and a barrier must be "
         "reached by all threads. A condition on thread indices or on values in registers does not guarantee that.",
     ),
+    "TD0503": Entry(
+        "{what} has the dtype {dtype}, whose elements have no address of their own",
+        "keep such values in pairs, in uint8, and take them apart with shifts",
+        "Elements of fewer than 8 bits can be named in the IR, but no memory access reaches half a byte.",
+    ),
+    "TD0504": Entry(
+        "the index {value} does not fit in 64 bits",
+        "use smaller numbers in indices and offsets",
+        "Indices are computed without overflow: in 32 bits where they provably fit, in 64 otherwise.",
+    ),
     # ---- TD06: arguments and launch
     "TD0601": Entry(
         "'{kernel}' takes ({expected}), but {given} arguments were given",

@@ -62,11 +62,15 @@ class CompiledKernel:
 
         return text(self.lowered.after(after) if after else self.lowered.final)
 
-    def report(self) -> Report:
-        """Registers, spills, shared memory, occupancy, bank conflicts: no GPU needed."""
+    def report(self, *, gpu: str | None = None, **sizes: int) -> Report:
+        """Resources, occupancy, what accesses cost, operations, bytes and a roofline: no GPU needed.
+
+        `sizes` gives dynamic sizes and scalars; without them figures are those of one block. `gpu` is a product with
+        the kernel's target, such as "H100". Raises TileError TD0635 and TD0914 for unknown names.
+        """
         from tiledsl.report import report
 
-        return report(self.lowered)
+        return report(self.lowered, sizes, gpu)
 
     def with_source(self, text: str) -> CompiledKernel:
         """The kernel with the edited CUDA text `text`: `source` with changed bodies, or its kernels alone.

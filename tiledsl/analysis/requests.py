@@ -1,10 +1,10 @@
 """What the requests of warps cost in memory: wavefronts of shared memory, sectors of global memory.
 
-A request is one access that the lanes of a warp make together: an address (bytes) for each of 32 lanes, and which lanes
-take part. Shared memory serves 32 banks of 4 bytes in a wavefront; a request wider than 4 bytes a lane goes in phases of
-as many lanes as fill 128 bytes (CUDA C++ Best Practices Guide, "Shared Memory"; PTX ISA, "ldmatrix": 8 rows a matrix).
-Within a phase lanes that want the same word share it, and different words of one bank take a wavefront each. Global
-memory moves sectors of 32 bytes.
+A request is one access that the lanes of a warp make together: an address (bytes) for each of 32 lanes, and which of
+them take part. Shared memory serves 32 banks of 4 bytes in a wavefront; a request wider than 4 bytes a lane goes in
+phases of as many lanes as fill 128 bytes (CUDA C++ Best Practices Guide, "Shared Memory"; PTX ISA, "ldmatrix": 8 rows a
+matrix). Within a phase lanes that want the same word share it, and different words of one bank take a wavefront each.
+Global memory moves sectors of 32 bytes.
 """
 
 from __future__ import annotations

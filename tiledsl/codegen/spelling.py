@@ -6,6 +6,7 @@ import math
 import struct
 from fractions import Fraction
 
+from tiledsl.errors import error
 from tiledsl.ir.dtypes import DTYPES, FLOAT32, FLOAT64, TFLOAT32, DType, Kind
 
 # Words that the text or the two compilers claim: C++17 keywords, CUDA's built-in variables, and names of our own.
@@ -46,9 +47,9 @@ TYPES: dict[str, str] = {
 
 
 def type_name(dtype: DType) -> str:
-    """The C++ type of a scalar of `dtype`. Raises TypeError for the 4-bit types, which no address can name."""
+    """The C++ type of a scalar of `dtype`. Raises TileError TD0503 for the 4-bit types, which no address can name."""
     if dtype.name not in TYPES:
-        raise TypeError(f"'{dtype}' must be lowered before emission")
+        raise error("TD0503", what="a value", dtype=dtype)
     return TYPES[dtype.name]
 
 

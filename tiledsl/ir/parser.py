@@ -87,7 +87,7 @@ def _syntax_error(problem: UnexpectedInput, text: str, file: str) -> TileError:
 
 
 def _spelling(terminal: str) -> str:
-    if terminal == "$END":
+    if terminal in ("$END", "<END-OF-FILE>"):  # of the parser, of the lexer
         return "the end of the text"
     pattern = _lark().get_terminal(terminal).pattern
     return f"'{pattern.value}'" if isinstance(pattern, PatternStr) else terminal.lower().replace("_", " ")

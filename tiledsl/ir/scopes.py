@@ -89,6 +89,9 @@ class Scope:
         self.indices(r.buffer, r.offsets, r.version)
         if len(r.extents) != len(r.offsets):
             raise fail(f"a region of '{r.buffer.name}' has {len(r.offsets)} offsets and {len(r.extents)} extents")
+        for offset in r.offsets:
+            if (dtype := self.expr(offset)) is not INDEX:
+                raise fail(f"an offset of a region of '{r.buffer.name}' is {dtype}, not {INDEX}")
         for extent, whole in zip(r.extents, r.buffer.shape):
             if extent < 1:
                 raise fail(f"a region of '{r.buffer.name}' has the extent {extent}")

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from tiledsl.errors import TileError, locate, locating
-from tiledsl.ir.dtypes import UINT64
+from tiledsl.ir.dtypes import HANDLE, UINT64
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import (
     Alloc,
@@ -147,6 +147,8 @@ class _Verifier:
             raise fail(f"'{b.name}' is in {b.space.value} memory and has {b.versions} versions")
         if b.space is Space.VAR and b.shape:
             raise fail(f"variable '{b.name}' has the shape {b.shape}")
+        if b.dtype is HANDLE:
+            raise fail(f"'{b.name}' has elements of dtype {HANDLE}: addresses are not stored")
         if b.space is Space.BARRIER and b.dtype is not UINT64:
             raise fail(f"barrier '{b.name}' is {b.dtype}")
         self.scope.bind(b)

@@ -146,12 +146,13 @@ def run_pipeline(
         start = perf_counter()
         try:
             kernel = p(before)
+            seconds = perf_counter() - start
             if check:
                 p.check(before, kernel)
         except VerifyError as raised:
             raise VerifyError(f"in pass '{p.name}': {raised.message}\n\n{text(before)}", raised.span) from raised
         if observe:
-            observe(p, before, kernel, perf_counter() - start)
+            observe(p, before, kernel, seconds)
     return kernel
 
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from tiledsl.analysis.alignment import row_strides
 from tiledsl.analysis.ranges import SIZE, Facts, launch_facts
+from tiledsl.errors import TileError, error, locate
 from tiledsl.ir.dtypes import INDEX, INT32, INT64, DType
 from tiledsl.ir.linear import Interval, combine
 from tiledsl.ir.nodes import (
     Address,
+    Alloc,
     AtomicUpdate,
     Binary,
     Buffer,
@@ -25,6 +27,7 @@ from tiledsl.ir.nodes import (
     Let,
     Load,
     Node,
+    SafeValue,
     Select,
     Space,
     Stmt,
@@ -48,7 +51,7 @@ def narrow_indices(kernel: Kernel) -> Kernel:
     of its computation from extents or strides. Floor division of what is never negative becomes a shift, a mask, or the
     machine's division. Safe because the bounds hold for all values in range, arithmetic that stays within a width does
     not wrap there, and nothing but int64 is chosen where a bound is missing; dynamic extents fit in an int32 because
-    the launch passes them as such, which raises otherwise.
+    the launch passes them as such, which raises otherwise. TD0504 for a constant that no machine integer holds.
     """
     names = _Names()
     outer = _Narrower(Facts({size: SIZE for size in kernel.sizes}), names)
@@ -75,6 +78,13 @@ class _Names:
 
 
 _LEAST, _GREATEST = INT32.int_range
+
+
+def _constant(value: int) -> Const:
+    low, high = INT64.int_range
+    if not low <= value <= high:
+        raise error("TD0504", value=value)
+    return Const(value, INT32 if _fits((value, value)) else INT64)
 
 
 def _fits(interval: Interval) -> bool:
@@ -112,6 +122,15 @@ class _Narrower:
 
     def node(self, node: Node) -> Node:
         """`node` without indices."""
+        if not isinstance(node, Stmt):
+            return self._node(node)
+        try:
+            return self._node(node)
+        except TileError as raised:
+            locate(raised, node.span)
+            raise
+
+    def _node(self, node: Node) -> Node:
         match node:
             case Var():
                 return self.variable(node)
@@ -132,7 +151,12 @@ class _Narrower:
                 return replace(node, var=typed, extent=_as(typed.dtype, self.expr(extent)), body=body)
             case Store() | AtomicUpdate():
                 new_node = map_children(node, self.node)
-                return replace(new_node, indices=self.indices(node.buffer, node.indices))
+                value = _as(INT64, new_node.value) if node.buffer.dtype is INDEX else new_node.value
+                return replace(new_node, indices=self.indices(node.buffer, node.indices), value=value)
+            case Alloc(buffer, Expr() as init) if buffer.dtype is INDEX:
+                return replace(node, buffer=self.node(buffer), init=_as(INT64, self.expr(init)))
+            case SafeValue(buffer, value) if buffer.dtype is INDEX:
+                return replace(node, buffer=self.node(buffer), value=_as(INT64, self.expr(value)))
         return map_children(node, self.node)
 
     def statement(self, s: Stmt) -> Stmt:
@@ -160,7 +184,7 @@ class _Narrower:
         """`e` without indices; if it is an index, as an int32 or int64 that holds its value."""
         match e:
             case Const(value, dtype):
-                return Const(value, INT32 if _fits((value, value)) else INT64) if dtype is INDEX else e
+                return _constant(int(value)) if dtype is INDEX else e
             case Var():
                 return self.variable(e)
             case Binary(op, a, b) if dtype_of(a) is INDEX:

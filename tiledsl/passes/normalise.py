@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from tiledsl.errors import Span, error
 from tiledsl.ir.nodes import (
     Alloc,
     Binary,
@@ -37,9 +38,25 @@ def normalise(kernel: Kernel) -> Kernel:
     Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
-    is outside of its buffer, as in a region.
+    is outside of its buffer, as in a region. TD0503 for elements of fewer than 8 bits.
     """
+    _check_elements(kernel)
     return replace(kernel, launches=tuple(_launch(launch) for launch in kernel.launches))
+
+
+def _check_elements(kernel: Kernel) -> None:
+    """Raises TileError TD0503 for elements that have no address of their own."""
+
+    def check(b: Buffer, span: Span) -> None:
+        if b.dtype.bits < 8:
+            raise error("TD0503", span, what=f"'{b.name}'", dtype=b.dtype)
+
+    for p in (*kernel.params, *kernel.scratch):
+        if isinstance(p, Buffer):
+            check(p, kernel.span)
+    for n in walk(kernel):
+        if isinstance(n, Alloc | View):
+            check(n.buffer, n.span)
 
 
 def _launch(launch: Launch) -> Launch:

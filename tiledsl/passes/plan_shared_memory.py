@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tiledsl.analysis.access import accesses, statements_below, storage_roots
+from tiledsl.analysis.access import statements_below, storage_roots
 from tiledsl.analysis.footprint import bytes_of, is_shared, touches, version_bytes
-from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
+from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.nodes import (
     Alloc,
     AtomCall,

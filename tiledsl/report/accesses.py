@@ -62,18 +62,22 @@ class Access:
         return f"{self.file.rpartition('/')[2]}:{self.line}"
 
 
-def accesses(launch: Launch, numbers: Mapping[Var, int] | None = None, *, every: bool = False) -> tuple[Access, ...]:
+def accesses(
+    launch: Launch, numbers: Mapping[Var, int] | None = None, *, every: bool = False, as_counted: bool = False
+) -> tuple[Access, ...]:
     """All accesses of shared and global memory, in program order. `numbers` are sizes and scalars by variable.
 
     `every` looks at all blocks and iterations; without it long axes are sampled, which is exact where the pattern of
-    addresses does not change between.
+    addresses does not change between. A request is what a warp does in one iteration; `as_counted` makes it the k-th
+    executions of the lanes since they last met instead, which is what the counters of a run can tell: it differs where
+    lanes leave out different iterations.
     """
     roots: dict[Buffer, Buffer] = {}
     found: list[Access] = []
     for s, visit in walk(launch, numbers or {}, every):
         if isinstance(s, View):
             roots[s.buffer] = roots.get(s.source, s.source)
-        found += _of_statement(s, visit, roots)
+        found += _of_statement(s, visit, roots, as_counted)
     return tuple(found)
 
 
@@ -96,11 +100,14 @@ def merged(found: Iterable[Access]) -> tuple[Access, ...]:
     )
 
 
-def _of_statement(s: Stmt, visit: Visit, roots: Mapping[Buffer, Buffer]) -> Iterator[Access]:
+def _of_statement(s: Stmt, visit: Visit, roots: Mapping[Buffer, Buffer], as_counted: bool) -> Iterator[Access]:
     for op, buffer, indices, size, when in _touched(s):
         if buffer.space not in (Space.SHARED, Space.GLOBAL) or not indices:
             continue
-        cost, exact = _cost(s, visit, buffer, indices, size, when)
+        address, on, exact = _tables(s, visit, buffer, indices, when)
+        if as_counted:
+            address, on = _shifted(visit, address, on)
+        cost = _cost(visit, address, on, size, buffer.space)
         if cost.requests:
             name = roots.get(buffer, buffer).name
             counts = (cost.requests, cost.transactions, cost.ideal, cost.bytes)
@@ -133,9 +140,10 @@ def copied(s: Stmt) -> str:
     return ""
 
 
-def _cost(
-    s: Stmt, visit: Visit, buffer: Buffer, indices: tuple[Expr, ...], size: int, when: tuple[Expr, ...]
-) -> tuple[Cost, bool]:
+def _tables(
+    s: Stmt, visit: Visit, buffer: Buffer, indices: tuple[Expr, ...], when: tuple[Expr, ...]
+) -> tuple[Array, Array, bool]:
+    """Full tables of the addresses and of who takes part, and whether they are those of every run."""
     on, exact = visit.active(when)
     if isinstance(s, AtomCall) and ATOMS[s.atom].matrices:
         on = on & visit.domain.full((np.arange(LANES) < 8 * ATOMS[s.atom].matrices)[None])
@@ -148,11 +156,27 @@ def _cost(
             address = _addresses(visit, buffer, indices)
         finally:
             visit.domain.lenient = False
-    full = visit.domain.full(address)
-    shape = np.broadcast_shapes(full.shape, on.shape)
-    weights = np.broadcast_to(visit.domain.weights(shape), (1, 1, *shape[2:]))
-    count = shared_cost if buffer.space is Space.SHARED else global_cost
-    return count(_requests(full, shape), _requests(on, shape), size, _requests(weights, (shape[0], 1, *shape[2:]))[:, 0]), exact
+    return visit.domain.full(address), on, exact
+
+
+def _shifted(visit: Visit, address: Array, on: Array) -> tuple[Array, Array]:
+    """The tables with the executions of each lane moved to the front of the loops in which lanes do not meet."""
+    shape = np.broadcast_shapes(address.shape, on.shape)
+    first = len(shape) - visit.alone
+    if not visit.alone or on.shape[first:] == (1,) * visit.alone:
+        return address, on
+    flat = (*shape[:first], -1)
+    on, address = (np.broadcast_to(t, shape).reshape(flat) for t in (on, address))
+    order = np.argsort(~on, axis=-1, kind="stable")
+    return tuple(np.take_along_axis(t, order, -1).reshape(shape) for t in (address, on))  # type: ignore[return-value]
+
+
+def _cost(visit: Visit, address: Array, on: Array, size: int, space: Space) -> Cost:
+    shape = np.broadcast_shapes(address.shape, on.shape)
+    weights = np.broadcast_to(visit.domain.weights(shape), (shape[0], 1, *shape[2:]))
+    count = shared_cost if space is Space.SHARED else global_cost
+    of_requests = _requests(weights, weights.shape)[:, 0]
+    return count(_requests(address, shape), _requests(on, shape), size, of_requests)
 
 
 def _requests(table: Array, shape: tuple[int, ...]) -> Array:

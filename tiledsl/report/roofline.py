@@ -35,8 +35,8 @@ class Traffic:
 class Roofline:
     """`seconds` by part: tensor cores, arithmetic, special functions, instruction issue, shared memory, L2, DRAM.
 
-    `time` is the greatest of them and `limiter` its part. `per_block`: the grid is not known, and the times are those of
-    one block on its share of the GPU. `waves` says how many blocks the busiest SM executes for each that it can hold.
+    `time` is the greatest of them and `limiter` its part. `per_block`: the grid is not known, and the times are those
+    of one block on its share of the GPU. `waves`: how many blocks the busiest SM executes for each that it can hold.
     `intensity` is operations for each byte of DRAM traffic.
     """
 
@@ -80,7 +80,13 @@ def issued(stats: KernelStats | None, work: Work, found: Sequence[Access], warps
 
 
 def roofline(
-    gpu: Gpu, work: Work, found: Sequence[Access], moved: Traffic, instructions: float, blocks: int | None, resident: int
+    gpu: Gpu,
+    work: Work,
+    found: Sequence[Access],
+    moved: Traffic,
+    instructions: float,
+    blocks: int | None,
+    resident: int,
 ) -> Roofline:
     """`blocks` of the grid, of which `resident` fit one SM; None if not known."""
     if blocks is None:

@@ -120,7 +120,7 @@ def overlap(body: Sequence[Instruction]) -> Overlap | None:
     others = sum(i.op != "NOP" and classify(i) != "tensor" for i in body)
     in_flight = beside = 0
     waits: list[int] = []
-    for lap in range(2):  # the second begins with what the first left in flight
+    for _ in range(2):  # the second begins with what the first left in flight
         beside, waits = 0, []
         for i in body:
             if "GMMA" in i.base:

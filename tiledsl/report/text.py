@@ -32,7 +32,7 @@ def _entry(e: EntryReport) -> list[str]:
 
 
 def _table(title: str, unit: str, accesses: Iterable[Access]) -> list[str]:
-    """One row for the accesses of one kind, buffer and line of the source: how often it happens, its cost, the ideal."""
+    """One row for the accesses of one kind, buffer and line of the source: how often, its cost, the ideal."""
     rows = [(title, "of", "line", "requests", unit, "ideal", "")]
     for a in accesses:
         verdict = f"{a.transactions / a.ideal:.1f} times the ideal" if a.transactions > a.ideal else ""

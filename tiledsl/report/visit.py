@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from tiledsl.analysis.footprint import Unknown, blocks_of
+from tiledsl.analysis.requests import LANES
 from tiledsl.ir.nodes import (
+    AtomCall,
+    Barrier,
     Block,
     Break,
+    Call,
     Const,
     Continue,
     Expr,
@@ -20,12 +24,16 @@ from tiledsl.ir.nodes import (
     If,
     Launch,
     Let,
+    Node,
     Stmt,
     Unrolled,
     Var,
     Vectorized,
     While,
 )
+from tiledsl.ir.ops import FUNCTIONS, Effect
+from tiledsl.ir.walk import children
+from tiledsl.isa.table import atom_named
 from tiledsl.report.domain import Array, Domain, sampled_axis, whole_axis
 
 GRID_SAMPLES, LOOP_SAMPLES = 12, 12  # values of an axis that are looked at, unless all are asked for
@@ -43,6 +51,7 @@ class Visit:
     every: bool = False
     exact: bool = True
     loops: int = 0  # loops around it that are not unrolled
+    alone: int = 0  # of these and the unrolled ones, how many innermost ones in which no warp meets
     masks: list[Array] = field(default_factory=list)
     launched: bool = True
 
@@ -71,9 +80,11 @@ class Visit:
         return int((on * self.domain.weights(on.shape)).sum()), certain
 
     @contextmanager
-    def inside(self, *, mask: Any = None, certain: bool = True, loop: bool = False) -> Iterator[None]:
-        before = self.exact, self.loops
-        self.exact, self.loops = self.exact and certain, self.loops + loop
+    def inside(
+        self, *, mask: Any = None, certain: bool = True, loop: bool = False, alone: bool = False
+    ) -> Iterator[None]:
+        before = self.exact, self.loops, self.alone
+        self.exact, self.loops, self.alone = self.exact and certain, self.loops + loop, self.alone + alone
         if mask is not None:
             self.masks.append(np.asarray(mask))
         try:
@@ -81,7 +92,7 @@ class Visit:
         finally:
             if mask is not None:
                 self.masks.pop()
-            self.exact, self.loops = before
+            self.exact, self.loops, self.alone = before
 
 
 def walk(launch: Launch, numbers: Mapping[Var, int], every: bool = False) -> Iterator[tuple[Stmt, Visit]]:
@@ -141,8 +152,40 @@ def _loop(s: For, visit: Visit) -> Iterator[tuple[Stmt, Visit]]:
     axis = whole_axis(most) if visit.every or unrolled else sampled_axis(most, LOOP_SAMPLES)
     with visit.domain.axis(s.var, axis):
         varies = np.less(*visit.domain.aligned([visit.domain.value(s.var), extent])) if extent.min() < most else None
-        with visit.inside(mask=varies, certain=certain, loop=not unrolled):
+        with visit.inside(mask=varies, certain=certain, loop=not unrolled, alone=not _meets(s.body)):
             yield from _walk(s.body, visit)
+
+
+def _meets(block: Block) -> bool:
+    """Whether the lanes of a warp meet in this block: at a barrier, or in an operation of the warp."""
+    return any(
+        isinstance(s, Barrier)
+        or (isinstance(s, AtomCall) and atom_threads(s.atom) >= LANES)
+        or any(isinstance(e, Call) and FUNCTIONS[e.fn].effect is Effect.COLLECTIVE for e in expressions(s))
+        or any(_meets(inner) for inner in blocks_of(s))
+        for s in block
+    )
+
+
+def atom_threads(name: str) -> int:
+    row = atom_named(name)
+    return row.threads if row is not None else 1
+
+
+def expressions(s: Stmt) -> Iterator[Expr]:
+    """Every expression of the statement itself, those of its blocks left out."""
+    own: tuple[Node, ...]
+    match s:
+        case For(extent=e) | If(cond=e) | While(cond=e):
+            own = (e,)
+        case _:
+            own = tuple(children(s))
+    stack = list(own)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Expr):
+            yield node
+        stack.extend(children(node))
 
 
 def _leaves(block: Block) -> bool:

@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tiledsl.ir.nodes import AtomCall, Barrier, Binary, Call, Expr, For, If, Launch, Node, Stmt, Var, While
+from tiledsl.ir.nodes import AtomCall, Barrier, Binary, Call, Launch, Stmt, Var
 from tiledsl.ir.ops import FUNCTIONS, Effect
 from tiledsl.ir.types import dtype_of
-from tiledsl.ir.walk import children
 from tiledsl.isa.table import atom_named
-from tiledsl.report.visit import Visit, walk
+from tiledsl.report.visit import Visit, expressions, walk
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "min", "max"})
 _ONE_OPERATION = frozenset({"abs", "min", "max", "floor", "ceil", "trunc", "round"})
@@ -118,17 +117,16 @@ def _collectives(s: Stmt) -> Iterator[str]:
     """What the statement makes whole warps do together, loads and stores of matrices left out."""
     if isinstance(s, Barrier):
         yield "barrier"
-    elif isinstance(s, AtomCall):
-        if _of_atom(s.atom)[1]:
-            yield s.atom
-    for e in _walked(s):
+    elif isinstance(s, AtomCall) and _of_atom(s.atom)[1]:
+        yield s.atom
+    for e in expressions(s):
         if isinstance(e, Call) and FUNCTIONS[e.fn].effect is Effect.COLLECTIVE:
             yield "shuffle" if e.fn.startswith("shfl") else "vote"
 
 
 def _operations(s: Stmt) -> Iterator[tuple[str, str]]:
     """Kind (arithmetic, special) and dtype of each floating-point operation of the statement, without its blocks."""
-    for e in _walked(s):
+    for e in expressions(s):
         match e:
             case Binary(op, a, _) if op in _ARITHMETIC and dtype_of(a).is_float:
                 yield "arithmetic", dtype_of(a).name
@@ -137,21 +135,3 @@ def _operations(s: Stmt) -> Iterator[tuple[str, str]]:
                 yield "arithmetic", dtype_of(args[0]).name
             case Call(fn, args) if args and dtype_of(args[0]).is_float and FUNCTIONS[fn].effect is Effect.PURE:
                 yield "arithmetic" if fn in _ONE_OPERATION else "special", dtype_of(args[0]).name
-
-
-def _walked(s: Stmt) -> Iterator[Expr]:
-    """Every expression of the statement itself."""
-    own: tuple[Node, ...]
-    match s:
-        case For(extent=e):
-            own = (e,)
-        case If(cond=e) | While(cond=e):
-            own = (e,)
-        case _:
-            own = tuple(children(s))
-    stack = list(own)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Expr):
-            yield node
-        stack.extend(children(node))

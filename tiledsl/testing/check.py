@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.backends import Backend
 from tiledsl.checking import check as check_schedules
 from tiledsl.checking.compare import tolerance_of
 from tiledsl.checking.inputs import inputs_of

@@ -127,7 +127,9 @@ def _close(a: Array, b: Array) -> Array:
     finite = size[np.isfinite(size)]
     typical = float(np.sqrt(np.mean(finite * finite))) if finite.size else 0.0
     with np.errstate(invalid="ignore"):
-        return np.abs(x - y) <= tolerance(a.dtype) * np.maximum(size, typical)
+        near = np.abs(x - y) <= tolerance(a.dtype) * np.maximum(size, typical)
+    close: Array = near & np.isfinite(x) & np.isfinite(y)
+    return close
 
 
 def tolerance(dtype: np.dtype[Any]) -> float:

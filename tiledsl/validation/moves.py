@@ -6,17 +6,18 @@ Each family yields kernels lazily, in an order that depends on the kernel alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from typing import Any, cast
+from dataclasses import MISSING, Field, fields, replace
+from typing import Any, cast, get_args
 
 from tiledsl.errors import TileError
 from tiledsl.ir.dtypes import BOOL, HANDLE, DType
-from tiledsl.ir.nodes import TRUE, Buffer, Const, Expr, Extent, Kernel, Launch, Let, Node, Stmt, Var
+from tiledsl.ir.nodes import TRUE, Buffer, Const, Expr, Extent, Kernel, Launch, Let, LoopKind, Node, Raster, Stmt, Var
 from tiledsl.ir.simplify import Simplifier
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import children, map_children, node_fields, replace_buffers, substitute, walk
 
 Path = tuple[tuple[str, int | None], ...]  # from the kernel down: field, and position where it is a tuple
+OPTIONS = (*get_args(LoopKind), Raster)  # values of fields that have fields, and are no nodes
 Family = Callable[[Kernel], Iterator[Kernel]]
 
 
@@ -164,11 +165,16 @@ def _dtype(e: Expr) -> DType | None:
 def defaults(kernel: Kernel) -> Iterator[Kernel]:
     """A field that has a default set to it: the kind of a loop, a version, an option of a statement, a table."""
     for path, node in (((), kernel), *sites(kernel)):
-        if isinstance(node, (Var, Buffer)) or not is_dataclass(node):
+        if isinstance(node, (Var, Buffer)):
             continue
-        for f in fields(node):
-            if f.compare and f.default is not MISSING and getattr(node, f.name) != f.default:
+        for f in fields(cast(Any, node)):
+            value = getattr(node, f.name)
+            if f.compare and f.default is not MISSING and value != f.default:
                 yield _with(kernel, path, f.name, f.default)
+            if isinstance(value, OPTIONS):
+                for inner in fields(value):
+                    if inner.default is not MISSING and getattr(value, inner.name) != inner.default:
+                        yield _with(kernel, path, f.name, replace(value, **{inner.name: inner.default}))
 
 
 # ------------------------------------------------------------------------------------------------- smaller numbers

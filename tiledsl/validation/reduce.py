@@ -12,7 +12,7 @@ from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import node_fields, walk
-from tiledsl.validation.moves import FAMILIES, Family
+from tiledsl.validation.moves import FAMILIES, OPTIONS, Family
 
 Interesting = Callable[[Kernel], bool]
 Weight = tuple[int, ...]
@@ -110,6 +110,8 @@ _TABLES = ("params", "sizes", "scratch", "results", "layouts", "safe_values", "s
 def _sum(value: Any) -> int:
     if isinstance(value, tuple):
         return sum(map(_sum, value))
+    if isinstance(value, OPTIONS):
+        return sum(_sum(getattr(value, f.name)) for f in fields(value))
     if isinstance(value, bool):
         return int(value)
     return abs(value) if isinstance(value, int) else 0

@@ -1,6 +1,9 @@
-"""The independent verifier of insert-barriers: one block is executed, and threads that touch the same bytes of the arena
-must have a barrier between them (S10, at all distances of a loop: S12), which all threads reach (S11). Copies by cp.async
-are writes by their thread from the wait on that covers them; before that nobody may touch what they write (P13, P16)."""
+"""The independent verifier of insert-barriers.
+
+One block is executed, and threads that touch the same bytes of the arena must have a barrier between them (S10, at all
+distances of a loop: S12), which all threads reach (S11). Copies by cp.async are writes by their thread from the wait on
+that covers them; before that nobody may touch what they write (P13, P16).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from tiledsl.errors import Span, VerifyError
 from tiledsl.ir.nodes import Alloc, Barrier, Buffer, Kernel, Launch, Space, Stmt
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
-from tiledsl.verifiers.threads import ThreadMachine, Touch, Watcher, version_bytes
+from tiledsl.verifiers.thread_memory import version_bytes
+from tiledsl.verifiers.threads import ThreadMachine, Touch, Watcher
 from tiledsl.verifiers.values import Mask
 from tiledsl.verifiers.world import GivenUp, worlds
 
@@ -60,7 +64,7 @@ class _Side:
     def add(self, at: Any, threads: Any, epoch: int, stmt: int) -> None:
         old = self.epoch[at] != epoch
         self.low[at[old]], self.high[at[old]] = FAR, NOBODY
-        # Of several threads at one byte the last assignment stays: rising threads leave the greatest, falling the least.
+        # Of several threads at one byte the last assignment stays: rising leave the greatest, falling the least.
         self.high[at] = np.maximum(self.high[at], threads)
         back, falling = at[::-1], threads[::-1]
         self.low[back] = np.minimum(self.low[back], falling)
@@ -129,10 +133,10 @@ class _Races(Watcher):
         if wrong.any():
             n = int(np.argmax(wrong))
             other = self.stmts[int(side.stmt[at[n]])]
-            verb = "writes" if t.writes else "reads"
+            verb, byte = "writes" if t.writes else "reads", int(at[n]) - self.arena[t.buffer]
             raise VerifyError(
-                f"S10: thread {int(threads[n])} {verb} byte {int(at[n]) - self.arena[t.buffer]} of '{t.buffer.name}', "
-                f"which {what} by thread {int(side.low[at[n]])} at {place(other.span)}: a barrier is missing between them",
+                f"S10: thread {int(threads[n])} {verb} byte {byte} of "
+                f"'{t.buffer.name}', which {what} by thread {int(side.low[at[n]])} at {place(other.span)}: a barrier is missing between them",
                 t.stmt.span,
             )
 

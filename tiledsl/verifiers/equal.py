@@ -25,7 +25,9 @@ def verify_same(before: Kernel, after: Kernel, law: str, why: str, watch: MakeWa
                 continue
             if different := expected.memory.difference(found.memory):
                 name = different[0].partition("#")[0]
-                raise VerifyError(f"{law}: element {different[1]} of '{name}' is another one than before: {why}", new.span)
+                raise VerifyError(
+                    f"{law}: element {different[1]} of '{name}' is another one than before: {why}", new.span
+                )
             if expected.effects != found.effects:
                 raise VerifyError(f"{law}: prints, asserts or calls are others than before: {why}", new.span)
 

@@ -37,8 +37,8 @@ def compare(expected: Trace, found: Trace) -> None:
         if left[digest] < 0:
             said = "once more than" if expected.left[digest] else "with other values than"
             raise VerifyError(
-                f"P6: '{name}' is written {said} in the loop as written: this statement runs at the wrong iteration, or "
-                "reads the tile of another one; check versions, stages and orders of the plan",
+                f"P6: '{name}' is written {said} in the loop as written: this statement runs at the wrong iteration, "
+                "or reads the tile of another one; check versions, stages and orders of the plan",
                 stmt.span,
             )
     missing = [(stmt, name) for digest, stmt, name in expected.events if left[digest] > 0]

@@ -36,7 +36,9 @@ def _check_slots(launch: Launch, target: Target | None) -> None:
             raise VerifyError(f"S8: '{s.buffer.name}' has no place in the arena", s.span)
     for b, at in slots.items():
         if at < 0 or at + size_of(b) > launch.shared_bytes:
-            raise VerifyError(f"S8: '{b.name}' at {at} reaches out of the arena of {launch.shared_bytes} bytes", launch.span)
+            raise VerifyError(
+                f"S8: '{b.name}' at {at} reaches out of the arena of {launch.shared_bytes} bytes", launch.span
+            )
         if at % 16:
             raise VerifyError(f"S7: '{b.name}' stands at byte {at}, no multiple of 16", launch.span)
     if target is not None and launch.shared_bytes > target.shared_per_block:
@@ -75,8 +77,9 @@ class _Owners(Watcher):
         if lost.any():
             n = int(np.argmax(lost))
             other = self.buffers[int(self.owner[at[n]])]
+            where = place(self.stmts[int(self.writer[at[n]])].span)
             raise VerifyError(
-                f"S6: '{t.buffer.name}' and '{other.name}', written at {place(self.stmts[int(self.writer[at[n]])].span)}, "
+                f"S6: '{t.buffer.name}' and '{other.name}', written at {where}, "
                 "share bytes and live at the same time: give them bytes of their own",
                 t.stmt.span,
             )
@@ -89,7 +92,9 @@ class _Owners(Watcher):
 
     def aligned(self, t: Touch, address: Any) -> None:
         if isinstance(t.stmt, (Move, AtomCall)) and t.size in (2, 4, 8, 16) and np.any(address % t.size):
-            raise VerifyError(f"S7: an access of {t.size} bytes to '{t.buffer.name}' is not aligned in the arena", t.stmt.span)
+            raise VerifyError(
+                f"S7: an access of {t.size} bytes to '{t.buffer.name}' is not aligned in the arena", t.stmt.span
+            )
 
     def commit(self) -> None:
         self.committed += 1

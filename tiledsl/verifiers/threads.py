@@ -1,13 +1,13 @@
 """Runs the thread stage of one block on tokens, all threads of it together, and tells a watcher what memory they touch.
 
 Statements are executed in program order, each by all threads that reach it; what the order of threads could change is
-for the watcher to notice. Long loops are cut: the first iterations, then the last ones, with a distance that is a multiple
-of every count of versions, so that the schedule is that of the whole loop.
+for the watcher to notice. Long loops are cut: the first iterations, then the last ones, with a distance that is a
+multiple of every count of versions, so that the schedule is that of the whole loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import lcm, prod
 from typing import Any
@@ -50,24 +50,22 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.walk import statements
 from tiledsl.isa.table import ATOMS
+from tiledsl.verifiers.thread_memory import ThreadMemory
 from tiledsl.verifiers.values import (
-    Evaluator,
-    GlobalMemory,
     Mask,
     as_number,
     as_token,
     both,
-    initial,
     is_token,
     mix,
     none,
 )
-from tiledsl.verifiers.world import GivenUp, World, tensors
+from tiledsl.verifiers.world import GivenUp, World
 
 FEW = 4  # iterations from the start and the end of a loop in which nothing is synchronised
 MOST_ROUNDS = 4  # of a loop whose condition depends on data
 ON_CHIP = (Space.SHARED, Space.LOCAL)
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+_WEIGHTS = np.arange(1 << 10, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
 
 
 @dataclass(frozen=True)
@@ -100,30 +98,20 @@ class Watcher:
     def wait(self, pending: int) -> None: ...
 
 
-class ThreadMachine(Evaluator):
+class ThreadMachine(ThreadMemory):
     """`data`: whether tokens are kept in memory; if not, loads find tokens of their places."""
 
     def __init__(self, kernel: Kernel, launch: Launch, world: World, watch: Watcher, *, data: bool) -> None:
         threads = np.arange(launch.num_threads)
-        super().__init__({**world.values, launch.thread: threads})
-        self.launch, self.watch, self.data = launch, watch, data
-        self.names = tensors(kernel)
-        self.memory = GlobalMemory(world.shapes)
-        self.threads = launch.num_threads
-        self.roots: dict[Buffer, Buffer] = {}
-        self.bytes: dict[Buffer, Any] = {}
+        super().__init__(kernel, launch, world, {**world.values, launch.thread: threads}, data=data)
+        self.launch, self.watch = launch, watch
         self.scalars: dict[Buffer, Any] = {}
-        self.safe = {v.buffer: v.value for v in launch.safe_values}
         self.stmt: Stmt = AsyncCommit()
         self.left: list[Any] = []  # of each loop around, the threads that have left it or its iteration
         self.effects: list[int] = []
-        self.units: dict[Buffer, int] = {}  # bytes that a token stands for: of the smallest element of all views
-        for n in statements(launch):
-            if isinstance(n, View):
-                self.roots[n.buffer] = self.roots.get(n.source, n.source)
-                root = self.roots[n.buffer]
-                self.units[root] = min(_bytes(n.buffer), self.units.get(root, _bytes(root)))
-        self.quiet = {id(n) for n in statements(launch) if isinstance(n, For) and not any(map(_synchronises, statements(n)))}
+        self.quiet = {
+            id(n) for n in statements(launch) if isinstance(n, For) and not any(map(_synchronises, statements(n)))
+        }
         versions = [b.versions for b in (s.buffer for s in statements(launch) if isinstance(s, Alloc))]
         self.period = lcm(*versions) if versions else 1
 
@@ -132,26 +120,16 @@ class ThreadMachine(Evaluator):
 
     # ------------------------------------------------------------------------------------------------------- memory
 
-    def storage(self, b: Buffer) -> tuple[Buffer, Any]:
-        """The buffer that owns the bytes of `b`, and their tokens: of each thread for a LOCAL one, else of the block."""
-        root = self.roots.get(b, b)
-        if root not in self.bytes:
-            size = -(-root.versions * version_bytes(root) // self.units.get(root, _bytes(root)))
-            shape = (self.threads, size) if root.space is Space.LOCAL else (1, size)
-            self.bytes[root] = np.zeros(shape, np.uint64)
-        return root, self.bytes[root]
-
-    def places(self, b: Buffer, indices: Sequence[Any], version: Any, lanes: int = 1) -> tuple[Any, int]:
-        """(first byte, bytes) of `lanes` elements from `indices` on."""
-        linear: Any = 0
-        for i, n in zip(indices, b.shape):
-            linear = linear * n + i
-        size = max(1, lanes * b.dtype.bits // 8)
-        root = self.roots.get(b, b)
-        return linear * b.dtype.bits // 8 + (version * version_bytes(root) if root.versions > 1 else 0), size
-
     def touched(
-        self, b: Buffer, indices: list[Any], version: Any, on: Mask, *, lanes: int = 1, writes: bool = False, **how: bool
+        self,
+        b: Buffer,
+        indices: list[Any],
+        version: Any,
+        on: Mask,
+        *,
+        lanes: int = 1,
+        writes: bool = False,
+        **how: bool,
     ) -> None:
         if b.space in self.watch.wants:
             if b.space is Space.GLOBAL:
@@ -161,71 +139,6 @@ class ThreadMachine(Evaluator):
                 root = self.roots.get(b, b)
                 self.watch.touch(Touch(root, start, size, writes, on, self.stmt, **how))
                 self.watch.element(self.stmt, b, indices, lanes, on)
-
-    def fetch(self, b: Buffer, indices: list[Any], version: Any, on: Mask, *, lanes: int = 1) -> Any:
-        """Tokens of (threads, lanes) elements."""
-        direct = self.direct(b, indices, lanes)
-        if direct is not None:
-            return direct[0][:, direct[1] : direct[1] + lanes].copy()
-        indices = [np.asarray(i)[..., None] if np.ndim(i) else i for i in indices]
-        indices = [*indices[:-1], indices[-1] + np.arange(lanes)] if indices else indices
-        if b.space is Space.GLOBAL:
-            found = self.memory.read(self.names[b], b.dtype, indices)
-            inside = self.memory.inside(self.names[b], indices)
-            if np.all(inside):
-                return found
-            outside = as_token(self.value(self.safe[b], on)) if b in self.safe else np.uint64(0)
-            return np.where(inside, found, outside)
-        if not self.data:
-            return initial(mix(b.name, *indices), b.dtype)
-        held, row, at = self.cells(b, indices, version, lanes)
-        size = at.shape[-1]
-        if size == 1:
-            return held[row, at][..., 0]
-        pieces = held[row, at] - np.arange(size, dtype=np.uint64) * _STEP
-        whole = (pieces == pieces[..., :1]).all(axis=-1)
-        mixed = initial(mix(*(pieces[..., i] for i in range(size))), b.dtype) if not whole.all() else pieces[..., 0]
-        return np.where(whole, pieces[..., 0], mixed)
-
-    def put(self, b: Buffer, indices: list[Any], version: Any, tokens: Any, on: Mask, *, lanes: int = 1) -> None:
-        """Stores tokens of (threads, lanes) elements."""
-        direct = self.direct(b, indices, lanes) if on is True else None
-        if direct is not None:
-            direct[0][:, direct[1] : direct[1] + lanes] = tokens
-            return
-        indices = [np.asarray(i)[..., None] if np.ndim(i) else i for i in indices]
-        indices = [*indices[:-1], indices[-1] + np.arange(lanes)] if indices else indices
-        where = np.broadcast_to(np.reshape(np.broadcast_to(on, (self.threads,)), (-1, 1)), (self.threads, lanes))
-        tokens = np.broadcast_to(tokens, (self.threads, lanes))
-        if b.space is Space.GLOBAL:
-            indices = [np.broadcast_to(i, (self.threads, lanes)) for i in indices]
-            self.memory.write(self.names[b], indices, tokens, where)
-        elif self.data:
-            held, row, at = self.cells(b, indices, version, lanes)
-            size = at.shape[-1]
-            pieces = tokens[..., None] + np.arange(size, dtype=np.uint64) * _STEP if size > 1 else tokens[..., None]
-            if on is True:
-                held[row, at] = pieces
-            else:
-                row = np.broadcast_to(row, at.shape)
-                held[row[where], at[where]] = pieces[where]
-
-    def direct(self, b: Buffer, indices: list[Any], lanes: int) -> tuple[Any, int] | None:
-        """Registers that are the same in all threads, with their place; None where this is no such access."""
-        if b.space is not Space.LOCAL or not self.data or b in self.roots or b in self.units or len(indices) != 1:
-            return None
-        at, (_, held) = indices[0], self.storage(b)
-        return (held, at) if type(at) is int and 0 <= at <= held.shape[1] - lanes else None
-
-    def cells(self, b: Buffer, indices: list[Any], version: Any, lanes: int) -> tuple[Any, Any, Any]:
-        """The tokens of the storage of `b`, and rows and places in them of (threads, lanes, units) elements."""
-        root, held = self.storage(b)
-        unit = self.units.get(root, _bytes(root))
-        start, size = self.places(b, indices, version)
-        first = np.asarray(start)[..., None] // unit
-        at = np.clip(first + np.arange(max(1, size // unit)), 0, held.shape[1] - 1)
-        at = np.broadcast_to(at, (self.threads, lanes, at.shape[-1]))
-        return held, (np.arange(self.threads)[:, None, None] if held.shape[0] > 1 else 0), at
 
     def version(self, e: Expr | None, on: Mask) -> Any:
         return 0 if e is None else self.value(e, on)
@@ -383,7 +296,9 @@ class ThreadMachine(Evaluator):
         self.touched(s.buffer, indices, 0, on, writes=s.op != "load", atomic=True)
         old = self.fetch(s.buffer, indices, 0, on)
         if s.result is not None:
-            self.env[s.result] = as_number(np.ascontiguousarray(np.broadcast_to(old, (self.threads, 1))[:, 0]), s.buffer.dtype)
+            self.env[s.result] = as_number(
+                np.ascontiguousarray(np.broadcast_to(old, (self.threads, 1))[:, 0]), s.buffer.dtype
+            )
         added = mix(s.op, old, np.reshape(as_token(value), (-1, 1)))
         self.put(s.buffer, indices, 0, added, on)
 
@@ -425,20 +340,10 @@ class ThreadMachine(Evaluator):
             self.write(target, mix(whole, np.arange(lanes)), lanes, on)
 
 
-def version_bytes(b: Buffer) -> int:
-    """Bytes of one version; elements of less than a byte are packed."""
-    return -(-prod(n for n in b.shape if isinstance(n, int)) * b.dtype.bits // 8)
-
-
-
-def _bytes(b: Buffer) -> int:
-    return max(1, b.dtype.bits // 8)
-
-
 def _line(tokens: Any) -> Any:
     """One token of each thread's elements, in which their order matters."""
     with np.errstate(over="ignore"):
-        return (tokens * (np.arange(tokens.shape[-1], dtype=np.uint64) * _STEP + np.uint64(1))).sum(-1, np.uint64, keepdims=True)
+        return (tokens * _WEIGHTS[: tokens.shape[-1]]).sum(-1, np.uint64, keepdims=True)
 
 
 def _synchronises(s: Stmt) -> bool:

@@ -35,6 +35,7 @@ from tiledsl.ir.nodes import (
     Store,
     View,
     While,
+    static_shape,
 )
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
 from tiledsl.verifiers.values import (
@@ -116,10 +117,10 @@ class _TileMachine(Evaluator):
 
     def tile(self, b: Buffer) -> Tile:
         if b not in self.tiles:
-            shape = (b.versions, *b.shape)
-            one = initial(mix("nothing", *np.ogrid[tuple(slice(n) for n in b.shape)]), b.dtype)  # type: ignore[arg-type]
-            tokens = np.broadcast_to(np.reshape(one, b.shape), shape).copy()  # type: ignore[arg-type]
-            self.tiles[b] = Tile(tokens, np.zeros(shape, np.int32))  # type: ignore[arg-type]
+            extents = static_shape(b)
+            one = initial(mix("nothing", *np.ogrid[tuple(slice(n) for n in extents)]), b.dtype)
+            tokens = np.broadcast_to(one.reshape(extents), (b.versions, *extents)).copy()
+            self.tiles[b] = Tile(tokens, np.zeros(tokens.shape, np.int32))
         return self.tiles[b]
 
     def settled(self, b: Buffer, tile: Tile, at: Any) -> None:
@@ -150,14 +151,15 @@ class _TileMachine(Evaluator):
         else:
             tile = self.tile(b)
             at, inside = _clipped(b, version, indices)
-            where, tokens, *at = np.broadcast_arrays(both(inside, on), as_token(tokens), *at)
-            at = tuple(x[where] for x in at)
+            where, tokens, *spread = np.broadcast_arrays(both(inside, on), as_token(tokens), *at)
+            at = tuple(x[where] for x in spread)
             self.settled(b, tile, at)
             tile.tokens[at] = tokens[where]
             if issue:
                 tile.flying[at] = self.committed + 1
                 tile.writer[self.committed + 1] = self.statement
-        self.record(b, tokens, *(() if b.space is not Space.GLOBAL else indices))
+        chosen, tokens, *spread = np.broadcast_arrays(on, as_token(tokens), *indices)
+        self.record(b, tokens[chosen], *(i[chosen] for i in spread))
 
     def record(self, b: Buffer, *content: Any) -> None:
         digest = hash((b.name, *(np.asarray(as_token(c)).tobytes() for c in content)))
@@ -182,8 +184,11 @@ class _TileMachine(Evaluator):
 
     def read(self, r: Region) -> Any:
         """Tokens of the region, dimensions of extent 1 dropped."""
-        found = self.fetch(r.buffer, self.version(r.buffer, r.version, True), self.box(r))
-        return np.broadcast_to(found, r.extents).reshape([n for n in r.extents if n != 1])
+        return self.whole(r).reshape([n for n in r.extents if n != 1])
+
+    def whole(self, r: Region) -> Any:
+        """Tokens of the region."""
+        return np.broadcast_to(self.fetch(r.buffer, self.version(r.buffer, r.version, True), self.box(r)), r.extents)
 
     def write(self, r: Region, tokens: Any, *, issue: bool = False) -> None:
         shaped = np.broadcast_to(tokens, [n for n in r.extents if n != 1]).reshape(r.extents)
@@ -284,14 +289,15 @@ class _TileMachine(Evaluator):
         return self.tile(b).tokens if b.space is not Space.VAR else as_token(self.scalars.get(b, 0))
 
     def effect(self, s: Stmt, *what: Any) -> None:
-        self.trace.effects.append((hash(tuple(np.asarray(as_token(w) if not isinstance(w, str) else mix(w)).tobytes() for w in what)), s))
+        tokens = (mix(w) if isinstance(w, str) else as_token(w) for w in what)
+        self.trace.effects.append((hash(tuple(np.asarray(t).tobytes() for t in tokens)), s))
 
     def view(self, b: Buffer, source: Buffer) -> None:
         if b.dtype.bits != source.dtype.bits or source.space is Space.GLOBAL:
             raise GivenUp
         tile = self.tile(source)
-        shape = (source.versions, *b.shape)
-        self.tiles[b] = Tile(tile.tokens.reshape(shape), tile.flying.reshape(shape), tile.writer)  # type: ignore[arg-type]
+        shape = (source.versions, *static_shape(b))
+        self.tiles[b] = Tile(tile.tokens.reshape(shape), tile.flying.reshape(shape), tile.writer)
 
     def parallel(self, s: Parallel) -> None:
         points = np.meshgrid(*(np.arange(n) for n in s.extents), indexing="ij")
@@ -334,16 +340,14 @@ class _TileMachine(Evaluator):
             case Gemm(a, b, c):
                 self.gemm(s, self.read(a), self.read(b), self.read(c))
             case Reduce(src, dst, op, dim, clear):
-                tokens = self.fetch(src.buffer, self.version(src.buffer, src.version, True), self.box(src))
-                folded = _folded(np.broadcast_to(tokens, src.extents), dim)
+                folded = _folded(self.whole(src), dim)
                 kept = [n for d, n in enumerate(src.extents) if d != dim and n != 1]
                 folded = mix(op, folded).reshape(kept)
                 self.write(dst, folded if clear else mix(folded, self.read(dst)))
             case Scan(src, dst, op, dim, reverse):
-                tokens = np.broadcast_to(self.fetch(src.buffer, self.version(src.buffer, src.version, True), self.box(src)), src.extents)
-                along = np.arange(src.extents[dim]).reshape([-1 if d == dim else 1 for d in range(len(src.extents))])
-                whole = np.expand_dims(_folded(tokens, dim), dim)
-                self.write(dst, mix(op, int(reverse), whole, along).reshape([n for n in src.extents if n != 1]))
+                folded = np.expand_dims(_folded(self.whole(src), dim), dim)
+                found = mix(op, int(reverse), folded, _along(src.extents, dim))
+                self.write(dst, found.reshape([n for n in src.extents if n != 1]))
             case Atomic(op, dst, src):
                 self.write(dst, self.read(dst) + mix(op, self.read(src)))
             case Im2col(image, dst, row, column):
@@ -372,9 +376,13 @@ class _TileMachine(Evaluator):
 
 def _folded(tokens: Any, dim: int) -> Any:
     """A token of each line along `dim`, in which the order matters."""
-    along = np.arange(tokens.shape[dim]).reshape([-1 if d == dim else 1 for d in range(tokens.ndim)])
     with np.errstate(over="ignore"):
-        return mix(tokens, along).sum(axis=dim, dtype=np.uint64)
+        return mix(tokens, _along(tokens.shape, dim)).sum(axis=dim, dtype=np.uint64)
+
+
+def _along(shape: tuple[int, ...], dim: int) -> Any:
+    """The position along `dim`."""
+    return np.arange(shape[dim]).reshape([-1 if d == dim else 1 for d in range(len(shape))])
 
 
 def _clipped(b: Buffer, version: Any, indices: list[Any]) -> tuple[tuple[Any, ...], Any]:
@@ -389,4 +397,3 @@ def _clipped(b: Buffer, version: Any, indices: list[Any]) -> tuple[tuple[Any, ..
 
 def _where(span: Span) -> str:
     return f"line {span.line}" if span.line else "a place that is not known"
-

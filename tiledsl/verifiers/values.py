@@ -282,8 +282,7 @@ class GlobalMemory:
         for name in sorted({*self.written, *other.written}):
             a, b = self.written.get(name), other.written.get(name)
             if a is None or b is None:
-                return name, int(np.flatnonzero(a if a is not None else b)[0])
+                return name, 0
             if not np.array_equal(a, b):
                 return name, int(np.flatnonzero(a != b)[0])
         return None
-

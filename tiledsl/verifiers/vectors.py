@@ -1,5 +1,5 @@
-"""The independent verifier of vectorise: S4 every wide access is aligned and stays in its row, S5 lanes compute what the
-iterations of the loop did, S19 the sizes of cp.async."""
+"""The independent verifier of vectorise: S4 every wide access is aligned and stays in its row, S5 lanes compute what
+the iterations of the loop did, S19 the sizes of cp.async."""
 
 from __future__ import annotations
 
@@ -62,5 +62,3 @@ def _is_wide(s: Stmt, buffer: Buffer) -> bool:
     if isinstance(s, AtomCall):  # its registers are operands, not memory
         return buffer.space is not Space.LOCAL and ATOMS[s.atom].bytes > 0
     return isinstance(s, Move)
-
-

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tiledsl.viewer.timeline import Lane, Mark, Timeline
 
 LEFT, TOP, RIGHT, BOTTOM = 150, 34, 24, 10
-HEIGHTS = {"warp": 26, "phase": 16, "copy": 13}  # of a track
+HEIGHTS = {"warp": 30, "phase": 18, "copy": 14}  # of a track
 GAP, SECTION = 7, 16  # below a lane, above the first of another kind
 WIDTH = 1000  # of the time axis as it is first drawn
 MOST_TICKS, STEPS = 12, (1, 2, 5)

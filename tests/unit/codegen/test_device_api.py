@@ -12,6 +12,7 @@ from tiledsl.codegen import device_api
 from tiledsl.codegen.cuda import Source
 from tiledsl.codegen.device_api import device_functions, everything, names, needed
 from tiledsl.codegen.spelling import TYPES
+from tiledsl.codegen.tma import tma_functions
 from tiledsl.cpu.native_atoms import declarations
 from tiledsl.ir.ops import BINARY, FUNCTIONS
 from tiledsl.isa.table import ATOMS
@@ -21,22 +22,28 @@ ROOT = Path(tiledsl.__file__).parent
 DEFINITION = re.compile(r"^(?:template <[^\n]*?>\s*)?TDS_DEVICE [\w:<>*& ]*?[ *&](\w+)\(", re.MULTILINE)
 # What only one side needs to say the others.
 GPU_ONLY = {"compare_and_swap"}
-CPU_ONLY = {"shared_at", "global_at", "shuffle", "clamped", "fma_odd", "argument", "call", "invoke"}
+CPU_ONLY = {"shared_at", "global_at", "shuffle", "clamped", "fma_odd", "argument", "call", "invoke", "shuffle_among"}
 
 
 def functions_of_the_cpu() -> set[str]:
     native = ROOT / "cpu" / "native"
-    text = "\n".join((native / f).read_text() for f in ("types.h", "mathematics.h", "device.h"))
+    text = "\n".join((native / f).read_text() for f in ("types.h", "mathematics.h", "device.h", "device_hopper.h"))
     atomics = {f"atomic_{n}" for n in re.findall(r"^TDS_ATOMIC\((\w+),", text, re.MULTILINE)}
-    return set(DEFINITION.findall(text)) | atomics
+    stores = set(re.findall(r"^TDS_TMA_STORE\((\w+),", text, re.MULTILINE))
+    return set(DEFINITION.findall(text)) | atomics | stores
 
 
 def functions_of(path: str) -> set[str]:
     return set(DEFINITION.findall((ROOT / path).read_text()))
 
 
+def functions_of_the_gpu() -> set[str]:
+    own = functions_of("codegen/prelude.cuh") | functions_of("codegen/prelude_hopper.cuh")
+    return own | set(DEFINITION.findall(tma_functions()))
+
+
 def test_both_definitions_have_the_same_names() -> None:
-    gpu, cpu = functions_of("codegen/prelude.cuh"), functions_of_the_cpu()
+    gpu, cpu = functions_of_the_gpu(), functions_of_the_cpu()
     assert gpu - GPU_ONLY == cpu - CPU_ONLY
 
 

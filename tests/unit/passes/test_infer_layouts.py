@@ -48,8 +48,8 @@ from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Gemm, Parallel, Reduce
 from tiledsl.passes.facts import layouts_assigned
 from tiledsl.passes.infer_layouts import infer_layouts, layouts_of, plan, with_loops
 from tiledsl.passes.infer_layouts.rules import RULES
-from tiledsl.passes.infer_layouts.verify import verify_layouts
 from tiledsl.target import target_named
+from tiledsl.verifiers.layouts import verify_layouts
 
 SM80 = target_named("sm_80")
 ZERO = Const(0.0, FLOAT32)
@@ -102,7 +102,8 @@ class Result:
     """An inferred kernel, checked by brute force: the layout of each buffer and those of the loops in order."""
 
     def __init__(self, k: Kernel) -> None:
-        self.kernel: Kernel = infer_layouts.run(k, target=SM80, check=True)
+        self.kernel: Kernel = infer_layouts.run(k, target=SM80)
+        verify_layouts(self.kernel)
         layouts_assigned(self.kernel)
         self.layouts = layouts_of(self.kernel.launches[0])
         self.loops = [s.layout for s in _loops(self.kernel.launches[0].body)]

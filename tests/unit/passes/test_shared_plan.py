@@ -26,6 +26,7 @@ from tiledsl.ir.nodes import (
     Launch,
     Let,
     Load,
+    SharedSlot,
     Space,
     Stmt,
     Store,
@@ -34,14 +35,13 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.passes.plan_shared_memory import (
     Lifetime,
-    SharedPlan,
     alignments,
     make_shared_plan,
     pack,
     plan_shared_memory,
-    verify_shared_plan,
 )
 from tiledsl.target import target_named
+from tiledsl.verifiers.shared_memory import verify_shared
 
 T = Var("tx")
 SM80 = target_named("sm_80")
@@ -146,12 +146,14 @@ def test_too_much_shared_memory_names_the_buffers_and_what_fits() -> None:
 
 def test_verifier_rejects_live_neighbours_misalignment_and_overflow() -> None:
     a, b = tile("a", 64), tile("b", 64)
-    source = launch(Alloc(a), Alloc(b), use(a), use(b), use(a))
-    good = make_shared_plan(source)
-    verify_shared_plan(source, good)
-    for offsets, total in (({a: 0, b: 128}, 512), ({a: 8, b: 272}, 1024), ({a: 0, b: 256}, 256)):
-        with pytest.raises(VerifyError):
-            verify_shared_plan(source, SharedPlan(good.lifetimes, offsets, total))
+    source = launch(Alloc(a), Alloc(b), use(a), use(b), Let(Var("x", FLOAT32), Load(a, (Const(0),))))
+    kernel = Kernel("k", (), (source,))
+    verify_shared(kernel, plan_shared_memory(kernel, target=SM80))
+    for offsets, total, law in (({a: 0, b: 0}, 512, "S6"), ({a: 8, b: 272}, 1024, "S7"), ({a: 0, b: 256}, 256, "S8")):
+        slots = tuple(SharedSlot(x, at) for x, at in offsets.items())
+        planned = replace(kernel, launches=(replace(source, shared=slots, shared_bytes=total),))
+        with pytest.raises(VerifyError, match=law):
+            verify_shared(kernel, planned)
 
 
 @st.composite

@@ -192,6 +192,9 @@ extern "C" void tds_rt_stmatrix(u32 row, const void* registers, int matrices, in
   Fiber* f = self();
   Warp& w = *f->warp;
   require_whole_warp(w, "stmatrix", at);
+#if TDS_CHECKED
+  if (f->cta->extension) f->cta->extension->registers_used(f, registers, static_cast<u32>(4 * matrices), at);
+#endif
   w.from[f->lane] = registers;
   w.address[f->lane] = row;
   if (!last_to_arrive(f, "stmatrix", at, TDS_CALLER(at))) return;
@@ -217,6 +220,9 @@ extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, Site 
   Fiber* f = self();
   Warp& w = *f->warp;
   require_whole_warp(w, MMA_ROWS[row].name, at);
+#if TDS_CHECKED
+  if (f->cta->extension) f->cta->extension->registers_used(f, d, 4, at);
+#endif
   w.to[f->lane] = d;
   w.from[f->lane] = a;
   w.also_from[f->lane] = b;

@@ -9,8 +9,6 @@
 
 namespace tds {
 
-typedef u32 Row __attribute__((vector_size(64), aligned(4)));  // what 16 bytes have seen
-
 // ---- events
 
 u32 new_event(const Event& e) {
@@ -21,15 +19,7 @@ u32 new_event(const Event& e) {
 
 Event& event(u32 id) { return worker->detector->events[id]; }
 
-u32 thread_event(Fiber* f, Kind kind, u8 flags, Site at) {
-  const u16 what = static_cast<u16>(static_cast<u16>(kind) << 8 | flags);
-  Fiber::CachedEvent& c = f->cached[(static_cast<u32>(at.line) ^ flags) & 7];
-  if (c.clock == f->clock.own && c.what == what && c.at.line == at.line && c.at.file == at.file) return c.event;
-  c.at = at;
-  c.clock = f->clock.own;
-  c.what = what;
-  return c.event = new_event(Event{at, f->number, f->number, f->clock.own, kind, flags});
-}
+u32 thread_event(Fiber* f, Kind kind, u8 flags, Site at) { return event_of(f, kind, flags, at); }
 
 void complete_event(u32 id, u32 agent, u32 clock) {
   Event& e = event(id);
@@ -95,54 +85,14 @@ static u32 pruned(u32 list, const Checked& a) {
   return result;
 }
 
-static u32 with_reader(u32 list, const Checked& a) {
+u32 longer_list(u32 list, const Checked& a) {
   Detector& d = *worker->detector;
-  if (list && d.lists[list].event == a.id) return list;
-  const u64 key = static_cast<u64>(list) << 32 | a.id;
-  Detector::Transition& t = d.transitions[key * 0x9e3779b97f4a7c15ull >> 51 & (Detector::TRANSITIONS - 1)];
-  if (t.list == list && t.event == a.id) return t.result;
   u32 rest = list;
   const u32 length = d.lists[list].length;
   if (length >= 64 && !(length & (length - 1))) rest = pruned(list, a);
   const ReaderList r = d.lists[rest];
   d.lists.push_back(ReaderList{rest, a.id, r.length + 1, r.atomics || a.atomic, r.plain || !a.atomic});
-  t = Detector::Transition{list, a.id, static_cast<u32>(d.lists.size() - 1)};
-  return t.result;
-}
-
-// ---- the verdict
-
-static bool unordered(const Event& earlier, const Checked& a) {
-  if (earlier.flags & PENDING) return true;
-  return (earlier.agent == a.who.agent ? a.who.own : a.who.known[earlier.agent]) < earlier.clock;
-}
-
-// A write of the generic proxy that the async proxy does not see.
-static bool unseen(const Event& earlier, const Checked& a) {
-  if (!a.async || (earlier.flags & (WRITES | ASYNC)) != WRITES) return false;
-  return (earlier.agent == a.who.agent ? a.who.own_visible : a.who.visible[earlier.agent]) < earlier.clock;
-}
-
-static bool excused(const Event& earlier, const Checked& a) { return a.atomic && (earlier.flags & ATOMICALLY); }
-
-// Whether an access could conflict with one of the list at all.
-static bool concerns(const ReaderList& list, const Checked& a) {
-  if (a.writes) return a.atomic ? list.plain : list.length != 0;
-  return !a.atomic && list.atomics;
-}
-
-static bool conflicts(const Event& earlier, const Checked& a) {
-  return !excused(earlier, a) && (a.writes || (earlier.flags & WRITES)) && unordered(earlier, a);
-}
-
-static const Event* conflict_in(u32 list, const Checked& a) {
-  const Detector& d = *worker->detector;
-  if (!concerns(d.lists[list], a)) return nullptr;
-  for (u32 i = list; i; i = d.lists[i].parent) {
-    const Event& e = d.events[d.lists[i].event];
-    if (conflicts(e, a)) return &e;
-  }
-  return nullptr;
+  return static_cast<u32>(d.lists.size() - 1);
 }
 
 // ---- reports
@@ -175,7 +125,7 @@ static int code_of(const Event& earlier, const Checked& a) {
   return KINDS[static_cast<int>(earlier.kind)].code;
 }
 
-static void report_race(const Event& earlier, const Checked& a, Spot place) {
+static void report_race(const Event& earlier, const Checked& a, Spot spot) {
   const bool swapped = about_earlier(earlier, *a.event);
   const Event& subject = swapped ? earlier : *a.event;
   const Event& other = swapped ? *a.event : earlier;
@@ -191,10 +141,10 @@ static void report_race(const Event& earlier, const Checked& a, Spot place) {
   f.other_thread = second.index;
   memcpy(f.block, first.block, sizeof f.block);
   memcpy(f.other_block, second.block, sizeof f.other_block);
-  if (place.cta)
-    add_place(f.facts, *worker->launch, static_cast<u32>(place.offset));
+  if (spot.cta)
+    add_place(f.facts, *worker->launch, static_cast<u32>(spot.offset));
   else
-    add_global_place(f.facts, place.offset);
+    add_global_place(f.facts, spot.offset);
   f.facts.push_back({"access", KINDS[static_cast<int>(subject.kind)].name});
   f.facts.push_back({"other", KINDS[static_cast<int>(other.kind)].name});
   add_thread(f.facts, "thread", subject);
@@ -202,7 +152,7 @@ static void report_race(const Event& earlier, const Checked& a, Spot place) {
   report(std::move(f));
 }
 
-static void report_unwritten(const Checked& a, Spot place) {
+static void report_unwritten(const Checked& a, Spot spot) {
   if (count_again(803, a.event->at, Site{nullptr, 0})) return;
   const Fiber& f = *worker->fibers[a.event->thread];
   Finding found;
@@ -210,31 +160,25 @@ static void report_unwritten(const Checked& a, Spot place) {
   found.at = a.event->at;
   found.thread = f.index;
   memcpy(found.block, f.block, sizeof f.block);
-  add_place(found.facts, *worker->launch, static_cast<u32>(place.offset));
+  add_place(found.facts, *worker->launch, static_cast<u32>(spot.offset));
   report(std::move(found));
 }
 
 // ---- accesses
 
-static const Event* race_with_writer(u32 writer, const Checked& a) {
-  if (!writer) return nullptr;
-  const Event& e = worker->detector->events[writer];
-  return !excused(e, a) && (unordered(e, a) || unseen(e, a)) ? &e : nullptr;
-}
-
 // Byte by byte, with reports.
-static void touch_bytes(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot place) {
+static void touch_bytes(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot spot) {
   u32 last_writer = ~0u, last_list = ~0u;
-  for (u32 i = 0; i < bytes; ++i, ++place.offset) {
+  for (u32 i = 0; i < bytes; ++i, ++spot.offset) {
     const u32 writer = writers[i], list = readers[i];
     if (writer != last_writer || list != last_list) {
       last_writer = writer;
       last_list = list;
-      if (!writer && place.cta && (!a.writes || a.atomic)) report_unwritten(a, place);
+      if (!writer && spot.cta && (!a.writes || a.atomic)) report_unwritten(a, spot);
       if (const Event* e = race_with_writer(writer, a))
-        report_race(*e, a, place);
+        report_race(*e, a, spot);
       else if (const Event* reader = conflict_in(list, a))
-        report_race(*reader, a, place);
+        report_race(*reader, a, spot);
     }
     if (a.writes && (!a.atomic || !writer)) {
       writers[i] = a.id;
@@ -245,39 +189,13 @@ static void touch_bytes(u32* writers, u32* readers, u32 bytes, const Checked& a,
   }
 }
 
-static bool uniform(const u32* seen, u32 bytes) {
-  if (bytes == 16) {
-    typedef u64 Words __attribute__((vector_size(64)));
-    const Row row = *reinterpret_cast<const Row*>(seen);
-    const Words w = reinterpret_cast<Words>(row ^ row[0]);
-    return !(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]);
-  }
-  u32 different = 0;
-  for (u32 i = 1; i < bytes; ++i) different |= seen[i] ^ seen[0];
-  return !different;
-}
-
-static void set(u32* seen, u32 bytes, u32 value) {
-  if (bytes == 16)
-    *reinterpret_cast<Row*>(seen) = Row{} + value;
-  else
-    for (u32 i = 0; i < bytes; ++i) seen[i] = value;
-}
-
-void touch(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot place) {
-  for (; bytes > 16; bytes -= 16, writers += 16, readers += 16, place.offset += 16) touch(writers, readers, 16, a, place);
-  if (!uniform(writers, bytes) || !uniform(readers, bytes)) return touch_bytes(writers, readers, bytes, a, place);
-  const u32 writer = *writers, list = *readers;
-  if ((!writer && place.cta && !a.writes) || (a.atomic && !writer) || race_with_writer(writer, a) ||
-      conflict_in(list, a))
-    return touch_bytes(writers, readers, bytes, a, place);
-  if (a.writes && !a.atomic) {
-    set(writers, bytes, a.id);
-    if (list) set(readers, bytes, 0);
-  } else {
-    const u32 longer = with_reader(list, a);
-    if (longer != list) set(readers, bytes, longer);
-  }
+void touch_rows(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot spot) {
+  for (; bytes > 16; bytes -= 16, writers += 16, readers += 16, spot.offset += 16)
+    touch_rows(writers, readers, 16, a, spot);
+  if (touch_alike(writers, readers, bytes, a, spot.cta)) return;
+  for (; bytes > 4; bytes -= 4, writers += 4, readers += 4, spot.offset += 4)  // written in rows, read in words
+    if (!touch_alike(writers, readers, 4, a, spot.cta)) touch_bytes(writers, readers, 4, a, spot);
+  if (!touch_alike(writers, readers, bytes, a, spot.cta)) touch_bytes(writers, readers, bytes, a, spot);
 }
 
 void touch_shared(Cta& cta, u32 offset, u32 bytes, u32 id, const Knower& who) {

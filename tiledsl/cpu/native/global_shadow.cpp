@@ -33,6 +33,7 @@ void touch_global(const void* p, u32 bytes, u32 id, const Knower& who) {
   if (!is_written(address)) return;
   Detector& d = *worker->detector;
   const Checked a = checked(id, who);
+  d.global_reads |= !a.writes || a.atomic;
   while (bytes) {
     const u32 inside = static_cast<u32>(address % PAGE_BYTES);
     const u32 n = bytes < PAGE_BYTES - inside ? bytes : PAGE_BYTES - inside;
@@ -138,6 +139,7 @@ void end_detector() {
   std::sort(pages.begin(), pages.end(), [](const Page* a, const Page* b) { return a->number < b->number; });
   auto summary = std::make_unique<GroupSummary>();
   for (const Touch touch : {Touch::READ, Touch::ATOMIC_READ, Touch::ATOMIC, Touch::WRITE}) {
+    if (touch != Touch::WRITE && !d.global_reads) continue;
     Summary to(summary->intervals);
     summarise(d, pages, touch, to);
   }

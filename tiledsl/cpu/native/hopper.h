@@ -121,6 +121,7 @@ struct Hopper : CtaExtension {
   explicit Hopper(Cta& cta);
   void thread_ends(Fiber* f) override;  // reports what a thread leaves behind
   void group_ends() override;           // and what the block does
+  void registers_used(Fiber* f, const void* registers, u32 bytes, Site at) override;
   Cta& cta;
   std::vector<std::unique_ptr<Mbarrier>> mbarriers;
   std::vector<u8> mbarrier_at_word;  // number + 1 by offset / 8
@@ -146,9 +147,6 @@ Facts place_of(u32 offset);  // buffer, place (with a stage) and offset of share
 std::string place_text(u32 offset);
 // A finding about the running fiber at this place of shared memory.
 Finding finding_at(int code, Site at, u32 offset, Facts facts = {});
-
-// `bytes` of registers are an operand of another instruction.
-void check_registers(Fiber* f, const void* registers, u32 bytes, Site at);
 
 void end_bulk(Fiber* f);
 void end_wgmma(Fiber* f);

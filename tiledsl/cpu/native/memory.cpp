@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "detector.h"
+#include "shadow.h"
 #include "observer.h"
 
 namespace tds {
@@ -32,7 +32,8 @@ void check_shared(Fiber* f, Cta& cta, u32 offset, u32 bytes, int access, Kind ki
   const bool atomic = kind == Kind::ATOMIC;
   const bool reads = access == READ || access == ATOMIC_READ;
   const u8 flags = static_cast<u8>((reads ? 0 : WRITES) | (atomic ? ATOMICALLY : 0));
-  touch_shared(cta, offset, bytes, thread_event(f, kind, flags, at), knower(f));
+  const Checked a = checked(event_of(f, kind, flags, at), knower(f));
+  touch(&cta.writers[offset], &cta.readers[offset], bytes, a, Spot{&cta, offset});
 #else
   (void)f, (void)access, (void)kind;
 #endif

@@ -109,11 +109,20 @@ static const char* const ROW_OPERATIONS[2][2][3] = {
 void see_rows(Warp& w, int matrices, bool transposed) {
   const bool stores = w.what[0] == 's';
   const char* what = ROW_OPERATIONS[stores][transposed][matrices / 2];
-  if (worker->observer->counters) worker->observer->counters->rows(w, matrices, what);
+  Observer& o = *worker->observer;
+  if (o.counters) o.counters->rows(w, matrices, what);
+  if (!o.recorder || !o.recorder->watches(w.fibers[0])) return;
+  const u32 offset = w.address[0] - SHARED_BASE;
+  o.recorder->rows(offset, shared_buffer(*worker->launch, offset), 128 * static_cast<u32>(matrices), what);
 }
 
 // "a shuffle" of a message is "shuffle" in a table.
 static const char* without_article(const char* what) { return strncmp(what, "a ", 2) == 0 ? what + 2 : what; }
+
+static Recorder* recorder_of(const Cta& cta) {
+  Recorder* const r = worker->observer->recorder.get();
+  return r && r->watches(cta) ? r : nullptr;
+}
 
 void see_meeting(Warp& w) {
   Observer& o = *worker->observer;
@@ -144,12 +153,34 @@ void see_barrier(Fiber* f, const Waiters& waiting, int id, Site at) {
 
 void see_copy(Fiber* f, u32 offset, u32 bytes, Site at) {
   Observer& o = *worker->observer;
-  if (o.recorder && o.recorder->watches(f)) o.recorder->copy(f, offset, bytes, "cp_async", at);
+  if (o.recorder && o.recorder->watches(f)) o.recorder->copy(f, offset, bytes, "cp_async", at, true);
 }
 
 void see_copies_awaited(Fiber* f, int pending, Site at) {
   Observer& o = *worker->observer;
   if (o.recorder && o.recorder->watches(f)) o.recorder->copies_awaited(f, pending, at);
+}
+
+u64 see_moment(const Fiber* f) {
+  Recorder* const r = recorder_of(*f->cta);
+  return r ? r->now(f) : 0;
+}
+
+void see_operation(const Fiber* f, const char* what, Site at) {
+  if (Recorder* const r = recorder_of(*f->cta)) r->operate(f, Happening::COMPUTE, what, at);
+}
+
+void see_wait(const Fiber* f, const std::string& what, u64 until, Site at) {
+  if (Recorder* const r = recorder_of(*f->cta)) r->wait(f, what, until, at);
+}
+
+u64 see_flight(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at) {
+  Recorder* const r = recorder_of(*f->cta);
+  return r ? r->copy(f, offset, bytes, what, at, false) : 0;
+}
+
+void see_phase(const Cta& cta, const std::string& name, u64 first, u64 last, Site at) {
+  if (Recorder* const r = recorder_of(cta)) r->phase(name, first, last, at);
 }
 
 std::string table_text(const Launch& l, const Watch& watch) {

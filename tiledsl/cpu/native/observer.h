@@ -71,6 +71,11 @@ void see_meeting(Warp& w);
 void see_barrier(Fiber* f, const Waiters& waiting, int id, Site at);
 void see_copy(Fiber* f, u32 offset, u32 bytes, Site at);
 void see_copies_awaited(Fiber* f, int pending, Site at);
+u64 see_moment(const Fiber* f);
+void see_operation(const Fiber* f, const char* what, Site at);
+void see_wait(const Fiber* f, const std::string& what, u64 until, Site at);
+u64 see_flight(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at);
+void see_phase(const Cta& cta, const std::string& name, u64 first, u64 last, Site at);
 
 // One lane's access. The caller is the place in the kernel's code: a line may have several.
 inline void on_shared(Fiber* f, u32 offset, u32 bytes, const char* what, Site at, const void* caller) {
@@ -100,9 +105,35 @@ inline void on_copies_awaited(Fiber* f, int pending, Site at) {
   if (__builtin_expect(worker->observer != nullptr, 0)) see_copies_awaited(f, pending, at);
 }
 
+// For the record alone, in its ticks: what has no lanes that meet (mbarriers, bulk copies, wgmma).
+
+// The clock of the thread: what an arrival leaves at an mbarrier, whose phase ends with the last of them.
+inline u64 moment(const Fiber* f) { return __builtin_expect(worker->observer != nullptr, 0) ? see_moment(f) : 0; }
+// The thread does something that takes a tick: arrives, issues a copy or a wgmma.
+inline void on_operation(const Fiber* f, const char* what, Site at) {
+  if (__builtin_expect(worker->observer != nullptr, 0)) see_operation(f, what, at);
+}
+// The thread waited until that tick; nothing if it is past.
+inline void on_wait(const Fiber* f, const std::string& what, u64 until, Site at) {
+  if (__builtin_expect(worker->observer != nullptr, 0)) see_wait(f, what, until, at);
+}
+// The thread issues a copy to or from the offset in shared memory: when it will be complete.
+inline u64 on_flight(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at) {
+  return __builtin_expect(worker->observer != nullptr, 0) ? see_flight(f, offset, bytes, what, at) : 0;
+}
+// A phase of an mbarrier, from its first arrival to its end.
+inline void on_phase(const Cta& cta, const std::string& name, u64 first, u64 last, Site at) {
+  if (__builtin_expect(worker->observer != nullptr, 0)) see_phase(cta, name, first, last, at);
+}
+
 #else
 
 struct Observer {};
+inline u64 moment(const Fiber*) { return 0; }
+inline void on_operation(const Fiber*, const char*, Site) {}
+inline void on_wait(const Fiber*, const std::string&, u64, Site) {}
+inline u64 on_flight(const Fiber*, u32, u32, const char*, Site) { return 0; }
+inline void on_phase(const Cta&, const std::string&, u64, u64, Site) {}
 inline void start_observer() {}
 inline void end_observer() {}
 inline void on_shared(Fiber*, u32, u32, const char*, Site, const void*) {}

@@ -85,12 +85,20 @@ static void extend_or_add(std::vector<LogEntry>& events, LogEntry e) {
   if (!events.empty()) {
     LogEntry& last = events.back();
     if (last.kind == e.kind && last.lane == e.lane && last.end == e.start && last.at.line == e.at.line &&
-        last.what == e.what) {
+        last.what == e.what && last.buffer == e.buffer && last.stage == e.stage) {
       last.end = e.end;
+      last.bytes += e.bytes;
       return;
     }
   }
   events.push_back(std::move(e));
+}
+
+void Recorder::rows(u32 offset, u32 buffer, u32 bytes, const char* what) {
+  matrices = what;
+  matrix_buffer = buffer;
+  matrix_stage = stage_of(*worker->launch, buffer, offset);
+  matrix_bytes = bytes;
 }
 
 void Recorder::meet(const Warp& w) {
@@ -99,7 +107,13 @@ void Recorder::meet(const Warp& w) {
   for (const Fiber* f : w.fibers)
     if (f) start = std::max(start, lane(f).clock);
   LogEntry e(Happening::COLLECTIVE, static_cast<int>(warp_of(w.fibers[0])), start, start + 1, w.at);
-  e.what = w.what;
+  e.what = matrices ? matrices : w.what;
+  if (matrices) {
+    e.buffer = buffer_name(*worker->launch, Place::SHARED, matrix_buffer);
+    e.stage = matrix_stage;
+    e.bytes = matrix_bytes;
+    matrices = nullptr;
+  }
   extend_or_add(events, std::move(e));
   for (const Fiber* f : w.fibers)
     if (f) lane(f).clock = start + 1;
@@ -125,22 +139,28 @@ void Recorder::barrier(const Fiber* last, const Waiters& waiting, int id, Site a
     e.what = name;
     events.push_back(std::move(e));
   }
-  LogEntry phase(Happening::PHASE, BARRIER_LANE, first, latest + 1, at);
-  phase.what = name;
-  events.push_back(std::move(phase));
+  phase(name, first, latest + 1, at);
   for (const Fiber* f : all) lane(f).clock = latest + 1;
+}
+
+void Recorder::phase(const std::string& name, u64 first, u64 last, Site at) {
+  LogEntry e(Happening::PHASE, BARRIER_LANE, first, std::max(last, first + 1), at);
+  e.what = name;
+  events.push_back(std::move(e));
 }
 
 // ---- copies
 
 // Copies of one group, line, buffer and stage are one event, whoever issued them.
-u64 Recorder::copy(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at) {
+u64 Recorder::copy(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at, bool in_group) {
   const Launch& l = *worker->launch;
   const u32 buffer = shared_buffer(l, offset);
   const int stage = stage_of(l, buffer, offset);
   const u64 issued = lane(f).clock, complete = issued + latency;
   const std::string name = buffer_name(l, Place::SHARED, buffer);
-  const auto found = copies.emplace(std::make_tuple(at.file, at.line, name, stage, f->groups), events.size());
+  // What has no group is an event of its own.
+  const u64 group = in_group ? f->groups : ~u64{0} - events.size();
+  const auto found = copies.emplace(std::make_tuple(at.file, at.line, name, stage, group), events.size());
   if (found.second) {
     LogEntry e(Happening::COPY, COPY_LANE, issued, complete, at);
     e.what = what;
@@ -154,7 +174,7 @@ u64 Recorder::copy(const Fiber* f, u32 offset, u32 bytes, const char* what, Site
   e.end = std::max(e.end, complete);
   e.bytes += bytes;
   if (e.warp != static_cast<long long>(warp_of(f))) e.warp = -1;
-  in_flight[static_cast<u32>(f->index)].push_back(Flight{f->groups, found.first->second, complete});
+  if (in_group) in_flight[static_cast<u32>(f->index)].push_back(Flight{f->groups, found.first->second, complete});
   return complete;
 }
 

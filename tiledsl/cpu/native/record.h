@@ -34,9 +34,11 @@ struct LogEntry {
 struct Recorder {
   Recorder(u64 block, u32 latency) : block(block), latency(latency) {}
 
-  bool watches(const Fiber* f) const { return f->cta->number == block; }
+  bool watches(const Cta& cta) const { return cta.number == block; }
+  bool watches(const Fiber* f) const { return watches(*f->cta); }
 
   void access(const Fiber* f, Place place, u32 offset, u32 buffer, u32 bytes, const char* what, Site at);
+  void rows(u32 offset, u32 buffer, u32 bytes, const char* what);  // of the meeting that comes next
   void meet(const Warp& w);
   void barrier(const Fiber* last, const Waiters& waiting, int id, Site at);
   void copies_awaited(const Fiber* f, int pending, Site at);
@@ -46,10 +48,10 @@ struct Recorder {
   u64 now(const Fiber* f) { return lane(f).clock; }
   void operate(const Fiber* f, Happening kind, const char* what, Site at, u64 ticks = 1);
   void wait(const Fiber* f, const std::string& what, u64 until, Site at);
-  // ... and what hardware does beside the threads: a copy, a phase of an mbarrier.
-  void add(LogEntry e) { events.push_back(std::move(e)); }
-  // A copy into shared memory by `f`, issued now: the tick at which it is complete.
-  u64 copy(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at);
+  // ... and what hardware does beside the threads: a phase of an mbarrier, a copy that `f` issues now, of shared memory.
+  // The result is the tick at which it is complete; copies by cp.async are waited for through `copies_awaited`.
+  void phase(const std::string& name, u64 first, u64 last, Site at);
+  u64 copy(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at, bool in_group);
 
   std::vector<LogEntry> events;
 
@@ -81,6 +83,11 @@ struct Recorder {
 
   const u64 block;
   const u32 latency;
+  // Of the matrix load or store whose lanes are about to meet; null for any other operation.
+  const char* matrices = nullptr;
+  u32 matrix_buffer = 0;
+  int matrix_stage = NO_STAGE;
+  u64 matrix_bytes = 0;
   std::vector<Lane> lanes;                       // by thread
   std::vector<std::vector<Flight>> in_flight;    // by thread
   std::map<std::tuple<const char*, int, std::string, int, u64>, size_t> copies;  // site, buffer, stage, group

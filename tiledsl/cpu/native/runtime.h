@@ -126,6 +126,7 @@ struct CtaExtension {
   virtual ~CtaExtension() = default;
   virtual void thread_ends(Fiber*) {}  // in the thread, right before its end
   virtual void group_ends() {}         // after all threads of the group; not if it was given up
+  virtual void registers_used(Fiber*, const void*, u32, Site) {}  // these bytes are an operand of an instruction
 };
 
 // A block of the group.

@@ -91,6 +91,7 @@ void start_detector() {
   d.prunings = 0;
   d.page_numbers.clear();
   d.pages_used = 0;
+  d.global_reads = false;
   d.last_page = ~0ull;
   d.last = nullptr;
   d.fences = false;

@@ -215,8 +215,7 @@ static void give(const Accumulator& s, u32 thread, char* registers) {
 
 static bool overlap(const Held& h, const char* p, u32 bytes) { return p < h.registers + h.bytes && h.registers < p + bytes; }
 
-void check_registers(Fiber* f, const void* registers, u32 bytes, Site at) {
-  if (!f->cta->extension) return;
+void Hopper::registers_used(Fiber* f, const void* registers, u32 bytes, Site at) {
   for (const Held& h : hopper_thread(f).held) {
     if (!overlap(h, static_cast<const char*>(registers), bytes)) continue;
     Finding wrong = finding(850, at, {{"where", where()}});
@@ -233,7 +232,7 @@ static std::shared_ptr<Accumulator> sums_of(Fiber* f, HopperThread& t, WgmmaOper
   const u32 bytes = static_cast<u32>(M * call.n * bytes_of(e)) / WARPGROUP;
   for (const Held& h : t.held)
     if (h.registers == registers && h.bytes == bytes && h.sums->element == static_cast<int>(e)) return h.sums;
-  check_registers(f, registers, bytes, o.at);
+  hopper(*f->cta).registers_used(f, registers, bytes, o.at);
   if (!o.sums) {
     o.sums = std::make_shared<Accumulator>();
     o.sums->element = static_cast<int>(e);
@@ -360,7 +359,7 @@ extern "C" void tds_rt_wgmma(const WgmmaCall* call, Site at) {
   if (!t.fenced) report(finding(860, at, {{"where", where()}}));
 #endif
   if (call->a_registers) {
-    check_registers(f, call->a_registers, 16, at);
+    hopper(*f->cta).registers_used(f, call->a_registers, 16, at);
     o.a.resize(16 * WARPGROUP);
     o.a_from.resize(WARPGROUP);
     memcpy(&o.a[16 * thread], call->a_registers, 16);

@@ -1,8 +1,9 @@
 """Software pipelining on tile operations: copies of later iterations overlap with the work of earlier ones.
 
-Each loop of kind Pipelined is planned (`plan`) and written out (`rewrite`); loops inside it follow. Buffers that iterations in flight share get
-versions, wherever they are allocated. Outside pipelined loops the accesses to such a buffer name the version that was
-written last; where that cannot be known, the buffer keeps one version and the schedule must do without.
+Each loop of kind Pipelined is planned (`plan`) and written out (`rewrite`); loops inside it follow. Buffers that
+iterations in flight share get versions, wherever they are allocated. Outside pipelined loops the accesses to such a
+buffer name the version that was written last; where that cannot be known, the buffer keeps one version and the schedule
+must do without.
 """
 
 from __future__ import annotations

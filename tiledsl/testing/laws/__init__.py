@@ -15,6 +15,7 @@ from tiledsl.testing.laws import (
     executions,
     inference,
     inference_traces,
+    invalid,
     layouts,
     lowering,
     pipeline_traces,
@@ -40,6 +41,7 @@ ROOMS = (
     barriers,
     scalar_passes,
     whole,
+    invalid,
 )
 LAWS: Mapping[str, Law] = {x.name: x for room in ROOMS for x in room.LAWS}
 

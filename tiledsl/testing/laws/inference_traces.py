@@ -15,6 +15,7 @@ from tiledsl.passes.infer_layouts import infer_layouts, layouts_of, solver
 from tiledsl.testing.laws.base import law, laws_of
 from tiledsl.testing.laws.inference import LEGITIMATE, SM80, inferred
 from tiledsl.testing.strategies.tiles import kernel, tile_bodies
+from tiledsl.verifiers.layouts import verify_layouts
 
 MOST_COMBINATIONS = 100
 
@@ -63,7 +64,7 @@ def what_is_refused_has_no_layout_among_those_that_each_statement_would_take(
     for combination in islice(product(*choices.values()), MOST_COMBINATIONS):
         table = tuple(Assigned(b, f) for b, f in zip(choices, combination))
         try:
-            infer_layouts.run(kernel(threads, body, table), target=SM80, check=True)
+            verify_layouts(infer_layouts.run(kernel(threads, body, table), target=SM80))
         except TileError as raised:
             assert raised.code in LEGITIMATE | {"TD0302", "TD0001"}, raised
         else:

@@ -65,7 +65,7 @@ function layoutPicture(l) {
     el("div", { class: "muted", style: "font:12px var(--mono);margin:6px 0 0" }, l.text), info, box);
 }
 
-const cellSize = (l) => Math.max(2, Math.min(22, Math.floor(Math.min(390 / l.columns, 560 / l.rows))));
+const cellSize = (l) => Math.max(1, Math.min(22, 230 / l.columns, 540 / l.rows));
 /** The whole tile: neighbours of one colour are one rectangle. */
 function overview(parts, redraw) {
   const { l } = parts, size = cellSize(l), shown = Math.min(l.rows, Math.floor(3000 / size));
@@ -113,7 +113,8 @@ function overview(parts, redraw) {
 
 /** The part of the tile that the lens shows. */
 function window_(l) {
-  const rows = Math.min(l.rows, 20), columns = Math.min(l.columns, 8);
+  const room = $("#view").clientWidth - 170 - 36 - 20 - 40 - cellSize(l) * l.columns;
+  const rows = Math.min(l.rows, 22), columns = Math.min(l.columns, Math.max(4, Math.min(16, Math.floor(room / 46))));
   const clamp = (n, most) => Math.max(0, Math.min(n, most));
   return { rows, columns, row: clamp(picture.row, l.rows - rows), column: clamp(picture.column, l.columns - columns) };
 }

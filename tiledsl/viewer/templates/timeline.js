@@ -75,7 +75,7 @@ $("#head").replaceChildren(el("span", { class: "brand" }, "tiledsl timeline"), e
   el("span", { class: "fact" }, "block ", el("b", {}, `(${data.block.join(", ")})`), " \u00b7 threads ", el("b", {}, data.threads), " \u00b7 ", el("b", {}, number(data.end)), " ticks \u00b7 a copy takes ", el("b", {}, data.latency),
     data.mode ? [" \u00b7 copies ", el("b", {}, data.mode)] : ""));
 $("#legend").replaceChildren(...KEYS.filter(([id]) => used.has(id)).map(([id, text]) => el("span", { class: `key ${id}` }, el("i", {}), text)),
-  used.has("copy") ? el("span", {}, "copies in flight: colour is the version, a mark where somebody waits") : "", el("span", { class: "grow" }),
+  used.has("copy") ? el("span", { title: "a dark line in a copy: from there on somebody waits for it" }, "in flight: coloured by version") : "", el("span", { class: "grow" }),
   el("span", { class: "zoom" }, el("button", { title: "zoom out", onclick: () => zoom(scale / 1.5, centre()) }, "\u2212"), el("button", { title: "zoom in", onclick: () => zoom(scale * 1.5, centre()) }, "+")));
 $("#side").replaceChildren(...sourcePanel().flat());
 zoom(0, 0);

@@ -38,11 +38,11 @@ function showPasses() {
       "aria-selected": n === page.stage ? "true" : "false", "data-pass": s.name, onclick: () => go({ stage: n, tab: "ir" }),
     },
       el("div", { class: "top" }, el("span", { class: "name" }, s.name),
-        plan ? el("button", { class: "plan", title: plan.name, onclick: (e) => { e.stopPropagation(); go({ stage: n, tab: plan.id }); } }, "plan") : "",
-        el("span", { class: "grow" }),
         found ? el("span", { class: "hits" }, found) : el("span", { class: "time", style: `background-size:${(s.seconds / slowest) * 100}% 100%` }, ms(s.seconds))),
       el("div", { class: "sub" }, el("span", { title: `${s.statements} statements, ${s.characters} characters` },
         `${s.statements} statements \u00b7 ${(s.characters / 1000).toFixed(1)}k`),
+        plan ? el("button", { class: "plan", title: plan.name, onclick: (e) => { e.stopPropagation(); go({ stage: n, tab: plan.id }); } }, "plan") : "",
+        el("span", { class: "grow" }),
         same ? el("span", {}, "unchanged") : n ? el("span", {}, el("span", { class: "plus" }, `+${s.added}`), " ", el("span", { class: "minus" }, `\u2212${s.removed}`)) : "",
       ));
   });

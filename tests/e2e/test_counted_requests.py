@@ -1,0 +1,108 @@
+"""What the checked CPU device counts is what the report computes from addresses: for every example, line and buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import all_cases
+
+from tiledsl.backends import Backend, run_on_cpu
+from tiledsl.compile import Lowered
+from tiledsl.cpu.counters import Counters
+from tiledsl.cpu.observe import Observation
+from tiledsl.ir.nodes import Launch, Var
+from tiledsl.report.accesses import accesses, merged
+from tiledsl.report.work import work
+from tiledsl.runtime.arguments import bind
+from tiledsl.testing import Case
+from tiledsl.testing.case import Draw, copy_of
+
+CASES = all_cases()
+# Blocks that the mask, an input, switches off are not known before the run.
+DATA_DEPENDENT = {"gemm-block-sparse"}
+
+Row = tuple[str, str, str, int]  # space, operation, file, line: with the buffers, what is compared
+Counts = tuple[int, ...]
+
+
+def observed(case: Case, lowered: Lowered, seed: int = 1) -> tuple[dict[str, Counters], dict[str, int]]:
+    """Counters by entry, and the sizes and scalars of the run."""
+    copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in case.inputs(Draw(seed)).items()}
+    bound = bind(lowered.signature, (), copies)
+    seen = Observation()
+    run_on_cpu(lowered, bound, Backend.CPU, check=True, observe=seen)
+    return seen.counters, {**{n: int(v) for n, v in bound.scalars.items()}, **bound.sizes}
+
+
+def numbers(lowered: Lowered, sizes: dict[str, int]) -> dict[Var, int]:
+    kernel = lowered.final
+    return {v: sizes[v.name] for v in (*kernel.params, *kernel.sizes) if isinstance(v, Var)}
+
+
+def expected(launch: Launch, values: dict[Var, int]) -> dict[Row, dict[str, tuple[Counts, bool]]]:
+    """By row and buffer the counts, and whether they are those of every run."""
+    found: dict[Row, dict[str, tuple[Counts, bool]]] = {}
+    for a in merged(accesses(launch, values, every=True, as_counted=True)):
+        counts = (a.requests, a.transactions, a.ideal, a.bytes)
+        found.setdefault((a.space, a.op, a.file, a.line), {})[a.buffer] = (counts, a.exact)
+    for c in work(launch, values, every=True).collectives:
+        if c.requests:
+            found.setdefault(("warp", c.op, c.file, c.line), {})[""] = ((c.requests, 0, 0, 0), c.exact)
+    return found
+
+
+def counted(counters: Counters) -> dict[Row, dict[str, Counts]]:
+    found: dict[Row, dict[str, Counts]] = {}
+    for r in counters.rows:
+        counts = (r.requests, r.transactions, r.ideal, r.bytes)
+        found.setdefault((r.space, r.op, r.file, r.line), {})[r.buffer] = counts
+    return found
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    return tuple(map(sum, zip(*counts)))
+
+
+def compare(launch: Launch, values: dict[Var, int], counters: Counters) -> int:
+    """Asserts equality of every exact row; returns how many rows are not exact."""
+    static, dynamic = expected(launch, values), counted(counters)
+    inexact = {row for row, buffers in static.items() if not all(known for _, known in buffers.values())}
+    assert dynamic.keys() - static.keys() == set(), "counted, but not in the report"
+    assert static.keys() - inexact - dynamic.keys() == set(), "in the report, but never counted"
+    for row in static.keys() - inexact:
+        wanted = {buffer: counts for buffer, (counts, _) in static[row].items()}
+        if any("|" in buffer for buffer in dynamic[row]):  # reused bytes belong to several buffers
+            names = {n for buffer in dynamic[row] for n in buffer.split("|")}
+            assert wanted.keys() <= names, row
+            assert total(dynamic[row].values()) == total(wanted.values()), row
+        else:
+            assert dynamic[row] == wanted, row
+    return len(inexact)
+
+
+@pytest.mark.cxx
+@pytest.mark.parametrize("name", CASES)
+def test_counters_equal_the_report(name: str) -> None:
+    case = CASES[name]
+    lowered = case.compiled().lowered
+    counters, sizes = observed(case, lowered)
+    values = numbers(lowered, sizes)
+    inexact = 0
+    for e in lowered.source.entries:
+        inexact += compare(lowered.final.launches[e.launch], values, counters[e.name])
+    assert (inexact > 0) == (name in DATA_DEPENDENT), f"{inexact} rows depend on data"
+
+
+@pytest.mark.cxx
+def test_counters_do_not_depend_on_the_schedule() -> None:
+    lowered = CASES["gemm-3-stages"].compiled().lowered
+    rows: list[Any] = []
+    for how in ({}, {"mode": "late", "schedule": "reverse"}, {"mode": "random", "seed": 3, "workers": 1}):
+        copies = dict(CASES["gemm-3-stages"].inputs(Draw(1)))
+        seen = Observation()
+        run_on_cpu(lowered, bind(lowered.signature, (), copies), Backend.CPU, check=True, observe=seen, **how)
+        rows.append(seen.counters)
+    assert rows[0] == rows[1] == rows[2]

@@ -1,0 +1,88 @@
+"""The smallest programs on which fuzzing found something, each with what is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tiledsl.codegen.cuda import emit
+from tiledsl.cpu import interp, tile_interp
+from tiledsl.errors import TileError, VerifyError
+from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.parser import parse
+from tiledsl.ir.verify import verify
+from tiledsl.passes.base import run_pipeline
+from tiledsl.passes.pipeline import pipeline
+from tiledsl.target import target_named
+
+TARGET = target_named("sm_80")
+
+
+def kernel(parameters: str, *body: str) -> Kernel:
+    lines = "\n".join(body)
+    return parse(f"kernel k({parameters}) {{\nlaunch k(bx in 2) threads(tx in 32) {{\n{lines}\n}}\n}}")
+
+
+def lowered(k: Kernel) -> Kernel:
+    verify(k)
+    return run_pipeline(k, pipeline(TARGET))
+
+
+REFUSED = {
+    "elements of half a byte": (("A: global int4[8]", "A[0] = int4(1)"), "TD0503", 0),
+    "registers of half a byte": (("A: global int8[8]", "alloc r: local uint4[2]", "r[0] = uint4(1)"), "TD0503", 3),
+    "a view of halves": (("", "alloc S: shared uint8[8]", "view H: shared uint4[16] of S"), "TD0503", 4),
+    "an index beyond 64 bits": (("A: global int8[8]", "A[bx * -9223372036854775808 * 4] = int8(1)"), "TD0504", 3),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+def test_refused_with_a_place(case: tuple[tuple[str, ...], str, int]) -> None:
+    (parameters, *body), code, line = case
+    with pytest.raises(TileError) as raised:
+        emit(lowered(kernel(parameters, *body)))
+    assert raised.value.code == code and raised.value.span.line == (line or 1)
+
+
+RULES = {
+    "elements of dtype handle": ("A: global handle[8]", "A[0] = handle(0)"),
+    "an offset of a region of 'A' is int32": ("A: global int8[8]", "fill A[int32(0) : 8], int8(1)"),
+}
+
+
+@pytest.mark.parametrize("said", RULES)
+def test_rules_that_passes_rely_on(said: str) -> None:
+    with pytest.raises(VerifyError, match=said):
+        verify(kernel(*RULES[said]))
+
+
+def test_buffers_of_indices_hold_64_bits() -> None:
+    """In the IR, an index in memory is a mathematical integer; narrow-indices makes an int64 of it."""
+    k = kernel(
+        "A: global index[2], N: global index[2]",
+        "alloc x: var index = 3",
+        "x = x + bx",
+        "A[bx] = x * 2",
+        "A[bx] = A[bx] + 1",
+        "let old: index = atomic_update(add) N[bx], bx + 1",
+        "A[bx] = A[bx] + old",
+    )
+    results = []
+    for how, stage in ((tile_interp.run, k), (interp.run, lowered(kernel_of_one_thread(k)))):
+        arrays = {"A": np.zeros(2, np.int64), "N": np.array([10, 20], np.int64)}
+        how(kernel_of_one_thread(k) if how is tile_interp.run else stage, arrays)
+        results.append({n: a.tolist() for n, a in arrays.items()})
+    assert results[0] == results[1] == {"A": [17, 29], "N": [11, 22]}
+
+
+def kernel_of_one_thread(k: Kernel) -> Kernel:
+    from dataclasses import replace
+
+    return replace(k, launches=tuple(replace(x, threads=(1,)) for x in k.launches))
+
+
+@pytest.mark.parametrize("source", ["kernel k() {\n}\n}", "kernel k() { ] }", "", "kernel", "kernel k(?) {}"])
+def test_wrong_text_has_a_place(source: str) -> None:
+    with pytest.raises(TileError) as raised:
+        parse(source)
+    assert raised.value.code == "TD0701" and raised.value.span.line >= 1
