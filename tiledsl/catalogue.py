@@ -598,6 +598,11 @@ CATALOGUE: dict[str, Entry] = {
         "use smaller numbers in indices and offsets",
         "Indices are computed without overflow: in 32 bits where they provably fit, in 64 otherwise.",
     ),
+    "TD0505": Entry(
+        "{what} has {count} points, a block works on {limit} at most",
+        "give each block a smaller tile, and launch more blocks",
+        "Threads and registers are dealt to the points of a tile one by one when the kernel is compiled.",
+    ),
     # ---- TD06: arguments and launch
     "TD0601": Entry(
         "'{kernel}' takes ({expected}), but {given} arguments were given",

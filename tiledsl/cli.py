@@ -19,7 +19,7 @@ GROUPS = {
     },
     "look at a kernel": {
         "dump": "print the IR of a kernel after a pass, or its CUDA text",
-        "report": "print registers, spills, shared memory, occupancy and bank conflicts",
+        "report": "print resources, what accesses cost, operations, bytes and a roofline",
         "layout": "show a layout as a table or a picture",
         "trace": "write a page that shows every pass, the plans, the CUDA text and the costs of a kernel",
         "timeline": "draw the run of one block on the CPU: warps, copies in flight, waits, barriers",
@@ -51,7 +51,7 @@ def _listing() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one sub-command. Returns its exit status, or 1 after printing an error of the user's; argparse exits with 2."""
+    """Runs one sub-command. Returns its exit status, 1 after printing an error of the user's; argparse exits with 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((w for w in words[:1] if w in COMMANDS), None)
     parser = argparse.ArgumentParser(

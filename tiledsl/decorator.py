@@ -164,7 +164,9 @@ class TileKernel:
         """
         static, rest, named = self._split(args, kwargs)
         tensors: Mapping[str, TensorSpec] = {}
-        if self.signature.constant_style and (rest or any(p.name in named for p in self.signature.of_kind(Kind.TENSOR))):
+        if self.signature.constant_style and (
+            rest or any(p.name in named for p in self.signature.of_kind(Kind.TENSOR))
+        ):
             tensors = self._shapes(rest, named)
         elif self.signature.constant_style:
             scalars = {p.name for p in self.signature.of_kind(Kind.SCALAR)}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -42,7 +43,7 @@ class TileError(Exception):
     """An error in the user's kernel, its arguments or its environment. `code` is a key of the catalogue.
 
     Build one with `error(code, **facts)`. `span` may be filled in later by `locating`; `notes` are further places,
-    each with what happened there.
+    each with what happened there, `facts` what the message was filled in with.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class TileError(Exception):
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.span, self.hint, self.notes = code, message, span, hint, notes
+        self.facts: Mapping[str, object] = {}
 
     def __str__(self) -> str:
         place = "" if self.span is NOWHERE else f"{self.span}: "
@@ -79,7 +81,9 @@ class VerifyError(TileError):
 def error(code: str, span: Span = NOWHERE, notes: tuple[tuple[str, Span], ...] = (), **facts: object) -> TileError:
     """The catalogue's error `code`, its message and hint filled in with `facts`; the caller raises it."""
     entry = CATALOGUE[code]
-    return TileError(code, entry.message.format(**facts), span, entry.hint.format(**facts), notes)
+    made = TileError(code, entry.message.format(**facts), span, entry.hint.format(**facts), notes)
+    made.facts = facts
+    return made
 
 
 class locating:

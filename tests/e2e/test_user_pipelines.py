@@ -16,8 +16,8 @@ from tiledsl.ir.layout import Fragment
 from tiledsl.ir.nodes import Alloc
 from tiledsl.ir.walk import walk
 from tiledsl.runtime.arguments import as_array, bind
-from tiledsl.testing import Case, compare
-from tiledsl.testing.case import Draw, check, poison
+from tiledsl.testing import Case, check, compare
+from tiledsl.testing.case import Draw, poison
 
 PROGRAMS = {p.__name__: p for m in (user_seeds, user_gemms, user_loops, user_attention) for p in m.PROGRAMS}
 # Sums of many numbers in half precision, and exponentials: within (rtol, atol) of the reference.

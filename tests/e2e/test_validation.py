@@ -1,4 +1,4 @@
-"""Examples and users' kernels are the same programs after each pass and as emitted C++, on inputs made from their IR."""
+"""Examples and users' kernels stay the same programs after each pass and as C++, on inputs made from their IR."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def shared_cost(addresses: Array, active: Array, width: int, weights: Array) -> 
     used = (phases >= 0).any(axis=1)
     phases = phases[used]
     touched = np.where(phases[:, :, None] >= 0, phases[:, :, None] // WORD + np.arange(words), NOBODY)
-    touched = touched.reshape(len(phases), -1)
+    touched = touched.reshape(len(phases), lanes * words)
     needed = _most_in_a_bank(touched)
     of_phase = np.repeat(weights, LANES // lanes)[used]
     return Cost(
@@ -69,7 +69,8 @@ def _most_in_a_bank(words: Array) -> Array:
     new = words >= 0
     new[:, 1:] &= words[:, 1:] != words[:, :-1]
     place = (words % BANKS + np.arange(len(words))[:, None] * BANKS)[new]
-    return np.bincount(place, minlength=len(words) * BANKS).reshape(-1, BANKS).max(axis=1, initial=0)
+    counts: Array = np.bincount(place, minlength=len(words) * BANKS).reshape(len(words), BANKS)
+    return np.asarray(counts.max(axis=1, initial=0))
 
 
 def global_cost(addresses: Array, active: Array, width: int, weights: Array) -> Cost:
@@ -92,7 +93,7 @@ def _distinct(values: Array) -> Array:
     ordered = np.sort(values, axis=1)
     new = ordered >= 0
     new[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
-    return new.sum(axis=1)
+    return np.asarray(new.sum(axis=1))
 
 
 # Random odd multipliers, to tell rows apart by one number.

@@ -13,7 +13,7 @@ import numpy as np
 
 from tiledsl.analysis.access import accesses, storage_roots
 from tiledsl.backends import Backend, describe
-from tiledsl.checking.compare import Difference, difference, differing, order_dependent, tolerance_of
+from tiledsl.checking.compare import Difference, Order, difference, differing, order_dependent, tolerance_of
 from tiledsl.checking.execute import run_once
 from tiledsl.checking.inputs import Given, inputs_of
 from tiledsl.checking.result import CheckResult
@@ -28,6 +28,7 @@ from tiledsl.validation.compare import Stage, stage_of
 
 Array = np.ndarray[Any, Any]
 EXECUTIONS = ("tile", "simt")  # what the CPU device is compared with
+FOUND = "TD08"  # codes of what executions find wrong with a kernel; others say that it could not be executed
 
 
 class Compiled(Protocol):
@@ -66,7 +67,7 @@ def check(
         raise error("TD0634", what="schedules", expected="a number from 1", given=schedules)
     for given in inputs_of(lowered, args, kwargs or {}, seed):
         with redirect_stdout(StringIO()):
-            result = _Check(lowered, given, reference, _loose(lowered)).run(schedules, seed, tuple(compare))
+            result = _Check(lowered, given, reference, _order(lowered)).run(schedules, seed, tuple(compare))
         if not {f.code for f in result.findings} & _DEMANDS:
             break
     return replace(result, kernel=name) if name else result
@@ -86,18 +87,18 @@ class Reference:
 
 @dataclass
 class _Check:
-    """A check at work. `loose`: the tensors that are compared within a tolerance even between schedules."""
+    """A check at work."""
 
     lowered: Lowered
     given: Given
     reference: Reference | None
-    loose: frozenset[str]
+    order: Order
     found: dict[tuple[object, ...], Finding] = field(default_factory=dict)
-    times: dict[tuple[object, ...], int] = field(default_factory=dict)
+    found_in: dict[tuple[object, ...], list[str]] = field(default_factory=dict)
 
     def run(self, count: int, seed: int, compare: Sequence[str]) -> CheckResult:
         started = time.perf_counter()
-        backend = Backend.CPU if toolchain.find_compiler() or self.lowered.edited else Backend.SIMT
+        backend = self.backend
         table = schedules(count, seed, ordered=backend is Backend.CPU)
         first: tuple[Schedule, dict[str, Array]] | None = None
         for schedule in table:
@@ -106,8 +107,9 @@ class _Check:
                 continue
             if first is None:
                 first = schedule, outputs
-            differences = differing(outputs, first[1], self.loose)
-            self.add(self.difference("TD0890", name, d, schedule=first[0], other=schedule) for name, d in differences.items())
+            differences = differing(self.ordered(outputs), self.ordered(first[1]), self.order.sums)
+            both = {"schedule": first[0], "other": schedule}
+            self.add(str(schedule), [self.difference("TD0890", n, d, **both) for n, d in differences.items()])
         same, skipped = self.compare(compare, backend, first[1] if first else None)
         return CheckResult(
             self.lowered.final.name,
@@ -115,7 +117,7 @@ class _Check:
             describe(backend).removeprefix("the CPU: "),
             table,
             tuple(self.found.values()),
-            tuple(self.times.values()),
+            tuple(map(tuple, self.found_in.values())),
             same,
             skipped,
             self.given.about,
@@ -133,16 +135,31 @@ class _Check:
         try:
             outputs = run_once(self.lowered, self.given.values, backend, **how)
         except TileError as problem:
+            if not problem.code.startswith(FOUND):
+                raise
             findings.append(_finding(problem))
-        self.add(findings)
+        self.add(str(schedule), findings)
         return None if findings else outputs
 
-    def add(self, findings: Iterable[Finding]) -> None:
-        """Each counts once a run, and is kept once: the same code at the same places is the same finding."""
+    @property
+    def backend(self) -> Backend:
+        """What runs the schedules. Edited text has no other execution, even where there is no compiler for it."""
+        return Backend.CPU if toolchain.find_compiler() or self.lowered.edited else Backend.SIMT
+
+    @property
+    def name(self) -> str:
+        return _WORDS[self.backend]
+
+    def ordered(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Those of the outputs that no order of atomic updates may change at will."""
+        return {n: a for n, a in outputs.items() if n not in self.order.free}
+
+    def add(self, where: str, findings: Iterable[Finding]) -> None:
+        """Each is kept once, with the runs that it was found in: the same code at the same places is the same."""
         run = {(f.code, f.span, f.other_span, f.facts.get("buffer"), f.facts.get("name")): f for f in findings}
         for key, finding in run.items():
             self.found.setdefault(key, finding)
-            self.times[key] = self.times.get(key, 0) + 1
+            self.found_in.setdefault(key, []).append(where)
 
     def compare(
         self, names: Sequence[str], ran: Backend, outputs: dict[str, Array] | None
@@ -167,9 +184,12 @@ class _Check:
         agree = True
         for name, value in reference.values.items():
             usual = tolerance_of(value.dtype)
+            if outputs[name].shape != value.shape:
+                given, expected = value.shape, outputs[name].shape
+                raise error("TD0634", what=f"the reference of '{name}'", expected=f"of shape {expected}", given=given)
             rtol, atol = (usual if t is None else t for t in (reference.rtol, reference.atol))
             if d := difference(outputs[name], value, rtol, atol):
-                self.add([self.difference("TD0892", name, d)])
+                self.add("the results", [self.difference("TD0892", name, d)])
                 agree = False
         return agree
 
@@ -182,31 +202,37 @@ class _Check:
         except TileError as problem:
             if problem.code == "TD0820":
                 skipped[name] = problem.message
+            elif not problem.code.startswith(FOUND):
+                raise
             else:
-                self.add([_finding(problem)])
+                self.add(name, [_finding(problem)])
             return
-        differences = differing(outputs, expected, frozenset(expected))
+        differences = differing(self.ordered(outputs), self.ordered(expected), frozenset(expected))
         if not differences:
             same.append(name)
-        facts = {"execution": "the emitted C++", "other": name}
-        self.add(self.difference("TD0891", tensor, d, **facts) for tensor, d in differences.items())
+        facts = {"execution": self.name, "other": name}
+        self.add(name, [self.difference("TD0891", tensor, d, **facts) for tensor, d in differences.items()])
 
     def difference(self, code: str, name: str, found: Difference, **facts: object) -> Finding:
         span = _written_at(self.lowered.stages[0].kernel, name)
-        return _finding(error(code, span, name=name, difference=found, **facts))
+        return _finding(error(code, span, (), name=name, difference=found, **facts))
 
 
-_WORDS = {Backend.TILE: "the tile stage in NumPy", Backend.SIMT: "the thread stage in NumPy"}
+_WORDS = {
+    Backend.TILE: "the tile stage in NumPy",
+    Backend.SIMT: "the thread stage in NumPy",
+    Backend.CPU: "the emitted C++",
+}
 
 
 def _finding(problem: TileError) -> Finding:
     return Finding.of(problem)
 
 
-def _loose(lowered: Lowered) -> frozenset[str]:
-    """The tensors that may depend on the order of atomic updates; of edited text nobody knows."""
+def _order(lowered: Lowered) -> Order:
+    """Of edited text nobody knows which atomic updates it has."""
     names = frozenset(p.name for p in lowered.signature.parameters)
-    return names if lowered.edited else order_dependent(lowered.final)
+    return Order(sums=names) if lowered.edited else order_dependent(lowered.final)
 
 
 def _is_thread_stage(kernel: Kernel) -> bool:

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from tiledsl.analysis.access import AccessKind, accesses, rooted, storage_roots
-from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Launch, Space
+from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Space
 from tiledsl.ir.walk import statements
 
 Array = np.ndarray[Any, Any]
@@ -79,6 +79,18 @@ def poison(array: Array) -> None:
     array.view(np.uint8)[...] = 0xFF
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Global tensors, by name, whose value may depend on the order of atomic updates.
+
+    `sums` are equal within a tolerance in every order: floating-point atomic adds. `free` may hold anything that an
+    order gives: an atomic update handed back what was there before.
+    """
+
+    sums: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
+
+
 def differing(actual: Mapping[str, Array], expected: Mapping[str, Array], loose: frozenset[str]) -> dict[str, Difference]:
     """By name what differs: tensors of `loose` within the tolerance of their dtype, the others exactly."""
     found = {}
@@ -89,29 +101,20 @@ def differing(actual: Mapping[str, Array], expected: Mapping[str, Array], loose:
     return found
 
 
-def order_dependent(kernel: Kernel) -> frozenset[str]:
-    """The global tensors whose value may depend on the order of atomic updates, by name.
-
-    Those are tensors with a floating-point atomic add, or with an atomic update that hands back the old value, and what
-    a launch stores that reads, or updates so, one of them.
-    """
-    tainted: set[Buffer] = set()
+def order_dependent(kernel: Kernel) -> Order:
+    """What of `kernel` may depend on the order of atomic updates: their tensors, and what is computed from those."""
+    sums: set[Buffer] = set()
+    free: set[Buffer] = set()
     for launch in kernel.launches:
-        found = rooted([a for s in launch.body for a in accesses(s)], storage_roots(launch.body))
+        roots = storage_roots(launch.body)
+        found = rooted([a for s in launch.body for a in accesses(s)], roots)
         read = {a.buffer for a in found if a.kind is AccessKind.READ}
-        own = _updated_in_order(launch)
-        tainted |= own
-        if read & tainted or any(s.result for s in statements(launch) if isinstance(s, AtomicUpdate)):
-            tainted |= {a.buffer for a in found if a.writes and a.buffer.space is Space.GLOBAL}
-    return frozenset(b.name for b in tainted)
-
-
-def _updated_in_order(launch: Launch) -> set[Buffer]:
-    roots = storage_roots(launch.body)
-    updates = [s for s in statements(launch) if isinstance(s, AtomicUpdate)]
-    ordered = [s for s in updates if (s.op == "add" and s.buffer.dtype.is_float) or s.result is not None]
-    shared = {s.buffer for s in ordered if s.buffer.space is not Space.GLOBAL}
-    if shared:  # what comes of a shared tile may go anywhere
-        found = [a for s in launch.body for a in accesses(s)]
-        return {a.buffer for a in rooted(found, roots) if a.writes and a.buffer.space is Space.GLOBAL}
-    return {roots.get(s.buffer, s.buffer) for s in ordered}
+        written = {a.buffer for a in found if a.writes and a.buffer.space is Space.GLOBAL}
+        updates = [s for s in statements(launch) if isinstance(s, AtomicUpdate)]
+        adds = {roots.get(s.buffer, s.buffer) for s in updates if s.op == "add" and s.buffer.dtype.is_float}
+        outside = {b for b in adds if b.space is Space.GLOBAL}
+        # What is added up in shared memory, or was by a launch before, may go into everything that is written.
+        sums |= written if adds - outside or read & sums else outside
+        if any(s.result for s in updates) or read & free:
+            free |= written
+    return Order(frozenset(b.name for b in sums), frozenset(b.name for b in free))

@@ -14,7 +14,8 @@ from tiledsl.errors import NOWHERE
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`findings` without repetition, in the order in which they were found; `times` says in how many runs each was.
+    """`findings` without repetition, in the order in which they were found; `found_in` names the runs of each, which
+    are schedules or other executions.
 
     `execution` says in words what ran the schedules, `compared` which other executions gave the same results,
     `skipped` which were not compared and why, `inputs` what it ran on if the arguments were made.
@@ -25,7 +26,7 @@ class CheckResult:
     execution: str
     schedules: tuple[Schedule, ...]
     findings: tuple[Finding, ...] = ()
-    times: tuple[int, ...] = ()
+    found_in: tuple[tuple[str, ...], ...] = ()
     compared: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     inputs: str = ""
@@ -47,7 +48,7 @@ class CheckResult:
 
     def as_data(self) -> dict[str, Any]:
         """Everything as dicts, lists, strings and numbers."""
-        findings = [{**f.to_json(), "runs": n} for f, n in zip(self.findings, self.times)]
+        findings = [{**f.to_json(), "found_in": list(runs)} for f, runs in zip(self.findings, self.found_in)]
         return {
             **{"kernel": self.kernel, "target": self.target, "ok": self.ok, "execution": self.execution},
             **{"schedules": [str(s) for s in self.schedules], "equal_to": list(self.compared)},
@@ -60,7 +61,7 @@ class CheckResult:
 
     def __str__(self) -> str:
         runs = _count(len(self.schedules), "schedule")
-        lines = [f"{f.text}\n  in {n} of {runs}\n" for f, n in zip(self.findings, self.times)]
+        lines = [f"{f.text}\n  in {self._where(found)}\n" for f, found in zip(self.findings, self.found_in)]
         verdict = _count(len(self.findings), "finding") if self.findings else "no finding"
         lines.append(f"{self.kernel} for {self.target}: {verdict} in {runs} on {self.execution}")
         lines += [f"  with {self.inputs}"] if self.inputs else []
@@ -68,6 +69,13 @@ class CheckResult:
             lines.append(f"  the same results from {' and '.join(self.compared)}")
         lines += [f"  not compared with {name}: {why}" for name, why in self.skipped.items()]
         return "\n".join(lines)
+
+    def _where(self, found: tuple[str, ...]) -> str:
+        schedules = {str(s) for s in self.schedules}
+        others = [name for name in found if name not in schedules]
+        times = len(found) - len(others)
+        of = [f"{times} of {_count(len(self.schedules), 'schedule')}"] if times else []
+        return " and ".join([*of, *others])
 
 
 def _count(number: int, what: str) -> str:

@@ -10,7 +10,7 @@ ORDERS = ("fifo", "reverse", "random")
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When asynchronous copies deliver (`mode`), which ready thread goes on (`order`), and the seed of what is random."""
+    """When asynchronous copies deliver (`mode`), which ready thread goes on (`order`), the seed of what is random."""
 
     mode: str
     order: str

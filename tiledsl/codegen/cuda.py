@@ -13,9 +13,9 @@ from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
 from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.pairs import Pairs, as_pairs
-from tiledsl.codegen.spelling import RESERVED, short_name, type_name
+from tiledsl.codegen.spelling import RESERVED, format_letter, short_name, string_literal, type_name
 from tiledsl.errors import NOWHERE, Span
-from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType, Kind
+from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
@@ -251,7 +251,7 @@ class _Body:
             case Print(message, args, None):
                 self._print(message, args)
             case Assert(cond, message):
-                self.line(f"tds::check({e.bare(cond)}, {_string(message)});")
+                self.line(f"tds::check({e.bare(cond)}, {string_literal(message)});")
             case Assume(cond):
                 self.line(f"tds::assume({e.bare(cond)});")
             case _:
@@ -385,12 +385,8 @@ class _Body:
             text = self.expr.emit(a)
             dtype = text.dtype
             texts.append((cast(text, FLOAT32) if dtype.is_float and dtype.bits < 32 else text).text)
-            formats.append("%g" if dtype.is_float else f"%{'ll' if dtype.bits == 64 else ''}{_letter(dtype)}")
-        self.line(f"tds::print({', '.join([_string(' '.join(formats), newline=True), *texts])});")
-
-
-def _letter(dtype: DType) -> str:
-    return "u" if dtype.kind in (Kind.UINT, Kind.HANDLE) else "d"
+            formats.append("%g" if dtype.is_float else f"%{'ll' if dtype.bits == 64 else ''}{format_letter(dtype)}")
+        self.line(f"tds::print({', '.join([string_literal(' '.join(formats), newline=True), *texts])});")
 
 
 def _size(buffer: Buffer) -> int:
@@ -398,12 +394,3 @@ def _size(buffer: Buffer) -> int:
     for extent in static_shape(buffer):
         size *= extent
     return size
-
-
-def _string(text: str, newline: bool = False) -> str:
-    """A C++ string literal; what is not plain ASCII as octal escapes of its UTF-8."""
-    out = "".join(
-        chr(b) if 32 <= b < 127 and b not in (34, 63, 92) else f"\\{b:03o}"
-        for b in (text + ("\n" if newline else "")).encode()
-    )
-    return f'"{out}"'

@@ -1,4 +1,4 @@
-"""The device functions for the GPU: which pieces of `prelude.cuh`, `portable.cuh` and `prelude_hopper.cuh` a kernel needs.
+"""The device functions for the GPU: which pieces of the preludes (`*.cuh`) a kernel needs, in the order of the files.
 
 A piece is a paragraph of these files, separated by blank lines; it may define several functions. Pieces before the line
 `// ---- pieces` belong to every kernel. A piece needs the pieces that define the names it mentions.

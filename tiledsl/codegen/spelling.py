@@ -167,3 +167,17 @@ def _encode_e8m0(value: float) -> int:
     fraction, exponent = math.frexp(value)
     power = exponent - 1 + (fraction >= 0.75)
     return power + 127 if -127 <= power <= 127 else 0xFF
+
+
+def format_letter(dtype: DType) -> str:
+    """What printf calls an integer of `dtype`."""
+    return "u" if dtype.kind in (Kind.UINT, Kind.HANDLE) else "d"
+
+
+def string_literal(text: str, newline: bool = False) -> str:
+    """A C++ string literal; what is not plain ASCII as octal escapes of its UTF-8."""
+    out = "".join(
+        chr(b) if 32 <= b < 127 and b not in (34, 63, 92) else f"\\{b:03o}"
+        for b in (text + ("\n" if newline else "")).encode()
+    )
+    return f'"{out}"'

@@ -134,11 +134,12 @@ class Module:
         the mode random, else fifo. Neither results nor findings depend on `workers`, the number of OS threads (None:
         one per processor). `shared` names the tiles of shared memory in reports.
 
-        Blocks of one `cluster` run together, as do all blocks of a `cooperative` launch (None: if the text of the kernel
-        has fences and the grid is small enough, or if it polls); other blocks run in any order, one after another.
+        Blocks of one `cluster` run together, as do all blocks of a `cooperative` launch (None: if the kernel's text has
+        fences and the grid is small enough, or if it polls); other blocks run in any order, one after another.
 
         Of what is wrong in the first block in which something is, what made going on impossible is raised as TileError
-        TD08xx at the user's line, else the first; with a list of `findings` everything is added to it instead, and every block runs.
+        TD08xx at the user's line, else the first; with a list of `findings` everything is added to it instead, and every
+        block runs.
         Raises TileError TD0833 for blocks that have to run together and do not fit, ValueError for a number of threads
         or a cluster that no GPU has. `statistics` gets counts of the runtime's own work, `observe` what it asks for, in
         modules that are checked.
@@ -206,7 +207,7 @@ class Module:
 
 
 def _run_together(kernel: KernelFacts, threads: int, asked: bool | None) -> bool:
-    """Whether all blocks, of `threads` threads, are one group. Raises TileError TD0833 if they must be and do not fit."""
+    """Whether all blocks, of `threads` threads, are one group. Raises TileError TD0833 if they must but do not fit."""
     fits = threads <= MAX_GROUP_THREADS
     if (asked or (asked is None and kernel.polls)) and not fits:
         raise error("TD0833", threads=threads, limit=MAX_GROUP_THREADS)

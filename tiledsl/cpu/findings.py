@@ -62,7 +62,12 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Plain data; what is not known is absent."""
         problem = self.error()
-        data: dict[str, Any] = {"code": self.code, "message": problem.message, "hint": problem.hint, "count": self.count}
+        data: dict[str, Any] = {
+            "code": self.code,
+            "message": problem.message,
+            "hint": problem.hint,
+            "count": self.count,
+        }
         data |= {"place": _place(self.span), "other_place": _place(self.other_span)}
         for name in ("thread", "other_thread", "block", "other_block", "buffer", "stage", "element"):
             data[name] = getattr(self, name)
@@ -98,6 +103,8 @@ def from_report(raw: Mapping[str, Any]) -> Finding:
     match code:
         case "TD0809":
             facts["message"] = facts["message"] or "condition is false"
+        case "TD0805":
+            facts["where"] = f"{facts['access']} by thread {thread}, block {block}"
         case "TD0814":
             facts |= {"block": str(block), "other": str(other_block)}
         case _:
@@ -112,11 +119,9 @@ def from_report(raw: Mapping[str, Any]) -> Finding:
 
 def _where_in(facts: Mapping[str, object], stage: int | None, element: int | None) -> str:
     """What follows the buffer's name in a message."""
-    if "offset" not in facts:
-        return ""
-    version = f", stage {stage}" if stage is not None else ""
-    item = f", element {element}" if element is not None else ""
-    return f"{version}{item} at byte {facts['offset']}"
+    if element is not None:
+        return f"[stage {stage}, element {element}]" if stage is not None else f"[element {element}]"
+    return f" at byte {facts['offset']}" if "offset" in facts else ""
 
 
 def _index(values: list[int]) -> Index:

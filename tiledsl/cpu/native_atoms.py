@@ -97,8 +97,8 @@ def _wgmma_function(atom: Atom) -> str:
     return (
         "template <int A_SIGN = 1, int B_SIGN = 1, int A_ALONG_M = 0, int B_ALONG_N = 0>\n"
         f"TDS_DEVICE void {atom.name}(void* d, {a}, u64 b, bool accumulate, TDS_HERE) {{\n"
-        f"  const WgmmaCall call = {{{TYPES.index(wgmma_dtypes(atom))}, {n}, d, {given}, b, A_SIGN, B_SIGN, A_ALONG_M != 0, "
-        "B_ALONG_N != 0, accumulate};\n"
+        f"  const WgmmaCall call = {{{TYPES.index(wgmma_dtypes(atom))}, {n}, d, {given}, b, A_SIGN, B_SIGN, "
+        "A_ALONG_M != 0, B_ALONG_N != 0, accumulate};\n"
         "  tds_rt_wgmma(&call, at);\n}"
     )
 
@@ -109,13 +109,16 @@ def wgmma_table() -> str:
     The registers of D for a smaller n are the first ones of n = 256, so one table serves all.
     """
     types = [
-        f'  {{"{PTX_TYPES[d]}.{PTX_TYPES[a]}.{PTX_TYPES[b]}", {_elements(d, a, b)}, {extent_k(a)}}},' for d, a, b in TYPES
+        f'  {{"{PTX_TYPES[d]}.{PTX_TYPES[a]}.{PTX_TYPES[b]}", {_elements(d, a, b)}, {extent_k(a)}}},'
+        for d, a, b in TYPES
     ]
     d = positions(accumulator(256))
     parts = ["static const WgmmaTypes WGMMA_TYPES[] = {", *types, "};"]
     parts.append(f"static const u8 WGMMA_D_ROWS[] = {{{_numbers(d // 256)}}};")
     parts.append(f"static const u8 WGMMA_D_COLUMNS[] = {{{_numbers(d % 256)}}};")
-    parts += [f"static const u16 WGMMA_A_{bits}[] = {{{_numbers(positions(operand_a(bits)))}}};" for bits in (8, 16, 32)]
+    parts += [
+        f"static const u16 WGMMA_A_{bits}[] = {{{_numbers(positions(operand_a(bits)))}}};" for bits in (8, 16, 32)
+    ]
     parts.append("// For elements of that many bytes: [thread * registers + r] -> row-major linear index.")
     parts.append("static const u16* wgmma_positions_of_a(int bytes) {")
     parts.append("  return bytes == 1 ? WGMMA_A_8 : bytes == 2 ? WGMMA_A_16 : WGMMA_A_32;\n}")

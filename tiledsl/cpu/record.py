@@ -23,10 +23,10 @@ class Event:
     """Something that lasted from `start` to `end` (ticks, start < end).
 
     `lane` is the number of a warp, or "copy" for data in flight, or "barrier" for phases. `site` is the user's file and
-    line, ("", 0) if unknown. `text` is what happened: "load", "mma_m16n8k16_f32_f16 x 8", "barrier 0",
-    "wait for copies". `buffer` is empty, and `stage` None, where none has a part in it; `stage` counts the versions of
-    a pipelined buffer. `bytes` are those of an access or a copy, all lanes together. `warp` says who issued a copy, and
-    `needed` when somebody waited for it first (None: nobody did).
+    line, ("", 0) if unknown. `text` is what happened: "load", "mma_m16n8k16_f32_f16" (as often as it has ticks),
+    "barrier 0", "wait for copies", "mbarrier full[stage 1]". `buffer` is empty, and `stage` None, where none has a part
+    in it; `stage` counts the versions of a pipelined buffer. `bytes` are those of an access or a copy, all lanes
+    together. `warp` says who issued a copy, and `needed` when somebody waited for it first (None: nobody did).
     """
 
     kind: Kind
@@ -77,7 +77,7 @@ def parse(text: str, *, kernel: str, block: tuple[int, int, int], threads: int, 
     """The record that native/record.cpp wrote, one event a line."""
     events = [_event(line) for line in text.splitlines()]
     order: dict[Lane, int] = {"barrier": threads, "copy": threads + 1}
-    events.sort(key=lambda e: (order.get(e.lane, e.lane), e.start, e.end))
+    events.sort(key=lambda e: (order.get(e.lane, e.lane), e.start, e.end, e.text, e.buffer, e.stage or 0, e.site))
     return Record(tuple(events), kernel, block, threads, latency)
 
 

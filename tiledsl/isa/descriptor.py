@@ -11,10 +11,10 @@ it is MN-major; a "unit" is 16 bytes). The two offsets mean, by major and swizzl
 | K-major | leading: next unit along k; stride: next 8 rows | leading: not used; stride: next 8 rows |
 | MN-major | leading: next 8 of k; stride: next unit along m | leading: next W units along m; stride: next 8 of k |
 
-(CUTLASS, `cute/arch/mma_sm90_desc.hpp`, `cute/atom/mma_traits_sm90_gmma.hpp`.) The address so found is swizzled by its own
-bits: bits 4-6 are XORed with as many of the bits 7-9 as the swizzle has. The base offset is 0 where the pattern starts at
-a multiple of its period. Else it is bits 7-9 of the address at which the pattern starts, and is subtracted from bits 7-9
-before the XOR.
+(CUTLASS, `cute/arch/mma_sm90_desc.hpp`, `cute/atom/mma_traits_sm90_gmma.hpp`.) The address so found is swizzled by its
+own bits: bits 4-6 are XORed with as many of the bits 7-9 as the swizzle has. The base offset is 0 where the pattern
+starts at a multiple of its period. Else it is bits 7-9 of the address at which the pattern starts, and is subtracted
+from bits 7-9 before the XOR.
 """
 
 from __future__ import annotations

@@ -135,9 +135,7 @@ class _Narrower:
             case Var():
                 return self.variable(node)
             case Buffer():
-                if node not in self.names.buffers:
-                    self.names.buffers[node] = self.buffer(node)
-                return self.names.buffers[node]
+                return self.typed(node)
             case Expr():
                 return self.expr(node)
             case Let(var, value):
@@ -154,9 +152,9 @@ class _Narrower:
                 value = _as(INT64, new_node.value) if node.buffer.dtype is INDEX else new_node.value
                 return replace(new_node, indices=self.indices(node.buffer, node.indices), value=value)
             case Alloc(buffer, Expr() as init) if buffer.dtype is INDEX:
-                return replace(node, buffer=self.node(buffer), init=_as(INT64, self.expr(init)))
+                return replace(node, buffer=self.typed(buffer), init=_as(INT64, self.expr(init)))
             case SafeValue(buffer, value) if buffer.dtype is INDEX:
-                return replace(node, buffer=self.node(buffer), value=_as(INT64, self.expr(value)))
+                return replace(node, buffer=self.typed(buffer), value=_as(INT64, self.expr(value)))
         return map_children(node, self.node)
 
     def statement(self, s: Stmt) -> Stmt:
@@ -169,6 +167,12 @@ class _Narrower:
             return var
         known = self.facts.ranges.get(var)
         return self.names.bind(var, INT32 if known is not None and _fits(known) else INT64)
+
+    def typed(self, b: Buffer) -> Buffer:
+        """What stands for `b`, the same each time."""
+        if b not in self.names.buffers:
+            self.names.buffers[b] = self.buffer(b)
+        return self.names.buffers[b]
 
     def buffer(self, b: Buffer) -> Buffer:
         """`b` with typed extents; an element of index dtype becomes an int64."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from math import prod
 
 from tiledsl.errors import Span, error
 from tiledsl.ir.nodes import (
@@ -23,11 +24,15 @@ from tiledsl.ir.nodes import (
     Var,
     View,
     eq,
+    static_shape,
     wrap,
 )
+from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
+
+LARGEST = 1 << 22  # points of a tile or of a loop over one
 
 
 @kernel_pass(requires=[tile_stage])
@@ -38,25 +43,34 @@ def normalise(kernel: Kernel) -> Kernel:
     Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
-    is outside of its buffer, as in a region. TD0503 for elements of fewer than 8 bits.
+    is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can
+    deal with: values of fewer than 8 bits, tiles and loops of millions of points.
     """
-    _check_elements(kernel)
+    _check(kernel)
     return replace(kernel, launches=tuple(_launch(launch) for launch in kernel.launches))
 
 
-def _check_elements(kernel: Kernel) -> None:
-    """Raises TileError TD0503 for elements that have no address of their own."""
+def _check(kernel: Kernel) -> None:
+    """Raises TileError TD0503 for values of fewer than 8 bits, TD0505 for what is too large for one block.
 
-    def check(b: Buffer, span: Span) -> None:
-        if b.dtype.bits < 8:
-            raise error("TD0503", span, what=f"'{b.name}'", dtype=b.dtype)
-
-    for p in (*kernel.params, *kernel.scratch):
-        if isinstance(p, Buffer):
-            check(p, kernel.span)
+    The passes make tables of the points of tiles and loops.
+    """
+    span = kernel.span
     for n in walk(kernel):
-        if isinstance(n, Alloc | View):
-            check(n.buffer, n.span)
+        if isinstance(n, Stmt):
+            span = n.span  # the expressions of a statement come before the statements in it
+        dtype = getattr(n, "dtype", None)
+        if dtype is not None and dtype.bits < 8:
+            raise error("TD0503", span, what=f"'{n.name}'" if isinstance(n, Buffer | Var) else "a value", dtype=dtype)
+        if isinstance(n, Parallel):
+            _check_size("T.Parallel", n.extents, span)
+        elif isinstance(n, Alloc):
+            _check_size(f"'{n.buffer.name}'", (*static_shape(n.buffer), n.buffer.versions), span)
+
+
+def _check_size(what: str, extents: tuple[int, ...], span: Span) -> None:
+    if prod(extents) > LARGEST:
+        raise error("TD0505", span, what=what, count=prod(extents), limit=LARGEST)
 
 
 def _launch(launch: Launch) -> Launch:

@@ -29,7 +29,7 @@ from tiledsl.ir.nodes import (
     Var,
     View,
 )
-from tiledsl.isa.table import ATOMS
+from tiledsl.isa.table import atom_named
 from tiledsl.report.domain import Array
 from tiledsl.report.visit import Visit, walk
 
@@ -123,8 +123,8 @@ def _touched(s: Stmt) -> Iterator[Touched]:
     for buffer, indices, _, size, kind, _, when in touches(s):
         plain = {"read": "load", "write": "store"}.get(kind.value, kind.value)
         if isinstance(s, AtomCall):
-            row = ATOMS[s.atom]
-            predicate = (s.args[2],) if row.kind == "cp_async" and buffer.space is Space.GLOBAL else ()
+            row = atom_named(s.atom)
+            predicate = (s.args[2],) if row and row.kind == "cp_async" and buffer.space is Space.GLOBAL else ()
             yield s.atom, buffer, indices, size, (*when, *predicate)
         else:
             yield copy if copy and not isinstance(s, For) else plain, buffer, indices, size, when
@@ -145,8 +145,9 @@ def _tables(
 ) -> tuple[Array, Array, bool]:
     """Full tables of the addresses and of who takes part, and whether they are those of every run."""
     on, exact = visit.active(when)
-    if isinstance(s, AtomCall) and ATOMS[s.atom].matrices:
-        on = on & visit.domain.full((np.arange(LANES) < 8 * ATOMS[s.atom].matrices)[None])
+    row = atom_named(s.atom) if isinstance(s, AtomCall) else None
+    if row is not None and row.matrices:
+        on = on & visit.domain.full((np.arange(LANES) < 8 * row.matrices)[None])
     try:
         address = _addresses(visit, buffer, indices)
     except Unknown:

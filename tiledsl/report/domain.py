@@ -49,13 +49,17 @@ def whole_axis(extent: int) -> Axis:
     return Axis(np.arange(extent), np.ones(extent, np.int64))
 
 
+_HEAD, _TAIL = 2, 6  # values at the ends that are looked at one by one: pipelines and ragged tiles end there
+
+
 def sampled_axis(extent: int, samples: int) -> Axis:
-    """All values, or the first, the last, and the middles of equal parts of what lies between."""
-    if extent <= max(samples, 3):
+    """All values if there are at most `samples`, else those at the ends, and middles of equal parts between them."""
+    if extent <= samples:
         return whole_axis(extent)
-    edges = np.linspace(1, extent - 1, samples - 1).astype(np.int64)
+    edges = np.linspace(_HEAD, extent - _TAIL, samples - _HEAD - _TAIL + 1).astype(np.int64)
     middles = (edges[:-1] + edges[1:]) // 2
-    return Axis(np.r_[0, middles, extent - 1], np.r_[1, np.diff(edges), 1])
+    values = np.r_[np.arange(_HEAD), middles, np.arange(extent - _TAIL, extent)]
+    return Axis(values, np.r_[np.ones(_HEAD, np.int64), np.diff(edges), np.ones(_TAIL, np.int64)])
 
 
 @dataclass(slots=True)

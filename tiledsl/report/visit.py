@@ -36,7 +36,7 @@ from tiledsl.ir.walk import children
 from tiledsl.isa.table import atom_named
 from tiledsl.report.domain import Array, Domain, sampled_axis, whole_axis
 
-GRID_SAMPLES, LOOP_SAMPLES = 12, 12  # values of an axis that are looked at, unless all are asked for
+GRID_SAMPLES, LOOP_SAMPLES = 12, 16  # values of an axis that are looked at, unless all are asked for
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tiledsl.checking.compare import copy_of, difference, poison
 from tiledsl.checking.execute import run_once
+from tiledsl.frontend.trace import TensorSpec
 from tiledsl.runtime.arguments import as_tensor
 
 if TYPE_CHECKING:
@@ -55,17 +56,16 @@ class Case:
     static: Mapping[str, object] = field(default_factory=dict)
     targets: tuple[str, ...] = ("sm_80", "sm_89", "sm_90a")
 
+    def shapes(self) -> dict[str, TensorSpec]:
+        """What constant style binds its sizes from; nothing in closure style."""
+        if not self.kernel.signature.constant_style:
+            return {}
+        tensors = {name: as_tensor(value) for name, value in self.inputs(Draw()).items()}
+        return {name: TensorSpec(t.shape, t.dtype, t.strides) for name, t in tensors.items() if t is not None}
+
     def compiled(self, target: str = "sm_80") -> CompiledKernel:
         """The kernel for `target`; in constant style its sizes are bound from the inputs' shapes."""
-        tensors = {}
-        if self.kernel.signature.constant_style:
-            from tiledsl.frontend.trace import TensorSpec
-
-            for name, value in self.inputs(Draw()).items():
-                t = as_tensor(value)
-                if t is not None:
-                    tensors[name] = TensorSpec(t.shape, t.dtype, t.strides)
-        return self.kernel.compile(tensors, target=target, **self.static)
+        return self.kernel.compile(self.shapes(), target=target, **self.static)
 
 
 class Mismatch(AssertionError):

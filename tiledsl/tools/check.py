@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from tiledsl.checking import CheckResult, check
+from tiledsl.checking import CheckResult, Reference, check
+from tiledsl.cpu.findings import Finding
 from tiledsl.errors import TileError
-from tiledsl.testing import Case, check_case
-from tiledsl.tools.loading import add_kernel_arguments, assignments, chosen_target, find_cases, lowered
+from tiledsl.testing import Case, Draw
+from tiledsl.tools.loading import (
+    add_kernel_arguments,
+    assignments,
+    cases_of,
+    chosen_target,
+    find_tile_kernel,
+    is_python,
+    load_module,
+    lower_text,
+    read_ir,
+    split_spec,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +41,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar parameter"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON, one object a kernel")
+    parser.add_argument("--json", action="store_true", help="as JSON, a list with one object a kernel")
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns 1 if anything was found."""
-    bad = 0
+    found: list[CheckResult] = []
     for result in results(args):
-        bad += not result.ok
-        print(result.to_json() if args.json else result, flush=True)
-    return 1 if bad else 0
+        found.append(result)
+        if not args.json:
+            print(result, flush=True)
+    if args.json:
+        print(json.dumps([r.as_data() for r in found], indent=1))
+    elif len(found) > 1:
+        bad = [r.kernel for r in found if not r.ok]
+        print(f"{len(found)} cases, {len(bad)} with findings" + (f": {', '.join(bad)}" if bad else ""))
+    return int(not all(r.ok for r in found))
+
+
+def results(args: argparse.Namespace) -> Iterator[CheckResult]:
+    """One for each case that is named, or one for the kernel."""
+    how = {"schedules": args.schedules, "seed": args.seed}
+    if not is_python(args.kernel):
+        yield check(lower_text(read_ir(args.kernel), chosen_target(args.target)), (), assignments(args.size), **how)
+        return
+    module, (_, name) = load_module(args.kernel), split_spec(args.kernel)
+    static = assignments(args.argument)
+    cases = [] if static or args.size or name in vars(module) else cases_of(module, name or "*")
+    for case in cases:
+        yield checked_case(case, chosen_target(args.target or case.kernel.target).name, how)
+    if not cases:
+        kernel, rest = find_tile_kernel(module, args.kernel, static)
+        compiled = kernel.compile(target=chosen_target(args.target or kernel.target).name, **rest)
+        yield check(compiled, (), assignments(args.size), **how)
+
+
+def checked_case(case: Case, target: str, how: Mapping[str, Any]) -> CheckResult:
+    """On the case's inputs, against its reference. A kernel that cannot be compiled is a finding too."""
+    try:
+        compiled = case.compiled(target)
+    except TileError as problem:
+        return CheckResult(case.name, target, "nothing: it does not compile", (), (Finding.of(problem),), (("the compiler",),))
+    inputs = case.inputs(Draw(how["seed"]))
+    tolerances = (0.0, 0.0) if case.exact else (case.rtol, case.atol)
+    reference = Reference(case.reference(**inputs), *tolerances)
+    return check(compiled, (), inputs, reference=reference, name=case.name, **how)

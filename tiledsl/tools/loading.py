@@ -9,6 +9,8 @@ import inspect
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from glob import glob
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -25,11 +27,16 @@ from tiledsl.ir.walk import walk
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named
+from tiledsl.testing import Case
 
 
 def add_kernel_arguments(parser: argparse.ArgumentParser) -> None:
     """A kernel in Python or as IR text, its compile-time parameters, the target."""
-    parser.add_argument("kernel", metavar="FILE.py:KERNEL|FILE.tir", help="a kernel, or IR text ('-' reads it)")
+    parser.add_argument(
+        *("kernel",),
+        metavar="FILE.py:KERNEL|FILE.tir",
+        help="a kernel or a case of the file, or IR text ('-' reads it)",
+    )
     add_target(parser)
     add_parameters(parser)
 
@@ -62,17 +69,30 @@ def assignments(items: Sequence[str]) -> dict[str, Any]:
     return result
 
 
+def the_file(path: str) -> str:
+    """The one file that a pattern like dump/07-*.tir names, for shells that leave it; any other path as it is.
+
+    Raises TileError TD0725 where the pattern names several.
+    """
+    if Path(path).exists() or not set(path) & set("*?["):
+        return path
+    found = sorted(glob(path))
+    if len(found) > 1:
+        raise error("TD0725", pattern=path, count=len(found), files=", ".join(found))
+    return found[0] if found else path
+
+
 def read_text(path: str) -> str:
-    """The file, or standard input for '-'. Raises TileError TD0710."""
+    """The file, or standard input for '-'. Raises TileError TD0710, TD0725 for a pattern that names several files."""
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return sys.stdin.read() if path == "-" else Path(the_file(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise error("TD0710", path=path, problem=getattr(problem, "strerror", None) or problem) from None
 
 
 def read_ir(path: str) -> Kernel:
     """The verified kernel of an IR text. Raises TileError TD0701 to TD0708 for its form, TD0720 for its meaning."""
-    kernel = parse(read_text(path), "<stdin>" if path == "-" else path)
+    kernel = parse(read_text(path), "<stdin>" if path == "-" else the_file(path))
     try:
         verify(kernel)
     except VerifyError as said:  # here the user wrote it, not a pass
@@ -96,12 +116,18 @@ def is_python(spec: str) -> bool:
 
 
 def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, dict[str, Any]]:
-    """The kernel of `FILE.py:NAME` and the compile-time arguments that are left for it.
+    """The kernel of `FILE.py:NAME` and the compile-time arguments that are left for it."""
+    return find_tile_kernel(load_module(spec), spec, static)
 
-    The name may be left out where the file has one kernel. A function that makes a kernel is called with `static`.
+
+def find_tile_kernel(module: ModuleType, spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, dict[str, Any]]:
+    """The kernel that `spec` names in the module of its file, and the compile-time arguments that are left for it.
+
+    The name may be left out where the file has one kernel. A function that makes a kernel is called with `static`. The
+    name of one of the file's cases stands for its kernel, with the case's compile-time arguments and shapes.
     """
     path, name = split_spec(spec)
-    names = vars(_execute(path))
+    names = vars(module)
     kernels = [n for n, value in names.items() if isinstance(value, TileKernel)]
     if not name and len(kernels) != 1:
         functions = [n for n, f in names.items() if isinstance(f, FunctionType) and f.__module__ == names["__name__"]]
@@ -112,9 +138,30 @@ def load_tile_kernel(spec: str, static: Mapping[str, Any]) -> tuple[TileKernel, 
         made = _call(found, static, path)
         if isinstance(made, TileKernel):
             return made, {}
-    if not isinstance(found, TileKernel):
-        raise error("TD0712", path=path, name=name, known=", ".join(kernels) or "no kernel")
-    return found, dict(static)
+    if isinstance(found, TileKernel):
+        return found, dict(static)
+    cases = cases_of(module)
+    for case in cases:
+        if case.name == name:
+            return case.kernel, {**case.static, "tensors": case.shapes(), **static}
+    if cases:
+        shown = ", ".join(kernels) or "none", ", ".join(c.name for c in cases)
+        raise error("TD0724", path=path, name=name, known=shown[0], cases=shown[1])
+    raise error("TD0712", path=path, name=name, known=", ".join(kernels) or "no kernel")
+
+
+def cases_of(module: ModuleType, pattern: str = "*") -> list[Case]:
+    """The cases that the file's function cases() gives, if it has one, whose names are like `pattern`."""
+    make = vars(module).get("cases")
+    if not isinstance(make, FunctionType) or inspect.signature(make).parameters:
+        return []
+    try:
+        cases = [c for c in make() if isinstance(c, Case)]
+    except TileError:
+        raise
+    except Exception as problem:
+        raise _raised(problem, str(module.__file__)) from None
+    return [c for c in cases if fnmatchcase(c.name, pattern)]
 
 
 def _call(make: FunctionType, static: Mapping[str, Any], path: str) -> object:
@@ -130,19 +177,20 @@ def _call(make: FunctionType, static: Mapping[str, Any], path: str) -> object:
         raise _raised(problem, path) from None
 
 
-def _execute(path: str) -> ModuleType:
-    """The module of a Python file, run with its folder on the path. Raises TileError TD0710 and TD0714."""
+def load_module(spec: str) -> ModuleType:
+    """The module of the Python file of `spec`, run with its folder on the path. Raises TileError TD0710 and TD0714."""
+    path, _ = split_spec(spec)
     file = Path(path)
     if not file.is_file():
         raise error("TD0710", path=path, problem="no such file")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
+    found = importlib.util.spec_from_file_location(file.stem, file)
+    if found is None or found.loader is None:
         raise error("TD0710", path=path, problem="no Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(found)
     sys.modules[file.stem] = module
     sys.path.insert(0, str(file.parent))
     try:
-        spec.loader.exec_module(module)
+        found.loader.exec_module(module)
     except TileError:
         raise
     except Exception as problem:

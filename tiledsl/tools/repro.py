@@ -17,6 +17,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"{bundle.what}: {bundle.message}")
     for line in arrays(bundle):
         print(f"  {line}")
+    if command := bundle.facts.get("command"):
+        print(f"to see it again: {command}")
+        return 1
     found = rerun(bundle)
     print(f"again: {found.stored or 'no difference'}")
     if found.remade and bundle.after is not None:

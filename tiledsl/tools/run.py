@@ -1,36 +1,51 @@
-"""`tiledsl run`: executes IR text of any stage, or a kernel, on made or given inputs, and prints checksums."""
+"""`tiledsl run`: executes IR text of any stage, or a kernel, on made or given inputs, and prints checksums.
+
+With `--from` and `--until` passes run first, so that a dumped text can be edited and taken on from there.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tiledsl import backends
+from tiledsl.checking.compare import copy_of, difference
 from tiledsl.cpu import interp, tile_interp
 from tiledsl.cpu.binding import host_value
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.errors import error
 from tiledsl.ir.dtypes import DType, Kind
 from tiledsl.ir.nodes import Buffer, Kernel, Var
+from tiledsl.ir.printer import text
+from tiledsl.passes.base import Pass, run_pipeline
+from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.tools.loading import (
     add_kernel_arguments,
     assignments,
     chosen_target,
-    is_tile_stage,
     lower_text,
+    the_file,
     traced,
     write_file,
 )
+from tiledsl.validation.compare import Stage, stage_after, stage_of
 
 Array = np.ndarray[Any, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_kernel_arguments(parser)
+    parser.add_argument("--from", dest="start", metavar="PASS", help="first run the passes from this one on")
+    parser.add_argument("--until", metavar="PASS", help="the last pass that runs (default with --from: all)")
+    parser.add_argument("--print-changed", action="store_true", help="print the IR after each pass that changes it")
+    parser.add_argument("--against", metavar="FILE", help="run this kernel or text on the same inputs, and compare")
     parser.add_argument("--inputs", default="ints", metavar="ints|random|FILE.npz", help="default: small integers")
     parser.add_argument(
         "--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar parameter"
@@ -41,39 +56,135 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", metavar="FILE.npz", help="write all tensors there afterwards")
 
 
-def run(args: argparse.Namespace) -> None:
-    kernel = traced(args)
-    backend = args.backend or ("tile" if is_tile_stage(kernel) else "simt")
-    given = load_arrays(args.inputs) if args.inputs.endswith(".npz") else {}
-    scalars = {**{n: v.item() for n, v in given.items() if v.ndim == 0}, **assignments(args.size)}
-    arguments = make_arguments(kernel, given, scalars, args.inputs, np.random.default_rng(args.seed))
-    before = {b.name: arguments[b.name].copy() for b in tensors(kernel)}
-    execute(kernel, arguments, backend, args)
+def run(args: argparse.Namespace) -> int:
+    """Returns 1 if the passes, or the other kernel of --against, give other results."""
+    given = Subject(traced(args), stage_in_file(args))
+    arrays = load_arrays(args.inputs) if args.inputs.endswith(".npz") else {}
+    scalars = {**{n: v.item() for n, v in arrays.items() if v.ndim == 0}, **assignments(args.size)}
+    rng = np.random.default_rng(args.seed)
+    arguments = make_arguments(given.kernel, arrays, scalars, args.inputs, rng)
+    subject = after_passes(given, args) if args.start or args.until else given
+    after = executed(subject, arguments, args.backend, args)
+    same = True
+    if subject is not given:
+        same = agree(after, executed(given, arguments, None, args), "before these passes")
+    if args.against:
+        other = Subject(traced_from(args.against, args), stage_in_name(args.against))
+        same = agree(after, executed(other, arguments, None, args), f"from {args.against}") and same
+    if args.save:
+        save(args.save, {b.name: after[b.name] for b in tensors(subject.kernel)})
+    return int(not same)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kernel and what can be asked of it; None: to be seen from the kernel."""
+
+    kernel: Kernel
+    stage: Stage | None = None
+
+
+def executed(
+    subject: Subject, arguments: Mapping[str, Any], wanted: str | None, args: argparse.Namespace
+) -> dict[str, Array]:
+    """Runs on copies of the arguments, prints what changed, and returns all tensors by name."""
+    kernel = subject.kernel
+    stage = subject.stage or stage_of(kernel)
+    backend = wanted or ("tile" if stage is Stage.TILE else "simt")
+    copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    execute(kernel, copies, backend, stage, args)
     print(f"{kernel.name} on {backend}:")
     results = {b.name for b in kernel.results}
     for b in tensors(kernel):
-        after = arguments[b.name]
-        if b.name in results or before[b.name].tobytes() != after.tobytes():
-            print(f"  {b.name}: {b.dtype}{list(after.shape)} {checksum(after)}")
-    if args.save:
-        save(args.save, {b.name: arguments[b.name] for b in tensors(kernel)})
+        if b.name in results or arguments[b.name].tobytes() != copies[b.name].tobytes():
+            print(f"  {b.name}: {b.dtype}{list(copies[b.name].shape)} {checksum(copies[b.name])}")
+    return {b.name: copies[b.name] for b in tensors(kernel)}
 
 
-def tensors(kernel: Kernel) -> list[Buffer]:
-    return [p for p in kernel.params if isinstance(p, Buffer)]
+def agree(after: Mapping[str, Array], other: Mapping[str, Array], what: str) -> bool:
+    """Whether the tensors are the same bit for bit; says so, or where they differ first."""
+    for name in after:
+        if name not in other or after[name].shape != other[name].shape:
+            raise error("TD0718", what=f"'{name}'", expected=f"shape {after[name].shape}", got="another kernel")
+        if found := difference(after[name], other[name]):
+            print(f"{name} differs from that {what}: {found}")
+            return False
+    print(f"the same results as {what}")
+    return True
 
 
-def execute(kernel: Kernel, arguments: Mapping[str, Any], backend: str, args: argparse.Namespace) -> None:
+def execute(kernel: Kernel, arguments: Mapping[str, Any], backend: str, stage: Stage, args: argparse.Namespace) -> None:
     """Runs the kernel on the arrays in place, after all passes where the backend needs them."""
     if backend == "tile":
         tile_interp.run(kernel, arguments, mode=args.mode)
         return
-    lowered = lower_text(kernel, chosen_target(args.target)) if backend == "cpu" or is_tile_stage(kernel) else None
+    lowered = lower_text(kernel, chosen_target(args.target)) if backend == "cpu" or stage is Stage.TILE else None
     if backend == "simt":
-        interp.run(lowered.final if lowered else kernel, arguments, mode=args.mode)
+        how = {"mode": args.mode, **({} if lowered else _CHECKS[stage])}
+        interp.run(lowered.final if lowered else kernel, arguments, **how)
     elif lowered is not None:
         sizes = {v.name for v in kernel.sizes}
         backends.run(lowered, (), {n: v for n, v in arguments.items() if n not in sizes}, backend=backend)
+
+
+# What the thread stage lacks before its guards and its barriers are there.
+_CHECKS: dict[Stage, dict[str, Any]] = {
+    Stage.UNGUARDED: {"check": False, "mode": "early"},
+    Stage.UNORDERED: {"races": False},
+    Stage.THREAD: {},
+}
+
+# --------------------------------------------------------------------------------------------------------- passes
+
+_DUMP = re.compile(r"^\d+-([a-z-]+)$")
+
+
+def stage_in_name(spec: str) -> Stage | None:
+    """What NN-PASS.tir holds, as TILEDSL_DUMP names its files; None for any other name."""
+    found = _DUMP.match(Path(the_file(spec)).stem)
+    return stage_after(found[1]) if found and found[1] in PASSES else None
+
+
+def stage_in_file(args: argparse.Namespace) -> Stage | None:
+    """That, or with --from what the passes before it leave."""
+    if args.start is None:
+        return stage_in_name(args.kernel)
+    names = list(PASSES)
+    at = _position(args.start)
+    found = _DUMP.match(Path(the_file(args.kernel)).stem)
+    if found and found[1] == args.start:
+        following = names[at + 1] if at + 1 < len(names) else "none is left"
+        raise error("TD0722", path=the_file(args.kernel), name=args.start, next=following)
+    return stage_after(names[at - 1]) if at else Stage.TILE
+
+
+def after_passes(given: Subject, args: argparse.Namespace) -> Subject:
+    """The kernel after the passes from --from (default: the first) to --until (default: the last)."""
+    first = _position(args.start) if args.start else 0
+    last = _position(args.until) if args.until else len(PASSES) - 1
+    if last < first:
+        raise error("TD0723", until=args.until, start=args.start)
+
+    def show(p: Pass, before: Kernel, after: Kernel, seconds: float) -> None:
+        if args.print_changed and after is not before and text(after) != text(before):
+            print(f"# ---- after {p.name}\n{text(after)}")
+
+    passes = pipeline(chosen_target(args.target))[first : last + 1]
+    return Subject(run_pipeline(given.kernel, passes, show), stage_after(list(PASSES)[last]))
+
+
+def _position(name: str) -> int:
+    if name not in PASSES:
+        raise error("TD0761", name=name, known=", ".join(PASSES))
+    return list(PASSES).index(name)
+
+
+def traced_from(spec: str, args: argparse.Namespace) -> Kernel:
+    return traced(argparse.Namespace(**{**vars(args), "kernel": spec}))
+
+
+def tensors(kernel: Kernel) -> list[Buffer]:
+    return [p for p in kernel.params if isinstance(p, Buffer)]
 
 
 # -------------------------------------------------------------------------------------------------------- inputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,20 @@ from tiledsl.verifiers.layouts import verify_layouts
 Emitter = Callable[[Kernel], Source]
 Seen = Callable[[str, Finding | None], None]
 
-# Plans that no execution reads until a later pass applies them: without their verifiers that pass would be blamed.
-PLANS: Mapping[str, tuple[Callable[[Kernel], None], ...]] = {"infer-layouts": (verify_layouts,)}
+
+# Of programs that were read from text only these: other verifiers know variables and buffers of before and after by
+# identity.
+OF_TEXT: Mapping[str, Callable[[Kernel], None]] = {"infer-layouts": verify_layouts}
+
+
+def check_text(name: str, after: Kernel) -> None:
+    """Raises VerifyError where the plan of the pass `name` is wrong, as far as `after` alone tells."""
+    if name in OF_TEXT:
+        OF_TEXT[name](after)
+
+
+def _text_check(name: str, before: Kernel, after: Kernel) -> None:
+    check_text(name, after)
 
 
 @dataclass(frozen=True)
@@ -42,9 +55,9 @@ def bisect(kernel: Kernel, passes: Sequence[Pass], emitter: Emitter = emit, seen
         try:
             after = p(current)
         except Exception as problem:  # also one that is no TileError: a pass must not raise anything
-            found: Finding | None = _failed(trail, p.name, problem, current, None, options_of(p))
+            found: Finding | None = _raised(trail, p.name, problem, options_of(p))
         else:
-            found = after_pass(trail, p, after)
+            found = after_pass(trail, p, after, p.check)
             current = after
         if seen:
             seen(p.name, found)
@@ -59,7 +72,7 @@ def bisect_stages(
     """As `bisect`, of kernels that passes gave before: those of a dump."""
     trail = Trail(kernel, strict=True)
     for step in steps:
-        found = after_pass(trail, step.p, step.kernel)
+        found = after_pass(trail, step.p, step.kernel, partial(_text_check, step.p.name))
         if seen:
             seen(step.p.name, found)
         if found:
@@ -67,22 +80,28 @@ def bisect_stages(
     return emitted(trail, emitter, seen)
 
 
-def after_pass(trail: Trail, p: Pass, after: Kernel) -> Finding | None:
-    """What is wrong with `after`, which `p` made of the trail's kernel: its plans, or what it computes."""
-    before = trail.kernel
-    for verify in PLANS.get(p.name, ()):
-        try:
-            verify(after)
-        except Exception as problem:  # a wrong plan can confuse its verifier
-            return _failed(trail, p.name, problem, before, after, options_of(p))
-    return trail.step(p, after)
+def after_pass(trail: Trail, p: Pass, after: Kernel, check: Callable[[Kernel, Kernel], None]) -> Finding | None:
+    """What is wrong with `after`, which `p` made of the trail's kernel: its plans, or what it computes.
+
+    Some plans no execution reads until a later pass applies them: without their verifiers that pass would be blamed.
+    """
+    before, first = trail.kernel, trail.stage
+    found = trail.step(p, after)
+    if found:
+        return found
+    try:
+        check(before, after)
+    except Exception as problem:  # a wrong plan can confuse its verifier
+        facts = {"options": options_of(p), "stages": [first.value, trail.stage.value], "rounding": p.rounding}
+        return Finding(p.name, Failed(problem), before, after, trail.inputs.values, facts)
+    return None
 
 
 def emitted(trail: Trail, emitter: Emitter, seen: Seen | None) -> Finding | None:
     try:
         source = emitter(trail.kernel)
     except Exception as problem:
-        found: Finding | None = _failed(trail, EMIT, problem, trail.kernel, None, {})
+        found: Finding | None = _raised(trail, EMIT, problem, {})
     else:
         found, _ = trail.emitted(source)
     if seen:
@@ -90,10 +109,9 @@ def emitted(trail: Trail, emitter: Emitter, seen: Seen | None) -> Finding | None
     return found
 
 
-def _failed(
-    trail: Trail, name: str, problem: Exception, before: Kernel, after: Kernel | None, options: Mapping[str, Any]
-) -> Finding:
-    return Finding(name, Failed(problem), before, after, trail.inputs.values, {"options": dict(options)})
+def _raised(trail: Trail, name: str, problem: Exception, options: Mapping[str, Any]) -> Finding:
+    """A pass, or the emitter, that gave nothing."""
+    return Finding(name, Failed(problem), trail.kernel, None, trail.inputs.values, {"options": dict(options)})
 
 
 def dumped(directory: Path) -> list[tuple[str, Path]]:

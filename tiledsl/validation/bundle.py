@@ -28,7 +28,8 @@ class Bundle:
 
     `what` is a pass, "emit", or the law that does not hold; `message` says how. `before` and `after` are IR, or text as
     it is (`after` of "emit" is CUDA text, that of a law that has one program is None). `inputs` are arrays and
-    scalars by name, `facts` plain data that json can hold: options, modes, the seed.
+    scalars by name, `facts` plain data that json can hold: options, modes, the seed; `command`, if it is among them, is
+    what shows the failure again in place of `tiledsl repro`.
     """
 
     what: str
@@ -113,7 +114,7 @@ def _new_directory(base: Path, name: str) -> Path:
 
 def _readme(bundle: Bundle, path: Path) -> str:
     lines = [f"# {_name(bundle)}: {bundle.what}", "", bundle.message.rstrip(), ""]
-    lines += ["See it again:", "", f"    python -m tiledsl repro {path}", ""]
+    lines += ["See it again:", "", f"    {bundle.facts.get('command') or f'python -m tiledsl repro {path}'}", ""]
     if isinstance(bundle.after, str) and bundle.what == "emit":
         return "\n".join([*lines, "`before.tir` is the last IR, `after.cu` what was emitted for it.", ""])
     if bundle.after is not None:

@@ -54,12 +54,13 @@ _HOW: dict[Stage, dict[str, Any]] = {
 }
 
 
-def execute(kernel: Kernel, inputs: Inputs, stage: Stage, **how: Any) -> Outputs:
+def execute(kernel: Kernel, inputs: Inputs, stage: Stage, *, spare: Outputs | None = None, **how: Any) -> Outputs:
     """What the tensors of `inputs.written` hold after `kernel` ran; asynchronous copies deliver late.
 
-    `how` goes to the execution in place of what the stage says. Raises TileError TD08xx.
+    The arrays of `spare`, outputs of the same inputs that no one needs any more, are used again. `how` goes to the
+    execution in place of what the stage says. Raises TileError TD08xx.
     """
-    arguments = inputs.fresh()
+    arguments = inputs.fresh(spare)
     if stage is Stage.TILE:
         tile_interp.run(kernel, arguments, **{"mode": "late", "blocks": inputs.blocks, **how})
     else:

@@ -15,7 +15,7 @@ from tiledsl.cpu.binding import bind, blocks_of, grid_of
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.nodes import Const, Kernel, Launch, Var
 from tiledsl.ir.types import dtype_of
-from tiledsl.validation.compare import Outputs
+from tiledsl.validation.compare import Outputs, first_difference
 from tiledsl.validation.inputs import Inputs, copied
 
 MOST_ALONG_AN_AXIS = 2  # blocks of a grid of which only some run
@@ -51,10 +51,11 @@ def execute_source(source: Source, kernel: Kernel, inputs: Inputs, *, checked: b
         launch = kernel.launches[entry.launch]
         grid = grid_of(launch, bound.scalars)
         if prod(grid):
-            module.launch(entry.name, grid, entry.threads, entry.shared_bytes, [values[n] for n in entry.params], **how)
+            given = [values[n] for n in entry.params]
+            module.launch(entry.name, grid, entry.threads, entry.shared_bytes, given, shared=entry.shared, **how)
     changed = [n for n, v in inputs.values.items() if isinstance(v, np.ndarray) and n not in inputs.written]
     for name in changed:
-        if arguments[name].tobytes() != inputs.values[name].tobytes():
+        if first_difference({name: inputs.values[name]}, {name: arguments[name]}):
             raise RuntimeError(f"it writes to '{name}', which the kernel only reads")
     return {n: arguments[n] for n in sorted(inputs.written)}
 

@@ -34,9 +34,17 @@ class Inputs:
     written: frozenset[str]
     blocks: Sample = blocks_of
 
-    def fresh(self) -> dict[str, Any]:
-        """The arguments for one run: copies of what the kernel writes; the rest is shared and cannot be written."""
-        return {n: copied(v) if n in self.written else v for n, v in self.values.items()}
+    def fresh(self, spare: Mapping[str, Array] | None = None) -> dict[str, Any]:
+        """The arguments for one run: copies of what the kernel writes; the rest is shared and cannot be written.
+
+        The copies go into the arrays of `spare`, those of a run that is over: new memory costs more than copying.
+        """
+        made = dict(self.values)
+        for name in self.written:
+            made[name] = spare[name] if spare else copied(self.values[name])
+            if spare:
+                made[name][...] = self.values[name]
+        return made
 
 
 def copied(array: Array) -> Array:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tiledsl.codegen.cuda import emit
-from tiledsl.errors import TileError
+from tiledsl.cpu import toolchain
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
+from tiledsl.passes.base import Pass
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.target import DEFAULT_TARGET, target_named
-from tiledsl.validation.bisect import PLANS
+from tiledsl.validation.bisect import check_text
 from tiledsl.validation.bundle import Bundle
 from tiledsl.validation.compare import Difference, Failed, Stage, execute, first_difference, stage_of
 from tiledsl.validation.emitted import execute_source
@@ -21,6 +23,7 @@ from tiledsl.validation.inputs import Inputs, sample, touched
 from tiledsl.validation.trail import EMIT, approximates
 
 Why = Difference | Failed | None
+Check = Callable[[Kernel, Kernel], None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def _stored(bundle: Bundle, before: Kernel, inputs: Inputs) -> Why:
     assert bundle.after is not None
     if bundle.what == EMIT:
         return _text(bundle, before, inputs, str(bundle.after))
-    return _after(bundle, before, parse(str(bundle.after), "after.tir"), inputs)
+    return _after(bundle, before, parse(str(bundle.after), "after.tir"), inputs, _check_text(bundle))
 
 
 def _now(bundle: Bundle, before: Kernel, inputs: Inputs) -> Why:
@@ -87,21 +90,28 @@ def _now(bundle: Bundle, before: Kernel, inputs: Inputs) -> Why:
         return _text(bundle, before, inputs, None)
     if bundle.what not in PASSES:
         return None
-    options: dict[str, Any] = dict(bundle.facts.get("options", {}))
     try:
-        after = PASSES[bundle.what].bind(target_named(bundle.target or DEFAULT_TARGET), **options)(before)
+        after = _bound(bundle)(before)
     except Exception as problem:
         return Failed(problem)
-    return _after(bundle, before, after, inputs)
+    return _after(bundle, before, after, inputs, _bound(bundle).check)
 
 
-def _after(bundle: Bundle, before: Kernel, after: Kernel, inputs: Inputs) -> Why:
+def _check_text(bundle: Bundle) -> Check:
+    return lambda before, after: check_text(bundle.what, after)
+
+
+def _bound(bundle: Bundle) -> Pass:
+    options: dict[str, Any] = dict(bundle.facts.get("options", {}))
+    return PASSES[bundle.what].bind(target_named(bundle.target or DEFAULT_TARGET), **options)
+
+
+def _after(bundle: Bundle, before: Kernel, after: Kernel, inputs: Inputs, check: Check) -> Why:
     first, second = _stages(bundle, before)
     try:
-        for verify in PLANS.get(bundle.what, ()):
-            verify(after)
         expected = execute(before, inputs, first)
         outputs = execute(after, inputs, second, **bundle.facts.get("how", {}))
+        check(before, after)
     except Exception as problem:
         return Failed(problem)
     return first_difference(expected, outputs, bool(bundle.facts.get("rounding")))
@@ -111,15 +121,12 @@ def _text(bundle: Bundle, before: Kernel, inputs: Inputs, text: str | None) -> W
     """The emitted text, or the one of the bundle, against the IR."""
     how = dict(bundle.facts.get("device", {"mode": "late"}))
     whole = Inputs(inputs.values, inputs.written)
+    toolchain.runtime_library(how.get("checked", False))  # raises for a compiler that is missing
     try:
         source = emit(before)
         source = source if text is None else replace(source, text=text)
         expected = execute(before, whole, Stage.THREAD)
         return first_difference(expected, execute_source(source, before, whole, **how), approximates(before))
-    except TileError as problem:
-        if problem.code == "TD0911":
-            raise
-        return Failed(problem)
     except Exception as problem:
         return Failed(problem)
 

@@ -58,6 +58,7 @@ class Trail:
         self.stage = stage or stage_of(kernel)
         self.kernel, self.strict = kernel, strict
         self.inputs, self.outputs = first_run(kernel, self.stage)
+        self.spare: Outputs | None = None
 
     def step(self, p: Pass, after: Kernel) -> Finding | None:
         """The kernel is now `after`, made by `p`. What it computed before is known from the step before."""
@@ -65,13 +66,13 @@ class Trail:
         if after is self.kernel and stage is self.stage:
             return None
         try:
-            outputs = execute(after, self.inputs, stage, **self._watched(stage))
+            outputs = execute(after, self.inputs, stage, spare=self.spare, **self._watched(stage))
         except Exception as problem:  # what a wrong program raises can be anything
             return self._found(p, Failed(problem), after, stage)
         difference = first_difference(self.outputs, outputs, p.rounding)
         if difference is not None:
             return self._found(p, difference, after, stage)
-        self.kernel, self.stage, self.outputs = after, stage, outputs
+        self.kernel, self.stage, self.outputs, self.spare = after, stage, outputs, self.outputs
         return None
 
     def emitted(self, source: Source) -> tuple[Finding | None, bool]:
@@ -84,6 +85,7 @@ class Trail:
         kernel, inputs = in_part(self.kernel, self.inputs)
         expected = self.outputs if kernel is self.kernel else execute(kernel, inputs, self.stage)
         for how in _DEVICE_RUNS[self.strict]:
+            toolchain.runtime_library(how.get("checked", False))  # what is wrong with the compiler is not the text's
             why: Difference | Failed | None
             try:
                 why = first_difference(expected, execute_source(source, kernel, inputs, **how), approximates(kernel))

@@ -135,8 +135,8 @@ class _Races(Watcher):
             other = self.stmts[int(side.stmt[at[n]])]
             verb, byte = "writes" if t.writes else "reads", int(at[n]) - self.arena[t.buffer]
             raise VerifyError(
-                f"S10: thread {int(threads[n])} {verb} byte {byte} of "
-                f"'{t.buffer.name}', which {what} by thread {int(side.low[at[n]])} at {place(other.span)}: a barrier is missing between them",
+                f"S10: thread {int(threads[n])} {verb} byte {byte} of '{t.buffer.name}', which {what} by thread "
+                f"{int(side.low[at[n]])} at {place(other.span)}: a barrier is missing between them",
                 t.stmt.span,
             )
 

@@ -8,21 +8,24 @@ awaited at the end, P17 no write to a tile in flight.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import For, Kernel, Pipelined
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
 from tiledsl.verifiers.tiles import Trace, run
-from tiledsl.verifiers.world import GivenUp, worlds
+from tiledsl.verifiers.world import SIZES, GivenUp, worlds
 
 
-def verify_pipeline(before: Kernel, after: Kernel, target: Target | None = None) -> None:
-    """Raises VerifyError if `after` is not `before` with its pipelined loops overlapped."""
+def verify_pipeline(
+    before: Kernel, after: Kernel, target: Target | None = None, *, sizes: Sequence[int] = SIZES
+) -> None:
+    """Raises VerifyError if `after` is not `before` with its pipelined loops overlapped; tried at `sizes`."""
     for old, new in zip(before.launches, after.launches, strict=True):
         if not any(isinstance(s, For) and isinstance(s.kind, Pipelined) for s in statements(old)):
             continue
-        for world in worlds(before, old, most=3):
+        for world in worlds(before, old, sizes):
             try:
                 expected = run(before, old, world)
             except GivenUp:

@@ -78,6 +78,27 @@ def initial(token: Any, dtype: DType) -> Any:
     return token % np.uint64(2 if dtype is BOOL else SMALL) if dtype.is_integer or dtype is BOOL else token
 
 
+# Floats that every format holds: constants are folded through casts to and from integers, so their tokens must agree.
+_SMALL_FLOATS = 4
+_MINUS_ZERO = 1 << 63
+
+
+def _float_of(number: Any) -> Any:
+    """The token of an integer as a float."""
+    return np.where(np.asarray(number) == 0, np.uint64(0), mix("int", number))
+
+
+def _small_integer(token: Any) -> tuple[Any, Any]:
+    """(whether the token is that of a small integer as a float, the integer)."""
+    at = np.minimum(np.searchsorted(_SMALL_TOKENS, token), len(_SMALL_TOKENS) - 1)
+    return _SMALL_TOKENS[at] == token, _SMALL_VALUES[at]
+
+
+_SMALL_RANGE = np.arange(-_SMALL_FLOATS, _SMALL_FLOATS + 1)
+_ORDER = np.argsort(_float_of(_SMALL_RANGE))
+_SMALL_TOKENS, _SMALL_VALUES = _float_of(_SMALL_RANGE)[_ORDER], _SMALL_RANGE[_ORDER]
+
+
 class Evaluator:
     """Evaluates expressions; a subclass says what a load finds. `env` has the values of variables."""
 
@@ -113,7 +134,9 @@ def _const(m: Evaluator, e: Const, on: Mask) -> Any:
     if not e.dtype.is_float:
         return e.value
     bits = struct.unpack("<Q", struct.pack("<d", e.value))[0]
-    return mix("const", bits) if bits else np.zeros(1, np.uint64)
+    if abs(e.value) <= _SMALL_FLOATS and e.value == int(e.value) and bits != _MINUS_ZERO:
+        return _float_of(np.array([int(e.value)]))
+    return mix("const", bits - (1 << 63))
 
 
 def _var(m: Evaluator, e: Var, on: Mask) -> Any:
@@ -169,7 +192,8 @@ def wrapped(x: Any, dtype: DType) -> Any:
 def _unary(m: Evaluator, e: Unary, on: Mask) -> Any:
     a = m.value(e.a, on)
     if is_token(a):
-        return mix(e.op, a)
+        small, value = _small_integer(a)
+        return np.where(small & (value != 0), _float_of(-value), mix(e.op, a)) if e.op == "-" else mix(e.op, a)
     if isinstance(a, (bool, int)):
         return UNARY[e.op].eval(a)
     return getattr(np, UNARY[e.op].ufunc)(a)
@@ -192,10 +216,14 @@ def _cast(m: Evaluator, e: Cast, on: Mask) -> Any:
             return a != 0
         if e.dtype.is_integer:
             return a if e.dtype is INDEX else wrapped(a if np.ndim(a) else int(a), e.dtype)
-        return np.where(np.asarray(a) == 0, np.uint64(0), mix("int", a))
+        return _float_of(a)
+    small, value = _small_integer(a)
     if e.dtype.is_float:
-        return np.where(a == 0, a, mix(e.dtype.name, e.rounding.value, int(e.saturate), a))
-    return as_number(initial(mix(e.dtype.name, a), e.dtype), e.dtype)
+        return np.where(small, a, mix(e.dtype.name, e.rounding.value, int(e.saturate), a))
+    other = initial(mix(e.dtype.name, a), e.dtype)
+    if e.dtype.kind is Kind.UINT:
+        small &= value >= 0
+    return as_number(np.where(small, as_token(value != 0 if e.dtype is BOOL else value), other), e.dtype)
 
 
 def _reinterpret(m: Evaluator, e: Reinterpret, on: Mask) -> Any:

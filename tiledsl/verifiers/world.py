@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,11 @@ def tensors(kernel: Kernel) -> dict[Buffer, str]:
     return {**params, **{b: f"{b.name}##{n}" for n, b in enumerate(kernel.scratch)}}
 
 
-def worlds(kernel: Kernel, launch: Launch, most: int = 2) -> Iterator[World]:
+def worlds(kernel: Kernel, launch: Launch, sizes: Sequence[int] = SIZES[:2]) -> Iterator[World]:
     """The last block at several sizes: it meets the edges of tensors, and in causal kernels does the most work."""
     scalars = [p for p in (*kernel.params, *kernel.sizes) if isinstance(p, Var)]
     dynamic = any(not v.dtype.is_float for v in scalars)
-    for number, size in enumerate(SIZES[: most if dynamic else 1]):
+    for number, size in enumerate(sizes if dynamic else sizes[:1]):
         values: dict[Var, Any] = {}
         for n, v in enumerate(scalars):
             whole = v.dtype.is_integer

@@ -120,7 +120,7 @@ def _row(body: Body, plan: PipelinePlan, i: int, places: Places) -> Row:
     group, wait = plan.groups[i], plan.waits[i]
     return Row(
         plan.labels[i],
-        text(unit.block[0]).split("\n")[0],
+        text(unit.block[0]).split("\n")[0].removesuffix(" {"),
         places.of(unit.span),
         plan.stage[i],
         plan.order[i],

@@ -65,7 +65,7 @@ def _page(template: str, **values: object) -> str:
 
     loader = jinja2.FunctionLoader(_template)
     environment = jinja2.Environment(loader=loader, autoescape=False, undefined=jinja2.StrictUndefined)
-    return environment.get_template(template).render(asset=_template, **values)
+    return str(environment.get_template(template).render(asset=_template, **values))
 
 
 def _template(name: str) -> str:

@@ -54,15 +54,17 @@ def stage_views(stages: Sequence[Stage], printed: Sequence[Sequence[Line]], plac
 
 
 def cuda_lines(lowered: Lowered, places: Places) -> tuple[TextLine, ...]:
-    """What NVRTC is given. A line belongs to the statement that was last begun; braces and directives to none."""
-    found: list[TextLine] = []
+    """What NVRTC is given. A line belongs to the statement that was last begun, a directive to the one that follows;
+    closing braces and what is around the statements belong to none."""
     text = lowered.source.text.split("\n")
     head = lowered.cuda.removesuffix(lowered.source.text).split("\n")[:-1]
     starts = _starts(lowered, text)
+    found: list[TextLine] = []
     span = NOWHERE
     for number, line in enumerate(text):
-        span = starts.get(number, span)
-        bare = not line.strip() or line.lstrip().startswith(("#", "}", "TDS_EXPORT", "TDS_KERNEL"))
+        following = starts.get(number + 1, NOWHERE) if line.startswith("#line") else None
+        span = starts.get(number, span) if following is None else following
+        bare = not line.strip() or line.lstrip().startswith(("}", "TDS_EXPORT", "TDS_KERNEL"))
         found.append(TextLine(line, "" if bare else places.of(span)))
     return (*(TextLine(line, "") for line in head), *found)
 

@@ -10,12 +10,12 @@ from tiledsl.cpu.record import Event, Record
 from tiledsl.ir.printer import lines
 from tiledsl.viewer.places import Places, SourceFile, places_of, source_files
 
-# What events are coloured by: the first row whose word the text begins with; other events by their kind.
+# What events of warps are coloured by: the first row with a word that the text begins with, else "compute".
 FAMILIES = (
     ("mma", ("mma", "wgmma")),
     ("shared", ("ldmatrix", "stmatrix")),
     ("issue", ("cp_async", "bulk", "tma")),
-    ("shuffle", ("shfl", "shuffle", "vote")),
+    ("shuffle", ("a shuffle", "shfl", "shuffle", "vote")),
     ("load", ("load",)),
     ("store", ("store", "atomic")),
 )
@@ -119,4 +119,4 @@ def _mark(e: Event, places: Places) -> Mark:
 def _family(e: Event) -> str:
     if e.kind in ("wait", "copy", "phase"):
         return e.kind
-    return next((name for name, words in FAMILIES if e.text.startswith(words)), e.kind)
+    return next((name for name, words in FAMILIES if e.text.startswith(words)), "compute")

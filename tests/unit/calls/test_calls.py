@@ -293,9 +293,9 @@ def test_the_argument_beats_the_decorator_beats_the_environment(
 def test_without_a_compiler_kernels_run_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "find_driver", lambda: None)
     monkeypatch.setattr(backends.toolchain, "find_compiler", lambda: None)
-    assert tiledsl.where() == "the CPU: thread-stage IR in NumPy"
+    assert tiledsl.where() == "the CPU: thread-stage IR in NumPy (no C++ compiler was found)"
     monkeypatch.setattr(backends.toolchain, "find_compiler", lambda: ("c++",))
-    assert tiledsl.where() == "the CPU: emitted C++ on the CPU device"
+    assert tiledsl.where() == "the CPU: emitted C++ on the CPU device (c++)"
     with pytest.raises(TileError, match="TD0619: backend 'cuda' needs a GPU"):
         add(ones(), ones(), ones(), backend="cuda")
 

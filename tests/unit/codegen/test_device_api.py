@@ -22,7 +22,18 @@ ROOT = Path(tiledsl.__file__).parent
 DEFINITION = re.compile(r"^(?:template <[^\n]*?>\s*)?TDS_DEVICE [\w:<>*& ]*?[ *&](\w+)\(", re.MULTILINE)
 # What only one side needs to say the others.
 GPU_ONLY = {"compare_and_swap"}
-CPU_ONLY = {"shared_at", "global_at", "shuffle", "clamped", "fma_odd", "argument", "call", "invoke", "shuffle_among"}
+CPU_ONLY = {
+    "shared_at",
+    "global_at",
+    "shuffle",
+    "clamped",
+    "fma_odd",
+    "argument",
+    "call",
+    "invoke",
+    "shuffle_among",
+    "watch",
+}
 
 
 def functions_of_the_cpu() -> set[str]:

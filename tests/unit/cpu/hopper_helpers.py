@@ -69,7 +69,7 @@ def codes(found: Sequence[Finding]) -> set[str]:
 
 
 def swizzled(offset: Array, swizzle: int) -> Array:
-    """Where byte `offset` of a tile that begins at a multiple of 1024 lies (CUDA Programming Guide, swizzle patterns)."""
+    """Where byte `offset` of a tile at a multiple of 1024 lies (CUDA Programming Guide, swizzle patterns)."""
     mask = {0: 0, 32: 1, 64: 3, 128: 7}[swizzle]
     moved: Array = offset ^ (offset // 128 & mask) << 4
     return moved

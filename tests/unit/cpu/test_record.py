@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_hopper_kernels import gemm
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.cpu.observe import Observation
@@ -40,7 +42,7 @@ def test_the_events_of_a_warp_follow_each_other() -> None:
     for warp in range(4):
         events = r.of(warp)
         assert events[0].start == 0 and events[-1].end == r.end
-        assert all(a.end == b.start for a, b in zip(events, events[1:])), "no hole, no overlap"
+        assert all(a.end == b.start for a, b in pairwise(events)), "no hole, no overlap"
         assert all(e.site[0].endswith("gemm.py") and e.site[1] > 0 for e in events)
         assert {e.kind for e in events} == {"compute", "collective", "wait"}
 
@@ -92,6 +94,33 @@ def test_no_such_block_no_record() -> None:
     assert Observation(block=(2, 0, 0)).number_of_block((2, 2, 1)) == -1
     assert Observation(block=(1, 1, 0)).number_of_block((2, 2, 1)) == 3
     assert Observation().number_of_block((2, 2, 1)) == -1
+
+
+@pytest.mark.parametrize("how", [{}, {"schedule": "reverse", "mode": "late"}, {"mode": "random", "seed": 5}], ids=str)
+def test_a_specialised_kernel_waits_at_mbarriers(how: dict[str, Any]) -> None:
+    """Warp 0 loads 5 tiles into 3 stages for two consumers of 4 warps, which tell it when a stage is free."""
+    seen = Observation(block=(0, 0, 0))
+    assert gemm(observe=seen, **how).found == []
+    r = seen.records["gemm"]
+    loads = [e for e in r.of("copy") if e.text == "bulk load" and e.buffer == "a"]
+    assert [e.stage for e in loads] == [0, 1, 2, 0, 1] and all(e.warp == 0 and e.bytes == 16384 for e in loads)
+    phases = [e.text for e in r.of("barrier") if e.text.startswith("mbarrier full")]
+    assert phases == [f"mbarrier full[stage {k % 3}]" for k in range(5)]
+    first = next(e for e in r.of(4) if e.text == "mbarrier full[stage 0]")
+    tile = [e for e in r.of("copy") if e.text == "bulk load" and e.stage == 0 and e.start < first.end]
+    assert first.kind == "wait" and first.end == max(e.end for e in tile) + 1, "it waits for both operands"
+    again = next(e for e in r.of(0) if e.text == "mbarrier empty[stage 0]")
+    freed = [e for w in (4, 8) for e in r.of(w) if e.text == "mbarrier_arrive"]
+    assert again.end == max(e.end for e in freed if e.start < again.end) + 1, "it waits for both consumers"
+    assert sum(e.end - e.start for e in r.of(4) if e.text == "wgmma") == 5 * 4, "5 tiles of 64, 16 at a time"
+    assert r.events == specialised().events
+
+
+@cache
+def specialised() -> Record:
+    seen = Observation(block=(0, 0, 0))
+    gemm(observe=seen)
+    return seen.records["gemm"]
 
 
 def test_events_are_plain_data() -> None:

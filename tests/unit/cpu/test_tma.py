@@ -228,7 +228,10 @@ def test_elements_out_of_bounds_may_be_nan() -> None:
     out = np.zeros((8, 32), np.float32)
     map_ = mapped("source", array, (8, 32), fill_nan=True)
     assert not findings_of(
-        loader(2), [map_, np.array([0, 0], np.int32), out.view(np.uint32), np.int32(1024)], threads=64, shared_bytes=MOST + 8
+        loader(2),
+        [map_, np.array([0, 0], np.int32), out.view(np.uint32), np.int32(1024)],
+        threads=64,
+        shared_bytes=MOST + 8,
     )
     assert np.isnan(out[4:]).all() and not np.isnan(out[:4]).any()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,11 @@ def kernel(parameters: str, *body: str) -> Kernel:
     return parse(f"kernel k({parameters}) {{\nlaunch k(bx in 2) threads(tx in 32) {{\n{lines}\n}}\n}}")
 
 
+def one_thread(parameters: str, *body: str) -> Kernel:
+    k = kernel(parameters, *body)
+    return replace(k, launches=tuple(replace(x, threads=(1,)) for x in k.launches))
+
+
 def lowered(k: Kernel) -> Kernel:
     verify(k)
     return run_pipeline(k, pipeline(TARGET))
@@ -32,7 +39,10 @@ REFUSED = {
     "elements of half a byte": (("A: global int4[8]", "A[0] = int4(1)"), "TD0503", 0),
     "registers of half a byte": (("A: global int8[8]", "alloc r: local uint4[2]", "r[0] = uint4(1)"), "TD0503", 3),
     "a view of halves": (("", "alloc S: shared uint8[8]", "view H: shared uint4[16] of S"), "TD0503", 4),
-    "an index beyond 64 bits": (("A: global int8[8]", "A[bx * -9223372036854775808 * 4] = int8(1)"), "TD0504", 3),
+    "a value of half a byte": (("A: global int8[8]", "A[0] = cast<int8>(cast<int4>(A[1]))"), "TD0503", 3),
+    "a loop of millions of points": (("A: global int8[8]", "parallel i in 4194305 { A[i] = int8(1) }"), "TD0505", 3),
+    "a tile of millions of points": (("", "alloc S: shared int8[1000000000000]", "fill S, int8(1)"), "TD0505", 3),
+    "an index beyond 64 bits": (("A: global int8[8]", "A[bx] = cast<int8>(bx * 9223372036854775807 * 4)"), "TD0504", 3),
 }
 
 
@@ -58,7 +68,7 @@ def test_rules_that_passes_rely_on(said: str) -> None:
 
 def test_buffers_of_indices_hold_64_bits() -> None:
     """In the IR, an index in memory is a mathematical integer; narrow-indices makes an int64 of it."""
-    k = kernel(
+    k = one_thread(
         "A: global index[2], N: global index[2]",
         "alloc x: var index = 3",
         "x = x + bx",
@@ -68,17 +78,11 @@ def test_buffers_of_indices_hold_64_bits() -> None:
         "A[bx] = A[bx] + old",
     )
     results = []
-    for how, stage in ((tile_interp.run, k), (interp.run, lowered(kernel_of_one_thread(k)))):
+    for run, stage in ((tile_interp.run, k), (interp.run, lowered(k))):
         arrays = {"A": np.zeros(2, np.int64), "N": np.array([10, 20], np.int64)}
-        how(kernel_of_one_thread(k) if how is tile_interp.run else stage, arrays)
+        run(stage, arrays)
         results.append({n: a.tolist() for n, a in arrays.items()})
     assert results[0] == results[1] == {"A": [17, 29], "N": [11, 22]}
-
-
-def kernel_of_one_thread(k: Kernel) -> Kernel:
-    from dataclasses import replace
-
-    return replace(k, launches=tuple(replace(x, threads=(1,)) for x in k.launches))
 
 
 @pytest.mark.parametrize("source", ["kernel k() {\n}\n}", "kernel k() { ] }", "", "kernel", "kernel k(?) {}"])

@@ -231,6 +231,22 @@ def test_report(add: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
     assert "add for sm_80" in output(capsys, "report", add, "--target", "sm_80")
     assert '"registers"' in output(capsys, "report", add, "--target", "sm_80", "--json")
+    assert "roofline of H100" in output(capsys, "report", add, "--target", "sm_90a", "--gpu", "H100")
+    assert "TD0914: there is no GPU 'H100' with the target sm_80" in failure(
+        capsys, "report", add, "--target", "sm_80", "--gpu", "H100"
+    )
+    assert "TD0635" in failure(capsys, "report", add, "--target", "sm_80", "--size", "q=3")
+    assert "TD0634: the size 'q' must be an integer" in failure(
+        capsys, "report", add, "--target", "sm_80", "--size", "q=x"
+    )
+
+
+def test_report_with_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    kernel = str(Path(__file__).parents[3] / "examples" / "gemm.py:gemm_dynamic")
+    sizes = [word for n in ("m", "n", "k") for word in ("--size", f"{n}=128")]
+    assert "give them as report(k=..., m=..., n=...)" in output(capsys, "report", kernel, "--target", "sm_80")
+    assert "4 blocks of 128 threads" in output(capsys, "report", kernel, "--target", "sm_80", *sizes)
 
 
 def test_report_without_nvdisasm(

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tiledsl.cli import main
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.errors import TileError
 from tiledsl.ir.dtypes import DTYPES, HANDLE
@@ -80,3 +81,18 @@ def test_TD0715_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TileError, match="TD0715"):
         write_bundle(Bundle("law", "", COPY), tmp_path / "file")
+
+
+def test_a_law_says_the_command_that_shows_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"command": "python -m tiledsl.testing.fuzz --law L1 --seed 7"}
+    path = write_bundle(Bundle("L1", "places meet", "layout = ...", facts=facts), tmp_path)
+    assert f"    {facts['command']}\n" in (path / "README.md").read_text()
+    assert main(["repro", str(path)]) == 1
+    assert capsys.readouterr().out == f"L1: places meet\nto see it again: {facts['command']}\n"
+
+
+def test_the_README_of_a_text_names_its_files(tmp_path: Path) -> None:
+    path = write_bundle(Bundle("emit", "", COPY, "TDS_KERNEL(32, 1) copy() {}"), tmp_path)
+    assert (path / "after.cu").read_text() == "TDS_KERNEL(32, 1) copy() {}"
+    assert "`after.cu`" in (path / "README.md").read_text()
+    assert read_bundle(path).after == "TDS_KERNEL(32, 1) copy() {}"

@@ -147,11 +147,7 @@ def test_a_source_line_is_linked_through_everything(shown: Opened) -> None:
     for tab, selector, count in (
         ("cuda", "#view .ln.sel", sum(l.place == place for l in t.cuda)),
         ("pipeline", "#view tr.sel", 1),
-        (
-            "barriers",
-            ".access.sel",
-            sum(a.place == place for b in t.barriers for c in b.conflicts for a in (c.first, c.second)),
-        ),
+        ("barriers", ".access.sel", sum(a.place == place for a in accesses)),
         ("report", "#view tr.sel", sum(a.place == place for a in t.costs.entries[0].accesses)),
     ):
         shown.page.click(f'#status [data-goto="{tab}"]')

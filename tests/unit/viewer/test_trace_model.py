@@ -84,11 +84,10 @@ def test_the_lines_of_a_call_over_several_lines_are_its_own() -> None:
 def test_cuda_is_what_nvrtc_is_given_and_leads_to_statements(name: str) -> None:
     shown = trace(name)
     assert "\n".join(l.text for l in shown.cuda) == lowered(name).cuda
-    directives = [l for l in shown.cuda if l.text.startswith("#line") or l.text.strip() in ("", "}")]
-    assert all(l.place == "" for l in directives)
+    assert all(l.place == "" for l in shown.cuda if l.text.strip() in ("", "}"))
     for here, after in pairwise(shown.cuda):  # what a directive says of the next line, the line says too
         if here.text.startswith("#line ") and '"' not in here.text:
-            assert after.place == f"0:{here.text.split()[1]}"
+            assert after.place == here.place == f"0:{here.text.split()[1]}"
 
 
 def test_files_that_cannot_be_read_have_no_places() -> None:

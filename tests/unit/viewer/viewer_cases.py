@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from tiledsl.compile import Lowered
 from tiledsl.cpu.record import Event, Record
@@ -20,17 +22,29 @@ KERNELS = {
 }
 
 
+def _examples() -> ModuleType:
+    """tests/e2e/cases.py, which is in another folder."""
+    sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+    try:
+        return importlib.import_module("cases")
+    finally:
+        sys.path.pop(0)
+
+
 @cache
 def lowered(name: str) -> Lowered:
     """For sm_80, whatever machine this is."""
-    sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-    try:
-        from cases import load
-    finally:
-        sys.path.pop(0)
     file, function, arguments = KERNELS[name]
-    made = getattr(load(file), function)(**arguments)
+    made = getattr(_examples().load(file), function)(**arguments)
     return made.compile(target="sm_80").lowered  # type: ignore[no-any-return]
+
+
+def example_names() -> list[str]:
+    return list(_examples().all_cases())
+
+
+def example(name: str) -> Lowered:
+    return _examples().all_cases()[name].compiled("sm_80").lowered  # type: ignore[no-any-return]
 
 
 @cache

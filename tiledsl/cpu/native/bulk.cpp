@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "hopper.h"
+#include "observer.h"
 #include "reduction.h"
 #include "tensor_map.h"
 
@@ -42,26 +43,33 @@ struct Load : AsyncOperation {
   u32 offset;
   Mbarrier* barrier;
   Site at;
+  u32 event = 0;
+
+  // Bytes have arrived; with the last ones the write is known to those who wait for the phase in which they count.
+  void arrived(u32 bytes, bool last) {
+#if TDS_CHECKED
+    if (last) complete_event(event, agent_of(*barrier), next_phase(*barrier));
+#else
+    (void)last;
+#endif
+    complete_bytes(*barrier, bytes);
+  }
 };
 
-static u32 new_load_event(Fiber* f, const Load& l) {
-#if TDS_CHECKED
-  return new_event(Event{l.at, agent_of(*l.barrier), f->number, next_phase(*l.barrier), Kind::BULK_LOAD, WRITES | ASYNC});
-#else
-  (void)f, (void)l;
-  return 0;
-#endif
-}
-
 // Before the data arrives its destination holds NaNs.
-static void begin_load(Fiber* f, const Load& l, u32 bytes) {
+static void begin_load(Fiber* f, Load& l, u32 bytes) {
   check_for_copy_engine(*l.barrier, l.at);
   for (u32 x = 0; x < bytes; x += 16) check_shared_bounds(*l.cta, l.offset + x, 16, l.at);
 #if TDS_CHECKED
-  touch_engine(*l.cta, l.offset, bytes, new_load_event(f, l), knower(f));
+  l.event = new_event(Event{l.at, agent_of(*l.barrier), f->number, 0, Kind::BULK_LOAD, WRITES | ASYNC | PENDING});
+  touch_engine(*l.cta, l.offset, bytes, l.event, knower(f));
 #else
-  (void)f, (void)new_load_event;
+  (void)f;
 #endif
+  if (worker->observer) {
+    on_operation(f, "bulk load", l.at);
+    expect_at(*l.barrier, l.cta == f->cta ? on_flight(f, l.offset, bytes, "bulk load", l.at) : moment(f));
+  }
   if (worker->launch->mode != Mode::EARLY) memset(l.cta->shared + l.offset, 0xff, bytes);
 }
 
@@ -97,7 +105,7 @@ struct TileLoad : Load {
     const u32 now = worker->launch->mode == Mode::RANDOM ? 1 + static_cast<u32>(next_random() % left) : left;
     for (u32 i = 0; i < now; ++i) load_row();
     const bool complete = row == box.rows();
-    complete_bytes(*barrier, now * box.bytes_of_row());
+    arrived(now * box.bytes_of_row(), complete);
     return complete;
   }
 };
@@ -108,7 +116,7 @@ struct BytesLoad : Load {
   u32 bytes;
   bool step() override {
     memcpy(cta->shared + offset, staged.empty() ? from : staged.data(), bytes);
-    complete_bytes(*barrier, bytes);
+    arrived(bytes, true);
     return true;
   }
 };
@@ -181,6 +189,8 @@ static void begin_store(Fiber* f, std::shared_ptr<BulkStore> s, u32 bytes) {
   touch_engine(*f->cta, s->offset, bytes, s->read_event, knower(f));
 #endif
   hopper_thread(f).stores.push_back(s);
+  on_operation(f, "bulk store", s->at);
+  on_flight(f, s->offset, bytes, "bulk store", s->at);
 }
 
 static void write_global(Fiber* f, BulkStore& s, const void* p, u32 bytes, bool atomically) {

@@ -39,9 +39,9 @@ static bool meet(Fiber* f, MaskedMeeting& m, u32 members, const char* what, Site
     m.members = members;
     m.what = what;
     m.at = at;
-  } else if (m.members != members || m.at.line != at.line || strcmp(m.what, what) != 0) {
-    Finding wrong = finding(811, at, {{"what", std::string(what) + " (other threads of the warp are at " + m.what +
-                                                   " in " + line_of(m.at) + ", or have another mask)"},
+  } else if (m.at.line != at.line || strcmp(m.what, what) != 0) {
+    const std::string other = std::string(m.what) + " in " + line_of(m.at);
+    Finding wrong = finding(811, at, {{"what", std::string(what) + " (other threads of the warp are at " + other + ")"},
                                       {"where", where()}});
     wrong.other_at = m.at;
     fail(std::move(wrong));
@@ -52,10 +52,15 @@ static bool meet(Fiber* f, MaskedMeeting& m, u32 members, const char* what, Site
   return false;
 }
 
+// That of the same lanes, or one that nobody uses: each lane is in one at most, so there always is.
 static MaskedMeeting& meeting_of(Fiber* f, u32& members) {
   members &= f->warp->lanes;
-  const u32 first = members ? static_cast<u32>(__builtin_ctz(members)) : 0;
-  return hopper_warp(f).meetings[first];
+  MaskedMeeting* unused = nullptr;
+  for (MaskedMeeting& m : hopper_warp(f).meetings) {
+    if (m.arrived && m.members == members) return m;
+    if (!m.arrived && !unused) unused = &m;
+  }
+  return *unused;
 }
 
 static void part(Fiber* f, MaskedMeeting& m) {
@@ -187,7 +192,9 @@ extern "C" u64 tds_rt_shuffle_among(u32 members, int kind, u64 value, int argume
       fail(832, at, {{"lane", number(lane)}, {"source", number(source)}, {"where", where()}});
     result[lane] = m.value[source];
   }
-  memcpy(m.value, result, sizeof result);
+  // Others may use this meeting before its lanes have taken their results: only those are written.
+  for (u32 lane = 0; lane < LANES; ++lane)
+    if (members >> lane & 1) m.value[lane] = result[lane];
   part(f, m);
   return result[f->lane];
 }
@@ -200,7 +207,8 @@ extern "C" u32 tds_rt_ballot_among(u32 members, int value, Site at) {
   u32 votes = 0;
   for (u32 lane = 0; lane < LANES; ++lane)
     if (members >> lane & 1) votes |= static_cast<u32>(m.value[lane]) << lane;
-  for (u64& v : m.value) v = votes;
+  for (u32 lane = 0; lane < LANES; ++lane)
+    if (members >> lane & 1) m.value[lane] = votes;
   part(f, m);
   return votes;
 }

@@ -20,7 +20,7 @@ bool last_to_arrive(Fiber* f, const char* what, Site at, const void* caller) {
     w.what = what;
     w.at = at;
     w.caller = caller;
-  } else if (w.caller != caller || strcmp(w.what, what) != 0) {
+  } else if (w.caller != caller || (w.what != what && strcmp(w.what, what) != 0)) {
     const std::string other = std::string(w.what) + " in " + line_of(w.at);
     Finding wrong = finding(811, at);
     wrong.other_at = w.at;

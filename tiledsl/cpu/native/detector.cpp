@@ -166,40 +166,61 @@ static void report_unwritten(const Checked& a, Spot spot) {
 
 // ---- accesses
 
-// Byte by byte, with reports.
-static void touch_bytes(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot spot) {
-  u32 last_writer = ~0u, last_list = ~0u;
-  for (u32 i = 0; i < bytes; ++i, ++spot.offset) {
-    const u32 writer = writers[i], list = readers[i];
-    if (writer != last_writer || list != last_list) {
-      last_writer = writer;
-      last_list = list;
-      if (!writer && spot.cta && (!a.writes || a.atomic)) report_unwritten(a, spot);
-      if (const Event* e = race_with_writer(writer, a))
-        report_race(*e, a, spot);
-      else if (const Event* reader = conflict_in(list, a))
-        report_race(*reader, a, spot);
-    }
-    if (a.writes && (!a.atomic || !writer)) {
-      writers[i] = a.id;
-      readers[i] = a.atomic ? list : 0;
-    } else {
-      readers[i] = with_reader(list, a);
-    }
+// Bytes `first` to `first + count` of a word, one by one, with reports.
+static void touch_bytes(Cell& cell, u32 first, u32 count, const Checked& a, Spot spot) {
+  Detector& d = *worker->detector;
+  const bool split = cell.writer == SPLIT;
+  const u32 number = cell.readers;
+  SplitWord word = split ? d.splits[number] : SplitWord{{cell, cell, cell, cell}};
+  for (u32 i = first; i < first + count; ++i, ++spot.offset) {
+    const Cell seen = word.bytes[i];
+    word.bytes[i] = after(seen, a);
+    // What the byte before has seen too was reported there.
+    if (i > first && seen == (split ? d.splits[number].bytes[i - 1] : cell)) continue;
+    if (!seen.writer && spot.cta && (!a.writes || a.atomic)) report_unwritten(a, spot);
+    if (const Event* e = race_with_writer(seen.writer, a))
+      report_race(*e, a, spot);
+    else if (const Event* reader = conflict_in(seen.readers, a))
+      report_race(*reader, a, spot);
+  }
+  const Cell* b = word.bytes;
+  if (b[0] == b[1] && b[1] == b[2] && b[2] == b[3]) {
+    if (split) d.unused_splits.push_back(number);
+    cell = b[0];
+  } else if (split) {
+    d.splits[number] = word;
+  } else if (d.unused_splits.empty()) {
+    cell = Cell{SPLIT, static_cast<u32>(d.splits.size())};
+    d.splits.push_back(word);
+  } else {
+    cell = Cell{SPLIT, d.unused_splits.back()};
+    d.unused_splits.pop_back();
+    d.splits[cell.readers] = word;
   }
 }
 
-void touch_rows(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot spot) {
-  for (; bytes > 16; bytes -= 16, writers += 16, readers += 16, spot.offset += 16)
-    touch_rows(writers, readers, 16, a, spot);
-  if (touch_alike(writers, readers, bytes, a, spot.cta)) return;
-  for (; bytes > 4; bytes -= 4, writers += 4, readers += 4, spot.offset += 4)  // written in rows, read in words
-    if (!touch_alike(writers, readers, 4, a, spot.cta)) touch_bytes(writers, readers, 4, a, spot);
-  if (!touch_alike(writers, readers, bytes, a, spot.cta)) touch_bytes(writers, readers, bytes, a, spot);
+void touch_words(Cell* cells, u32 offset, u32 bytes, const Checked& a, Spot spot) {
+  while (bytes) {
+    Cell* const cell = cells + offset / 4;
+    const u32 inside = offset % 4;
+    u32 done = bytes < 4 - inside ? bytes : 4 - inside;
+    if (done == 4 && bytes >= 16 && touch_alike<4>(cell, a, spot.cta))
+      done = 16;
+    else if (done != 4 || !touch_alike<1>(cell, a, spot.cta))
+      touch_bytes(*cell, inside, done, a, spot);
+    offset += done;
+    bytes -= done;
+    spot.offset += done;
+  }
 }
 
 void touch_shared(Cta& cta, u32 offset, u32 bytes, u32 id, const Knower& who) {
-  touch(&cta.writers[offset], &cta.readers[offset], bytes, checked(id, who), Spot{&cta, offset});
+  touch(cta.shadow.data(), offset, bytes, checked(id, who), Spot{&cta, offset});
+}
+
+u32 last_writer(const Cta& cta, u32 offset) {
+  const Cell& cell = cta.shadow[offset / 4];
+  return cell.writer == SPLIT ? worker->detector->splits[cell.readers].bytes[offset % 4].writer : cell.writer;
 }
 
 }  // namespace tds

@@ -59,6 +59,9 @@ void touch_shared(Cta& cta, u32 offset, u32 bytes, u32 id, const Knower& who);
 // The same for global memory, of which only the buffers that the launch writes are looked at.
 void touch_global(const void* p, u32 bytes, u32 id, const Knower& who);
 
+// The event that wrote a byte of shared memory last; 0: none has.
+u32 last_writer(const Cta& cta, u32 offset);
+
 // Agents beside the threads: index < EXTRA_AGENTS of each Cta.
 u32 extra_agent(const Cta& cta, u32 index);
 

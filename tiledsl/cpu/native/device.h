@@ -69,6 +69,7 @@ struct Registers {
   Registers() { __builtin_memset((void*)values, 0xff, sizeof(values)); }
   T& operator[](i64 i) {
     if (i < 0 || i >= SIZE) tds_rt_bad_register(i, SIZE, Site{0, 0});
+    if (tds_thread->holds_registers) tds_rt_use_registers(&values[i], sizeof(T), Site{0, 0});
     return values[i];
   }
 };
@@ -82,6 +83,13 @@ TDS_DEVICE T* view(Registers<S, SIZE>& registers) {
 template <class T, class S>
 TDS_DEVICE T* view(S* memory) {
   return (T*)memory;
+}
+
+// Registers are read by an access of several at once.
+TDS_DEVICE void watch(const void* registers, int bytes, Site at) {
+#if TDS_CHECKED
+  if (tds_thread->holds_registers) tds_rt_use_registers(registers, bytes, at);
+#endif
 }
 
 // ---- who and where
@@ -149,6 +157,7 @@ TDS_DEVICE void load_vector(void* registers, const void* p, TDS_HERE) {
 
 template <int BYTES>
 TDS_DEVICE void store_vector(void* p, const void* registers, TDS_HERE) {
+  watch(registers, BYTES, at);
   __builtin_memcpy(global_at(p, BYTES, WRITE, at), registers, BYTES);
 }
 
@@ -159,6 +168,7 @@ TDS_DEVICE void load_shared_vector(void* registers, u32 address, TDS_HERE) {
 
 template <int BYTES>
 TDS_DEVICE void store_shared_vector(u32 address, const void* registers, TDS_HERE) {
+  watch(registers, BYTES, at);
   __builtin_memcpy(shared_at(address, BYTES, WRITE, at), registers, BYTES);
 }
 

@@ -94,6 +94,18 @@ void fail(Finding f) {
 
 void fail(int code, Site at, Facts facts) { fail(finding(code, at, std::move(facts))); }
 
+// A read of bytes that a later write races with found nothing written: only the race is worth telling.
+void drop_explained(std::vector<Finding>& all) {
+  std::vector<Finding> kept;
+  for (const Finding& f : all) {
+    bool explained = false;
+    for (const Finding& race : all)
+      explained |= f.code == 803 && race.other_thread != NO_THREAD && same_site(race.at, f.at);
+    if (!explained) kept.push_back(f);
+  }
+  all = std::move(kept);
+}
+
 // ---- JSON
 
 static void quote(std::string& to, const std::string& text) {

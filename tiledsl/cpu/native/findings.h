@@ -63,6 +63,7 @@ void report(Finding f);
 // Counts a finding of the group once more; false if it has none of this code and these sites, and room for one.
 bool count_again(int code, Site at, Site other_at);
 void add_finding(std::vector<Finding>& to, const Finding& f);
+void drop_explained(std::vector<Finding>& all);  // what follows from another one of them
 // `report`, and gives up the group.
 [[noreturn]] void fail(Finding f);
 [[noreturn]] void fail(int code, Site at, Facts facts = {});

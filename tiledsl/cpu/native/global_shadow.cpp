@@ -38,7 +38,7 @@ void touch_global(const void* p, u32 bytes, u32 id, const Knower& who) {
     const u32 inside = static_cast<u32>(address % PAGE_BYTES);
     const u32 n = bytes < PAGE_BYTES - inside ? bytes : PAGE_BYTES - inside;
     Page& page = page_of(d, address / PAGE_BYTES);
-    touch(page.writers + inside, page.readers + inside, n, a, Spot{nullptr, address});
+    touch(page.cells, inside, n, a, Spot{nullptr, address});
     address += n;
     bytes -= n;
   }
@@ -67,15 +67,15 @@ class Summary {
  public:
   explicit Summary(std::vector<Interval>& to) : intervals(to) {}
 
-  void add(u64 address, Touch touch, const Event& e) {
+  void add(u64 address, u32 bytes, Touch touch, const Event& e) {
     Interval& r = run;
     if (r.end == address && r.begin != r.end && r.touch == touch && r.first == e.thread && r.at.line == e.at.line &&
         r.at.file == e.at.file) {
-      ++r.end;
+      r.end += bytes;
       return;
     }
     flush();
-    run = Interval{address, address + 1, touch, e.kind, e.at, e.thread, 0, 0};
+    run = Interval{address, address + bytes, touch, e.kind, e.at, e.thread, 0, 0};
   }
 
   // Ends the run of bytes of one thread, which may go on the interval before it.
@@ -105,26 +105,35 @@ class Summary {
   Interval run = {};
 };
 
+static Touch touch_of(const Event& e) {
+  if (!(e.flags & ATOMICALLY)) return e.flags & WRITES ? Touch::WRITE : Touch::READ;
+  return e.flags & WRITES ? Touch::ATOMIC : Touch::ATOMIC_READ;
+}
+
+// What a plain write has touched, others need not know of anything else.
+static void summarise(const Detector& d, Cell seen, u64 address, u32 bytes, Touch wanted, Summary& to) {
+  if (seen.writer) {
+    const Event& writer = d.events[seen.writer];
+    if (touch_of(writer) == wanted) to.add(address, bytes, wanted, writer);
+    if (touch_of(writer) == wanted || touch_of(writer) == Touch::WRITE) return;
+  }
+  for (u32 r = seen.readers; r; r = d.lists[r].parent) {
+    const Event& e = d.events[d.lists[r].event];
+    if (touch_of(e) == wanted) return to.add(address, bytes, wanted, e);
+  }
+}
+
 // One sweep for each way to touch a byte: only then neighbours continue each other.
 static void summarise(const Detector& d, const std::vector<const Page*>& pages, Touch wanted, Summary& to) {
   for (const Page* page : pages) {
-    for (u32 i = 0; i < PAGE_BYTES; ++i) {
-      const u64 address = page->number * PAGE_BYTES + i;
-      const Event& writer = d.events[page->writers[i]];
-      const bool plain_write = page->writers[i] && !(writer.flags & ATOMICALLY);
-      if (plain_write) {
-        if (wanted == Touch::WRITE) to.add(address, wanted, writer);
+    for (u32 i = 0; i < PAGE_BYTES / 4; ++i) {
+      const Cell cell = page->cells[i];
+      const u64 address = page->number * PAGE_BYTES + 4 * i;
+      if (cell.writer != SPLIT) {
+        summarise(d, cell, address, 4, wanted, to);
         continue;
       }
-      if (wanted == Touch::ATOMIC && page->writers[i]) to.add(address, wanted, writer);
-      if (wanted == Touch::WRITE || (wanted == Touch::ATOMIC && page->writers[i])) continue;
-      for (u32 r = page->readers[i]; r; r = d.lists[r].parent) {
-        const Event& e = d.events[d.lists[r].event];
-        const Touch touch = !(e.flags & ATOMICALLY) ? Touch::READ : e.flags & WRITES ? Touch::ATOMIC : Touch::ATOMIC_READ;
-        if (touch != wanted) continue;
-        to.add(address, touch, e);
-        break;
-      }
+      for (u32 b = 0; b < 4; ++b) summarise(d, d.splits[cell.readers].bytes[b], address + b, 1, wanted, to);
     }
   }
   to.flush();

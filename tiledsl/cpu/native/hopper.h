@@ -25,6 +25,7 @@ struct Mbarrier {
   u32 init_thread = 0, init_clock = 0;
   Gathered current, done;  // of those who arrived in this phase, and in those before
   Waiters waiters;
+  u64 first = ~u64{0}, latest = 0, ended = 0;  // in the record: arrivals of this phase, the end of the last
 };
 
 // The mbarrier there, or no return.
@@ -32,6 +33,7 @@ Mbarrier& mbarrier_at(u32 address, const char* what, Site at);
 Mbarrier& mbarrier_of(Cta& cta, u32 offset, const char* what, Site at);
 // Reports what the copy engine must not find when it is told of this barrier.
 void check_for_copy_engine(const Mbarrier& m, Site at);
+void expect_at(Mbarrier& m, u64 tick);
 // `bytes` have arrived.
 void complete_bytes(Mbarrier& m, u32 bytes);
 // The agent of the phase in which what is issued now will complete, and its clock.
@@ -96,7 +98,7 @@ struct HopperThread {
   u32 cluster_phase = 0;
 };
 
-struct MaskedMeeting {  // of some lanes of a warp; one for each lowest lane
+struct MaskedMeeting {  // of some lanes of a warp
   u32 members = 0, arrived = 0;
   const char* what = nullptr;
   Site at = {};

@@ -20,8 +20,7 @@ static void prepare_cta(Worker& w, Cta& cta, u32 rank) {
   char* const bytes = cta.shared_memory.data();
   cta.shared = bytes + (1024 - reinterpret_cast<uintptr_t>(bytes) % 1024);
 #if TDS_CHECKED
-  cta.writers.assign(l.shared_bytes + 16, 0);
-  cta.readers.assign(l.shared_bytes + 16, 0);
+  cta.shadow.assign(l.shared_bytes / 4 + 4, Cell{0, 0});
 #endif
   for (u32 i = 0; i < l.threads; ++i) {
     Fiber& f = *w.fibers[cta.first_fiber + i];
@@ -104,7 +103,7 @@ static void start_cta(Worker& w, Cta& cta) {
     Fiber& f = *w.fibers[cta.first_fiber + i];
     memcpy(f.block, cta.index, sizeof cta.index);
     f.hot_begin = f.hot_size = 0;
-    f.hot_written = f.ended = false;
+    f.hot_written = f.holds_registers = f.ended = false;
     f.waits_for = nullptr;
     f.at = Site{nullptr, 0};
     f.groups = 0;
@@ -173,6 +172,7 @@ static bool next_group(Launch* l, u64* number) {
 }
 
 static void hand_in(Launch* l, Worker& w) {
+  drop_explained(w.findings);
   if (w.output.empty() && w.findings.empty()) return;
   std::lock_guard<std::mutex> lock(l->mutex);
   if (!w.output.empty()) l->output[w.group] = std::move(w.output);

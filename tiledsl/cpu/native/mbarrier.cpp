@@ -1,5 +1,6 @@
 // Barriers in shared memory. Source: PTX ISA, "Parallel Synchronization and Communication Instructions: mbarrier".
 #include "hopper.h"
+#include "observer.h"
 
 namespace tds {
 
@@ -29,7 +30,7 @@ static void check_use(Fiber* f, const Mbarrier& m, Site at) {
 #if TDS_CHECKED
   const Knower k = knower(f);
   const bool knows = m.init_thread == k.agent || k.known[m.init_thread] >= m.init_clock;
-  const u32 writer = m.cta->writers[m.offset];
+  const u32 writer = last_writer(*m.cta, m.offset);
   const bool overwritten = !writer || event(writer).kind != Kind::MBARRIER_INIT;
   if (knows && !overwritten) return;
   Finding wrong = finding_at(845, at, m.offset);
@@ -62,8 +63,23 @@ void check_for_copy_engine(const Mbarrier& m, Site at) {
 #endif
 }
 
+// For the record: something that the phase waits for happens at that tick.
+void expect_at(Mbarrier& m, u64 tick) {
+  if (tick < m.first) m.first = tick;
+  if (tick > m.latest) m.latest = tick;
+}
+
+static std::string recorded_name(const Mbarrier& m) { return "mbarrier " + place_text(m.offset); }
+
+static void record_phase(Mbarrier& m) {
+  m.ended = m.latest + 1;
+  on_phase(*m.cta, recorded_name(m), m.first, m.ended, m.init_at);
+  m.first = ~u64{0};
+}
+
 static void end_phase(Mbarrier& m) {
   if (m.pending || m.bytes) return;
+  if (worker->observer) record_phase(m);
   ++m.phase;
   m.pending = m.count;
 #if TDS_CHECKED
@@ -123,7 +139,12 @@ struct CopyArrival : AsyncOperation {
   Mbarrier* barrier;
   Site at;
   bool step() override {
-    for (Copy& c : copies) land(fiber, c);
+    for (Copy& c : copies) {
+      land(fiber, c);
+#if TDS_CHECKED
+      complete_event(c.event, agent_of(*barrier), next_phase(*barrier));
+#endif
+    }
     if (barrier->pending) {
       --barrier->pending;
       end_phase(*barrier);
@@ -188,6 +209,8 @@ extern "C" void tds_rt_mbarrier_arrive(u32 address, u32 count, u32 bytes, Site a
   check_bytes(m, at);
   if (!count) return;
   release(self(), m.current);
+  on_operation(self(), "mbarrier_arrive", at);
+  expect_at(m, moment(self()));
   arrive(m, count, at);
   may_yield();
 }
@@ -203,6 +226,7 @@ extern "C" int tds_rt_mbarrier_test(u32 address, u32 parity, Site at) {
     f->waits_for = nullptr;
   }
   if (!has_ended(m, parity)) return 0;
+  if (worker->observer) on_wait(f, recorded_name(m), m.ended, at);
 #if TDS_CHECKED
   acquire(f, m.done);
 #endif
@@ -213,6 +237,7 @@ extern "C" void tds_rt_mbarrier_wait(u32 address, u32 parity, Site at) {
   Mbarrier& m = mbarrier_at(address, "a wait", at);
   may_yield();
   while (!has_ended(m, parity)) wait_among(m.waiters, at_mbarrier, &m, parity);
+  if (worker->observer) on_wait(self(), recorded_name(m), m.ended, at);
 #if TDS_CHECKED
   acquire(self(), m.done);
 #endif
@@ -229,9 +254,6 @@ extern "C" void tds_rt_cp_async_mbarrier_arrive(u32 address, int counted_at_init
   arrival->barrier = &m;
   arrival->at = at;
   arrival->copies.swap(f->copies);
-#if TDS_CHECKED
-  for (const Copy& c : arrival->copies) complete_event(c.event, agent_of(m), next_phase(m));
-#endif
   post(std::move(arrival));
 }
 

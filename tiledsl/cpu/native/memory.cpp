@@ -33,7 +33,7 @@ void check_shared(Fiber* f, Cta& cta, u32 offset, u32 bytes, int access, Kind ki
   const bool reads = access == READ || access == ATOMIC_READ;
   const u8 flags = static_cast<u8>((reads ? 0 : WRITES) | (atomic ? ATOMICALLY : 0));
   const Checked a = checked(event_of(f, kind, flags, at), knower(f));
-  touch(&cta.writers[offset], &cta.readers[offset], bytes, a, Spot{&cta, offset});
+  touch(cta.shadow.data(), offset, bytes, a, Spot{&cta, offset});
 #else
   (void)f, (void)access, (void)kind;
 #endif
@@ -101,7 +101,8 @@ extern "C" char* tds_rt_shared(u32 address, int bytes, int access, Site at) {
   u32 offset;
   Cta& cta = owner_of(address, offset);
   check_shared(f, cta, offset, static_cast<u32>(bytes), access, access == READ ? Kind::LOAD : Kind::STORE, at);
-  if (access != ADDRESS) on_shared(f, offset, static_cast<u32>(bytes), access == READ ? "load" : "store", at, TDS_CALLER(at));
+  if (access != ADDRESS)
+    on_shared(f, offset, static_cast<u32>(bytes), access == READ ? "load" : "store", at, TDS_CALLER(at));
   return cta.shared + offset;
 }
 

@@ -65,7 +65,8 @@ u32 shared_buffer(const Launch& l, u32 offset);
 std::string buffer_name(const Launch& l, Place place, u32 buffer);
 int stage_of(const Launch& l, u32 buffer, u32 offset);
 
-void see_access(Fiber* f, Place place, const void* p, u32 offset, u32 bytes, const char* what, Site at, const void* caller);
+void see_access(Fiber* f, Place place, const void* p, u32 offset, u32 bytes, const char* what, Site at,
+                const void* caller);
 void see_rows(Warp& w, int matrices, bool transposed);
 void see_meeting(Warp& w);
 void see_barrier(Fiber* f, const Waiters& waiting, int id, Site at);
@@ -79,10 +80,12 @@ void see_phase(const Cta& cta, const std::string& name, u64 first, u64 last, Sit
 
 // One lane's access. The caller is the place in the kernel's code: a line may have several.
 inline void on_shared(Fiber* f, u32 offset, u32 bytes, const char* what, Site at, const void* caller) {
-  if (__builtin_expect(worker->observer != nullptr, 0)) see_access(f, Place::SHARED, nullptr, offset, bytes, what, at, caller);
+  if (__builtin_expect(worker->observer != nullptr, 0))
+    see_access(f, Place::SHARED, nullptr, offset, bytes, what, at, caller);
 }
 inline void on_global(Fiber* f, const void* p, u32 bytes, const char* what, Site at, const void* caller) {
-  if (__builtin_expect(worker->observer != nullptr, 0)) see_access(f, Place::GLOBAL, p, 0, bytes, what, at, caller);
+  if (__builtin_expect(worker->observer != nullptr, 0))
+    see_access(f, Place::GLOBAL, p, 0, bytes, what, at, caller);
 }
 // ldmatrix and stmatrix: the rows are at `w.address`.
 inline void on_rows(Warp& w, int matrices, bool transposed) {

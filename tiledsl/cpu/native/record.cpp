@@ -81,16 +81,19 @@ void Recorder::settle(const Warp& w) {
     if (f) lane(f).runs.clear();
 }
 
-static void extend_or_add(std::vector<LogEntry>& events, LogEntry e) {
-  if (!events.empty()) {
-    LogEntry& last = events.back();
-    if (last.kind == e.kind && last.lane == e.lane && last.end == e.start && last.at.line == e.at.line &&
+// Equal operations of a warp in a row are one event.
+void Recorder::extend_or_add(LogEntry e) {
+  const auto previous = latest.find(e.lane);
+  if (previous != latest.end()) {
+    LogEntry& last = events[previous->second];
+    if (last.kind == e.kind && last.end == e.start && last.at.line == e.at.line &&
         last.what == e.what && last.buffer == e.buffer && last.stage == e.stage) {
       last.end = e.end;
       last.bytes += e.bytes;
       return;
     }
   }
+  latest[e.lane] = events.size();
   events.push_back(std::move(e));
 }
 
@@ -114,7 +117,7 @@ void Recorder::meet(const Warp& w) {
     e.bytes = matrix_bytes;
     matrices = nullptr;
   }
-  extend_or_add(events, std::move(e));
+  extend_or_add(std::move(e));
   for (const Fiber* f : w.fibers)
     if (f) lane(f).clock = start + 1;
 }
@@ -207,10 +210,14 @@ void Recorder::finish() {
 std::string text_of(const Recorder& r) {
   std::string text;
   for (const LogEntry& e : r.events) {
-    text += std::to_string(static_cast<int>(e.kind)) + '\x1f' + std::to_string(e.lane) + '\x1f' + std::to_string(e.start) +
-            '\x1f' + std::to_string(e.end) + '\x1f' + (e.at.file ? e.at.file : "") + '\x1f' + std::to_string(e.at.line) +
-            '\x1f' + e.buffer + '\x1f' + std::to_string(e.stage) + '\x1f' + e.what + '\x1f' + std::to_string(e.bytes) +
-            '\x1f' + std::to_string(e.warp) + '\x1f' + std::to_string(e.needed) + '\n';
+    const std::string fields[] = {std::to_string(static_cast<int>(e.kind)), std::to_string(e.lane),
+                                  std::to_string(e.start),                  std::to_string(e.end),
+                                  e.at.file ? e.at.file : "",               std::to_string(e.at.line),
+                                  e.buffer,                                 std::to_string(e.stage),
+                                  e.what,                                   std::to_string(e.bytes),
+                                  std::to_string(e.warp),                   std::to_string(e.needed)};
+    for (const std::string& field : fields) text += field + '\x1f';
+    text.back() = '\n';
   }
   return text;
 }

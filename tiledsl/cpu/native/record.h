@@ -1,8 +1,8 @@
 // The record of one block: what each of its warps did when, in virtual time.
 //
 // Each thread has a clock, which counts the operations that the device API performed for it. Lanes that meet leave
-// together a tick after the last came, so do threads at a barrier, and a copy is complete `latency` ticks after its issue.
-// The times are the same in every schedule.
+// together a tick after the last came, so do threads at a barrier, and a copy is complete `latency` ticks after its
+// issue. The times are the same in every schedule.
 #pragma once
 
 #include "observer.h"
@@ -17,7 +17,8 @@ constexpr int COPY_LANE = -1, BARRIER_LANE = -2;
 constexpr u32 GLOBAL_BUFFER = 1u << 30;  // set in the number of a buffer in global memory
 
 struct LogEntry {
-  LogEntry(Happening kind, int lane, u64 start, u64 end, Site at) : kind(kind), lane(lane), start(start), end(end), at(at) {}
+  LogEntry(Happening kind, int lane, u64 start, u64 end, Site at)
+      : kind(kind), lane(lane), start(start), end(end), at(at) {}
 
   Happening kind;
   int lane;  // warp of the block, or one of the lanes above
@@ -48,8 +49,8 @@ struct Recorder {
   u64 now(const Fiber* f) { return lane(f).clock; }
   void operate(const Fiber* f, Happening kind, const char* what, Site at, u64 ticks = 1);
   void wait(const Fiber* f, const std::string& what, u64 until, Site at);
-  // ... and what hardware does beside the threads: a phase of an mbarrier, a copy that `f` issues now, of shared memory.
-  // The result is the tick at which it is complete; copies by cp.async are waited for through `copies_awaited`.
+  // ... and what hardware does beside the threads: a phase of an mbarrier, a copy that `f` issues now. The result is the
+  // tick at which it is complete; copies by cp.async are in a group, and waited for through `copies_awaited`.
   void phase(const std::string& name, u64 first, u64 last, Site at);
   u64 copy(const Fiber* f, u32 offset, u32 bytes, const char* what, Site at, bool in_group);
 
@@ -79,6 +80,7 @@ struct Recorder {
   Lane& lane(const Fiber* f);
   void append(Lane& l, Run run);
   void settle(const Warp& w);  // runs of lanes become events of the warp
+  void extend_or_add(LogEntry e);
   u32 warp_of(const Fiber* f) const;
 
   const u64 block;
@@ -88,6 +90,7 @@ struct Recorder {
   u32 matrix_buffer = 0;
   int matrix_stage = NO_STAGE;
   u64 matrix_bytes = 0;
+  std::map<int, size_t> latest;                  // meeting of each warp, in events
   std::vector<Lane> lanes;                       // by thread
   std::vector<std::vector<Flight>> in_flight;    // by thread
   std::map<std::tuple<const char*, int, std::string, int, u64>, size_t> copies;  // site, buffer, stage, group

@@ -129,6 +129,13 @@ struct CtaExtension {
   virtual void registers_used(Fiber*, const void*, u32, Site) {}  // these bytes are an operand of an instruction
 };
 
+// What 4 bytes of memory have seen, in the checked build: the event that wrote them last, and the list of those that
+// have read them since.
+struct Cell {
+  u32 writer, readers;
+  bool operator==(const Cell& o) const { return writer == o.writer && readers == o.readers; }
+};
+
 // A block of the group.
 struct Cta {
   u32 rank;       // in the group
@@ -142,7 +149,7 @@ struct Cta {
   Barrier barriers[NUM_BARRIERS];
   std::unique_ptr<CtaExtension> extension;
 #if TDS_CHECKED
-  std::vector<u32> writers, readers;  // of each byte of shared memory: an event, a list of events
+  std::vector<Cell> shadow;  // of each 4 bytes of shared memory
 #endif
 };
 

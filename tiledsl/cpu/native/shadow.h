@@ -31,10 +31,16 @@ struct Spot {
   u64 offset;        // in the block's shared memory, or an address
 };
 
+// A word whose bytes have not all seen the same has this writer, and a number in `Detector::splits` as its readers.
+constexpr u32 SPLIT = ~0u;
+struct SplitWord {
+  Cell bytes[4];
+};
+
 constexpr u32 PAGE_BYTES = 256;
 struct Page {
   u64 number;  // address / PAGE_BYTES
-  u32 writers[PAGE_BYTES], readers[PAGE_BYTES];
+  Cell cells[PAGE_BYTES / 4];
 };
 
 struct Detector {
@@ -45,6 +51,8 @@ struct Detector {
 
   std::vector<Event> events;      // 0 is nothing
   std::vector<ReaderList> lists;  // 0 is empty
+  std::vector<SplitWord> splits;
+  std::vector<u32> unused_splits;
   std::vector<Transition> transitions;
   std::vector<u32> seen_agents;   // by agent: the last pruning that met it
   u32 prunings = 0;
@@ -131,52 +139,35 @@ inline u32 with_reader(u32 list, const Checked& a) {
   return t.result;
 }
 
-typedef u32 Word __attribute__((vector_size(16), aligned(4)));  // what 4 bytes have seen
-
-inline bool uniform(const u32* seen, u32 bytes) {
-  typedef u64 Pair __attribute__((vector_size(16)));
-  if (bytes % 4 == 0) {
-    const Word* words = reinterpret_cast<const Word*>(seen);
-    const Word first = Word{} + *seen;
-    Word different = {};
-    for (u32 i = 0; i < bytes / 4; ++i) different |= words[i] ^ first;
-    const Pair halves = reinterpret_cast<Pair>(different);
-    return !(halves[0] | halves[1]);
-  }
-  u32 different = 0;
-  for (u32 i = 1; i < bytes; ++i) different |= seen[i] ^ seen[0];
-  return !different;
+inline Cell after(Cell seen, const Checked& a) {
+  if (a.writes && !a.atomic) return Cell{a.id, 0};
+  if (a.writes && !seen.writer) return Cell{a.id, seen.readers};
+  return Cell{seen.writer, with_reader(seen.readers, a)};
 }
 
-inline void set(u32* seen, u32 bytes, u32 value) {
-  if (bytes % 4 == 0)
-    for (u32 i = 0; i < bytes / 4; ++i) reinterpret_cast<Word*>(seen)[i] = Word{} + value;
-  else
-    for (u32 i = 0; i < bytes; ++i) seen[i] = value;
-}
-
-// Bytes that have all seen the same, where nothing is wrong: decided once. False if it was not done.
-__attribute__((always_inline)) inline bool touch_alike(u32* writers, u32* readers, u32 bytes, const Checked& a, const Cta* cta) {
-  if (!uniform(writers, bytes) || !uniform(readers, bytes)) return false;
-  const u32 writer = *writers, list = *readers;
-  if ((!writer && ((cta && !a.writes) || a.atomic)) || race_with_writer(writer, a) || conflict_in(list, a)) return false;
-  if (a.writes && !a.atomic) {
-    set(writers, bytes, a.id);
-    if (list) set(readers, bytes, 0);
-  } else {
-    const u32 longer = with_reader(list, a);
-    if (longer != list) set(readers, bytes, longer);
-  }
+// Words that have all seen the same, where nothing is wrong: decided once. False if it was not done.
+template <u32 WORDS>
+__attribute__((always_inline)) inline bool touch_alike(Cell* cells, const Checked& a, const Cta* cta) {
+  u64 different = 0, words[WORDS];
+  __builtin_memcpy(words, cells, sizeof words);
+  for (u32 i = 1; i < WORDS; ++i) different |= words[i] ^ words[0];
+  const Cell seen = *cells;
+  if (different || seen.writer == SPLIT || (!seen.writer && cta && (!a.writes || a.atomic))) return false;
+  if (race_with_writer(seen.writer, a) || conflict_in(seen.readers, a)) return false;
+  const Cell now = after(seen, a);
+  for (u32 i = 0; i < WORDS; ++i) cells[i] = now;
   return true;
 }
 
-void touch_rows(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot spot);
+void touch_words(Cell* cells, u32 offset, u32 bytes, const Checked& a, Spot spot);
 
-// An access of consecutive bytes; `writers` and `readers` are what they have seen.
-inline void touch(u32* writers, u32* readers, u32 bytes, const Checked& a, Spot spot) {
-  const bool usual = bytes == 16 ? touch_alike(writers, readers, 16, a, spot.cta)
-                     : bytes == 4 && touch_alike(writers, readers, 4, a, spot.cta);
-  if (!usual) touch_rows(writers, readers, bytes, a, spot);
+// An access of consecutive bytes from `offset` on, of the memory that begins with `cells`.
+inline void touch(Cell* cells, u32 offset, u32 bytes, const Checked& a, Spot spot) {
+  Cell* first = cells + offset / 4;
+  const bool aligned = offset % 4 == 0;
+  if (bytes == 16 && aligned && touch_alike<4>(first, a, spot.cta)) return;
+  if (bytes == 4 && aligned && touch_alike<1>(first, a, spot.cta)) return;
+  touch_words(cells, offset, bytes, a, spot);
 }
 
 }  // namespace tds

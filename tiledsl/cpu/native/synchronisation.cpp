@@ -88,6 +88,8 @@ void start_detector() {
   d.lists.assign(1, ReaderList{});
   d.transitions.assign(Detector::TRANSITIONS, Detector::Transition{~0u, 0, 0});
   d.seen_agents.assign(2 * w.clocks.size, 0);
+  d.splits.clear();
+  d.unused_splits.clear();
   d.prunings = 0;
   d.page_numbers.clear();
   d.pages_used = 0;
@@ -103,10 +105,7 @@ void start_detector() {
     f->has_fenced = false;
     memset(static_cast<void*>(f->cached), 0, sizeof f->cached);
   }
-  for (const auto& cta : w.ctas) {
-    std::fill(cta->writers.begin(), cta->writers.end(), 0);
-    std::fill(cta->readers.begin(), cta->readers.end(), 0);
-  }
+  for (const auto& cta : w.ctas) std::fill(cta->shadow.begin(), cta->shadow.end(), Cell{0, 0});
 }
 
 }  // namespace tds

@@ -68,6 +68,7 @@ struct Thread {
   u64 hot_begin;
   u64 hot_size;
   bool hot_written;
+  bool holds_registers;  // a tensor core is adding to some of its registers
 };
 
 }  // namespace tds
@@ -94,6 +95,7 @@ char* tds_rt_global(const void* p, int bytes, int access, tds::Site at);
 // Before each atomic access, which follows at once: `access` is UPDATE, ATOMIC_READ or ATOMIC_WRITE.
 void* tds_rt_atomic(const void* p, int bytes, int access, tds::Site at);
 void tds_rt_fence(tds::Site at);
+void tds_rt_use_registers(const void* registers, int bytes, tds::Site at);
 [[noreturn]] void tds_rt_bad_register(tds::i64 index, int size, tds::Site at);
 [[noreturn]] void tds_rt_check_failed(const char* message, int assumed, tds::Site at);
 void tds_rt_print(const char* format, ...);

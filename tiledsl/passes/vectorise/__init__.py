@@ -32,9 +32,10 @@ from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import no_asynchronous_stores, thread_stage, vector_loops_lowered
 from tiledsl.passes.vectorise.statements import MEMORY, Lanes, LanesDiffer, asynchronous_copy
 from tiledsl.target import Target
+from tiledsl.verifiers.vectors import verify_vectors
 
 
-@kernel_pass(requires=[thread_stage], ensures=[vector_loops_lowered, no_asynchronous_stores])
+@kernel_pass(requires=[thread_stage], ensures=[vector_loops_lowered, no_asynchronous_stores], verify=verify_vectors)
 def vectorise(kernel: Kernel, *, target: Target) -> Kernel:
     """Replaces loops marked `Vectorized` by moves of up to 16 bytes, and asynchronous stores by cp.async.
 

@@ -18,11 +18,13 @@ from tiledsl.testing.laws import (
     invalid,
     layouts,
     lowering,
+    memory,
     pipeline_traces,
     pipelines,
     scalar_passes,
     simplifier,
     text,
+    verified,
     whole,
 )
 from tiledsl.testing.laws.base import Failure, Law, Outcome, law
@@ -38,8 +40,10 @@ ROOMS = (
     pipelines,
     pipeline_traces,
     lowering,
+    memory,
     barriers,
     scalar_passes,
+    verified,
     whole,
     invalid,
 )

@@ -238,7 +238,7 @@ def atomics_are_those_of_one_lane_after_the_other(places: list[int], op: str) ->
     )
     k = Kernel("k", (at, h, old), (Launch("k", (Const(1),), (B,), (n,), T, body),))
     table, seen = [5] * 8, []
-    combine = {"add": int.__add__, "max": max, "min": min, "or": int.__or__, "xor": int.__xor__}[op]
+    combine: Any = {"add": int.__add__, "max": max, "min": min, "or": int.__or__, "xor": int.__xor__}[op]
     for t, p in enumerate(places):
         seen.append(table[p])
         table[p] = combine(table[p], 3 * t)

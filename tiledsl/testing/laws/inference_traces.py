@@ -12,6 +12,7 @@ from tiledsl.ir.layout import Fragment, fully_replicated
 from tiledsl.ir.nodes import Assigned, Buffer, Kernel, Space, Stmt, static_shape
 from tiledsl.ir.walk import walk
 from tiledsl.passes.infer_layouts import infer_layouts, layouts_of, solver
+from tiledsl.passes.infer_layouts.rules import Level
 from tiledsl.testing.laws.base import law, laws_of
 from tiledsl.testing.laws.inference import LEGITIMATE, SM80, inferred
 from tiledsl.testing.strategies.tiles import kernel, tile_bodies
@@ -41,7 +42,7 @@ def owners_only_grow_and_never_of_strict_layouts(program: tuple[int, tuple[Stmt,
     for old, new in changes:
         if isinstance(old.layout, Fragment):
             assert isinstance(new.layout, Fragment) and contains(new.layout, old.layout)
-            assert old.level is not solver.Level.STRICT or contains(old.layout, new.layout)
+            assert old.level is not Level.STRICT or contains(old.layout, new.layout)
 
 
 @law("I20", examples=80, program=CLASHING)

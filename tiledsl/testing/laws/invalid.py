@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import linecache
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 from zlib import crc32
 
@@ -57,9 +59,10 @@ def wrong_sources_are_coded_errors_with_a_place(source: str) -> None:
             return
         tensors = {n: TensorSpec(*given) for n, given in scope.get("TENSORS", {}).items()}
         found: list[Kernel] = []
-        traced = coded(
-            lambda: found.append(trace_kernel(scope["kernel"], scope.get("STATIC", {}), tensors)), file, len(lines)
-        )
+        with redirect_stdout(io.StringIO()):  # a mutant may print
+            traced = coded(
+                lambda: found.append(trace_kernel(scope["kernel"], scope.get("STATIC", {}), tensors)), file, len(lines)
+            )
         if traced:
             verify(found[0])
             coded(lambda: compiled(found[0]), file, len(lines))
@@ -69,7 +72,7 @@ def wrong_sources_are_coded_errors_with_a_place(source: str) -> None:
 
 @law(examples=100, share=4, source=mutated_texts())
 def wrong_texts_are_coded_errors_with_a_place(source: str) -> None:
-    """A rule of the IR that the text breaks is an error at its place too; what passes make of the rest keeps the rules."""
+    """A rule of the IR that the text breaks is an error at its place too; passes keep the rules."""
     file, lines = "<mutant>", source.count("\n") + 1
     found: list[Kernel] = []
     if not coded(lambda: found.append(parse(source, file)), file, lines):

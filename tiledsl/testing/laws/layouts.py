@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import permutations
 from math import prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import assume
@@ -48,7 +48,7 @@ from tiledsl.ir.nodes import Binary, Const, Expr, Var, wrap
 from tiledsl.ir.recover import recover_fragment, recover_layout
 from tiledsl.ir.swizzle import contiguous_run, expand, padded, swizzle_period
 from tiledsl.testing.laws.base import law, laws_of
-from tiledsl.testing.strategies.layouts import fragments, swizzled_layouts
+from tiledsl.testing.strategies.layouts import LayoutFunction, fragments, layout_functions, swizzled_layouts
 
 T = TypeVar("T")
 CHOICE = st.integers(0, 1000)  # taken modulo the number of options
@@ -197,8 +197,8 @@ def reduction_unites_the_owners_of_the_fibre(f: Fragment, choice: int) -> None:
     assert g.shape == kept and g.num_threads == f.num_threads
     coordinates = np.indices(f.shape).reshape(len(f.shape), -1)
     rest = np.delete(coordinates, dim, axis=0)
-    target = np.ravel_multi_index(tuple(rest), kept) if kept else np.zeros(prod(f.shape), int)
-    united = [set() for _ in range(prod(kept))]
+    target: Any = np.ravel_multi_index(tuple(rest), kept) if kept else np.zeros(prod(f.shape), int)
+    united: list[set[int]] = [set() for _ in range(prod(kept))]
     for e, row in enumerate(owners(f)):
         united[int(target[e])] |= row
     assert owners(g) == united
@@ -327,6 +327,17 @@ def shared_expressions_equal_the_tables(layout: Layout) -> None:
 def shared_layouts_are_recovered(layout: Layout) -> None:
     found = recover_layout(layout.shape, offset_table(layout).ravel().tolist())
     assert found is not None and np.array_equal(offset_table(found), offset_table(layout))
+
+
+@law("L7", "L18", given=layout_functions())
+def functions_are_recovered_exactly_or_not_at_all(given: LayoutFunction) -> None:
+    """Linear and swizzled functions have digits; a rotation has none unless it is trivial."""
+    m, n = given.shape
+    table = [given.function(i, j) for i in range(m) for j in range(n)]
+    found = recover_layout(given.shape, table)
+    if found is not None:
+        assert offset_table(found).ravel().tolist() == table and is_injective_layout(found)
+    assert found is not None or given.name.startswith("rows turned")
 
 
 @law("L27", offsets=st.lists(st.integers(0, 63), min_size=16, max_size=16))

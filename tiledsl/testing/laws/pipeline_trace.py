@@ -9,7 +9,7 @@ import numpy as np
 
 from tiledsl.cpu import tile_interp
 from tiledsl.errors import Span
-from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Let, Node, Space, Stmt, Store
+from tiledsl.ir.nodes import AsyncCommit, AtomicUpdate, Buffer, Kernel, Let, Node, Space, Stmt, Store
 from tiledsl.ir.tile import Copy, Fill, Parallel
 from tiledsl.ir.walk import map_children
 from tiledsl.testing.strategies.pipelines import TILE, TILES, PipelinedKernel, arguments
@@ -59,7 +59,7 @@ def traced(program: PipelinedKernel, kernel: Kernel, mode: str = "early") -> Tra
 
     class Machine(tile_interp.TileMachine):
         def execute(self, s: Stmt) -> None:
-            if isinstance(s, tile_interp.ir.AsyncCommit):
+            if isinstance(s, AsyncCommit):
                 trace.commits.append(len(self.open))
             super().execute(s)
             if self.depth or not s.span.line:

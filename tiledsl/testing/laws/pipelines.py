@@ -9,8 +9,7 @@ from unittest.mock import patch
 from hypothesis import strategies as st
 
 from tiledsl.errors import TileError, VerifyError
-from tiledsl.ir.nodes import Binary, Buffer, Const, For, Node, Pipelined, Region, Var
-from tiledsl.ir.tile import Copy
+from tiledsl.ir.nodes import Binary, Buffer, Const, For, Node, Pipelined, Region
 from tiledsl.ir.walk import rewrite, walk
 from tiledsl.passes.software_pipeline import software_pipeline
 from tiledsl.passes.software_pipeline.body import Body, flatten
@@ -19,17 +18,13 @@ from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
 from tiledsl.passes.software_pipeline.waits import needs
 from tiledsl.testing.laws.base import law, laws_of, refused
 from tiledsl.testing.strategies.pipelines import (
-    TILES,
+    ManualSchedule,
     PipelinedKernel,
-    Program,
     Step,
     execute,
-    kernel_around,
     manual_schedules,
     pipelined_kernels,
-    row,
     same_results,
-    tile,
 )
 from tiledsl.verifiers.pipeline import verify_pipeline
 
@@ -68,17 +63,17 @@ def plans_are_total_and_legal(program: PipelinedKernel, fuse: bool) -> None:
 
 def _verify(program: PipelinedKernel, body: Body, plan: PipelinePlan) -> None:
     """Raises VerifyError where the loop of `body`, written out by `plan` with enough iterations, differs."""
-    trips = Const(2 * plan.depth + 2)
+    trips = Const(4 * plan.depth + 20)  # under a guard that holds in half of the iterations
 
     def longer(n: Node) -> Node:
-        return replace(n, extent=trips) if isinstance(n, For) and isinstance(n.kind, Pipelined) else n
+        return replace(n, extent=trips) if isinstance(n, For) and n.body == body.loop.body else n
 
     def planned(b: Body, rules: Constraints, **how: bool) -> PipelinePlan:
         return plan if b.loop.body == body.loop.body else make_plan(b, rules, **how)
 
     kernel = rewrite(program.kernel, longer)
     with patch.object(sys.modules[software_pipeline.run.__module__], "make_plan", planned):
-        verify_pipeline(kernel, software_pipeline(kernel, form="guarded"))
+        verify_pipeline(kernel, software_pipeline(kernel, form="guarded"), sizes=(30,))
 
 
 def _has_dead_writes(body: Body, b: Buffer) -> bool:
@@ -87,7 +82,7 @@ def _has_dead_writes(body: Body, b: Buffer) -> bool:
     return any(not any(i < r for r in reads) for i in writes)
 
 
-@law("P7", program=pipelined_kernels(), fuse=st.booleans())
+@law("P7", examples=12, program=pipelined_kernels(), fuse=st.booleans())
 def one_version_less_is_caught(program: PipelinedKernel, fuse: bool) -> None:
     for body, plan in _plans(program, fuse):
         for n, (b, count) in enumerate(plan.versions):
@@ -98,7 +93,7 @@ def one_version_less_is_caught(program: PipelinedKernel, fuse: bool) -> None:
                 _verify(program, body, replace(plan, versions=fewer))
 
 
-@law("P13", "P14", program=pipelined_kernels(), fuse=st.booleans())
+@law("P13", "P14", examples=12, program=pipelined_kernels(), fuse=st.booleans())
 def waits_are_exact(program: PipelinedKernel, fuse: bool) -> None:
     """One more group in flight, or no wait at all, and some statement uses a tile that has not arrived."""
     for body, plan in _plans(program, fuse):
@@ -164,13 +159,15 @@ def _effects(step: Step, line: int) -> tuple[set[str], set[str]]:
     }[kind]
 
 
-def _is_legal(steps: list[Step], stage: list[int], order: list[int]) -> bool:
+def is_legal(schedule: ManualSchedule) -> bool:
     """algorithms.md C.4 for whole-tile statements, written out anew."""
+
+    stage, order = schedule.stage, schedule.order
 
     def precedes(a: int, b: int, distance: int) -> bool:
         return (stage[a], order[a]) < (stage[b] + distance, order[b])
 
-    effects = [_effects(s, i) for i, s in enumerate(steps)]
+    effects = [_effects(s, i) for i, s in enumerate(schedule.steps)]
     for name in ("S0", "S1", "F0", "F1"):
         users = [i for i, (r, w) in enumerate(effects) if name in r | w]
         if not any(name in effects[i][1] for i in users):
@@ -187,28 +184,17 @@ def _is_legal(steps: list[Step], stage: list[int], order: list[int]) -> bool:
     return True
 
 
-@law("P19", drawn=manual_schedules(), trips=st.integers(1, 7))
-def manual_schedules_are_rejected_iff_illegal(drawn: tuple[list[Step], list[int], list[int]], trips: int) -> None:
-    steps, stage, order = drawn
-    p, k = Program(), Var("k")
-    make = {
-        "load": lambda s, f, i: Copy(row(p.sources[s], k), tile(p.shared[s])),
-        "take": lambda s, f, i: Copy(tile(p.shared[s]), tile(p.registers[f])),
-        "put": lambda s, f, i: Copy(tile(p.registers[f]), tile(p.shared[s])),
-        "out": lambda s, f, i: Copy(tile(p.registers[f]), row(p.out, k + i * TILES)),
-    }
-    body = tuple(make[kind](s, f, i) for i, (kind, s, f) in enumerate(steps))
-    loop = For(k, Const(trips), body, Pipelined(2, order=tuple(order), stage=tuple(stage)))
-    random = kernel_around(p, (loop,))
-    legal = _is_legal(steps, stage, order)
+@law("P19", examples=100, schedule=manual_schedules())
+def manual_schedules_are_rejected_iff_illegal(schedule: ManualSchedule) -> None:
+    program, legal = schedule.program(), is_legal(schedule)
     try:
-        out = software_pipeline(random.kernel)
+        out = software_pipeline(program.kernel)
     except TileError as raised:
         assert raised.code in ("TD0403", "TD0405") and len(raised.notes) == 2
         assert not legal
         return
     assert legal
-    assert same_results(execute(random.kernel, None), execute(out, None))
+    assert same_results(execute(program.kernel, None), execute(out, None))
 
 
 LAWS = laws_of(globals())

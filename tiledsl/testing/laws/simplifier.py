@@ -98,7 +98,8 @@ def divisibility_holds(e: Expr, c: int, ranges: dict[Var, tuple[int, int]]) -> N
 )
 def bounds_of_digit_sums_are_exact(digits: list[tuple[int, int]], offset: int) -> None:
     """An address made of digits of one number has the bounds that it takes."""
-    number, e, inner = T, Const(offset), 1
+    number, inner = T, 1
+    e: Expr = Const(offset)
     for extent, coefficient in digits:
         e = e + number // inner % extent * coefficient
         inner *= extent

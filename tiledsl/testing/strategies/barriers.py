@@ -82,9 +82,9 @@ def places(draw: Draw, x: Exchange) -> Expr:
         case 2:
             return wrap(THREADS - 1) - t
         case 3:
-            return (t + draw(st.integers(1, THREADS - 1))) % THREADS
+            return (t + int(draw(st.integers(1, THREADS - 1)))) % THREADS
         case _:
-            return t // draw(st.sampled_from([2, 32]))
+            return t // int(draw(st.sampled_from([2, 32])))
 
 
 @st.composite
@@ -150,7 +150,7 @@ def barrier_programs(draw: Draw, exact: bool = False) -> BarrierProgram:
     """
     x = Exchange()
     n = Var("n")
-    body: list[Stmt] = list(_initial(x))
+    body: list[Stmt] = list(initial(x))
     uses_n = False
     for _ in range(draw(st.integers(1, 3))):
         match draw(st.integers(0, 5)):
@@ -179,7 +179,8 @@ def barrier_programs(draw: Draw, exact: bool = False) -> BarrierProgram:
     return BarrierProgram(kernel, draw(st.integers(0, 6)) if uses_n else None)
 
 
-def _initial(x: Exchange) -> list[Stmt]:
+def initial(x: Exchange) -> list[Stmt]:
+    """The private register, every tile and the counters set to 0."""
     zero = Const(0.0, FLOAT32)
     out: list[Stmt] = [Store(x.private, (Const(0),), zero)]
     for tile in x.tiles:

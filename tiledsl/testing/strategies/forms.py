@@ -93,7 +93,7 @@ class _KernelMaker(Maker):
             lambda: ir.Barrier(self.number(0, 15), 32 * self.number(0, 4)),
             lambda: ir.AsyncWait(self.number(0, 3)),
             ir.AsyncCommit,
-            lambda: ir.Evaluate(self.expr(self.pick(COMMON))),
+            *[lambda: ir.Evaluate(self.expr(self.pick(COMMON)))] * 2,  # the others are drawn elsewhere too
             lambda: ir.AtomCall(self.pick(["mma_m16n8k16", "copy", "a b"]), (self.expr(HANDLE), self.expr(INT32))),
             lambda: ir.Assert(self.expr(BOOL), self.draw(STRINGS)),
             lambda: ir.Assume(self.expr(BOOL)),

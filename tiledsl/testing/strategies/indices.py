@@ -53,3 +53,18 @@ XOR_SIDE = st.lists(
     min_size=1,
     max_size=3,
 ).map(lambda terms: sum((e * k for k, e in terms[1:]), terms[0][1] * terms[0][0]))
+
+
+def addresses() -> st.SearchStrategy[Expr]:
+    """Sums, differences, multiples, quotients and remainders by constants, of `VARIABLES`."""
+    return ADDRESS
+
+
+def conditions() -> st.SearchStrategy[Expr]:
+    """Comparisons of addresses, joined by and, or, not."""
+    return CONDITION
+
+
+def ranges() -> st.SearchStrategy[dict[Var, tuple[int, int]]]:
+    """The least and the greatest value of each of `VARIABLES`; small, so that all assignments can be tried."""
+    return RANGES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
 from hypothesis import assume
@@ -52,6 +54,7 @@ def fragments(
 
 
 def swizzled_layouts() -> st.SearchStrategy[Layout]:
+    """Shared tiles of 8 to 32-bit elements in panels swizzled by 32, 64 or 128 bytes."""
     return st.builds(
         lambda rows, panels, bits, span: swizzled((8 * rows, panels * span * 8 // bits), bits, span),
         st.integers(1, 4),
@@ -104,3 +107,29 @@ def shared_layouts(shape: tuple[int, ...], dtype: DType) -> list[Layout]:
             except ValueError:
                 continue
     return found
+
+
+@dataclass(frozen=True)
+class LayoutFunction:
+    """A tile and where a user's function puts its elements: `function(i, j)` is an offset, different for each."""
+
+    shape: tuple[int, int]
+    name: str
+    function: Callable[[int, int], int]
+
+
+@st.composite
+def layout_functions(draw: st.DrawFn) -> LayoutFunction:
+    """Rows, columns, blocks of either, rows with a gap between them, swizzled and rotated rows."""
+    m, n = draw(st.sampled_from((1, 4, 8, 12, 16))), draw(st.sampled_from((4, 8, 16, 32)))
+    block, gap = draw(st.sampled_from((2, 4))), draw(st.integers(1, 3))
+    functions: dict[str, Callable[[int, int], int]] = {
+        "rows": lambda i, j: i * n + j,
+        "columns": lambda i, j: j * m + i,
+        f"blocks of {block} columns": lambda i, j: j // block * (m * block) + i * block + j % block,
+        f"rows {gap} apart": lambda i, j: i * (n + gap) + j,
+        f"rows exchanged by {block}": lambda i, j: i * n + (j ^ i % block),
+        f"rows turned by {block}": lambda i, j: i * n + (j + i * block) % n,
+    }
+    name = draw(st.sampled_from(list(functions)))
+    return LayoutFunction((m, n), name, functions[name])

@@ -6,7 +6,7 @@ import ast
 import copy
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -25,19 +25,20 @@ Pick = Callable[[Any], Any]
 
 WORDS = [name for name in T.__all__ if not name.startswith("_")]
 ODD = [
-    "None", "-1", "0", "1.5", "'text'", "[]", "(1, 2)", "10**12", "True", "lambda x: x", "float('nan')", "{}", "T", "...",
-    "T.float16", "'int32'", "range(3)", "[1, 2]", "print", "b'x'", "1j", "(i for i in range(2))", "2**70", "-2**63",
-    "slice(1)", "T.infinity('float32')", "{1: 2}", "f'{1}'", "T.Tensor((2,), 'int8')", "object()",
+    "None", "-1", "0", "1.5", "'text'", "[]", "(1, 2)", "10**12", "True", "lambda x: x", "float('nan')", "{}", "T",
+    "...", "T.float16", "'int32'", "range(3)", "[1, 2]", "print", "b'x'", "1j", "(i for i in range(2))", "2**70",
+    "-2**63", "slice(1)", "T.infinity('float32')", "{1: 2}", "f'{1}'", "T.Tensor((2,), 'int8')", "object()",
 ]  # fmt: skip
 STATEMENTS = [
     "pass", "return", "return 1", "yield 1", "del x", "global G", "nonlocal x", "import os", "assert True, 'x'",
     "raise ValueError('mine')", "try:\n    pass\nfinally:\n    pass", "with open('x') as f:\n    pass", "x: int = 1",
-    "class C:\n    pass", "def f():\n    return 1", "async def f():\n    pass", "x = y = 1", "x, *y = 1, 2, 3", "(x := 1)",
-    "[x for x in range(3)]", "match 1:\n    case _:\n        pass", "break", "continue", "while True:\n    pass",
-    "for q in T.serial(0):\n    pass", "if 1:\n    pass", "x += 1", "print('x')", "T.sync_threads()", "...", "lambda: 0",
-    "for q in range(2):\n    break\nelse:\n    pass", "x = T.alloc_fragment((4,), 'float32')", "T.loop_break()",
-    "x = T.alloc_shared((1 << 20,), 'float32')", "for q in T.Pipelined(3, num_stages=-1):\n    pass",
-    "with T.Kernel(1, threads=32) as q:\n    pass", "for q in T.Parallel(0):\n    pass", "x = T.alloc_var('int32', 0)",
+    "class C:\n    pass", "def f():\n    return 1", "async def f():\n    pass", "x = y = 1", "x, *y = 1, 2, 3",
+    "(x := 1)", "[x for x in range(3)]", "match 1:\n    case _:\n        pass", "break", "continue",
+    "while True:\n    pass", "for q in T.serial(0):\n    pass", "if 1:\n    pass", "x += 1", "print('x')",
+    "T.sync_threads()", "...", "lambda: 0", "for q in range(2):\n    break\nelse:\n    pass",
+    "x = T.alloc_fragment((4,), 'float32')", "T.loop_break()", "x = T.alloc_shared((1 << 20,), 'float32')",
+    "for q in T.Pipelined(3, num_stages=-1):\n    pass", "with T.Kernel(1, threads=32) as q:\n    pass",
+    "for q in T.Parallel(0):\n    pass", "x = T.alloc_var('int32', 0)",
 ]  # fmt: skip
 OPERATORS = (ast.Add, ast.Div, ast.LShift, ast.Pow, ast.MatMult, ast.Mod, ast.BitAnd, ast.FloorDiv, ast.Sub, ast.Mult)
 COMPARISONS = (ast.Lt, ast.Eq, ast.In, ast.Is, ast.NotIn, ast.NotEq, ast.GtE)
@@ -48,7 +49,10 @@ def mutated_sources(draw: st.DrawFn, sources: Sequence[str] = tuple(SOURCES.valu
     """Source text of a kernel in which up to `most` nodes of the syntax tree are changed: names, words, constants,
     operators, arguments, indices; statements left out, doubled, swapped, moved inside others, or put in."""
     tree = ast.parse(draw(st.sampled_from(sources)))
-    pick: Pick = lambda options: draw(st.sampled_from(list(options)))
+
+    def pick(options: Any) -> Any:
+        return draw(st.sampled_from(list(options)))
+
     for _ in range(draw(st.integers(1, most))):
         tree = copy.deepcopy(tree)
         functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
@@ -61,7 +65,8 @@ def mutated_sources(draw: st.DrawFn, sources: Sequence[str] = tuple(SOURCES.valu
 
 
 def _expression(pick: Pick, names: Sequence[str]) -> ast.expr:
-    return ast.parse(pick(names), mode="eval").body
+    parsed: ast.expr = ast.parse(pick(names), mode="eval").body
+    return parsed
 
 
 def _name(node: ast.Name, pick: Pick, names: Sequence[str]) -> None:
@@ -162,13 +167,12 @@ _CHANGES: dict[type, Callable[[Any, Pick, Sequence[str]], None]] = {
 # ------------------------------------------------------------------------------------------------------------- IR text
 
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+\.\d+|->|\s+|\S')
-VOCABULARY = [
-    "alloc", "copy", "fill", "gemm", "reduce", "parallel", "for", "if", "else", "while", "break", "continue", "let", "async",
-    "async_commit", "async_wait", "barrier", "shared", "fragment", "local", "var", "global", "versions", "layout", "slot",
-    "pipelined", "unrolled", "vectorized", "persistent", "stages", "cast", "shfl_xor", "min", "select", "print", "assert",
-    "assume", "view", "of", "move", "atomic", "0", "1", "2", "7", "-1", "3.5", "nan", "inf", "true", "@", "(", ")", "[", "]",
-    "{", "}", ",", ":", "=", "+", "*", "//", "%", "^", "->", "<", "==", '"x"', *DTYPES,
-]  # fmt: skip
+_WORDS = """
+alloc copy fill gemm reduce parallel for if else while break continue let async async_commit async_wait barrier shared
+fragment local var global versions layout slot pipelined unrolled vectorized persistent stages cast shfl_xor min select
+print assert assume view of move atomic 0 1 2 7 -1 3.5 nan inf true @ ( ) [ ] { } , : = + * // % ^ -> < == "x"
+"""
+VOCABULARY = [*_WORDS.split(), *DTYPES]
 SMALL = Options(statements=3, launches=1)
 
 
@@ -188,9 +192,10 @@ def _changed_tokens(draw: st.DrawFn, source: str) -> str:
     if not solid:
         return source
     at = draw(st.sampled_from(solid))
-    other = draw(st.sampled_from(solid))
-    word = draw(st.sampled_from(VOCABULARY)) if draw(st.booleans()) else tokens[other]
-    match draw(st.integers(0, 4)):
+    alike = [i for i in solid if _kind(tokens[i]) == _kind(tokens[at])]
+    other = draw(st.sampled_from(alike if draw(st.integers(0, 3)) else solid))
+    word = draw(st.sampled_from(VOCABULARY)) if draw(st.integers(0, 3)) == 0 else tokens[other]
+    match draw(st.integers(0, 5)):
         case 0:
             tokens[at] = ""
         case 1:
@@ -200,6 +205,13 @@ def _changed_tokens(draw: st.DrawFn, source: str) -> str:
         case _:
             tokens[at] = word
     return "".join(tokens)
+
+
+def _kind(token: str) -> str:
+    """What a token can be exchanged for so that the text still parses."""
+    if token in DTYPES:
+        return "dtype"
+    return "name" if token[0].isalpha() else "number" if token[0].isdigit() else token
 
 
 def _changed_lines(draw: st.DrawFn, source: str) -> str:
@@ -291,18 +303,18 @@ _TEXTS = (
 def _changed_field(draw: st.DrawFn, node: Any) -> Any:
     """`node` with one of its plain values changed."""
     if isinstance(node, Const):
-        value = draw(st.sampled_from([0, 1, -1, 2, 7, 1 << 40, 2.5, True]))
-        return replace(node, value=value)
-    if not is_dataclass(node):
-        return node
+        return replace(node, value=draw(st.sampled_from([0, 1, -1, 2, 7, 1 << 40, 2.5, True])))
     plain = [f.name for f in fields(node) if type(getattr(node, f.name)) in (bool, int, str) and f.name != "span"]
     if not plain:
         return node
     name = draw(st.sampled_from(plain))
-    value = getattr(node, name)
+    value: Any = getattr(node, name)
     match value:
         case bool():
-            return replace(node, **{name: not value})
+            value = not value
         case int():
-            return replace(node, **{name: draw(st.sampled_from([0, 1, 2, 3, -1, 16]))})
-    return replace(node, **{name: draw(st.sampled_from(_TEXTS))})
+            value = draw(st.sampled_from([0, 1, 2, 3, -1, 16]))
+        case _:
+            value = draw(st.sampled_from(_TEXTS))
+    changed: Callable[..., Any] = replace
+    return changed(node, **{name: value})

@@ -214,18 +214,51 @@ def after_loop(draw: Draw, p: Program) -> list[Stmt]:
     return [Copy(tile(b), row(p.out, p.next_line() * TILES + TILES - 1)) for b in seen]
 
 
-Step = tuple[str, int, int]  # kind, shared tile, register tile
+Step = tuple[str, int, int]  # load, take, put or out; which shared tile; which register tile
+
+
+@dataclass(frozen=True)
+class ManualSchedule:
+    """A loop over whole-tile statements with the stage and the order that its user chose, legal or not.
+
+    "load" copies a row of an input to a shared tile, "take" a shared tile to registers, "put" registers to a shared
+    tile, "out" registers to a row of the result.
+    """
+
+    steps: tuple[Step, ...]
+    stage: tuple[int, ...]
+    order: tuple[int, ...]
+    trips: int
+
+    def program(self) -> PipelinedKernel:
+        """A kernel with that loop."""
+        p, k = Program(), Var("k")
+
+        def statement(line: int, step: Step) -> Stmt:
+            kind, s, f = step
+            match kind:
+                case "load":
+                    return Copy(row(p.sources[s], k), tile(p.shared[s]))
+                case "take":
+                    return Copy(tile(p.shared[s]), tile(p.registers[f]))
+                case "put":
+                    return Copy(tile(p.registers[f]), tile(p.shared[s]))
+            return Copy(tile(p.registers[f]), row(p.out, k + line * TILES))
+
+        body = tuple(statement(i, step) for i, step in enumerate(self.steps))
+        loop = For(k, Const(self.trips), body, Pipelined(2, order=self.order, stage=self.stage))
+        return kernel_around(p, (loop,))
 
 
 @st.composite
-def manual_schedules(draw: Draw) -> tuple[list[Step], list[int], list[int]]:
-    """A body of whole-tile statements with a random stage and order."""
+def manual_schedules(draw: Draw) -> ManualSchedule:
+    """Up to five statements with a random stage and order; about half of them cannot be followed."""
     count = draw(st.integers(2, 5))
     kind = st.sampled_from(["load", "load", "take", "take", "put", "out"])
     steps = [(draw(kind), draw(st.integers(0, 1)), draw(st.integers(0, 1))) for _ in range(count)]
     stage = [draw(st.integers(0, 2)) for _ in range(count)]
     order = draw(st.permutations(range(count)))
-    return steps, stage, list(order)
+    return ManualSchedule(tuple(steps), tuple(stage), tuple(order), draw(st.integers(1, 7)))
 
 
 def arguments(n: int | None) -> dict[str, Any]:

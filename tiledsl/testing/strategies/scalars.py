@@ -52,7 +52,7 @@ class Scope:
 @st.composite
 def integers(draw: st.DrawFn, scope: Scope, dtype: DType, depth: int = 3) -> Expr:
     """An expression of an integer dtype; divisors are never zero, and an index stays far from 64 bits."""
-    leaves = [Const(draw(st.integers(*_small(dtype))), dtype)]
+    leaves: list[Expr] = [Const(draw(st.integers(*_small(dtype))), dtype)]
     leaves += [v for v in scope.variables if v.dtype is dtype]
     leaves += [Load(c, ()) for c in scope.cells if c.dtype is dtype]
     if dtype is INT32:
@@ -154,6 +154,7 @@ def _while(draw: st.DrawFn, scope: Scope, depth: int) -> list[Stmt]:
 
 @st.composite
 def scalar_code(draw: st.DrawFn) -> Block:
+    """What is done for one point `I`: it reads `X`, and stores to `Y[I]` at its end and perhaps before."""
     scope = Scope([I], [])
     begin = _new_cell(scope, draw(integers(scope, INT32, 1)))
     return (begin, *draw(blocks(scope)), Store(Y, (I,), Load(scope.cells[0], ())))

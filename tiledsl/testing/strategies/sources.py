@@ -1,7 +1,7 @@
 """Small kernels as users write them, as source text: what `mutated_sources` starts from.
 
-Each defines `kernel`, and `STATIC` and `TENSORS` where tracing needs values or arguments of the constant style. Together
-they speak most words of the language.
+Each defines `kernel`, and `STATIC` and `TENSORS` where tracing needs values or arguments of the constant style.
+Together they speak most words of the language.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from tiledsl.ir.nodes import (
     Unrolled,
     Var,
     Vectorized,
+    static_shape,
 )
 from tiledsl.ir.types import dtype_of
 
@@ -120,7 +121,9 @@ class Maker:
                 e = Binary("max", v - draw(SMALL), Const(0))
             case 4:
                 e = Cast(INDEX, Load(self.table, (v % 8,))) + draw(st.integers(0, 3))
-        return e * draw(SMALL) + lane if lane is not None and draw(st.integers(0, 3)) else e + draw(st.integers(-1, 3))
+        if lane is not None and draw(st.integers(0, 3)):
+            return e * int(draw(SMALL)) + lane
+        return e + int(draw(st.integers(-1, 3)))
 
     def condition(self, variables: list[Var]) -> Expr:
         op = self.draw(st.sampled_from(["<", "<=", ">=", "==", "!="]))
@@ -155,7 +158,7 @@ def execute(kernel: Kernel, seed: int = 0) -> Mapping[str, Any]:
     arrays: dict[str, Any] = {}
     for p in kernel.params:
         assert isinstance(p, Buffer)
-        values = rng.integers(0 if p.name == "I" else -2, 3, p.shape)
+        values = rng.integers(0 if p.name == "I" else -2, 3, static_shape(p))
         arrays[p.name] = values.astype(numpy_dtype(p.dtype))
     interp.run(kernel, arrays)
     return arrays

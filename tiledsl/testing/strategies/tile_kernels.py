@@ -128,7 +128,8 @@ class _Maker:
 
     def ragged(self, tile: int, blocks: int) -> int:
         """A size that takes so many tiles, the last one in part perhaps."""
-        return tile * blocks - self.pick((0, 0, 1, tile // 2))
+        missing: int = self.pick((0, 0, 1, tile // 2))
+        return tile * blocks - missing
 
     def size(self, name: str, value: int) -> Extent:
         """The size as it is, or a variable that has that value in the call."""

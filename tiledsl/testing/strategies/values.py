@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT16, FLOAT32, FLOAT64, INDEX, INT32, TFLOAT32, UINT32, DType, Kind
@@ -65,7 +66,7 @@ class ValueMaker:
     def expr(self, dtype: DType, depth: int) -> Expr:
         if depth == 0:
             return self.leaf(dtype)
-        rules = [self.cast, self.select, self.reinterpret]
+        rules: list[Callable[[DType, int], Expr]] = [self.cast, self.select, self.reinterpret]
         if dtype is BOOL:
             rules += [self.comparison, self.logic]
         elif dtype.is_integer:

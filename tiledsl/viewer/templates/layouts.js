@@ -79,8 +79,8 @@ function overview(parts, redraw) {
       c = end;
     }
   }
-  const mates = svg("path", { fill: "var(--text)", "fill-opacity": 0.72, id: "mates" });
-  const frame = svg("rect", { fill: "none", stroke: "var(--text)", "stroke-width": 1.5 });
+  const mates = svg("path", { fill: "#101418", "fill-opacity": 0.75, id: "mates" });
+  const frame = svg("rect", { fill: "none", stroke: "#101418", "stroke-width": 1.5 });
   const picture_ = svg("svg", { id: "overview", width: l.columns * size + 2, height: shown * size + 2, viewBox: `-1 -1 ${l.columns * size + 2} ${shown * size + 2}`, "shape-rendering": "crispEdges" }, svg("g", { html: cells.join("") }), mates, frame);
   const at = (e) => {
     const b = picture_.getBoundingClientRect();
@@ -144,7 +144,7 @@ function describe(parts, i) {
   for (const cell of parts.lens.querySelectorAll(".cell")) {
     const mine = i >= 0 && together(l, i, Number(cell.dataset.element));
     cell.classList.toggle("mate", mine);
-    cell.firstChild.setAttribute("stroke", mine ? "var(--text)" : "none");
+    cell.firstChild.setAttribute("stroke", mine ? "#101418" : "none");
   }
   const unit = l.kind === "fragment" ? "thread:register" : "offset in elements";
   if (i < 0) {

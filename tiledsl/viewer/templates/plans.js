@@ -14,7 +14,7 @@ document.body.append(hatch);
 function showPipelines() {
   if (!data.charts.length) return none("No pipelined loop.");
   return sheet(el("p", {}, "One column for each step of the pipelined loop, its statements in the order of issue. The number and the colour of a bar are the iteration it works on; a line below a copy is its data in flight, up to the wait that covers it. A mark before a bar is such a wait. Hover for details."),
-    data.charts.map((c) => el("section", {}, chartHead(c), chartTable(c), chartPicture(c))));
+    data.charts.map((c) => el("section", {}, chartHead(c), chartPicture(c), chartTable(c))));
 }
 function chartHead(c) {
   const cut = c.cut ? `; the first ${c.trips} are shown` : "";
@@ -27,7 +27,7 @@ function chartTable(c) {
   const head = ["statement", "", "stage", "order", "group", "waits until in flight"].map((t, n) => el("th", { class: n > 1 ? "num" : "" }, t));
   const rows = c.rows.map((r, n) => el("tr", { ...linked(r.place), class: selected(r.place).trim() }, el("td", {}, el("code", { html: data.texts[c.codes[n]] })), el("td", {}, where(r.place)),
     ...[r.stage, r.order, r.group, r.wait].map((v) => el("td", { class: "num" }, dash(v)))));
-  return el("table", { style: "margin-bottom:14px" }, el("tr", {}, head), rows);
+  return el("table", { style: "margin-top:16px" }, el("tr", {}, head), rows);
 }
 function chartPicture(c) {
   const left = 190, per = c.rows.length, top = 34;
@@ -129,8 +129,11 @@ function mapPicture(m) {
     parts.push(svg("g", { ...linked(l.place), class: selected(l.place).trim() }, svg("rect", { x: x(l.first), y: 6 + l.depth * 16, width: long - 1, height: 13, rx: 2, fill: "var(--idle)", stroke: "var(--line)" }),
       long > 44 ? svg("text", { class: "m mono", x: x(l.first) + 4, y: 16 + l.depth * 16 }, clip(l.text, Math.floor(long / 6.8) - 1)) : "", svg("title", {}, `${l.text} (${placeName(l.place)})`)));
   }
-  for (const b of [...new Set(m.tenants.flatMap((t) => [t.offset, t.offset + t.size]))]) {
-    parts.push(svg("text", { class: "m", x: left - 8, y: y(b) + 4, "text-anchor": "end" }, number(b)), svg("line", { class: "grid", x1: left - 4, x2: left + width, y1: y(b), y2: y(b) }));
+  let lowest = -20;
+  for (const b of [...new Set(m.tenants.flatMap((t) => [t.offset, t.offset + t.size]))].sort((a, z) => a - z)) {
+    const free = y(b) - lowest > 12;
+    if (free) lowest = y(b);
+    parts.push(!free ? "" : svg("text", { class: "m", x: left - 8, y: y(b) + 4, "text-anchor": "end" }, number(b)), svg("line", { class: "grid", x1: left - 4, x2: left + width, y1: y(b), y2: y(b) }));
   }
   m.tenants.forEach((t, n) => parts.push(mapTenant(t, n, x, y)));
   const cursor = svg("line", { stroke: "var(--text)", "stroke-width": 1, opacity: 0.4, y1: 4, y2: top + height, visibility: "hidden" });
@@ -152,13 +155,13 @@ function mapPicture(m) {
 }
 function mapTenant(t, n, x, y) {
   const left = x(t.first), right = x(t.last + 1), top = y(t.offset), bottom = y(t.offset + t.size);
-  const one = (bottom - top) / t.versions;
+  const one = (bottom - top) / t.versions, tall = Math.min(8, (bottom - top) / 2 - 1);
   const parts = [svg("rect", { x: left, y: top, width: right - left, height: bottom - top, fill: colour(n), "fill-opacity": 0.42, stroke: colour(n) })];
   for (let v = 1; v < t.versions; v++) parts.push(svg("line", { x1: left, x2: right, y1: top + v * one, y2: top + v * one, stroke: colour(n), "stroke-dasharray": "4 3" }));
-  for (let v = 0; v < t.versions && one > 24; v++) parts.push(svg("text", { class: v ? "m mono" : "mono", x: left + 7, y: top + v * one + 22 }, t.versions > 1 ? `${t.buffer}@${v}` : t.buffer));
+  for (let v = 0; v < t.versions && one > 13; v++) parts.push(svg("text", { class: v ? "m mono" : "mono", x: left + 7, y: top + v * one + Math.min(22, one / 2 + 4) }, t.versions > 1 ? `${t.buffer}@${v}` : t.buffer));
   for (const a of t.touches) {
     const kind = { read: "var(--good)", write: "var(--y)", atomic: "var(--k)" }[a.kind];
-    parts.push(svg("rect", { x: x(a.time), y: a.kind === "read" ? bottom - 9 : top + 1, width: Math.max(2.5, x(a.time + 1) - x(a.time) - 1), height: 8, fill: kind }));
+    parts.push(svg("rect", { x: x(a.time), y: a.kind === "read" ? bottom - tall - 1 : top + 1, width: Math.max(2.5, x(a.time + 1) - x(a.time) - 1), height: tall, fill: kind }));
   }
   return svg("g", { ...linked(t.place), class: `tenant${selected(t.place)}`, "data-buffer": t.buffer }, parts);
 }
@@ -194,7 +197,7 @@ function showCosts() {
   const c = data.costs;
   return sheet(c.note ? el("p", {}, c.note) : "", c.entries.map((e) => el("section", {},
     c.entries.length > 1 ? el("h2", {}, e.name) : "",
-    el("div", { class: "tiles" }, e.facts.map(([k, v, r]) => el("div", { class: "tile" }, el("div", { class: "k" }, k), el("div", { class: "v" }, /^\d+$/.test(v) ? number(Number(v)) : v), el("div", { class: "r" }, r)))),
+    el("div", { class: "tiles" }, e.facts.map(([k, v, r]) => el("div", { class: "tile" }, el("div", { class: "k" }, k), el("div", { class: /^\d+$/.test(v) ? "v" : "v word" }, /^\d+$/.test(v) ? number(Number(v)) : v), el("div", { class: "r" }, r)))),
     boundBars(c.gpu, e.bounds), costTable(e), e.mixes.map(mixBar))), c.text ? [el("h2", {}, "As text"), el("pre", { class: "report" }, c.text)] : "");
 }
 function costTable(e) {

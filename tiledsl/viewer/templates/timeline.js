@@ -32,7 +32,22 @@ function zoom(pixels, at) {
   for (const back of picture.querySelectorAll(".back")) back.setAttribute("width", end * scale);
   picture.setAttribute("width", x(end) + 24);
   chart.scrollLeft += at * scale - before;
+  axis(x);
 }
+/** Round times, some 90 pixels apart. */
+function axis(x) {
+  const step = [1, 2, 5].flatMap((n) => [...Array(10).keys()].map((k) => n * 10 ** k)).sort((a, b) => a - b).find((n) => n * scale >= 70);
+  const marks = [], height = Number(picture.getAttribute("height"));
+  for (let t = 0; t <= end; t += step) {
+    marks.push(svg("line", { class: "grid", x1: x(t), x2: x(t), y1: 22, y2: height - 6 }), svg("text", { class: "m", x: x(t), y: 16, "text-anchor": "middle" }, t));
+  }
+  picture.querySelector(".axis").replaceChildren(...marks);
+}
+// The names of the lanes stay in sight.
+$("#chart").addEventListener("scroll", () => {
+  const shift = `translate(${$("#chart").scrollLeft} 0)`;
+  for (const lane of picture.querySelectorAll(".name")) lane.setAttribute("transform", shift);
+});
 const centre = () => ($("#chart").scrollLeft + $("#chart").clientWidth / 2 - left) / scale;
 $("#chart").addEventListener("wheel", (e) => {
   if (!e.ctrlKey && !e.metaKey) return;

@@ -1,0 +1,134 @@
+"""Single-fault mutants of an emitted text, all in one: each fault is behind a switch that is thrown at run time.
+
+So that one compilation serves all mutants of a kernel. The switch is the variable `tds_fault` of the library: 0 is the
+kernel as emitted, n the n-th fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_HEAD = """\
+extern "C" { int tds_fault = 0; }
+#define FAULT(n) (tds_fault == n)
+#define KEEP(n) (tds_fault == n ? 0 : -1)
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The `number`-th fault of a text, of one `kind`; `line` is the user's."""
+
+    number: int
+    kind: str
+    what: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.what} (line {self.line})"
+
+
+# Statements that synchronise, by the name of the device function.
+SYNCHRONISES = re.compile(
+    r"barrier|cp_async_(commit|wait)|fence|syncwarp|mbarrier|bulk_(commit|wait)|wgmma_(fence|commit|wait)|cluster_|setmaxnreg"
+)
+_STATEMENT = re.compile(r"^(\s*)tds::(\w+)(?:<(\d+)>)?\(.*\);$")
+_IF = re.compile(r"^(\s*(?:\} else )?)if \((.*)\) \{$")
+_CP_ASYNC = re.compile(r"^\s*tds::cp_async_\d+\(.*\);$")
+_LINE = re.compile(r'^#line (\d+)(?: ".*")?$')
+
+
+@dataclass
+class _Switches:
+    faults: list[Fault] = field(default_factory=list)
+    line: int = 0
+
+    def new(self, kind: str, what: str) -> int:
+        self.faults.append(Fault(len(self.faults) + 1, kind, what, self.line))
+        return len(self.faults)
+
+
+def with_switches(text: str) -> tuple[str, tuple[Fault, ...]]:
+    """`text` with every fault behind its switch, and the faults in order; the lines stay where they are."""
+    switches = _Switches()
+    lines = [_line(line, switches) for line in text.splitlines()]
+    return _HEAD + "\n".join(lines) + "\n", tuple(switches.faults)
+
+
+def _line(line: str, switches: _Switches) -> str:
+    if place := _LINE.match(line):
+        switches.line = int(place[1]) - 1
+        return line
+    switches.line += 1
+    line = _selections(_swizzles(line, switches), switches)
+    if guard := _IF.match(line):
+        number = switches.new("guard", f"guard 'if ({guard[2]})' dropped")
+        return f"{guard[1]}if (FAULT({number}) || ({guard[2]})) {{"
+    if _CP_ASYNC.match(line) and not line.endswith(", true);"):
+        before, predicate = _last_argument(line[: -len(");")])
+        number = switches.new("predicate", f"copy whatever '{predicate}' says")
+        return f"{before}, FAULT({number}) || ({predicate}));"
+    if (statement := _STATEMENT.match(line)) and SYNCHRONISES.match(statement[2]):
+        return _synchronisation(line, statement, switches)
+    return line
+
+
+def _synchronisation(line: str, statement: re.Match[str], switches: _Switches) -> str:
+    indent, name, pending = statement[1], statement[2], statement[3]
+    code = line.strip()
+    off = switches.new(name, f"{name} removed")
+    if pending is None:
+        return f"{indent}if (!FAULT({off})) {code}"
+    weak = switches.new(name, f"{name} lets {int(pending) + 1} pend")
+    weaker = code.replace(f"<{pending}>", f"<{int(pending) + 1}>", 1)
+    return f"{indent}if (FAULT({weak})) {weaker} else if (!FAULT({off})) {code}"
+
+
+def _swizzles(line: str, switches: _Switches) -> str:
+    """`a ^ b` without b: & binds tighter than ^, and looser than the operators of b."""
+    parts = line.split(" ^ ")
+    out = parts[0]
+    for part in parts[1:]:
+        out += f" ^ KEEP({switches.new('swizzle', f'swizzle by {part[:20]!r} dropped')}) & {part}"
+    return out
+
+
+def _selections(line: str, switches: _Switches) -> str:
+    """`c ? a : b` as if c were true."""
+    at = line.find(" ? ")
+    while at >= 0:
+        start = _operand_start(line, at)
+        number = switches.new("selection", f"'{line[start:at]}' always taken as true")
+        switched = f"(FAULT({number}) || {line[start:at]})"
+        line = line[:start] + switched + line[at:]
+        at = line.find(" ? ", start + len(switched) + 3)
+    return line
+
+
+def _operand_start(line: str, end: int) -> int:
+    """Where the operand that ends before `end` begins: a parenthesis with what names its function, or a word."""
+    at = end
+    if line[at - 1] == ")":
+        depth = 0
+        for at in range(end - 1, -1, -1):
+            depth += (line[at] == ")") - (line[at] == "(")
+            if depth == 0:
+                break
+    while at > 0 and (line[at - 1].isalnum() or line[at - 1] in "_:"):
+        at -= 1
+    return at
+
+
+def _last_argument(call: str) -> tuple[str, str]:
+    depth = 0
+    for at in range(len(call) - 1, -1, -1):
+        depth += (call[at] in ")]") - (call[at] in "([")
+        if call[at] == "," and depth == 0:
+            return call[:at], call[at + 1 :].strip()
+    raise ValueError(f"no argument in '{call}'")
+
+
+def of_kind(faults: tuple[Fault, ...], kind: str) -> Iterator[Fault]:
+    return (f for f in faults if f.kind == kind)

@@ -1,0 +1,45 @@
+"""The detector on every example kernel: no report under many schedules, and the same results."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from cases import all_cases
+from test_examples import agree, execute
+
+from tiledsl.backends import Backend, run_on_cpu
+from tiledsl.cpu.device import MODES, SCHEDULES
+from tiledsl.cpu.findings import Finding
+from tiledsl.testing.case import Draw
+
+pytestmark = pytest.mark.cxx
+
+CASES = all_cases()
+SEEDS = 11  # with every mode and schedule: 99 runs
+DEFAULT = (("late", "fifo", 1), ("random", "random", 2))
+
+
+def require_clean(name: str, *hows: tuple[str, str, int]) -> None:
+    case = CASES[name]
+    lowered = case.compiled().lowered
+    inputs: dict[str, Any] = dict(case.inputs(Draw(2, exact=True)))
+    expected = case.reference(**inputs)
+    for mode, schedule, seed in hows:
+        findings: list[Finding] = []
+        how = {"mode": mode, "schedule": schedule, "seed": seed, "findings": findings, "check": True}
+        actual = execute(case, lowered, inputs, lambda b, _, h=how: run_on_cpu(lowered, b, Backend.CPU, **h))
+        assert not findings, "\n".join(f.text for f in findings)
+        agree(case, f"{mode}, {schedule}, seed {seed}", actual, expected, exact=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_examples_are_clean(name: str) -> None:
+    require_clean(name, *DEFAULT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_examples_are_clean_under_99_schedules(name: str) -> None:
+    require_clean(name, *product(MODES, SCHEDULES, range(SEEDS)))

@@ -1,0 +1,24 @@
+"""The table of seeded bugs, by part of the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import bugs_ir
+import bugs_threads
+import bugs_tiles
+from bug import Bug
+
+GROUPS: Mapping[str, tuple[Bug, ...]] = {
+    "Simplifier and linear forms": bugs_ir.SIMPLIFIER,
+    "Layouts and swizzles": bugs_ir.LAYOUTS,
+    "Text of the IR": bugs_ir.TEXT,
+    "Software pipelining": bugs_tiles.PIPELINE,
+    "Layout inference": bugs_tiles.INFERENCE,
+    "Lowering to threads": bugs_tiles.LOWERING,
+    "Barriers": bugs_threads.BARRIERS,
+    "Shared memory": bugs_threads.SHARED,
+    "Guards, vectors, widths": bugs_threads.SCALAR,
+    "CUDA text": bugs_threads.EMITTER,
+}
+BUGS: tuple[Bug, ...] = tuple(b for group in GROUPS.values() for b in group)

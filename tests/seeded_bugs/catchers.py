@@ -1,0 +1,119 @@
+"""What catches a bug: a law on a few examples, or the verifiers of plans on example kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tiledsl.ir.dtypes import FLOAT32
+from tiledsl.ir.nodes import (
+    Alloc,
+    AsyncCommit,
+    AsyncWait,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    Kernel,
+    Launch,
+    Load,
+    Space,
+    Stmt,
+    Store,
+    Var,
+)
+from tiledsl.passes.base import run_pipeline
+from tiledsl.passes.pipeline import PASSES, pipeline
+from tiledsl.passes.plan_shared_memory import plan_shared_memory
+from tiledsl.target import target_named
+from tiledsl.testing.laws import LAWS
+
+SM80 = target_named("sm_80")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def caught(name: str, examples: int) -> str:
+    """What `name` says of the compiler as it is now: empty if it finds nothing wrong."""
+    try:
+        if name in VERIFIERS:
+            VERIFIERS[name]()
+        else:
+            _try(name, examples)
+    except Exception as found:
+        return f"{type(found).__name__}: {str(found).strip().splitlines()[0] if str(found).strip() else ''}"
+    return ""
+
+
+def _try(name: str, examples: int) -> None:
+    """Draws examples of the law, the same ones each time, without making a failure smaller."""
+    law = LAWS[name]
+    body = given(law.strategy)(lambda example: law.check(**example))
+    body = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+    )(body)
+    seed(1)(body)()
+
+
+@cache
+def traced(file: str, name: str) -> Kernel:
+    """The tile stage of an example, before any pass."""
+    spec = spec_from_file_location(f"seeded_{file}", EXAMPLES / f"{file}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kernel: Kernel = next(c for c in module.cases() if c.name == name).compiled().lowered.after("trace")
+    return kernel
+
+
+def _through(last: str, *cases: tuple[str, str]) -> Callable[[], Any]:
+    """The passes up to `last` on examples, each followed by its verifier."""
+
+    def check() -> None:
+        names = list(PASSES)
+        for file, name in cases:
+            run_pipeline(traced(file, name), pipeline(SM80)[: names.index(last) + 1], check=True)
+
+    return check
+
+
+def shared_loops() -> None:
+    """Buffers used in turn in a loop, which carries one of them along; a copy that nobody waits for; odd sizes."""
+    T = Var("tx")
+    a, b, small = (Buffer(n, (size,), FLOAT32, Space.SHARED) for n, size in (("a", 4096), ("b", 4096), ("c", 5)))
+    flying, source = Buffer("d", (4096,), FLOAT32, Space.SHARED), Buffer("A", (4096,), FLOAT32)
+    r = Buffer("r", (1,), FLOAT32, Space.LOCAL)
+    zero, one = (Const(0),), Const(1.0, FLOAT32)
+
+    def read(x: Buffer, at: Expr = T) -> Stmt:
+        return Store(r, zero, Load(x, (at,)))
+
+    carried = For(Var("k"), Const(3), (read(a), Store(b, (T,), one), read(b)))
+    issue = Store(flying, (T,), Load(source, (T,)), asynchronous=True)
+    late = (issue, AsyncCommit(), Store(b, (T,), one), read(b), AsyncWait(0))
+    odd = (Store(small, zero, one), Store(b, (T,), one), read(b), read(small, Const(0)))
+    for used, body in (((a, b), (Store(a, (T,), one), carried)), ((b, flying), late), ((small, b), odd)):
+        allocs = [Alloc(x) for x in (*used, r)]
+        launch = Launch("k", (Const(1),), (Var("bx"),), (32,), T, (*allocs, *body))
+        run_pipeline(Kernel("k", (source,), (launch,)), [plan_shared_memory.bind(SM80)], check=True)
+
+
+VERIFIERS: Mapping[str, Callable[[], Any]] = {
+    "verify_pipeline": _through("software-pipeline", ("gemm", "gemm-3-stages"), ("attention", "attention-d64-128x128")),
+    "verify_layouts": _through("infer-layouts", ("gemm", "gemm-3-stages"), ("normalisation", "softmax-13x100")),
+    "verify_bounds": _through("guard-bounds", ("gemm", "gemm-ragged"), ("elementwise", "add-33x71")),
+    "verify_vectors": _through("vectorise", ("elementwise", "add-33x71"), ("elementwise", "add-64x128")),
+    "verify_shared": _through("plan-shared-memory", ("gemm", "gemm-3-stages"), ("attention", "attention-d128-128x128")),
+    "verify_shared_by_hand": shared_loops,
+    "verify_barriers": _through("insert-barriers", ("gemm", "gemm-3-stages"), ("reduction", "reduce-sum-dim0")),
+}

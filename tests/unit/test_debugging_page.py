@@ -1,0 +1,35 @@
+"""The commands of docs/debugging.md run one after the other, and print what the page says."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from console import Command, agrees, parts, play, rewritten
+
+PAGE = Path(__file__).parents[2] / "docs" / "debugging.md"
+
+
+@pytest.mark.cxx
+def test_every_command_prints_what_the_page_says(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    if find_spec("jinja2") is None:
+        pytest.skip("jinja2 is not installed")
+    page = PAGE.read_text()
+    wrong: dict[str, str] = {}
+    for part in parts(page):
+        printed = play(part, tmp_path)
+        if isinstance(part, Command) and not agrees(part.output, printed):
+            wrong[part.line] = printed
+    if wrong and pytestconfig.getoption("--update-golden"):
+        PAGE.write_text(rewritten(page, wrong))
+    assert not wrong, "\n".join(f"$ {line}\n{printed}" for line, printed in wrong.items())
+
+
+def test_the_comparison_compares() -> None:
+    assert agrees("a ... c\n...\nend\n", "a b c\nmuch\nmore\nend\n")
+    assert not agrees("a\n", "b\n") and not agrees("a\n...\n", "b\nc\n") and not agrees("a.c\n", "abc\n")
+    page = "x\n<!-- file: a.py -->\n```python\n1\n```\n```console\n$ one\nout\n$ two\n```\n"
+    assert [type(p).__name__ for p in parts(page)] == ["File", "Command", "Command"]
+    assert rewritten(page, {"two": "new\n"}).endswith("$ one\nout\n$ two\nnew\n```\n")
