@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ MUST_SECONDS = 2.0
 
 
 def kernels() -> Mapping[str, Any]:
-    from gemm import gemm
-
+    gemm = import_module("gemm").gemm
     size = (256, 256, 256)
     return {
         "gemm 256^3 float16, 128x128x32": gemm(*size),
@@ -117,9 +117,8 @@ def main() -> int:
     wall, seconds = once()
     results["checked 256^3 incl. compile, s"] = {"wall": wall, "processor": seconds}
     print(f"\nworst ratio {worst:.2f} (must {MUST}, goal {GOAL})")
-    print(
-        f"one checked 256^3 GEMM including its compile: {seconds:.2f} s of processor time (must {MUST_SECONDS}), {wall:.2f} s"
-    )
+    print(f"one checked 256^3 GEMM including its compile: {seconds:.2f} s of processor time (must {MUST_SECONDS}),")
+    print(f"{wall:.2f} s by the clock")
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n")
     return int(worst > MUST or seconds > MUST_SECONDS)

@@ -1,4 +1,4 @@
-"""Single-fault mutants of a thread-stage kernel: each lacks one synchronisation or one versioning."""
+"""Single-fault mutants of a thread-stage kernel: each lacks one synchronisation, guard, swizzle or versioning."""
 
 from __future__ import annotations
 
@@ -7,47 +7,72 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from tiledsl.ir.nodes import (
+    TRUE,
     Address,
     AsyncCommit,
     AsyncWait,
     Barrier,
+    Binary,
     Buffer,
     Const,
+    If,
     Kernel,
     Let,
     Load,
     Node,
+    Select,
     Space,
-    Stmt,
     Store,
     Var,
 )
+from tiledsl.ir.printer import text
+from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import map_children, rewrite, walk
+
+New = Node | tuple[Node, ...]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`what` says which fault, and where the statement came from."""
+    """One fault of `kind`; `what` says which, and where the statement came from."""
 
+    kind: str
     what: str
     kernel: Kernel
 
 
 def mutants(kernel: Kernel) -> Iterator[Mutant]:
-    """Every barrier, commit, wait and step of a version counter removed in turn, every wait weakened, every versioned
-    buffer kept at version 0."""
+    """Every barrier, commit, wait and step of a version counter removed in turn, every wait weakened, every guard and
+    choice taken as true, every swizzle left out, every versioned buffer kept at version 0."""
     steps = _counter_steps(kernel)
-    sites = [n for n in walk(kernel) if _is_site(n, steps)]
-    for number, site in enumerate(sites):
-        name = type(site).__name__
-        yield Mutant(f"{name} {number} removed (line {site.span.line})", _at(kernel, number, (), steps))
-        if isinstance(site, AsyncWait):
-            weaker = replace(site, pending=site.pending + 1)
-            what = f"{name} {number} lets {weaker.pending} pend (line {site.span.line})"
-            yield Mutant(what, _at(kernel, number, (weaker,), steps))
+    for number, site in enumerate(n for n in walk(kernel) if _faults(n, steps)):
+        for kind, what, new in _faults(site, steps):
+            yield Mutant(kind, f"{type(site).__name__} {number} {what}", _at(kernel, number, new, steps))
     versioned = {n for n in walk(kernel) if isinstance(n, Buffer) and n.versions > 1}
     for buffer in sorted(versioned, key=lambda b: b.name):
-        yield Mutant(f"'{buffer.name}' always at version 0", _unversioned(kernel, buffer))
+        yield Mutant("version", f"'{buffer.name}' always at version 0", _unversioned(kernel, buffer))
+
+
+def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ...]:
+    """What may go wrong at a node: the kind of fault, which one, and what stands there then."""
+    match node:
+        case Barrier() | AsyncCommit():
+            return ((type(node).__name__, f"removed (line {node.span.line})", ()),)
+        case AsyncWait(pending):
+            weaker = replace(node, pending=pending + 1)
+            return (
+                ("AsyncWait", f"removed (line {node.span.line})", ()),
+                ("AsyncWait", f"lets {weaker.pending} pend (line {node.span.line})", weaker),
+            )
+        case Store(buffer) if buffer in counters:
+            return (("counter", f"removed (line {node.span.line})", ()),)
+        case If(cond) if cond != TRUE:
+            return (("guard", f"'{text(cond)}' taken as true (line {node.span.line})", replace(node, cond=TRUE)),)
+        case Select(cond, a):
+            return (("selection", f"'{text(cond)}' taken as true", a),)
+        case Binary("^", a) if dtype_of(node).is_integer:
+            return (("swizzle", f"'{text(node)}' without the right side", a),)
+    return ()
 
 
 def _counter_steps(kernel: Kernel) -> set[Buffer]:
@@ -64,17 +89,15 @@ def _counter_steps(kernel: Kernel) -> set[Buffer]:
     return found
 
 
-def _is_site(node: Node, counters: set[Buffer]) -> bool:
-    return isinstance(node, (Barrier, AsyncCommit, AsyncWait)) or (isinstance(node, Store) and node.buffer in counters)
-
-
-def _at(kernel: Kernel, number: int, new: tuple[Stmt, ...], counters: set[Buffer]) -> Kernel:
+def _at(kernel: Kernel, number: int, new: New, counters: set[Buffer]) -> Kernel:
     """The kernel with the `number`-th site replaced, counted in walking order."""
     sites = count()
 
-    def visit(node: Node) -> Node | tuple[Node, ...]:
-        if _is_site(node, counters):
-            return new if next(sites) == number else node
+    def visit(node: Node) -> New:
+        if not _faults(node, counters):
+            return map_children(node, visit)
+        if next(sites) == number:
+            return new
         return map_children(node, visit)
 
     result = visit(kernel)

@@ -7,7 +7,6 @@ kernel as emitted, n the n-th fault.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _HEAD = """\
@@ -128,7 +127,3 @@ def _last_argument(call: str) -> tuple[str, str]:
         if call[at] == "," and depth == 0:
             return call[:at], call[at + 1 :].strip()
     raise ValueError(f"no argument in '{call}'")
-
-
-def of_kind(faults: tuple[Fault, ...], kind: str) -> Iterator[Fault]:
-    return (f for f in faults if f.kind == kind)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import all_cases
+from user_kernels import movement
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.compile import Lowered
@@ -136,6 +137,17 @@ def test_another_layout_in_the_text_is_noticed() -> None:
     assert rows["ldmatrix_x4_trans", "B_shared"].transactions == 8 * rows["ldmatrix_x4_trans", "B_shared"].ideal
     with pytest.raises(AssertionError, match="ldmatrix_x4_trans"):
         compare(lowered.final.launches[entry.launch], {}, counters[entry.name])
+
+
+@pytest.mark.cxx
+def test_a_request_that_crosses_into_shared_bytes_is_one() -> None:
+    """Two tiles of this kernel share some of their bytes, and a warp's request lies on both sides of the border."""
+    case = next(c for c in movement() if c.name == "convert-int8-int32-int64")
+    lowered = case.compiled().lowered
+    counters, sizes = observed(case, lowered)
+    (entry,) = lowered.source.entries
+    assert any("|" in r.buffer for r in counters[entry.name].rows)
+    assert compare(lowered.final.launches[entry.launch], numbers(lowered, sizes), counters[entry.name]) == 0
 
 
 @pytest.mark.cxx

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cxx
 
 CASES = all_cases()
 SEEDS = 11  # with every mode and schedule: 99 runs
-DEFAULT = (("late", "fifo", 1), ("random", "random", 2))
+DEFAULT = (("random", "random", 2),)
 
 
 def require_clean(name: str, *hows: tuple[str, str, int]) -> None:

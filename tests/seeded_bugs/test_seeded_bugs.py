@@ -15,13 +15,14 @@ from tiledsl.cpu.toolchain import find_compiler
 from tiledsl.testing.laws import LAWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "seeded_bugs.md"
-EVERY = 3  # of the bugs, one in so many is tried by default
+EVERY = 4  # of the bugs, one in so many is tried by default
 # The compiler without any bug, once for each law and number of examples.
 sane = cache(caught)
 
 
 def _row(number: int, bug: Bug) -> object:
-    marks = [pytest.mark.slow] if number % EVERY else []
+    whole = bug.caught_by in LAWS and LAWS[bug.caught_by].room == "whole"  # laws of much time each
+    marks = [pytest.mark.slow] if number % EVERY or whole else []
     return pytest.param(bug, id=bug.name.replace(" ", "-"), marks=marks)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from console import Command, agrees, parts, play, rewritten
+
+from tiledsl.tools.loading import load_tile_kernel
 
 PAGE = Path(__file__).parents[2] / "docs" / "debugging.md"
 
@@ -33,3 +36,12 @@ def test_the_comparison_compares() -> None:
     page = "x\n<!-- file: a.py -->\n```python\n1\n```\n```console\n$ one\nout\n$ two\n```\n"
     assert [type(p).__name__ for p in parts(page)] == ["File", "Command", "Command"]
     assert rewritten(page, {"two": "new\n"}).endswith("$ one\nout\n$ two\nnew\n```\n")
+
+
+@pytest.mark.parametrize("command", ["check", "bisect"])
+def test_commands_of_the_readme_name_what_there_is(command: str) -> None:
+    """They run elsewhere (tests/e2e); here, that their kernel is found and compiles."""
+    readme = (PAGE.parents[1] / "README.md").read_text()
+    (spec,) = re.findall(rf"^tiledsl {command} (\S+)", readme, re.MULTILINE)
+    kernel, static = load_tile_kernel(str(PAGE.parents[1] / spec), {})
+    assert kernel.trace(**static).name == "gemm"

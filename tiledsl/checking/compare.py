@@ -91,7 +91,9 @@ class Order:
     free: frozenset[str] = frozenset()
 
 
-def differing(actual: Mapping[str, Array], expected: Mapping[str, Array], loose: frozenset[str]) -> dict[str, Difference]:
+def differing(
+    actual: Mapping[str, Array], expected: Mapping[str, Array], loose: frozenset[str]
+) -> dict[str, Difference]:
     """By name what differs: tensors of `loose` within the tolerance of their dtype, the others exactly."""
     found = {}
     for name, value in expected.items():

@@ -138,54 +138,36 @@ class Module:
         fences and the grid is small enough, or if it polls); other blocks run in any order, one after another.
 
         Of what is wrong in the first block in which something is, what made going on impossible is raised as TileError
-        TD08xx at the user's line, else the first; with a list of `findings` everything is added to it instead, and every
-        block runs.
+        TD08xx at the user's line, else the first; with a list of `findings` everything is added to it instead, and
+        every block runs.
         Raises TileError TD0833 for blocks that have to run together and do not fit, ValueError for a number of threads
         or a cluster that no GPU has. `statistics` gets counts of the runtime's own work, `observe` what it asks for, in
         modules that are checked.
         """
-        if not 1 <= threads <= MAX_THREADS:
-            raise ValueError(f"a block has 1 to {MAX_THREADS} threads, not {threads}")
-        extents, clusters = (*grid, 1, 1, 1)[:3], (*cluster, 1, 1, 1)[:3]
-        if prod(clusters) > MAX_CLUSTER or any(n < 1 or g % n for g, n in zip(extents, clusters)):
-            raise ValueError(f"a cluster has up to {MAX_CLUSTER} blocks and divides the grid; {clusters} is none")
+        extents, clusters = _extents(grid, cluster, threads)
         kernel = self.facts.get(name, KernelFacts())
-        together = _run_together(kernel, prod(extents) * threads, cooperative)
         values = [_as_ctypes(a) for a in arguments]
-        pointers = (ctypes.c_void_p * max(1, len(values)))(*[ctypes.addressof(v) for v in values])
-        buffers = _buffers(kernel, arguments)
-        tiles = [_Tile(n.encode(), *numbers) for n, *numbers in shared]
         given = _Launch(
             entry=ctypes.cast(getattr(self.library, f"tds_entry_{name}"), ctypes.c_void_p),
-            arguments=pointers,
+            arguments=(ctypes.c_void_p * max(1, len(values)))(*map(ctypes.addressof, values)),
             grid=(ctypes.c_uint32 * 3)(*extents),
             cluster=(ctypes.c_uint32 * 3)(*clusters),
             threads=threads,
             shared_bytes=shared_bytes,
             extra_agents=_EXTRA_AGENTS if kernel.asynchronous_proxy else 0,
-            cooperative=together,
+            cooperative=_run_together(kernel, prod(extents) * threads, cooperative),
             keep_going=findings is not None,
             compare_groups=not kernel.fences,
             mode=MODES[mode],
             schedule=SCHEDULES[schedule or ("random" if mode == "random" else "fifo")],
             seed=seed,
             workers=workers or 0,
-            num_buffers=len(buffers),
-            buffers=(_Buffer * max(1, len(buffers)))(*buffers),
-            num_tiles=len(tiles),
-            tiles=(_Tile * max(1, len(tiles)))(*tiles),
-            count=observe is not None and observe.count,
-            record_block=-1 if observe is None else observe.number_of_block(extents),
-            record_latency=0 if observe is None else observe.latency,
+            **_memory(kernel, arguments, shared),
+            **_watched(observe, extents),
         )
         report = self._run(name, given, observe)
-        if statistics is not None:
-            statistics.update({key: report[key] for key in ("clock_work", "switches")})
-        found = report["findings"]
-        if findings is not None:
-            findings += map(from_report, found)
-        elif found:
-            raise from_report(next((raw for raw in found if raw["fatal"]), found[0])).error()
+        (statistics if statistics is not None else {}).update({key: report[key] for key in ("clock_work", "switches")})
+        _conclude(report["findings"], findings)
 
     def _run(self, name: str, given: _Launch, observe: Observation | None) -> dict[str, Any]:
         """The runtime's report; what the kernel printed has been written to stdout."""
@@ -204,6 +186,44 @@ class Module:
             sys.stdout.write(output.decode(errors="replace"))
         parsed: dict[str, Any] = json.loads(report.decode(errors="replace"))
         return parsed
+
+
+def _conclude(found: list[dict[str, Any]], findings: list[Finding] | None) -> None:
+    """Adds what was found to `findings`; without a list raises what ended a group, else the first."""
+    if findings is not None:
+        findings += map(from_report, found)
+    elif found:
+        raise from_report(next((raw for raw in found if raw["fatal"]), found[0])).error()
+
+
+def _extents(grid: Sequence[int], cluster: Sequence[int], threads: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Grid and cluster with three extents. Raises ValueError for what no GPU has."""
+    if not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"a block has 1 to {MAX_THREADS} threads, not {threads}")
+    extents, clusters = (*grid, 1, 1, 1)[:3], (*cluster, 1, 1, 1)[:3]
+    if prod(clusters) > MAX_CLUSTER or any(n < 1 or g % n for g, n in zip(extents, clusters)):
+        raise ValueError(f"a cluster has up to {MAX_CLUSTER} blocks and divides the grid; {clusters} is none")
+    return extents, clusters
+
+
+def _memory(kernel: KernelFacts, arguments: Sequence[Argument], shared: Sequence[Tile]) -> dict[str, Any]:
+    """The fields of `_Launch` that say what lies where."""
+    buffers = _buffers(kernel, arguments)
+    tiles = [_Tile(n.encode(), *numbers) for n, *numbers in shared]
+    return {
+        **{"num_buffers": len(buffers), "buffers": (_Buffer * max(1, len(buffers)))(*buffers)},
+        **{"num_tiles": len(tiles), "tiles": (_Tile * max(1, len(tiles)))(*tiles)},
+    }
+
+
+def _watched(observe: Observation | None, grid: tuple[int, ...]) -> dict[str, int]:
+    """The fields of `_Launch` that say what is counted and recorded."""
+    if observe is None:
+        return {"count": 0, "record_block": -1, "record_latency": 0}
+    return {
+        **{"count": int(observe.count), "record_block": observe.number_of_block(grid)},
+        "record_latency": observe.latency,
+    }
 
 
 def _run_together(kernel: KernelFacts, threads: int, asked: bool | None) -> bool:

@@ -36,7 +36,7 @@ KERNEL_FLAGS = ("-O1", *_COMMON)
 # The checked build tells places of the code apart by their addresses, so the compiler must not copy or merge calls.
 _CHECKED_KERNEL_FLAGS = ("-fno-thread-jumps", "-fno-crossjumping", "-fno-tree-dominator-opts")
 RUNTIME_FLAGS = ("-O2", "-ftree-vectorize", *_COMMON, "-ftls-model=initial-exec", "-pthread")
-_CORE = ("fibers", "scheduler", "collectives", "memory", "launch", "findings")
+_CORE = ("fibers", "scheduler", "barriers", "collectives", "memory", "launch", "findings")
 _DETECTOR = ("clocks", "detector", "synchronisation", "global_shadow")
 _HOPPER = ("hopper", "mbarrier", "bulk", "tensor_map", "wgmma", "cluster")
 _OBSERVER = ("observer", "counters", "record")

@@ -27,7 +27,7 @@ from tiledsl.validation.bundle import Bundle, write_bundle
 EXAMPLES = 1000  # of one slice at most; a failure is found again with the same number
 MOST_FAILURES = 3  # a law that failed so often is left alone
 LONGEST_SLICE = 15.0  # seconds
-GRACE = 300.0  # seconds that a process may take beyond its slice, to make a failure small, before it counts as hung
+GRACE = 900.0  # seconds that a process may take beyond its slice, to make a failure small, before it counts as hung
 
 
 @dataclass(frozen=True)

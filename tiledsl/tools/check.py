@@ -81,7 +81,9 @@ def checked_case(case: Case, target: str, how: Mapping[str, Any]) -> CheckResult
     try:
         compiled = case.compiled(target)
     except TileError as problem:
-        return CheckResult(case.name, target, "nothing: it does not compile", (), (Finding.of(problem),), (("the compiler",),))
+        return CheckResult(
+            case.name, target, "nothing: it does not compile", (), (Finding.of(problem),), (("the compiler",),)
+        )
     inputs = case.inputs(Draw(how["seed"]))
     tolerances = (0.0, 0.0) if case.exact else (case.rtol, case.atol)
     reference = Reference(case.reference(**inputs), *tolerances)

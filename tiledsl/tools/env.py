@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 
+from tiledsl.backends import where
 from tiledsl.cpu.toolchain import find_compiler, identity
 from tiledsl.errors import TileError
 from tiledsl.runtime import nvrtc
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
         print(f"{name:<20} {_version(name)}")
     print(f"{'NVRTC':<20} {_or_problem(nvrtc.version)}")
     print(f"{'C++ compiler':<20} {_or_problem(_compiler)}")
-    print(f"{'GPU':<20} {_or_problem(_gpu)}\n")
+    print(f"{'GPU':<20} {_or_problem(_gpu)}")
+    print(f"{'kernels run on':<20} {_or_problem(where)}\n")
     width = max(map(len, SETTINGS))
     for s in SETTINGS.values():
         value = os.environ.get(s.name)

@@ -31,6 +31,7 @@ def _section(number: int, p: Pass) -> str:
     lines = [f"## {number}. {p.name}\n", _text(p.run), ""]
     lines += [f"- requires: {_facts(p.requires)}"] if p.requires else []
     lines += [f"- ensures: {_facts(p.ensures)}"] if p.ensures else []
+    lines += [f"- checked independently by `verifiers/{p.verify.__module__.rpartition('.')[2]}.py`"] if p.verify else []
     for name, kind in p.option_types.items():
         default = p.parameters[name].default
         if issubclass(kind, Enum):

@@ -59,9 +59,7 @@ def test_edited_text_runs_on_the_cpu_device(compiled: CompiledKernel, alone: boo
 @pytest.mark.cxx
 def test_helpers_and_further_device_functions(compiled: CompiledKernel) -> None:
     kernel = "TDS_KERNEL("
-    helper = (
-        "TDS_DEVICE float thrice(float x) { return tds::bitcast<float>(tds::bitcast<tds::u32>(3.0f * x)); }\n"
-    )
+    helper = "TDS_DEVICE float thrice(float x) { return tds::bitcast<float>(tds::bitcast<tds::u32>(3.0f * x)); }\n"
     made = compiled.with_source(
         compiled.source.replace(kernel + "64", helper + kernel + "64").replace("* 2.0f", "* thrice(1.0f)")
     )

@@ -43,10 +43,8 @@ def run_body(body: str, threads: int = 64, blocks: int = 1, checked: bool = True
     source = np.arange(64 * 64, dtype=np.float32)
     findings: list[Finding] = []
     statistics: dict[str, int] = {}
-    compile_body(body, threads, checked).launch(
-        *("k", (blocks,), threads, 1024, [out, source, flag]),
-        **({"shared": [TILE], "findings": findings, "statistics": statistics} | how),
-    )
+    given: dict[str, Any] = {"shared": [TILE], "findings": findings, "statistics": statistics} | how
+    compile_body(body, threads, checked).launch("k", (blocks,), threads, 1024, [out, source, flag], **given)
     return Result(out, flag, findings, statistics)
 
 

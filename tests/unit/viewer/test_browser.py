@@ -248,6 +248,9 @@ def test_the_timeline_page(browser: Any, files: dict[str, Path]) -> None:
     before = float(page.get_attribute("#timeline", "width"))
     page.keyboard.press("+")
     assert float(page.get_attribute("#timeline", "width")) > 1.3 * before
+    page.evaluate("document.getElementById('chart').scrollLeft = 200")
+    page.wait_for_function("document.querySelector('.name').getAttribute('transform') === 'translate(200 0)'")
+    assert page.locator(".lane.warp .name text").first.bounding_box()["x"] >= 0
     page.keyboard.press("0")
     assert float(page.get_attribute("#timeline", "width")) == before
     page.click(f'#side [data-at="0:{line_of("gemm", "T.copy(A[by")}"] >> nth=0')

@@ -65,7 +65,9 @@ u32 Counters::number_of(const CallSite& site) {
   std::vector<u32>& same = by_caller[site.caller];
   for (u32 n : same) {
     const RowKey& k = sites[n].key;
-    if (k.place == site.key.place && k.buffer == site.key.buffer && k.what == site.key.what) return n;
+    // Tiles that share bytes make several buffers of one: a request of shared memory is named by its first lane.
+    const bool same_buffer = k.place == Place::SHARED || k.buffer == site.key.buffer;
+    if (k.place == site.key.place && same_buffer && k.what == site.key.what) return n;
   }
   sites.push_back(site);
   same.push_back(static_cast<u32>(sites.size() - 1));
@@ -107,7 +109,12 @@ void Counters::meet(u32 warp) {
   if (warp >= warps.size()) return;
   WarpState& w = warps[warp];
   for (u32 site : w.touched) {
-    for (const Request& r : w.requests[site]) add(sites[site].key, r);
+    for (const Request& r : w.requests[site]) {
+      RowKey key = sites[site].key;
+      if (key.place == Place::SHARED)
+        key.buffer = shared_buffer(launch, static_cast<u32>(r.address[__builtin_ctz(r.lanes)]));
+      add(key, r);
+    }
     w.requests[site].clear();
   }
   w.touched.clear();

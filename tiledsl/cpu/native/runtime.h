@@ -258,6 +258,7 @@ void yield();      // lets others run first
 void pause_idle();  // the same for one that sees nothing new; a deadlock if nobody has for a long time
 void may_yield();  // at a place where a random schedule likes to go elsewhere
 [[noreturn]] void end_fiber();
+[[noreturn]] void report_deadlock();
 [[noreturn]] void leave_group();  // gives up the group, from within a fiber
 
 // Starts an operation that completes at once (early), when nothing else can run (late), or at random.

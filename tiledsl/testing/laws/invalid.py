@@ -46,7 +46,7 @@ def compiled(kernel: Kernel) -> None:
     emit(run_pipeline(kernel, pipeline(TARGET)))
 
 
-@law(examples=150, share=4, source=mutated_sources())
+@law(examples=80, share=4, source=mutated_sources())
 def wrong_sources_are_coded_errors_with_a_place(source: str) -> None:
     file = f"<mutant {crc32(source.encode()):08x}>"
     lines = source.splitlines(keepends=True)
@@ -70,7 +70,7 @@ def wrong_sources_are_coded_errors_with_a_place(source: str) -> None:
         del linecache.cache[file]
 
 
-@law(examples=100, share=4, source=mutated_texts())
+@law(examples=60, share=4, source=mutated_texts())
 def wrong_texts_are_coded_errors_with_a_place(source: str) -> None:
     """A rule of the IR that the text breaks is an error at its place too; passes keep the rules."""
     file, lines = "<mutant>", source.count("\n") + 1
@@ -87,7 +87,7 @@ def wrong_texts_are_coded_errors_with_a_place(source: str) -> None:
     coded(lambda: compiled(kernel), file, lines)
 
 
-@law(examples=100, share=4, kernel=mutated_kernels())
+@law(examples=60, share=4, kernel=mutated_kernels())
 def wrong_kernels_are_coded_errors(kernel: Kernel) -> None:
     """IR with nodes exchanged: `verify` says what is wrong with it, or all passes make code of it, or say why not."""
     try:

@@ -30,14 +30,14 @@ def computed(kernel: Kernel) -> Any:
     return out
 
 
-@law("S6", "S9", "S10", examples=40, program=shared_lifetimes())
+@law("S6", "S9", "S10", examples=25, program=shared_lifetimes())
 def tiles_that_share_bytes_are_never_needed_together(program: BarrierProgram) -> None:
     """The barriers that sharing needs are inserted after it; the interpreter knows which bytes a tile has."""
     apart = computed(insert_barriers(planned(program, reuse=False)))
     assert np.array_equal(computed(insert_barriers(planned(program))), apart)
 
 
-@law("S7", "S8", "S9", examples=40, program=shared_lifetimes())
+@law("S7", "S8", "S9", examples=25, program=shared_lifetimes())
 def the_arena_is_aligned_and_no_larger_than_its_tiles(program: BarrierProgram) -> None:
     shared, apart = planned(program), planned(program, reuse=False)
     assert all(slot.offset % 16 == 0 for slot in slots(shared))

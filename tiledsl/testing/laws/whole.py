@@ -26,8 +26,9 @@ from tiledsl.validation.compare import Stage, execute, stage_after
 from tiledsl.validation.inputs import Inputs
 
 T = TypeVar("T")
-# What random kernels may run into: layouts that no statement of theirs can share, too much shared memory.
-LEGITIMATE = {"TD0301", "TD0303", "TD0305", "TD0317", "TD0502"}
+# What random kernels may run into: layouts that no statements of theirs can share, instructions that a target lacks,
+# exchange of data under a condition that threads do not share.
+LEGITIMATE = {"TD0301", "TD0303", "TD0305", "TD0311", "TD0317", "TD0502"}
 
 
 def accepted(step: Callable[[], T]) -> T:
@@ -68,7 +69,7 @@ def difference(a: Any, b: Any) -> str:
     return f"{[int(i) for i in at]} is {a[at]} before, {b[at]} after; {flat.size} of {a.size} differ"
 
 
-@law("S1", "S2", "S4", "S10", examples=15, share=6, program=tile_kernels())
+@law("S1", "S2", "S4", "S10", examples=10, share=6, program=tile_kernels())
 def every_stage_computes_what_the_tile_stage_means(program: TileKernel) -> None:
     """Each execution with all its checks: bounds, alignment, what is in flight, races once barriers are there."""
     expected = execute(program.kernel, inputs_of(program), Stage.TILE)
@@ -76,13 +77,13 @@ def every_stage_computes_what_the_tile_stage_means(program: TileKernel) -> None:
         check_same(expected, execute(kernel, inputs_of(program), stage), name)
 
 
-@law("S24", examples=10, share=6, compiler=True, program=tile_kernels())
+@law("S24", examples=6, share=6, compiler=True, program=tile_kernels())
 def emitted_code_computes_what_the_tile_stage_means(program: TileKernel) -> None:
     expected = execute(program.kernel, inputs_of(program), Stage.TILE)
     check_same(expected, emitted(program), "emission")
 
 
-@law("S2", "S4", "S10", "S11", examples=8, share=6, compiler=True, program=tile_kernels(), seed=st.integers(0, 999))
+@law("S2", "S4", "S10", "S11", examples=4, share=6, compiler=True, program=tile_kernels(), seed=st.integers(0, 999))
 def the_checked_device_finds_nothing_in_correct_kernels(program: TileKernel, seed: int) -> None:
     """Under any schedule and any arrival of asynchronous copies, and the results do not depend on them."""
     findings: list[Finding] = []
@@ -101,7 +102,7 @@ def emitted(program: TileKernel, **how: Any) -> Mapping[str, Any]:
     return {n: given[n] for n in program.written}
 
 
-@law("S25", examples=20, share=2, program=tile_kernels())
+@law("S25", examples=10, share=2, program=tile_kernels())
 def every_stage_survives_its_text(program: TileKernel) -> None:
     for _, kernel, _ in stages(program):
         printed = text(kernel)

@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.ir.dtypes import BFLOAT16, BOOL, FLOAT16, FLOAT32, INT8, INT32, DType
+from tiledsl.ir.dtypes import BFLOAT16, BOOL, FLOAT8_E4M3, FLOAT16, FLOAT32, INT8, INT32, DType
 from tiledsl.ir.nodes import (
     Alloc,
     Binary,
@@ -47,7 +47,7 @@ from tiledsl.ir.walk import walk
 from tiledsl.target import Target, target_named
 from tiledsl.testing.strategies.tile_statements import Place, Tiles, statement
 
-DTYPES = (FLOAT16, FLOAT32, BFLOAT16, INT8, INT32)
+DTYPES = (FLOAT16, FLOAT32, BFLOAT16, INT8, INT32, FLOAT8_E4M3)
 ENTRIES = 8  # of the table of indices, and of the mask
 
 
@@ -86,10 +86,12 @@ def tile_kernels(draw: st.DrawFn, options: Options = Options()) -> TileKernel:
     maker = _Maker(draw, options)
     launches = tuple(maker.launch(i) for i in range(draw(st.integers(1, options.launches))))
     used = {n for launch in launches for n in walk(launch) if isinstance(n, Buffer)}
+    used |= {maker.data} if maker.sizes else set()  # a size is bound from the shape of a tensor
     tensors = [b for b in maker.tensors if b in used]
     kernel = Kernel("random", tuple([*tensors, *maker.scalars]), launches, tuple(maker.sizes))
     outputs = frozenset(b.name for b in maker.outputs if b in used)
-    target = target_named(draw(st.sampled_from(options.targets)))
+    able = [t for t in options.targets if maker.dtype is not FLOAT8_E4M3 or t != "sm_80"] or options.targets
+    target = target_named(draw(st.sampled_from(able)))
     return TileKernel(kernel, maker.arguments(tensors, outputs), outputs, target)
 
 
@@ -105,7 +107,7 @@ class _Maker:
         self.columns = self.ragged(self.n, self.grid[0])
         self.trips = draw(st.integers(0, 4))
         self.dtype = self.pick(options.dtypes)
-        self.k = 32 if self.dtype is INT8 else self.k  # what the instruction for bytes multiplies at a time
+        self.k = 32 if self.dtype.bits == 8 else self.k  # what the instruction for bytes multiplies at a time
         self.sizes: list[Var] = []
         self.scalars: list[Var] = []
         self.outputs: list[Buffer] = []

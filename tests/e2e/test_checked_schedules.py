@@ -1,0 +1,42 @@
+"""Every example under many schedules of the checked CPU device: nothing is found, and the results are the reference's.
+
+The commands of this: `tiledsl check examples/gemm.py --schedules 100`.
+"""
+
+from __future__ import annotations
+
+import pytest
+from cases import all_cases
+
+from tiledsl.checking import Reference, check
+from tiledsl.testing.case import Draw
+
+CASES = all_cases()
+# One of each kind: staged copies, reductions within and across warps, atomic sums, two launches, run-time sizes.
+SOME = (
+    *("transpose-70x45", "softmax-13x100", "gemm-3-stages", "gemm-split-k-60x100x200", "gemm-dynamic-70x50x105"),
+    *("attention-d64-causal-90x90", "decode-split-100"),
+)
+
+
+def nothing_is_found(name: str, schedules: int) -> None:
+    case = CASES[name]
+    inputs = case.inputs(Draw(4))
+    tolerances = (0.0, 0.0) if case.exact else (case.rtol, case.atol)
+    reference = Reference(case.reference(**inputs), *tolerances)
+    result = check(case.compiled(), (), inputs, schedules=schedules, reference=reference)
+    assert result.ok, str(result)
+    assert len(result.schedules) == schedules and result.compared[-1] == "the reference"
+
+
+@pytest.mark.cxx
+@pytest.mark.parametrize("name", SOME)
+def test_some_examples_under_a_few_schedules(name: str) -> None:
+    nothing_is_found(name, 4)
+
+
+@pytest.mark.cxx
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_every_example_under_100_schedules(name: str) -> None:
+    nothing_is_found(name, 100)
