@@ -34,7 +34,19 @@ ALLOWED: dict[str, set[str]] = {
     "backends": {*CORE, "compile", "cpu", "runtime"},
     "checking": {*CORE, "ir", "analysis", "compile", "cpu", "runtime", "validation", "backends"},
     "decorator": {*CORE, "ir", "frontend", "compile", "backends", "checking", "report", "runtime"},
-    "testing": {*CORE, "ir", "isa", "analysis", "frontend", "language", "decorator", "backends", "runtime", "cpu", "passes"}
+    "testing": {
+        *CORE,
+        "ir",
+        "isa",
+        "analysis",
+        "frontend",
+        "language",
+        "decorator",
+        "backends",
+        "runtime",
+        "cpu",
+        "passes",
+    }
     | {"compile", "codegen", "validation", "verifiers", "checking"},
     "viewer": {*CORE, "ir", "analysis", "passes", "compile", "cpu", "report"},
     "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}

@@ -1,1 +1,0 @@
-from tiledsl.testing.thread_stage import *  # noqa: F403

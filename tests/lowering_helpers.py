@@ -1,1 +1,0 @@
-from tiledsl.testing.tile_stage import *  # noqa: F403
