@@ -29,7 +29,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("TILEDSL_DUMP_DIR", "tiledsl-dump", "directory of the dumps, one numbered file a pass"),
         Setting("TILEDSL_TIMING", "0", "1: print how long each pass took"),
         Setting("TILEDSL_VERIFY", "0", "1: check every plan with its independent verifier"),
-        Setting("TILEDSL_RACE", "0", "1: every call on the CPU device runs checked: races, bounds, deadlocks are errors"),
+        Setting("TILEDSL_RACE", "0", "1: every call on the CPU device runs checked: races, bounds and deadlocks raise"),
         Setting("TILEDSL_VALIDATE", "0", "1: run the kernel before and after every pass; they must agree bit for bit"),
         Setting("TILEDSL_REPRO", "tiledsl-repro", "directory of repro bundles, one directory a failure"),
         Setting("TILEDSL_CXX", "", "host C++ compiler for the CPU device; empty: c++, g++, clang++, zig"),

@@ -157,8 +157,8 @@ def everything() -> Kernel:
     total, flag = Buffer("total", (), FLOAT32, Space.VAR), Buffer("flag", (), INT32, Space.VAR)
     regs, bits = Buffer("regs", (4,), FLOAT32, Space.LOCAL), Buffer("bits", (4,), UINT32, Space.LOCAL)
     wide = Buffer("wide", (8,), FLOAT32, Space.LOCAL)
-    shared = Buffer("new", (128,), FLOAT32, Space.SHARED)
-    alias = Buffer("alias", (128,), UINT32, Space.SHARED)
+    shared = Buffer("new", (192,), FLOAT32, Space.SHARED)
+    alias = Buffer("alias", (192,), UINT32, Space.SHARED)
     one = Const(1.0, FLOAT32)
     zero_based = Binary("%", t, i32(4))
     lane0 = Binary("==", t, i32(0))
@@ -175,7 +175,7 @@ def everything() -> Kernel:
         Barrier(),
         Barrier(1, 32),
         Move(Address(regs, (i32(0),)), Address(shared, (Binary("*", Binary("//", t, i32(4)), i32(4)),)), 4),
-        Move(Address(shared, (add(i32(64), Binary("*", zero_based, i32(4))),)), Address(regs, (i32(0),)), 4),
+        Move(Address(shared, (add(i32(64), Binary("*", t, i32(4))),)), Address(regs, (i32(0),)), 4),
         For(i, i32(4), (Store(total, (), add(Load(total, ()), Load(regs, (i,)))),), Vectorized()),
         For(i := Var("int", INT32), n, (If(Binary(">", i, i32(5)), (Break(),), (Continue(),)),)),
         For(j, Const(2, INT64), (Store(wide, (j,), one),), Unrolled(2)),
