@@ -302,11 +302,10 @@ class _Planner:
                 if not target.enter:
                     continue
                 if i < j and all(x.through for x in items[i + 1 : j]):
-                    arcs.append((Arc(i + 1, j, count), self.hazards(source.leave, target.enter)))
+                    arcs.append((Arc(i + 1, j, count), self.between(source, target, var, trips, 0)))
                 passed = (*items[i + 1 :], *items[:j])
                 if all(x.through for x in passed):
-                    later = [f.moved({var: 1}) for f in target.enter] if var else target.enter
-                    carried = self.hazards(source.leave, later)
+                    carried = self.between(source, target, var, trips, 1)
                     early = any(x.leaves for x in items)  # a way back to the start that skips the rest of the body
                     arcs.append((Arc(0 if early else i + 1, j if early else j + count, count), carried))
         arcs = [(arc, found) for arc, found in arcs if found]
@@ -315,6 +314,23 @@ class _Planner:
             self.barriers[(*path, position)] = reasons
         if not arcs and all(x.through for x in items):
             self.far(items, path, var, trips)
+
+    def between(self, source: Item, target: Item, var: Var | None, trips: int | None, later: int) -> list[Hazard]:
+        """Conflicts of `source` with `target`, which is `later` iterations further.
+
+        Where there are fewer iterations than versions, each is looked at: not all versions meet then.
+        """
+        versions = max(f.buffer.versions for f in (*source.leave, *target.enter))
+        if var is None:
+            return self.hazards(source.leave, target.enter)
+        if trips is None or trips - later >= versions:
+            return self.hazards(source.leave, [f.moved({var: later}) for f in target.enter] if later else target.enter)
+        found = [
+            h
+            for k in range(trips - later)
+            for h in self.hazards(seen_at(source.leave, var, k), seen_at(target.enter, var, k + later))
+        ]
+        return list({(id(h.buffer), id(h.first), id(h.second), h.kind): h for h in found}.values())
 
     def far(self, items: Sequence[Item], path: Path, var: Var | None, trips: int | None) -> None:
         """A loop without barriers: iterations further apart may use the same version again."""

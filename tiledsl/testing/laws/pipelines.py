@@ -8,8 +8,10 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
+from tiledsl.analysis.access import Access
+from tiledsl.analysis.boxes import covers, whole_region
 from tiledsl.errors import TileError, VerifyError
-from tiledsl.ir.nodes import Binary, Buffer, Const, For, Node, Pipelined, Region
+from tiledsl.ir.nodes import TRUE, Binary, Buffer, Const, For, Node, Pipelined, Region
 from tiledsl.ir.walk import rewrite, walk
 from tiledsl.passes.software_pipeline import software_pipeline
 from tiledsl.passes.software_pipeline.body import Body, flatten
@@ -94,9 +96,24 @@ def _verify(program: PipelinedKernel, body: Body, plan: PipelinePlan) -> None:
 
 
 def _has_dead_writes(body: Body, b: Buffer) -> bool:
-    writes = [i for i, u in enumerate(body.units) if any(a.buffer is b and a.writes for a in u.accesses)]
-    reads = [i for i, u in enumerate(body.units) if any(a.buffer is b and a.reads for a in u.accesses)]
-    return any(not any(i < r for r in reads) for i in writes)
+    """Whether some write of `b` is seen by no later unit: none reads it before another writes all of it."""
+    found = [[a for a in u.accesses if a.buffer is b] for u in body.units]
+    return any(_is_dead(a, found[i + 1 :]) for i, accesses in enumerate(found) for a in accesses if a.writes)
+
+
+def _is_dead(write: Access, later: list[list[Access]]) -> bool:
+    for accesses in later:
+        if any(a.reads for a in accesses):
+            return False
+        if any(_replaces(a, write) for a in accesses):
+            return True
+    return True
+
+
+def _replaces(a: Access, write: Access) -> bool:
+    whole = whole_region(a.buffer)
+    always = a.guard in (TRUE, write.guard)
+    return always and a.exact and a.region is not None and whole is not None and covers([a.region], whole)
 
 
 @law("P7", examples=12, program=pipelined_kernels(), fuse=st.booleans())
