@@ -40,6 +40,7 @@ GROUPS = {
         "env": "print every setting, and the versions of what is installed",
     },
 }
+_STATUS = "Exit status: 0, 1 if something was found, 2 if it could not be done."
 COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
 
 
@@ -47,11 +48,17 @@ def _listing() -> str:
     """The sub-commands by group, as `tiledsl --help` shows them."""
     width = max(map(len, COMMANDS))
     groups = [[f"{title}:", *(f"  {n:<{width}}  {about}" for n, about in g.items())] for title, g in GROUPS.items()]
-    return "\n\n".join("\n".join(lines) for lines in groups) + "\n\n`tiledsl COMMAND --help` says what it takes."
+    return (
+        "\n\n".join("\n".join(lines) for lines in groups)
+        + f"\n\n`tiledsl COMMAND --help` says what it takes. {_STATUS}"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one sub-command. Returns its exit status, 1 after printing an error of the user's; argparse exits with 2."""
+    """Runs one sub-command. Returns its exit status: 1 says that it found what it looks for (differences, findings).
+
+    What it could not do is 2, after printing the error of the user's; argparse exits with 2 too.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((w for w in words[:1] if w in COMMANDS), None)
     parser = argparse.ArgumentParser(
@@ -75,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except TileError as problem:
         print(f"error: {problem}", file=sys.stderr)
-        return 1
+        return 2
     except BrokenPipeError:  # the reader, as in `tiledsl dump ... | head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status

@@ -20,7 +20,7 @@ from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.nodes import Buffer, Kernel, Space, Var
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
-from tiledsl.ir.tile import TILE_OPS
+from tiledsl.ir.tile import is_tile_stage
 from tiledsl.ir.walk import walk
 from tiledsl.passes.base import parse_pipeline, run_pipeline
 from tiledsl.passes.pipeline import PASSES
@@ -30,10 +30,6 @@ MARK = "# ---- expected\n"
 HERE = Path(__file__).parent
 CASES = sorted(p for p in HERE.glob("*/*.tir") if p.parent.name in PASSES)
 TARGET = target_named("sm_80")
-
-
-def is_tile_stage(kernel: Kernel) -> bool:
-    return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
 
 
 def inputs(kernel: Kernel, sizes: dict[str, int]) -> dict[str, Any]:

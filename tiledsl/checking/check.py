@@ -23,8 +23,8 @@ from tiledsl.cpu import toolchain
 from tiledsl.cpu.findings import Finding
 from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.tile import is_tile_stage
 from tiledsl.ir.walk import statements
-from tiledsl.validation.compare import Stage, stage_of
 
 Array = np.ndarray[Any, Any]
 EXECUTIONS = ("tile", "simt")  # what the CPU device is compared with
@@ -137,7 +137,7 @@ class _Check:
         except TileError as problem:
             if not problem.code.startswith(FOUND):
                 raise
-            findings.append(_finding(problem))
+            findings.append(Finding.of(problem))
         self.add(str(schedule), findings)
         return None if findings else outputs
 
@@ -171,7 +171,7 @@ class _Check:
             name = _WORDS[backend]
             if outputs is None:
                 skipped[name] = "no run without a finding"
-            elif backend is Backend.TILE and _is_thread_stage(self.lowered.stages[0].kernel):
+            elif backend is Backend.TILE and not is_tile_stage(self.lowered.stages[0].kernel):
                 skipped[name] = "the text has been lowered"
             else:
                 self.compare_one(backend, outputs, same, skipped)
@@ -205,7 +205,7 @@ class _Check:
             elif not problem.code.startswith(FOUND):
                 raise
             else:
-                self.add(name, [_finding(problem)])
+                self.add(name, [Finding.of(problem)])
             return
         differences = differing(self.ordered(outputs), self.ordered(expected), frozenset(expected))
         if not differences:
@@ -215,7 +215,7 @@ class _Check:
 
     def difference(self, code: str, name: str, found: Difference, **facts: object) -> Finding:
         span = _written_at(self.lowered.stages[0].kernel, name)
-        return _finding(error(code, span, (), name=name, difference=found, **facts))
+        return Finding.of(error(code, span, (), name=name, difference=found, **facts))
 
 
 _WORDS = {
@@ -225,18 +225,10 @@ _WORDS = {
 }
 
 
-def _finding(problem: TileError) -> Finding:
-    return Finding.of(problem)
-
-
 def _order(lowered: Lowered) -> Order:
     """Of edited text nobody knows which atomic updates it has."""
     names = frozenset(p.name for p in lowered.signature.parameters)
     return Order(sums=names) if lowered.edited else order_dependent(lowered.final)
-
-
-def _is_thread_stage(kernel: Kernel) -> bool:
-    return stage_of(kernel) is not Stage.TILE
 
 
 def _written_at(kernel: Kernel, name: str) -> Span:

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from tiledsl.analysis.access import AccessKind, accesses, rooted, storage_roots
+from tiledsl.cpu.arrays import first_of
 from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Space
 from tiledsl.ir.walk import statements
 
@@ -56,27 +57,8 @@ def difference(actual: Array, expected: Array, rtol: float = 0.0, atol: float = 
             same |= np.isnan(a) & np.isnan(e)
             if rtol or atol:
                 same |= np.abs(a - e) <= atol + rtol * np.abs(e)
-    if np.all(same):
-        return None
-    wrong = np.argwhere(~same.astype(bool))
-    first = tuple(int(i) for i in wrong[0])
-    return Difference(first, actual[first], expected[first], len(wrong), actual.size)
-
-
-def copy_of(array: Array) -> Array:
-    """A copy with the same strides, which a kernel may demand."""
-    if array.flags.c_contiguous or any(stride < 0 for stride in array.strides):
-        return array.copy()
-    reach = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides)) // array.itemsize
-    storage = np.empty(reach + 1 if array.size else 0, array.dtype)
-    copied = np.lib.stride_tricks.as_strided(storage, array.shape, array.strides)
-    copied[...] = array
-    return copied
-
-
-def poison(array: Array) -> None:
-    """Fill with all ones bits: NaN in every float format, -1 in integers."""
-    array.view(np.uint8)[...] = 0xFF
+    found = first_of(~same.astype(bool))
+    return found and Difference(found[0], actual[found[0]], expected[found[0]], found[1], actual.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tiledsl.backends import Backend, run_on_cpu
-from tiledsl.checking.compare import copy_of, poison
 from tiledsl.compile import Lowered
+from tiledsl.cpu.arrays import copies_of, poison
 from tiledsl.runtime.arguments import as_array, bind
 from tiledsl.runtime.driver import find_driver
 
@@ -22,8 +22,7 @@ def run_once(lowered: Lowered, given: Mapping[str, Any], backend: Backend, **how
     `how` goes to the executions on the CPU. Raises TileError TD06xx where the arguments do not fit, TD08xx for what the
     execution finds, TD0619 where there is no GPU for `Backend.CUDA`.
     """
-    copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in given.items()}
-    bound = bind(lowered.signature, (), copies)
+    bound = bind(lowered.signature, (), copies_of(given))
     for name in bound.results:
         poison(as_array(bound.tensors[name]))
     if backend is Backend.CUDA:

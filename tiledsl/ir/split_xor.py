@@ -53,8 +53,9 @@ def _without_flips(algebra: Algebra, outside: Linear, step: int, x: Linear, y: L
     flips = 0
     rest: list[Linear] = []
     for side in (x, y):
-        c = side.get(ONE, 0)
-        terms = [(k, atom) for k, atom in algebra.digits(side) if atom is not ONE]
+        digits = algebra.digits(side)  # a digit may have taken the constant of the sum into it
+        c = sum(k for k, atom in digits if atom is ONE)
+        terms = [(k, atom) for k, atom in digits if atom is not ONE]
         low, high = bounds(terms)
         if c > 0 and low >= 0 and (high < c & -c or _power_of_two_in(terms) > c):
             flips ^= c

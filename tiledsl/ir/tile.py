@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiledsl.ir.frozen import dataclass
-from tiledsl.ir.nodes import Block, Expr, Region, Stmt, Var
+from tiledsl.ir.nodes import Block, Buffer, Expr, Kernel, Region, Space, Stmt, Var
+from tiledsl.ir.walk import walk
 
 if TYPE_CHECKING:
     from tiledsl.ir.layout import Fragment
@@ -129,3 +130,8 @@ class Parallel(Stmt):
 
 
 TILE_OPS = (Copy, Fill, Gemm, Reduce, Scan, Atomic, Transpose, Im2col, Parallel)
+
+
+def is_tile_stage(kernel: Kernel) -> bool:
+    """Whether tile statements or fragments are left."""
+    return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiledsl.checking.compare import copy_of, difference, poison
+from tiledsl.checking.compare import difference
 from tiledsl.checking.execute import run_once
+from tiledsl.cpu.arrays import copies_of, copy_of, poison
 from tiledsl.frontend.trace import TensorSpec
 from tiledsl.runtime.arguments import as_tensor
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tiledsl.compile import Lowered
     from tiledsl.decorator import CompiledKernel, TileKernel
 
-__all__ = ["Case", "Draw", "Mismatch", "compare", "copy_of", "poison", "run_case", "run_lowered"]
+__all__ = ["Case", "Draw", "Mismatch", "compare", "copies_of", "copy_of", "poison", "run_case", "run_lowered"]
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Any]
 

@@ -19,7 +19,7 @@ from tiledsl.errors import error
 from tiledsl.runtime.arguments import as_array, as_tensor
 from tiledsl.runtime.driver import find_driver
 from tiledsl.runtime.signature import TensorParameter
-from tiledsl.testing.case import Array, Case, Draw, Inputs, compare, copy_of, run_lowered
+from tiledsl.testing.case import Array, Case, Draw, Inputs, compare, copies_of, run_lowered
 
 Reference = Callable[..., Any]
 MakeInputs = Callable[..., Any]  # of a Draw, or of nothing
@@ -167,7 +167,7 @@ def _inputs(lowered: Lowered, given: Mapping[str, Any] | Sequence[Any] | None, s
 
 def _expected(lowered: Lowered, reference: Reference, inputs: Inputs) -> dict[str, Array]:
     """What the reference gives on copies of the inputs, by name. Raises TileError TD0634 for too many or too few."""
-    copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    copies = copies_of(inputs)
     try:
         inspect.signature(reference).bind(**copies)
     except TypeError:

@@ -13,6 +13,7 @@ from tiledsl.errors import TileError
 from tiledsl.testing import Case, Draw
 from tiledsl.tools.loading import (
     add_kernel_arguments,
+    add_sizes,
     assignments,
     cases_of,
     chosen_target,
@@ -33,14 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "A file with a function cases() is checked on the inputs and references of its cases, all of them or those "
-        "that the name or pattern after ':' says. Any other kernel gets small integers as inputs. Exit status 1 if "
-        "anything was found."
+        "that the name or pattern after ':' says. Any other kernel gets small integers as inputs. Exit status: 1 if "
+        "anything was found, 2 if the kernel cannot be compiled or run."
     )
     parser.add_argument("--schedules", type=int, default=10, metavar="N", help="how many of them (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the inputs and the random schedules")
-    parser.add_argument(
-        "--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar parameter"
-    )
+    add_sizes(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, a list with one object a kernel")
 
 

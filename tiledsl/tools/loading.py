@@ -19,11 +19,10 @@ from tiledsl.codegen.cuda import emit
 from tiledsl.compile import Lowered, Stage, lower
 from tiledsl.decorator import TileKernel
 from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
-from tiledsl.ir.nodes import Buffer, Kernel, Space
+from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
-from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.verify import verify
-from tiledsl.ir.walk import walk
+from tiledsl.ir.tile import is_tile_stage
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named
@@ -44,6 +43,12 @@ def add_kernel_arguments(parser: argparse.ArgumentParser) -> None:
 def add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-a", "--argument"), action="append", default=[], metavar="NAME=VALUE", help="a compile-time parameter"
+    )
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar parameter"
     )
 
 
@@ -98,11 +103,6 @@ def read_ir(path: str) -> Kernel:
     except VerifyError as said:  # here the user wrote it, not a pass
         raise error("TD0720", said.span, problem=said.message) from None
     return kernel
-
-
-def is_tile_stage(kernel: Kernel) -> bool:
-    """Whether tile statements or fragments are left."""
-    return any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
 
 
 def split_spec(spec: str) -> tuple[str, str]:

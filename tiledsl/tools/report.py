@@ -6,14 +6,14 @@ import argparse
 
 from tiledsl.errors import error
 from tiledsl.report import report
-from tiledsl.tools.loading import add_kernel_arguments, assignments, lowered
+from tiledsl.tools.loading import add_kernel_arguments, add_sizes, assignments, lowered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_kernel_arguments(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--gpu", help="a product with that target, e.g. H100 (default: the first of its target)")
-    parser.add_argument("--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar")
+    add_sizes(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from tiledsl import backends
-from tiledsl.checking.compare import copy_of, difference
+from tiledsl.checking.compare import difference
 from tiledsl.cpu import interp, tile_interp
+from tiledsl.cpu.arrays import copies_of, zeros
 from tiledsl.cpu.binding import host_value
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.errors import error
@@ -28,6 +29,7 @@ from tiledsl.passes.base import Pass, run_pipeline
 from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.tools.loading import (
     add_kernel_arguments,
+    add_sizes,
     assignments,
     chosen_target,
     lower_text,
@@ -35,7 +37,7 @@ from tiledsl.tools.loading import (
     traced,
     write_file,
 )
-from tiledsl.validation.compare import Stage, stage_after, stage_of
+from tiledsl.validation.compare import CHECKS, Stage, stage_after, stage_of
 
 Array = np.ndarray[Any, Any]
 
@@ -47,9 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print-changed", action="store_true", help="print the IR after each pass that changes it")
     parser.add_argument("--against", metavar="FILE", help="run this kernel or text on the same inputs, and compare")
     parser.add_argument("--inputs", default="ints", metavar="ints|random|FILE.npz", help="default: small integers")
-    parser.add_argument(
-        "--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar parameter"
-    )
+    add_sizes(parser)
     parser.add_argument("--backend", choices=("tile", "simt", "cpu"), help="default: tile or simt, as the text needs")
     parser.add_argument("--mode", choices=("early", "late"), default="early", help="when asynchronous copies deliver")
     parser.add_argument("--seed", type=int, default=0, help="of the inputs")
@@ -91,7 +91,7 @@ def executed(
     kernel = subject.kernel
     stage = subject.stage or stage_of(kernel)
     backend = wanted or ("tile" if stage is Stage.TILE else "simt")
-    copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    copies = copies_of(arguments)
     execute(kernel, copies, backend, stage, args)
     print(f"{kernel.name} on {backend}:")
     results = {b.name for b in kernel.results}
@@ -120,19 +120,12 @@ def execute(kernel: Kernel, arguments: Mapping[str, Any], backend: str, stage: S
         return
     lowered = lower_text(kernel, chosen_target(args.target)) if backend == "cpu" or stage is Stage.TILE else None
     if backend == "simt":
-        how = {"mode": args.mode, **({} if lowered else _CHECKS[stage])}
+        how = {"mode": args.mode, **({} if lowered else CHECKS[stage])}
         interp.run(lowered.final if lowered else kernel, arguments, **how)
     elif lowered is not None:
         sizes = {v.name for v in kernel.sizes}
         backends.run(lowered, (), {n: v for n, v in arguments.items() if n not in sizes}, backend=backend)
 
-
-# What the thread stage lacks before its guards and its barriers are there.
-_CHECKS: dict[Stage, dict[str, Any]] = {
-    Stage.UNGUARDED: {"check": False, "mode": "early"},
-    Stage.UNORDERED: {"races": False},
-    Stage.THREAD: {},
-}
 
 # --------------------------------------------------------------------------------------------------------- passes
 
@@ -211,7 +204,8 @@ def make_arguments(
     written = {b.name for b in kernel.results}
     for b in tensors(kernel):
         shape = tuple(host_value(n, numbers) for n in b.shape)
-        array = empty(b, shape, numbers)
+        steps = None if b.strides is None else [host_value(n, numbers) for n in b.strides]
+        array = zeros(shape, numpy_dtype(b.dtype), steps)  # what the kernel expects
         if b.name in given:
             if given[b.name].shape != shape:
                 raise error("TD0718", what=f"'{b.name}'", expected=f"shape {shape}", got=f"{given[b.name].shape}")
@@ -220,16 +214,6 @@ def make_arguments(
             array[...] = values(b.dtype, shape, kind, rng).astype(array.dtype)
         made[b.name] = array
     return made
-
-
-def empty(b: Buffer, shape: tuple[int, ...], numbers: Mapping[Var, Any]) -> Array:
-    """Zeros with the strides that the kernel expects."""
-    dtype = numpy_dtype(b.dtype)
-    if b.strides is None:
-        return np.zeros(shape, dtype)
-    steps = [host_value(n, numbers) for n in b.strides]
-    size = 1 + sum((n - 1) * step for n, step in zip(shape, steps))
-    return np.lib.stride_tricks.as_strided(np.zeros(size, dtype), shape, [s * dtype.itemsize for s in steps])
 
 
 def values(dtype: DType, shape: tuple[int, ...], kind: str, rng: np.random.Generator) -> Array:

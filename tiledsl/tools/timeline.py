@@ -7,13 +7,12 @@ import argparse
 from tiledsl.backends import Backend
 from tiledsl.checking.execute import run_once
 from tiledsl.checking.inputs import inputs_of
+from tiledsl.checking.schedules import MODES
 from tiledsl.compile import Lowered
 from tiledsl.cpu.observe import COPY_TICKS, Observation
 from tiledsl.cpu.record import Record
 from tiledsl.errors import error
-from tiledsl.tools.loading import add_kernel_arguments, assignments, lowered, write_file
-
-MODES = ("early", "late", "random")
+from tiledsl.tools.loading import add_kernel_arguments, add_sizes, assignments, lowered, write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, default="early", help="when copies deliver their data")
     parser.add_argument("--seed", type=int, default=0, help="of the inputs and of what is random")
     parser.add_argument("--latency", type=int, default=COPY_TICKS, metavar="TICKS", help="how long a copy takes")
-    parser.add_argument(
-        "--size", action="append", default=[], metavar="NAME=VALUE", help="a dynamic size or a scalar parameter"
-    )
+    add_sizes(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from tiledsl.cpu.arrays import strided
 from tiledsl.errors import error
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.printer import text
@@ -143,13 +144,3 @@ def _restored(raw: Array, about: Mapping[str, Any]) -> Any:
     if found.ndim == 0:
         return found.item()
     return found if about["strides"] is None else strided(found, tuple(about["strides"]))
-
-
-def strided(array: Array, strides: tuple[int, ...]) -> Array:
-    """A copy of `array` with `strides` in elements, none of them negative."""
-    reach = 1 + sum((n - 1) * s for n, s in zip(array.shape, strides)) if array.size else 0
-    made = np.lib.stride_tricks.as_strided(
-        np.zeros(reach, array.dtype), array.shape, tuple(s * array.itemsize for s in strides)
-    )
-    made[...] = array
-    return made

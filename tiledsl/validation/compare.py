@@ -11,10 +11,10 @@ import ml_dtypes
 import numpy as np
 
 from tiledsl.cpu import interp, tile_interp
+from tiledsl.cpu.arrays import first_of
 from tiledsl.errors import TileError
-from tiledsl.ir.nodes import Buffer, Kernel, Space
-from tiledsl.ir.tile import TILE_OPS
-from tiledsl.ir.walk import walk
+from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.tile import is_tile_stage
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.validation.inputs import Inputs
 
@@ -43,14 +43,14 @@ def stage_after(name: str) -> Stage:
 
 def stage_of(kernel: Kernel) -> Stage:
     """For a kernel of unknown descent: TILE, or THREAD if nothing of tiles is left."""
-    tiles = any(isinstance(n, TILE_OPS) or (isinstance(n, Buffer) and n.space is Space.FRAGMENT) for n in walk(kernel))
-    return Stage.TILE if tiles else Stage.THREAD
+    return Stage.TILE if is_tile_stage(kernel) else Stage.THREAD
 
 
-_HOW: dict[Stage, dict[str, Any]] = {
+# What can be asked of thread-stage IR, as arguments of `interp.run`: before its guards and barriers are there, less.
+CHECKS: dict[Stage, dict[str, Any]] = {
     Stage.UNGUARDED: {"check": False, "mode": "early"},
-    Stage.UNORDERED: {"check": True, "races": False, "mode": "late"},
-    Stage.THREAD: {"check": True, "mode": "late"},
+    Stage.UNORDERED: {"races": False},
+    Stage.THREAD: {},
 }
 
 
@@ -64,7 +64,7 @@ def execute(kernel: Kernel, inputs: Inputs, stage: Stage, *, spare: Outputs | No
     if stage is Stage.TILE:
         tile_interp.run(kernel, arguments, **{"mode": "late", "blocks": inputs.blocks, **how})
     else:
-        interp.run(kernel, arguments, **{**_HOW[stage], "blocks": inputs.blocks, **how})
+        interp.run(kernel, arguments, **{"mode": "late", **CHECKS[stage], "blocks": inputs.blocks, **how})
     return {n: arguments[n] for n in sorted(inputs.written)}
 
 
@@ -102,10 +102,9 @@ def first_difference(before: Outputs, after: Outputs, rounding: bool = False) ->
         same = _same_bits(a, b)
         if rounding and not same.all():
             same |= _close(a, b)
-        if not same.all():
-            wrong = np.argwhere(~same)
-            index = tuple(int(i) for i in wrong[0])
-            return Difference(name, index, _shown(a[index]), _shown(b[index]), len(wrong), a.size)
+        if found := first_of(~same):
+            index, count = found
+            return Difference(name, index, _shown(a[index]), _shown(b[index]), count, a.size)
     return None
 
 

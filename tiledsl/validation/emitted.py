@@ -11,12 +11,13 @@ import numpy as np
 
 from tiledsl.codegen.cuda import Source
 from tiledsl.cpu import device
+from tiledsl.cpu.arrays import copies_of
 from tiledsl.cpu.binding import bind, blocks_of, grid_of
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.nodes import Const, Kernel, Launch, Var
 from tiledsl.ir.types import dtype_of
 from tiledsl.validation.compare import Outputs, first_difference
-from tiledsl.validation.inputs import Inputs, copied
+from tiledsl.validation.inputs import Inputs
 
 MOST_ALONG_AN_AXIS = 2  # blocks of a grid of which only some run
 
@@ -43,7 +44,7 @@ def execute_source(source: Source, kernel: Kernel, inputs: Inputs, *, checked: b
 
     Raises TileError TD08xx, TD0911 where there is no compiler.
     """
-    arguments = {n: copied(v) if isinstance(v, np.ndarray) else v for n, v in inputs.values.items()}
+    arguments = copies_of(inputs.values)
     bound = bind(kernel, arguments)
     module = device.compile_source(source.text, [e.name for e in source.entries], checked=checked)
     values = {b.name: a for b, a in bound.arrays.items()} | _scalars(bound.scalars)

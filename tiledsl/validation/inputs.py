@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from tiledsl.analysis.access import accesses, storage_roots
+from tiledsl.cpu.arrays import copy_of, poison, strided
 from tiledsl.cpu.binding import Block, Sample, blocks_of, host_value
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.values import constant
 from tiledsl.ir.dtypes import FLOAT8_E8M0, DType, Kind
 from tiledsl.ir.nodes import Buffer, Kernel, Var
-from tiledsl.validation.bundle import strided
 from tiledsl.validation.indices import index_limits
 from tiledsl.validation.sizes import Sizing, choose_sizes
 
@@ -41,17 +41,10 @@ class Inputs:
         """
         made = dict(self.values)
         for name in self.written:
-            made[name] = spare[name] if spare else copied(self.values[name])
+            made[name] = spare[name] if spare else copy_of(self.values[name])
             if spare:
                 made[name][...] = self.values[name]
         return made
-
-
-def copied(array: Array) -> Array:
-    """A copy with the same strides, writeable."""
-    if array.flags.c_contiguous:
-        return array.copy()
-    return strided(array, tuple(s // array.itemsize for s in array.strides))
 
 
 def candidates(kernel: Kernel, seed: int = 0) -> Iterator[Inputs]:
@@ -85,7 +78,8 @@ def make_inputs(
         if b in read or b in kernel.scratch:
             array = numbers_of(b.dtype, shape, limits.get(b), in_order, rng)
         else:
-            array = np.full((*shape, numpy_dtype(b.dtype).itemsize), 0xFF, np.uint8).view(numpy_dtype(b.dtype))[..., 0]
+            array = np.empty(shape, numpy_dtype(b.dtype))
+            poison(array)
         if b.strides is not None:
             array = strided(array, tuple(host_value(e, numbers) for e in b.strides))
         array.flags.writeable = b in written

@@ -31,6 +31,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.printer import text
 from tiledsl.ir.simplify import Simplifier, bounds_of, divisible, proves, simplify
+from tiledsl.ir.walk import substitute
 
 I, J, T, N, X = Var("i"), Var("j"), Var("t"), Var("n"), Var("x", INT32)
 RANGES = {I: (0, 5), J: (0, 3), T: (0, 31), N: (0, inf)}
@@ -193,6 +194,13 @@ def test_terms_of_one_name_keep_the_order_in_which_they_were_seen() -> None:
     ranges = {first: (0, 3), second: (0, 3)}
     assert simplify(second + first, ranges) == second + first
     assert simplify(first + second, ranges) == first + second
+
+
+def test_a_constant_inside_a_digit_is_no_flip_of_an_exclusive_or() -> None:
+    """(i + 4) % 6 % 4 has the constant 4 in its sum, and in none of its digits."""
+    simplified = simplify(Binary("^", I, Binary("%", Binary("%", I + 4, Const(6)), Const(4))), {I: (0, 2)})
+    for i in range(3):
+        assert simplify(substitute(simplified, {I: Const(i)}), {}) == Const(i ^ (i + 4) % 6 % 4)
 
 
 def test_the_indices_of_a_gemm_take_milliseconds() -> None:

@@ -78,9 +78,9 @@ def output(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What a command that fails says."""
+    """What a command says that cannot do what it is asked for."""
     capsys.readouterr()
-    assert main(words) == 1
+    assert main(words) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: ") and "Traceback" not in shown
     return shown

@@ -202,5 +202,5 @@ def test_the_command_judges_by_its_exit_status(tmp_path: Path, capsys: pytest.Ca
     assert main([*command, "{}"]) == 0
     assert result.read_text() == ONE_FILL
     assert "deletions: " in capsys.readouterr().err
-    assert main([*command[:2], "--passes", *command[4:]]) == 1
+    assert main([*command[:2], "--passes", *command[4:]]) == 2
     assert "TD0732" in capsys.readouterr().err

@@ -202,7 +202,10 @@ def test_bisect_of_a_dump_names_the_file_that_is_wrong(
     (path,) = bundles.iterdir()
     assert "everything: 'lower-tiles' is the first that is wrong\n  C[" in said
     assert f"bundle: {path}" in said
-    assert main(["bisect", "--from", str(tmp_path)]) == 1
+    assert main(["bisect", "--from", str(tmp_path / "dump"), "--target", "sm_80", "--no-bundle"]) == 1
+    assert "bundle" not in capsys.readouterr().out
+    assert [path] == list(bundles.iterdir())
+    assert main(["bisect", "--from", str(tmp_path)]) == 2
     assert "TD0733" in capsys.readouterr().err
 
 

@@ -196,6 +196,6 @@ def test_tiledsl_timeline_writes_a_page_and_a_picture(tmp_path: Path, capsys: py
 def test_errors_of_tiledsl_timeline(
     arguments: list[str], code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["timeline", GEMM, *SMALL, "-o", str(tmp_path / "t.html"), *arguments]) == 1
+    assert main(["timeline", GEMM, *SMALL, "-o", str(tmp_path / "t.html"), *arguments]) == 2
     assert f"error: {code}" in capsys.readouterr().err
     assert not (tmp_path / "t.html").exists()

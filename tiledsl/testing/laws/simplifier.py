@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 
 from hypothesis import strategies as st
 
+from tiledsl.ir.linear import combine
 from tiledsl.ir.nodes import Binary, Const, Expr, Select, Unary, Var, lt
 from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.printer import text
@@ -77,6 +78,19 @@ def bounds_are_sound(e: Expr, ranges: dict[Var, tuple[int, int]]) -> None:
     low, high = bounds_of(e, ranges)
     values = [evaluate(e, env) for env in assignments(ranges)]
     assert low <= min(values) and max(values) <= high
+
+
+OPERATORS = ("+", "-", "*", "min", "max", "//", "div", "%", "rem", "&", "|", "^", ">>", "<<")
+INTERVAL = st.tuples(st.integers(-6, 9), st.integers(0, 5)).map(lambda t: (t[0], t[0] + t[1]))
+
+
+@law(examples=150, op=st.sampled_from(OPERATORS), a=INTERVAL, b=INTERVAL)
+def intervals_hold_every_result(op: str, a: tuple[int, int], b: tuple[int, int]) -> None:
+    """Bounds of an operator from those of its operands, for all values of both that it is defined for."""
+    low, high = combine(op, a, b)
+    for x, y in itertools.product(range(a[0], a[1] + 1), range(b[0], b[1] + 1)):
+        if not (y == 0 and op in ("//", "div", "%", "rem") or y < 0 and op in ("<<", ">>")):
+            assert low <= BINARY[op].eval(x, y) <= high, f"{x} {op} {y} is not in [{low}, {high}]"
 
 
 @law(cond=CONDITION, ranges=RANGES)

@@ -109,6 +109,8 @@ def usual_statements(draw: Draw, p: Program, k: Var) -> list[Stmt]:
         at = Cast(INDEX, Load(p.index, (Const(draw(st.integers(0, TILE - 1))),)))
         loads[0] = Copy(row(p.sources[0], at), tile(p.shared[0]))
         loads.reverse()
+    elif draw(st.booleans()):
+        loads[0] = draw(partial_copy(p, k, p.shared[0]))
     uses: list[Stmt] = []
     for s in draw(st.permutations(p.shared[:count])):
         f = draw(st.sampled_from(p.registers))
@@ -120,6 +122,16 @@ def usual_statements(draw: Draw, p: Program, k: Var) -> list[Stmt]:
     return [*loads, *uses]
 
 
+@st.composite
+def partial_copy(draw: Draw, p: Program, k: Var, s: Buffer) -> Stmt:
+    """A copy in some iterations, or of some elements: readers of the tile see what an earlier iteration wrote."""
+    a, x = draw(st.sampled_from(p.sources)), Var("x")
+    if draw(st.booleans()):
+        return If(lt(k, draw(st.integers(0, 4))), (Copy(row(a, k), tile(s)),))
+    some = If(lt(x, draw(st.integers(1, TILE))), (Store(s, (x,), Load(a, (k, x))),))
+    return Parallel((x,), (TILE,), (some,))
+
+
 def _accumulate(f: Buffer, s: Buffer) -> Stmt:
     return parallel(f, lambda x: Load(f, (x,)) * Const(2.0, FLOAT32) + Load(s, (x,)))
 
@@ -129,7 +141,7 @@ def statement(draw: Draw, p: Program, k: Var) -> list[Stmt]:
     s = draw(st.sampled_from(p.shared))
     f = draw(st.sampled_from(p.registers))
     a = draw(st.sampled_from(p.sources))
-    match draw(st.integers(0, 12)):
+    match draw(st.integers(0, 13)):
         case 0 | 1 | 2:
             return [Copy(row(a, k), tile(s))]
         case 3:
@@ -156,8 +168,13 @@ def statement(draw: Draw, p: Program, k: Var) -> list[Stmt]:
             note = Store(p.log, (k + line * TILES, Const(0)), v)
             once = AtomicUpdate("add", p.count, (Const(0),), Const(1, INT32), result=v)
             return [once, note]
+        case 12:  # the condition reads what the branch overwrites
+            cond = lt(Cast(INDEX, Load(p.index, (Const(1),))), draw(st.sampled_from([1, TILES // 2])))
+            both: list[Stmt] = [Copy(row(p.table, k), tile(p.index)), Copy(row(a, k), tile(s))]
+            line = p.next_line()
+            return [If(cond, tuple(both)), Copy(tile(s), row(p.out, k + line * TILES))]
         case _:
-            return [If(lt(k, draw(st.integers(0, 4))), (Copy(row(a, k), tile(s)),))]
+            return [draw(partial_copy(p, k, s))]
 
 
 class PipelinedKernel:
@@ -203,6 +220,7 @@ def kernel_around(p: Program, body: Block, n: Var | None = None, trips: int = 0)
     """The kernel with that body, all its tiles filled before."""
     tiles = [*p.shared, *p.registers]
     start = [Fill(tile(b), Const(float(i), FLOAT32)) for i, b in enumerate(tiles)]
+    start.append(Fill(tile(p.index), Const(0, INT32)))
     allocs = [Alloc(b) for b in [*tiles, p.index]]
     params = (*p.sources, p.table, p.mask, p.out, p.log, p.count, *((n,) if n is not None else ()))
     launch = Launch("random", (Const(1),), (Var("bx"),), (1,), Var("tx"), (*allocs, *start, *body))

@@ -13,6 +13,8 @@ from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INDEX, INT8, INT32
 from tiledsl.ir.nodes import (
     Alloc,
+    AsyncCommit,
+    AsyncWait,
     Binary,
     Block,
     Buffer,
@@ -25,6 +27,7 @@ from tiledsl.ir.nodes import (
     Launch,
     Let,
     Load,
+    SafeValue,
     Select,
     Serial,
     Space,
@@ -53,12 +56,17 @@ class Maker:
         self.out = Buffer("B", (BLOCKS, THREADS, SLOTS), draw(DTYPES))
         self.table = Buffer("I", (8,), INT32)
         self.shift = draw(st.sampled_from([0, 1, 2, 4]))  # how far the stores are from aligned
+        self.landing = {x.dtype: Buffer("S", (THREADS, 16), x.dtype, Space.SHARED) for x in self.sources}
         self.local = Buffer("r", (8,), draw(DTYPES), Space.LOCAL)
 
     def kernel(self) -> Kernel:
         fill = [Store(self.local, (Const(i),), Const(i % 3, self.local.dtype)) for i in range(8)]
-        body = (Alloc(self.local), *fill, *self.statements([self.block, self.thread], None, depth=2))
-        launch = Launch("k", (Const(BLOCKS),), (self.block,), (THREADS,), self.thread, body)
+        allocs = [Alloc(b) for b in (self.local, *self.landing.values())]
+        body = (*allocs, *fill, *self.statements([self.block, self.thread], None, depth=2))
+        safe = [SafeValue(b, Const(1, b.dtype)) for b in self.sources if self.draw(st.integers(0, 4)) == 0]
+        launch = Launch(
+            "k", (Const(BLOCKS),), (self.block,), (THREADS,), self.thread, body, safe_values=tuple(safe)
+        )
         return Kernel("k", (*self.sources, self.table, self.out), (launch,))
 
     def statements(self, variables: list[Var], lane: Var | None, depth: int) -> Block:
@@ -70,7 +78,7 @@ class Maker:
     def statement(self, variables: list[Var], lane: Var | None, depth: int) -> Block:
         options = ["store", "store", "if", "let"]
         if depth and lane is None:
-            options += ["for", "vector", "vector", "vector"]
+            options += ["for", "vector", "vector", "vector", "copy"]
         match self.draw(st.sampled_from(options)):
             case "for":
                 var = Var("i")
@@ -81,10 +89,12 @@ class Maker:
                 var = Var("v")
                 extent = self.draw(st.sampled_from([2, 4, 8, 6]))
                 return (For(var, Const(extent), self.statements([*variables, var], var, 0), Vectorized()),)
+            case "copy":
+                return self.copy(variables)
             case "if":
                 inner = self.store(variables, lane)
                 orelse = self.store(variables, lane) if self.draw(st.booleans()) else ()
-                return (If(self.condition(variables), inner, orelse),)
+                return (If(self.condition(variables, lane), inner, orelse),)
             case "let":
                 index = self.draw(st.booleans())
                 value = self.index(variables, lane) if index else self.value(variables, lane, 1)
@@ -93,6 +103,24 @@ class Maker:
                     return (Let(var, value), *self.store([*variables, var], lane))
                 return (Let(var, value), *self.put(variables, lane, var))
         return self.store(variables, lane)
+
+    def copy(self, variables: list[Var]) -> Block:
+        """Neighbours to the thread's part of shared memory without waiting, some of them a constant; then read back."""
+        draw, source, v, w = self.draw, self.draw(st.sampled_from(self.sources)), Var("v"), Var("w")
+        s = self.landing[source.dtype]
+        extent, slot = Const(draw(st.sampled_from([2, 4, 8]))), draw(st.sampled_from([0, 8, 4, 1]))
+        value: Expr = Load(source, (self.index(variables, None), self.index([*variables, v], v)))
+        if draw(st.booleans()):
+            other = Const(draw(st.sampled_from([0, 0, 1])), source.dtype)
+            value = Select(self.condition([*variables, v], v), value, other)
+        fill = Store(s, (self.thread, v + slot), value, asynchronous=True)
+        back = Cast(self.out.dtype, Load(s, (self.thread, w + slot)))
+        return (
+            For(v, extent, (fill,), Vectorized()),
+            AsyncCommit(),
+            AsyncWait(0),
+            For(w, extent, (Store(self.out, (self.block, self.thread, w + 24), back),), Vectorized()),
+        )
 
     def store(self, variables: list[Var], lane: Var | None) -> Block:
         return self.put(variables, lane, self.value(variables, lane, 2))
@@ -125,8 +153,11 @@ class Maker:
             return e * int(draw(SMALL)) + lane
         return e + int(draw(st.integers(-1, 3)))
 
-    def condition(self, variables: list[Var]) -> Expr:
+    def condition(self, variables: list[Var], lane: Var | None) -> Expr:
+        """A comparison; in a vector loop often one that tells its lanes apart."""
         op = self.draw(st.sampled_from(["<", "<=", ">=", "==", "!="]))
+        if lane is not None and self.draw(st.booleans()):
+            return Binary(op, lane, Const(self.draw(st.sampled_from([1, 2, 4]))))
         return Binary(op, self.index(variables, None), Const(self.draw(st.integers(0, 9))))
 
     def value(self, variables: list[Var], lane: Var | None, depth: int) -> Expr:
@@ -141,7 +172,7 @@ class Maker:
             return Cast(FLOAT32, load)
         a, b = self.value(variables, lane, depth - 1), self.value(variables, lane, depth - 1)
         if draw(st.booleans()):
-            return Select(self.condition(variables), a, b)
+            return Select(self.condition(variables, lane), a, b)
         wide = draw(st.sampled_from([FLOAT32, FLOAT16, INT8, INT32]))
         computed = Binary(draw(st.sampled_from(["+", "-", "min", "max"])), Cast(wide, a), Cast(wide, b))
         return Cast(FLOAT32, computed)
