@@ -40,7 +40,7 @@ GROUPS = {
         "env": "print every setting, and the versions of what is installed",
     },
 }
-_STATUS = "Exit status: 0, 1 if something was found, 2 if it could not be done."
+_HOW = "`tiledsl COMMAND --help` says what it takes. Exit status: 1 if something was found, 2 if it could not be done."
 COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
 
 
@@ -48,10 +48,7 @@ def _listing() -> str:
     """The sub-commands by group, as `tiledsl --help` shows them."""
     width = max(map(len, COMMANDS))
     groups = [[f"{title}:", *(f"  {n:<{width}}  {about}" for n, about in g.items())] for title, g in GROUPS.items()]
-    return (
-        "\n\n".join("\n".join(lines) for lines in groups)
-        + f"\n\n`tiledsl COMMAND --help` says what it takes. {_STATUS}"
-    )
+    return "\n\n".join("\n".join(lines) for lines in groups) + f"\n\n{_HOW}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

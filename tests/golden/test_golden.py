@@ -17,11 +17,10 @@ import pytest
 
 from tiledsl.cpu import interp, tile_interp
 from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.ir.nodes import Buffer, Kernel, Space, Var
+from tiledsl.ir.nodes import Kernel, Var
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import is_tile_stage
-from tiledsl.ir.walk import walk
 from tiledsl.passes.base import parse_pipeline, run_pipeline
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.target import target_named

@@ -96,13 +96,6 @@ def accesses(stmt: Stmt, lets: Lets | None = None) -> list[Access]:
     return collector.found
 
 
-def accesses_of_expr(e: Expr, lets: Lets | None = None) -> list[Access]:
-    """The reads that evaluating `e` makes, as those of a predicate."""
-    collector = _Collector(lets or {})
-    collector.expression(e, via_index=True)
-    return collector.found
-
-
 def reach(e: Node, lets: Lets) -> tuple[set[Var], list[Load]]:
     """All variables that `e` depends on, and all loads, through the binds `lets` transitively."""
     variables: set[Var] = set()
@@ -352,7 +345,3 @@ def _register_kinds(kind: str, position: int) -> tuple[AccessKind, ...]:
 
 def _depends(e: Expr, variables: Mapping[Var, int | None]) -> bool:
     return bool(variables) and any(isinstance(n, Var) and n in variables for n in walk(e))
-
-
-def written_buffers(found: Sequence[Access]) -> Iterator[Buffer]:
-    return (a.buffer for a in found if a.writes)

@@ -85,7 +85,7 @@ class _Machine:
         if f.version is None or not self.inner:
             return f
         var = self.inner[-1]
-        apart = (f.version.constant - self.env[var]) % f.buffer.versions
+        apart = (f.version.constant - self.env[var]) % f.modulus
         return replace(f, version=Linear({var: 1}, apart) if f.buffer.versions > 1 else f.version)
 
 

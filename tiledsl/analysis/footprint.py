@@ -56,14 +56,15 @@ NOBODY = np.int32(1 << 30)
 class Footprint:
     """One access of shared memory by the whole block.
 
-    `version` is the version's linear form before `% versions`, None if unknown. `low` and `high` are the least and
-    greatest thread per granule of one version: NOBODY and -1 where untouched. `issued`: it is the issue of an
-    asynchronous copy.
+    `version` is the version's linear form before `% modulus`, None if unknown; a loop may cycle through fewer versions
+    than the buffer has. `low` and `high` are the least and greatest thread per granule of one version: NOBODY and -1
+    where untouched. `issued`: it is the issue of an asynchronous copy.
     """
 
     buffer: Buffer
     kind: AccessKind
     version: Linear | None
+    modulus: int
     low: Array
     high: Array
     stmt: Stmt
@@ -91,8 +92,10 @@ def same_version(a: Footprint, b: Footprint) -> bool:
     """Whether the two may mean the same version of their buffer."""
     if a.version is None or b.version is None:
         return True
+    if not a.version.terms and not b.version.terms:
+        return a.version.constant % a.modulus == b.version.constant % b.modulus
     apart = a.version.minus(b.version)
-    return bool(apart.terms) or apart.constant % a.buffer.versions == 0
+    return a.modulus != b.modulus or bool(apart.terms) or apart.constant % a.modulus == 0
 
 
 def meet(a: Footprint, b: Footprint) -> bool:
@@ -126,7 +129,7 @@ def _in_arena(f: Footprint, offset: int, granule: int) -> tuple[Array, Array, in
         return f.low, f.high, offset // granule
     if f.version is not None and not f.version.terms:
         size = len(f.low)
-        return f.low, f.high, offset // granule + f.version.constant % versions * size
+        return f.low, f.high, offset // granule + f.version.constant % f.modulus * size
     return np.tile(f.low, versions), np.tile(f.high, versions), offset // granule
 
 
@@ -214,7 +217,7 @@ class Tables:
             threads = self.active(masks)
             if len(threads):
                 low[:], high[:] = threads[0], threads[-1]
-        return Footprint(root, kind, version_of(version), low, high, stmt, issued)
+        return Footprint(root, kind, *version_of(version, root.versions), low, high, stmt, issued)
 
     def _mark(self, low: Array, high: Array, start: Any, size: int, granule: int, masks: Sequence[Expr]) -> None:
         owner = self.axis(0, self.threads)
@@ -255,16 +258,16 @@ class Tables:
         return np.nonzero(on)[0]
 
 
-def version_of(version: Expr | None) -> Linear | None:
-    """The linear form of `e % versions`, before the remainder; None for other forms."""
+def version_of(version: Expr | None, versions: int) -> tuple[Linear | None, int]:
+    """The linear form of `e % n`, before the remainder, and n; None for other forms."""
     match version:
         case None:
-            return Linear({}, 0)
+            return Linear({}, 0), versions
         case Const(value):
-            return Linear({}, int(value))
-        case Binary("%", a, Const()):
-            return linear(a)
-    return None
+            return Linear({}, int(value)), versions
+        case Binary("%", a, Const(n)):
+            return linear(a), int(n)
+    return None, versions
 
 
 # ------------------------------------------------------------------------------------------------------- statements

@@ -63,9 +63,6 @@ class GemmPlan:
     b: OperandPlan
 
 
-POLICIES = ("square", "full_row", "full_col")
-
-
 def plan_gemm(
     gemm: Gemm, num_threads: int, target: Target, layouts: Mapping[Buffer, Fragment | Layout] | None = None
 ) -> GemmPlan:

@@ -19,7 +19,6 @@ from tiledsl.frontend.source import function_ast, span_of_node
 
 HOOKS = "_tiledsl_hooks"
 BODY = "_tiledsl_body"
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",

@@ -231,7 +231,9 @@ def _store(v: _Verifier, s: Store) -> None:
         raise fail(f"barrier '{s.buffer.name}' cannot be written")
     v.scope.value(s.value, s.buffer.dtype, f"the value stored to '{s.buffer.name}'")
     if s.asynchronous:
-        loaded = s.value.a if isinstance(s.value, Select) else s.value
+        loaded = s.value
+        while isinstance(loaded, Select):  # guards: of the program's, of its bounds
+            loaded = loaded.a
         if (
             s.buffer.space is not Space.SHARED
             or not isinstance(loaded, Load)

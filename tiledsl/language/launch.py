@@ -19,7 +19,6 @@ from tiledsl.language.layouts import as_layout
 
 _THREADS = 128
 _MAX_THREADS = 1024
-_AXES = {"x": 0, "y": 1, "z": 2}
 
 
 class Kernel(NamedContext):

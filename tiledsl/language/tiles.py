@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from tiledsl.frontend.proxies import Scalar, Variable, converted, describe
+from tiledsl.frontend.proxies import Variable, converted, describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tile, shape_text, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
@@ -247,8 +247,3 @@ def _accumulators(operand: DType) -> str:
     if not operand.is_float:
         return "int32"
     return {16: "float16 or float32", 32: "float32", 64: "float64"}[_accumulator_bits(operand)]
-
-
-def is_scalar(value: Any) -> bool:
-    """Whether `value` is a number rather than a tensor or a part of one."""
-    return isinstance(value, (Scalar, bool, int, float))

@@ -33,6 +33,7 @@ from tiledsl.isa.table import atom_named
 from tiledsl.report.domain import Array
 from tiledsl.report.visit import Visit, walk
 
+UNITS = {"shared": "wavefronts", "global": "sectors"}  # of transactions, by the space of an access
 FAR = 1 << 15  # extents that are not known: rows of a tensor count as far apart
 
 

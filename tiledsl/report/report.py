@@ -16,6 +16,7 @@ from tiledsl.report.domain import Domain
 from tiledsl.report.roofline import Roofline, Traffic, issued, roofline, traffic
 from tiledsl.report.sass_code import find_nvdisasm
 from tiledsl.report.sass_stats import KernelStats, Mix, Overlap, analyze
+from tiledsl.report.text import text
 from tiledsl.report.work import Work, work
 from tiledsl.target import Gpu, Target, gpu_named
 
@@ -74,8 +75,6 @@ class Report:
         return json.dumps(asdict(self), indent=1)
 
     def __str__(self) -> str:
-        from tiledsl.report.text import text
-
         return text(self)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from tiledsl.report.accesses import Access
-from tiledsl.report.report import EntryReport, Report
+from tiledsl.report.accesses import UNITS, Access
 from tiledsl.report.sass_stats import Mix, Overlap
+
+if TYPE_CHECKING:
+    from tiledsl.report.report import EntryReport, Report
 
 
 def text(r: Report) -> str:
@@ -17,14 +20,30 @@ def text(r: Report) -> str:
     return "\n".join([*parts, r.note] if r.note else parts)
 
 
+def grid(e: EntryReport) -> str:
+    return "unknown number of blocks" if e.blocks is None else f"{e.blocks} blocks"
+
+
+def spills(e: EntryReport) -> str:
+    return f"{e.spill_bytes} bytes spilled" if e.spill_bytes else "no spills"
+
+
+def rates(m: Mix) -> str:
+    """What a product costs beside the tensor cores; empty for code without them."""
+    if not m.tensor:
+        return ""
+    return (
+        f"{m.integer_per_tensor:.2f} integer instructions per tensor instruction, "
+        f"{m.issue_per_tensor_cycle:.2f} issue slots per tensor cycle"
+    )
+
+
 def _entry(e: EntryReport) -> list[str]:
-    spills = "no spills" if not e.spill_bytes else f"{e.spill_bytes} bytes spilled"
-    grid = "unknown number of blocks" if e.blocks is None else f"{e.blocks} blocks"
     lines = [
-        f"  {e.name}: {grid} of {e.threads} threads, {e.registers} registers, {spills}, "
+        f"  {e.name}: {grid(e)} of {e.threads} threads, {e.registers} registers, {spills(e)}, "
         f"{e.shared_bytes} bytes of shared memory, {e.blocks_per_sm} blocks per SM (limited by {e.limiter})"
     ]
-    for space, unit in (("shared", "wavefronts"), ("global", "sectors")):
+    for space, unit in UNITS.items():
         lines += _table(f"{space} memory", unit, [a for a in e.accesses if a.space == space])
     lines += _work(e)
     lines += _roofline(e)
@@ -73,11 +92,8 @@ def _machine(loop: Mix | None, overlap: Overlap | None) -> list[str]:
         return []
     mixed = ", ".join(f"{n} {name}" for name, n in loop.classes.items())
     lines = [f"    main loop: {loop.instructions} instructions ({mixed})"]
-    if loop.tensor:
-        lines.append(
-            f"    main loop: {loop.integer_per_tensor:.2f} integer instructions per tensor instruction, "
-            f"{loop.issue_per_tensor_cycle:.2f} issue slots per tensor cycle"
-        )
+    if said := rates(loop):
+        lines.append(f"    main loop: {said}")
     if overlap is not None:
         lines.append(
             f"    main loop: {overlap.fraction:.2f} of the other instructions while the tensor pipe works, "

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tiledsl.checking import check as check_schedules
 from tiledsl.checking.compare import tolerance_of
 from tiledsl.checking.inputs import inputs_of

@@ -7,20 +7,25 @@ import argparse
 from tiledsl.errors import error
 from tiledsl.ir.literals import layout_text
 from tiledsl.isa.atom import Atom
-from tiledsl.isa.table import ATOMS
+from tiledsl.isa.table import ATOMS, atom_named
 from tiledsl.target import target_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="one instruction in full")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        help="one instruction in full; the rows of wgmma are not listed, docs/isa.md says which there are",
+    )
     parser.add_argument("--target", help="only those that this GPU has")
 
 
 def run(args: argparse.Namespace) -> None:
     if args.name is not None:
-        if args.name not in ATOMS:
+        found = atom_named(args.name)
+        if found is None:
             raise error("TD0717", name=args.name, known=", ".join(ATOMS))
-        print(details(ATOMS[args.name]))
+        print(details(found))
         return
     target = target_named(args.target) if args.target else None
     rows = [a for a in ATOMS.values() if target is None or a.feature in target.features]

@@ -21,8 +21,8 @@ from tiledsl.decorator import TileKernel
 from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
-from tiledsl.ir.verify import verify
 from tiledsl.ir.tile import is_tile_stage
+from tiledsl.ir.verify import verify
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named

@@ -36,7 +36,7 @@ class BoundsWatcher(Watcher):
             wrong = np.logical_and((np.asarray(i) < 0) | (last >= n), on)
             if wrong.any():
                 thread = int(np.argmax(wrong)) if np.ndim(wrong) else 0
-                at = [int(np.broadcast_to(x, np.shape(wrong) or (1,)).flat[thread]) for x in indices]
+                at = [int(x.flat[thread]) for x in np.broadcast_arrays(wrong, *indices)[1:]]
                 raise VerifyError(
                     f"S2: thread {thread} touches '{buffer.name}' at {at}, outside of its shape {tuple(shape)}: "
                     "the access needs a guard",

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from tiledsl.compile import Lowered
 from tiledsl.errors import TileError
 from tiledsl.report import report
-from tiledsl.report.accesses import Access
+from tiledsl.report.accesses import UNITS, Access
 from tiledsl.report.report import EntryReport
 from tiledsl.report.sass_stats import Mix
+from tiledsl.report.text import grid, rates, spills
 from tiledsl.viewer.places import Places
-
-UNITS = {"shared": "wavefronts", "global": "sectors"}
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,9 @@ def costs_of(lowered: Lowered, places: Places) -> Costs:
 
 
 def _entry(e: EntryReport, places: Places) -> EntryCosts:
-    spilled = "no spills" if not e.spill_bytes else f"{e.spill_bytes} bytes spilled"
-    blocks = "unknown number of blocks" if e.blocks is None else f"{e.blocks} blocks"
     facts = (
-        ("threads", str(e.threads), blocks),
-        ("registers", str(e.registers), spilled),
+        ("threads", str(e.threads), grid(e)),
+        ("registers", str(e.registers), spills(e)),
         ("shared memory", str(e.shared_bytes), "bytes per block"),
         ("blocks per SM", str(e.blocks_per_sm), f"limited by {e.limiter}"),
         ("limiter", e.roofline.limiter, f"{e.roofline.intensity:.1f} operations a byte of DRAM"),
@@ -98,10 +95,4 @@ def _access(a: Access, places: Places) -> AccessRow:
 
 
 def _mix(name: str, m: Mix) -> MixRow:
-    remark = (
-        f"{m.integer_per_tensor:.2f} integer instructions per tensor instruction, "
-        f"{m.issue_per_tensor_cycle:.2f} issue slots per tensor cycle"
-        if m.tensor
-        else ""
-    )
-    return MixRow(name, m.instructions, tuple(m.classes.items()), remark)
+    return MixRow(name, m.instructions, tuple(m.classes.items()), rates(m))

@@ -14,6 +14,7 @@ from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
 from tiledsl.ir.verify import verify
 from tiledsl.passes.base import run_pipeline
+from tiledsl.passes.insert_barriers import insert_barriers
 from tiledsl.passes.pipeline import pipeline
 from tiledsl.target import target_named
 
@@ -90,3 +91,18 @@ def test_wrong_text_has_a_place(source: str) -> None:
     with pytest.raises(TileError) as raised:
         parse(source)
     assert raised.value.code == "TD0701" and raised.value.span.line >= 1
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2, 3])
+def test_a_loop_may_cycle_through_fewer_versions_than_the_tile_has(ahead: int) -> None:
+    """What is two versions apart is the same one in a cycle of two, and another in one of three."""
+    k = kernel(
+        "out: global float32[2, 32]",
+        "alloc S: shared float32[32] versions(3)",
+        "alloc r: local float32[1]",
+        "r[0] = 0.0",
+        *("S@0[tx] = 1.0", "S@1[tx] = 2.0", "S@2[tx] = 3.0", "barrier"),
+        f"for k in 4 {{\nr[0] = r[0] + S@((k + {ahead}) % 2)[31 - tx]\nS@(k % 2)[tx] = r[0]\n}}",
+        "out[bx, tx] = r[0]",
+    )
+    interp.run(insert_barriers(k), {"out": np.zeros((2, 32), np.float32)}, mode="late")

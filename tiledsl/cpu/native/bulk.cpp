@@ -9,8 +9,6 @@
 
 namespace tds {
 
-static std::string number(i64 x) { return std::to_string(x); }
-
 // ---- checks at the issue
 
 static void check_aligned(u64 value, u32 alignment, const char* what, Site at) {

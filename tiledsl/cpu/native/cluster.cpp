@@ -6,8 +6,6 @@
 
 namespace tds {
 
-static std::string number(i64 x) { return std::to_string(x); }
-
 // ---- clusters
 
 static ClusterBarrier& barrier_of_cluster(const Fiber* f) { return hopper(*cluster_peer(*f->cta, 0)).cluster; }

@@ -17,7 +17,7 @@ static_assert(sizeof(KINDS) / sizeof(KINDS[0]) == static_cast<size_t>(Kind::COUN
 
 constexpr size_t MAX_FINDINGS_OF_A_GROUP = 64, MAX_FINDINGS = 256;
 
-static std::string block_name(const int* b) {
+std::string block_name(const int* b) {
   return "block (" + std::to_string(b[0]) + ", " + std::to_string(b[1]) + ", " + std::to_string(b[2]) + ")";
 }
 

@@ -68,7 +68,10 @@ void drop_explained(std::vector<Finding>& all);  // what follows from another on
 [[noreturn]] void fail(Finding f);
 [[noreturn]] void fail(int code, Site at, Facts facts = {});
 
-std::string where();       // "block (0, 1, 0), thread 5"
+// Words of facts.
+inline std::string number(i64 x) { return std::to_string(x); }
+std::string block_name(const int* index);  // "block (0, 1, 0)"
+std::string where();                       // "block (0, 1, 0), thread 5"
 std::string line_of(Site at);
 std::string as_json(const Launch& l);
 

@@ -7,8 +7,6 @@ namespace tds {
 constexpr i64 MAX_BYTES = (1 << 20) - 1;
 constexpr u32 MAX_COUNT = (1 << 20) - 1;
 
-static std::string number(i64 x) { return std::to_string(x); }
-
 Mbarrier& mbarrier_of(Cta& cta, u32 offset, const char* what, Site at) {
   check_shared_bounds(cta, offset, 8, at);
   Hopper& h = hopper(cta);

@@ -8,8 +8,6 @@
 
 namespace tds {
 
-static std::string number(i64 x) { return std::to_string(x); }
-
 void check_shared_bounds(Cta&, u32 offset, u32 bytes, Site at) {
   const u32 size = worker->launch->shared_bytes;
   if (static_cast<u64>(offset) + bytes > size) {

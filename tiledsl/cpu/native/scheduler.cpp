@@ -257,8 +257,7 @@ void report_deadlock() {
     } else if (states == seen) {
       ++alike;
     } else if (text.size() < 2000) {
-      text += "; block (" + std::to_string(cta->index[0]) + ", " + std::to_string(cta->index[1]) + ", " +
-              std::to_string(cta->index[2]) + "): " + states;
+      text += "; " + block_name(cta->index) + ": " + states;
     }
   }
   if (alike) text += "; the same in " + std::to_string(alike) + " more blocks";
@@ -271,7 +270,7 @@ void report_deadlock() {
   }
   f.thread = NO_THREAD;
   f.facts.push_back({"threads", text});
-  f.facts.push_back({"where", where().substr(0, where().find(", thread"))});
+  f.facts.push_back({"where", block_name(f.block)});
   fail(std::move(f));
 }
 

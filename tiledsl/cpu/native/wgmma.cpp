@@ -19,8 +19,6 @@ struct WgmmaTypes {
 
 #include "wgmma.inc"
 
-static std::string number(i64 x) { return std::to_string(x); }
-
 // ---- execution
 
 static double rounded(double x, Element e) {

@@ -320,7 +320,7 @@ class _Planner:
 
         Where there are fewer iterations than versions, each is looked at: not all versions meet then.
         """
-        versions = max(f.buffer.versions for f in (*source.leave, *target.enter))
+        versions = max(f.modulus for f in (*source.leave, *target.enter))
         if var is None:
             return self.hazards(source.leave, target.enter)
         if trips is None or trips - later >= versions:
@@ -334,7 +334,7 @@ class _Planner:
 
     def far(self, items: Sequence[Item], path: Path, var: Var | None, trips: int | None) -> None:
         """A loop without barriers: iterations further apart may use the same version again."""
-        versions = max((f.buffer.versions for item in items for f in item.leave), default=1)
+        versions = max((f.modulus for item in items for f in item.leave), default=1)
         farthest = versions if trips is None else min(versions, trips - 1)
         for distance in range(2, farthest + 1) if var is not None else ():
             assert var is not None

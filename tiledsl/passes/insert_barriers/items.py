@@ -78,7 +78,7 @@ def over(found: Iterable[Footprint], var: Var | None, trips: int | None) -> list
         return list(found)
     out: list[Footprint] = []
     for f in found:
-        few = trips is not None and trips < f.buffer.versions
+        few = trips is not None and trips < f.modulus
         out += [f.at(var, k) for k in (range(trips) if few and trips is not None else (None,))]
     return out
 

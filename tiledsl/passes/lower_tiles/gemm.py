@@ -57,7 +57,6 @@ class Operand:
     plan: OperandPlan
     region: Region
     transposed: bool  # the buffer holds the tile's transpose
-    k_dim: int  # of the tile
     steps: int  # along k
     dtype: DType  # in the registers of the instruction
 
@@ -77,8 +76,8 @@ def lower_gemm(ctx: Context, s: Gemm) -> Block:
     inputs = [r.buffer.dtype for r in (s.a, s.b)]
     if plan.atom is not None:
         inputs = [op.dtype for op in plan.atom.operands[1:]]
-    a = Operand("a", plan.a, s.a, s.transpose_a, 1, plan.k_steps, inputs[0])
-    b = Operand("b", plan.b, s.b, s.transpose_b, 0, plan.k_steps, inputs[1])
+    a = Operand("a", plan.a, s.a, s.transpose_a, plan.k_steps, inputs[0])
+    b = Operand("b", plan.b, s.b, s.transpose_b, plan.k_steps, inputs[1])
     return (*clear, *(_multiply_add(ctx, plan, c, a, b) if plan.atom is None else _atoms(ctx, plan, c, a, b)))
 
 

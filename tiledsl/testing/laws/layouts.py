@@ -351,4 +351,22 @@ def recovery_of_any_table_is_exact_or_none(offsets: list[int]) -> None:
         assert thread_table(f)[:, 0].tolist() == threads and reg_table(f).tolist() == regs
 
 
+DIGITS = st.lists(st.sampled_from([1, 2, 3, 4, 6, 8]), min_size=2, max_size=4)
+
+
+@law("L27", weights=DIGITS, extents=DIGITS, in_threads=st.integers(0, 15))
+def recovery_of_sums_of_digits_is_exact_or_none(weights: list[int], extents: list[int], in_threads: int) -> None:
+    """Digits of any weights: with gaps between the numbers, or with elements that meet, there is no fragment."""
+    digits = list(zip(weights, extents))
+    places = [(0, 0)]
+    for n, (weight, extent) in enumerate(digits):
+        t, r = (weight, 0) if in_threads >> n & 1 else (0, weight)
+        places = [(a + t * i, b + r * i) for a, b in places for i in range(min(extent, 4))]
+    threads, regs = [t for t, _ in places], [r for _, r in places]
+    f = recover_fragment((len(places),), [threads], regs)
+    if f is not None:
+        assert thread_table(f)[:, 0].tolist() == threads and reg_table(f).tolist() == regs
+        assert f.num_threads == max(threads) + 1 and f.num_regs == max(regs) + 1
+
+
 LAWS = laws_of(globals())

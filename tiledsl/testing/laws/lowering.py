@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
 from hypothesis import strategies as st
 
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT8, DType
@@ -112,6 +113,14 @@ def scans(shape: list[int], choice: int, op: str, reverse: bool, threads: int) -
     a, b, x = tensor("a", shape, FLOAT32), tensor("b", shape, FLOAT32), shared("x", shape, FLOAT32)
     body = [Copy(region(a), region(x)), Scan(region(x), region(x), op, dim, reverse), Copy(region(x), region(b))]
     agree(kernel([a, b], body, {x: row_major(tuple(shape))}, threads))
+
+
+@law(f=ragged_fragments())
+def pieces_keep_the_map(f: Fragment) -> None:
+    """Cutting the digits at the dimensions, in any arrangement of them, moves no element."""
+    split = Fragment(f.shape, pieces(f.threads, f.shape), pieces(f.regs, f.shape))
+    threads, regs = np.arange(f.num_threads)[:, None], np.arange(f.num_regs)
+    assert np.array_equal(linear_at(split, threads, regs), linear_at(f, threads, regs))
 
 
 @law(f=ragged_fragments(), inner=st.integers(1, 64))

@@ -35,7 +35,7 @@ def the_scalar_passes_in_order_keep_the_meaning(kernel: Kernel) -> None:
         check_same(expected, execute(kernel), name)
 
 
-@law("S1", "S5", "S25", examples=175, kernel=thread_kernels(), name=st.sampled_from(ALONE))
+@law("S1", "S5", "S25", examples=175, kernel=thread_kernels(copies=False), name=st.sampled_from(ALONE))
 def each_scalar_pass_alone_keeps_the_meaning(name: str, kernel: Kernel) -> None:
     kernel = the("guard-bounds")(kernel)
     check_same(execute(kernel), execute(the(name)(kernel)), name)

@@ -45,7 +45,12 @@ Draw = Any
 
 @dataclass
 class Exchange:
-    """One kernel's buffers. All shared tiles have an element per thread; `private` is the only register array."""
+    """One kernel's buffers. All shared tiles have an element per thread; `private` is the only register array.
+
+    `short_cycles`: accesses may cycle through fewer versions than a tile has.
+    """
+
+    short_cycles: bool = False
 
     source: Buffer = field(default_factory=lambda: Buffer("A", (THREADS,), FLOAT32))
     out: Buffer = field(default_factory=lambda: Buffer("out", (THREADS,), FLOAT32))
@@ -93,7 +98,8 @@ def statements(draw: Draw, x: Exchange, k: Var | None) -> list[Stmt]:
     version: Expr | None = None
     if tile.versions > 1:
         ahead = draw(st.integers(0, 3))
-        version = Const(ahead % tile.versions) if k is None else (k + ahead) % tile.versions
+        cycle = tile.versions - int(x.short_cycles and draw(st.booleans()))
+        version = Const(ahead % cycle) if k is None else (k + ahead) % cycle
     own = Load(x.private, (Const(0),))
     place = draw(places(x))
     read = Store(x.private, (Const(0),), own + Load(tile, (place,), version))
@@ -148,7 +154,7 @@ def barrier_programs(draw: Draw, exact: bool = False) -> BarrierProgram:
 
     That is the value of `n`, and which iterations a condition on a loop variable takes.
     """
-    x = Exchange()
+    x = Exchange(short_cycles=not exact)
     n = Var("n")
     body: list[Stmt] = list(initial(x))
     uses_n = False

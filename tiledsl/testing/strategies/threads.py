@@ -48,8 +48,8 @@ KINDS = st.sampled_from([Serial(), Unrolled(), Unrolled(explicit=True), Unrolled
 class Maker:
     """Draws statements; `variables` are the indices in scope, `lane` is among them in a vector loop."""
 
-    def __init__(self, draw: Any) -> None:
-        self.draw = draw
+    def __init__(self, draw: Any, copies: bool) -> None:
+        self.draw, self.copies = draw, copies
         self.block, self.thread = Var("b"), Var("t")
         rows, columns = draw(st.sampled_from([3, 8, 16])), draw(st.sampled_from([4, 6, 8, 12, 16]))
         self.sources = [Buffer(n, (rows, columns), draw(DTYPES)) for n in ("A", "C")]
@@ -78,7 +78,7 @@ class Maker:
     def statement(self, variables: list[Var], lane: Var | None, depth: int) -> Block:
         options = ["store", "store", "if", "let"]
         if depth and lane is None:
-            options += ["for", "vector", "vector", "vector", "copy"]
+            options += ["for", "vector", "vector", "vector"] + ["copy", "copy"] * self.copies
         match self.draw(st.sampled_from(options)):
             case "for":
                 var = Var("i")
@@ -108,8 +108,10 @@ class Maker:
         """Neighbours to the thread's part of shared memory without waiting, some of them a constant; then read back."""
         draw, source, v, w = self.draw, self.draw(st.sampled_from(self.sources)), Var("v"), Var("w")
         s = self.landing[source.dtype]
-        extent, slot = Const(draw(st.sampled_from([2, 4, 8]))), draw(st.sampled_from([0, 8, 4, 1]))
-        value: Expr = Load(source, (self.index(variables, None), self.index([*variables, v], v)))
+        extent, slot = Const(draw(st.sampled_from([2, 4, 8, 8]))), draw(st.sampled_from([0, 8, 4, 1]))
+        near = draw(st.integers(0, 3)) > 0
+        column = v + draw(st.sampled_from([0, 4])) if near else self.index([*variables, v], v)
+        value: Expr = Load(source, (self.index(variables, None), column))
         if draw(st.booleans()):
             other = Const(draw(st.sampled_from([0, 0, 1])), source.dtype)
             value = Select(self.condition([*variables, v], v), value, other)
@@ -178,9 +180,12 @@ class Maker:
         return Cast(FLOAT32, computed)
 
 
-def thread_kernels() -> st.SearchStrategy[Kernel]:
-    """Kernels of a block or two of eight threads: vectors, guards, loops of every kind, binds, conversions."""
-    return st.composite(lambda draw: Maker(draw).kernel())()
+def thread_kernels(copies: bool = True) -> st.SearchStrategy[Kernel]:
+    """Kernels of a block or two of eight threads: vectors, guards, loops of every kind, binds, conversions.
+
+    `copies`: asynchronous stores too, which vectorise replaces.
+    """
+    return st.composite(lambda draw: Maker(draw, copies).kernel())()
 
 
 def execute(kernel: Kernel, seed: int = 0) -> Mapping[str, Any]:

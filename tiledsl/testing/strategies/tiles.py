@@ -14,7 +14,7 @@ def whole(b: Buffer) -> Region:
     return Region(b, tuple(Const(0) for _ in b.shape), tuple(e for e in b.shape if isinstance(e, int)))
 
 
-KINDS = ("in", "out", "fill", "map", "broadcast", "reduce", "fuse", "turn", "row", "gemm", "gemm")
+KINDS = ("in", "out", "fill", "map", "broadcast", "reduce", "fuse", "turn", "row", "both", "gemm", "gemm")
 
 
 @st.composite
@@ -58,6 +58,9 @@ def tile_bodies(
                 return Parallel((i, j), (n, m), (Store(turned, (i, j), Load(x, (j, i))),))
             case "row":
                 return Parallel((i,), (m,), (Store(r, (i,), Load(by_row[0], (i,))),))
+            case "both":  # a row's element is written by every point of the row
+                stores = (Store(x, (i, j), Load(y, (i, j))), Store(r, (i,), Load(by_row[0], (i,))))
+                return Parallel((i, j), (m, n), draw(st.sampled_from((stores, stores[1:]))))
             case _ if not warp_partitions((m, n), (16, 8), threads // 32):
                 return Fill(whole(c), Const(1.0, FLOAT32))
             case _:
