@@ -106,7 +106,7 @@ def _to_integer(x: Array, source: DType, target: DType, rounding: Rounding, satu
         if not saturate:
             return _wrap(x, target)
         bounded = np.clip(x.astype(object), low, high) if source.bits == 64 else np.clip(x.astype(np.int64), low, high)
-        return bounded.astype(numpy_dtype(target))
+        return np.asarray(bounded).astype(numpy_dtype(target))  # of one object, clip gives a Python number
     wide = x.astype(np.float64)
     whole = _INTEGER_ROUNDING.get(rounding, _half_away)(wide)
     nan = low if low else 1 << (target.bits - 1)

@@ -12,11 +12,7 @@ from tiledsl.target import target_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name",
-        nargs="?",
-        help="one instruction in full; the rows of wgmma are not listed, docs/isa.md says which there are",
-    )
+    parser.add_argument("name", nargs="?", help="one instruction in full; also one of wgmma, which the list leaves out")
     parser.add_argument("--target", help="only those that this GPU has")
 
 

@@ -186,6 +186,8 @@ def test_rounding_of_floats_to_integers(rounding: Rounding, expected: list[int])
 def test_saturating_integer_conversion() -> None:
     assert convert(np.int32([300, -300, 5]), INT32, INT8, saturate=True).tolist() == [127, -128, 5]
     assert convert(np.uint64([2**64 - 1, 7]), UINT64, INT64, saturate=True).tolist() == [2**63 - 1, 7]
+    assert convert(np.uint64(2**64 - 1), UINT64, INT64, saturate=True) == 2**63 - 1  # a scalar stays a scalar
+    assert convert(np.int64(300), INT64, INT8, saturate=True).dtype == np.int8
 
 
 def test_tf32_truncates_in_the_tensor_core_and_rounds_in_a_cast() -> None:

@@ -295,6 +295,7 @@ def test_isa(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(output(capsys, "isa", "--target", "sm_80").splitlines()) < len(everything.splitlines())
     name = next(iter(ATOMS))
     assert ATOMS[name].source in output(capsys, "isa", name)
+    assert "wgmma_m64n64k16_f32_f16_ss: wgmma, executed by 128" in output(capsys, "isa", "wgmma_m64n64k16_f32_f16_ss")
     assert "TD0717" in failure(capsys, "isa", "frobnicate")
 
 

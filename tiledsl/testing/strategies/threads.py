@@ -62,7 +62,9 @@ class Maker:
     def kernel(self) -> Kernel:
         fill = [Store(self.local, (Const(i),), Const(i % 3, self.local.dtype)) for i in range(8)]
         allocs = [Alloc(b) for b in (self.local, *self.landing.values())]
-        body = (*allocs, *fill, *self.statements([self.block, self.thread], None, depth=2))
+        around = [self.block, self.thread]
+        copy = self.copy(around) if self.copies and self.draw(st.booleans()) else ()
+        body = (*allocs, *fill, *copy, *self.statements(around, None, depth=2))
         safe = [SafeValue(b, Const(1, b.dtype)) for b in self.sources if self.draw(st.integers(0, 4)) == 0]
         launch = Launch(
             "k", (Const(BLOCKS),), (self.block,), (THREADS,), self.thread, body, safe_values=tuple(safe)
@@ -78,7 +80,7 @@ class Maker:
     def statement(self, variables: list[Var], lane: Var | None, depth: int) -> Block:
         options = ["store", "store", "if", "let"]
         if depth and lane is None:
-            options += ["for", "vector", "vector", "vector"] + ["copy", "copy"] * self.copies
+            options += ["for", "vector", "vector", "vector"] + ["copy"] * self.copies
         match self.draw(st.sampled_from(options)):
             case "for":
                 var = Var("i")

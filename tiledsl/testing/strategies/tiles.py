@@ -59,8 +59,9 @@ def tile_bodies(
             case "row":
                 return Parallel((i,), (m,), (Store(r, (i,), Load(by_row[0], (i,))),))
             case "both":  # a row's element is written by every point of the row
-                stores = (Store(x, (i, j), Load(y, (i, j))), Store(r, (i,), Load(by_row[0], (i,))))
-                return Parallel((i, j), (m, n), draw(st.sampled_from((stores, stores[1:]))))
+                by_point = [Store(b, (i, j), Load(r, (i,))) for b in (x, y)]
+                rows_ = [Store(by_row[1], (i,), Load(by_row[0], (i,)))]
+                return Parallel((i, j), (m, n), tuple(draw(st.sampled_from((by_point, by_point[:1] + rows_, rows_)))))
             case _ if not warp_partitions((m, n), (16, 8), threads // 32):
                 return Fill(whole(c), Const(1.0, FLOAT32))
             case _:
