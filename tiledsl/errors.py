@@ -16,7 +16,10 @@ from tiledsl.catalogue import CATALOGUE
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range of the user's source. Lines count from 1, columns from 0, as in `ast`; `end_col` is exclusive."""
+    """A range of the user's source. Lines count from 1, columns from 0, as in `ast`; `end_col` is exclusive.
+
+    An empty range is a line of which no columns are known.
+    """
 
     file: str
     line: int
@@ -25,15 +28,20 @@ class Span:
     end_col: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.col + 1}"
+        return f"{self.file}:{self.line}" + (f":{self.col + 1}" if self.has_columns else "")
+
+    @property
+    def has_columns(self) -> bool:
+        return (self.end_line, self.end_col) > (self.line, self.col)
 
     def excerpt(self) -> str:
         """The first line of the range with carets under it; empty if the file cannot be read."""
         text = linecache.getline(self.file, self.line).rstrip()
         if not text:
             return ""
-        end = self.end_col if self.end_line == self.line else len(text)
-        return f"    {text}\n    {' ' * self.col}{'^' * max(1, end - self.col)}"
+        start = self.col if self.has_columns else len(text) - len(text.lstrip())
+        end = self.end_col if self.has_columns and self.end_line == self.line else len(text)
+        return f"    {text}\n    {' ' * start}{'^' * max(1, end - start)}"
 
 
 NOWHERE = Span("<generated>", 0, 0, 0, 0)
@@ -65,9 +73,9 @@ class TileError(Exception):
         return "\n".join(p for p in parts if p)
 
     def to_json(self) -> dict[str, object]:
-        """The error as plain data: code, message, hint, file, line, column (from 1), notes."""
+        """The error as plain data: code, message, hint, file, line, column (from 1; None if not known), notes."""
         notes = [{"message": text, "place": str(span)} for text, span in self.notes]
-        place = {"file": self.span.file, "line": self.span.line, "column": self.span.col + 1}
+        place = {"file": self.span.file, "line": self.span.line, "column": self.span.col + 1 if self.span.has_columns else None}
         return {"code": self.code, "message": self.message, "hint": self.hint, **place, "notes": notes}
 
 

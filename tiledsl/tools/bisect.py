@@ -22,7 +22,7 @@ from tiledsl.tools.loading import (
 )
 from tiledsl.validation.bisect import Step, bisect, bisect_stages, dumped
 from tiledsl.validation.bundle import write_bundle
-from tiledsl.validation.trail import Finding
+from tiledsl.validation.trail import Deviation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def _say(name: str, found: Finding | None) -> None:
+def _say(name: str, found: Deviation | None) -> None:
     print(f"  {name:<20} {'WRONG' if found else 'same'}", flush=True)
 
 

@@ -13,11 +13,11 @@ from tiledsl.ir.nodes import Kernel
 from tiledsl.passes.base import Pass
 from tiledsl.validation.compare import Failed
 from tiledsl.validation.observer import start
-from tiledsl.validation.trail import EMIT, Finding, Trail, options_of
+from tiledsl.validation.trail import EMIT, Deviation, Trail, options_of
 from tiledsl.verifiers.layouts import verify_layouts
 
 Emitter = Callable[[Kernel], Source]
-Seen = Callable[[str, Finding | None], None]
+Seen = Callable[[str, Deviation | None], None]
 
 
 # Of programs that were read from text only these: other verifiers know variables and buffers of before and after by
@@ -43,7 +43,9 @@ class Step:
     kernel: Kernel
 
 
-def bisect(kernel: Kernel, passes: Sequence[Pass], emitter: Emitter = emit, seen: Seen | None = None) -> Finding | None:
+def bisect(
+    kernel: Kernel, passes: Sequence[Pass], emitter: Emitter = emit, seen: Seen | None = None
+) -> Deviation | None:
     """Runs `passes` and the emitted text, and returns what is wrong after the first of them; None if nothing is.
 
     After each pass: values before and after, races once barriers are there (within blocks, and between them), the
@@ -55,7 +57,7 @@ def bisect(kernel: Kernel, passes: Sequence[Pass], emitter: Emitter = emit, seen
         try:
             after = p(current)
         except Exception as problem:  # also one that is no TileError: a pass must not raise anything
-            found: Finding | None = _raised(trail, p.name, problem, options_of(p))
+            found: Deviation | None = _raised(trail, p.name, problem, options_of(p))
         else:
             found = after_pass(trail, p, after, p.check)
             current = after
@@ -68,7 +70,7 @@ def bisect(kernel: Kernel, passes: Sequence[Pass], emitter: Emitter = emit, seen
 
 def bisect_stages(
     steps: Sequence[Step], kernel: Kernel, emitter: Emitter = emit, seen: Seen | None = None
-) -> Finding | None:
+) -> Deviation | None:
     """As `bisect`, of kernels that passes gave before: those of a dump."""
     trail = Trail(kernel, strict=True)
     for step in steps:
@@ -80,7 +82,7 @@ def bisect_stages(
     return emitted(trail, emitter, seen)
 
 
-def after_pass(trail: Trail, p: Pass, after: Kernel, check: Callable[[Kernel, Kernel], None]) -> Finding | None:
+def after_pass(trail: Trail, p: Pass, after: Kernel, check: Callable[[Kernel, Kernel], None]) -> Deviation | None:
     """What is wrong with `after`, which `p` made of the trail's kernel: its plans, or what it computes.
 
     Some plans no execution reads until a later pass applies them: without their verifiers that pass would be blamed.
@@ -93,15 +95,15 @@ def after_pass(trail: Trail, p: Pass, after: Kernel, check: Callable[[Kernel, Ke
         check(before, after)
     except Exception as problem:  # a wrong plan can confuse its verifier
         facts = {"options": options_of(p), "stages": [first.value, trail.stage.value], "rounding": p.rounding}
-        return Finding(p.name, Failed(problem), before, after, trail.inputs.values, facts)
+        return Deviation(p.name, Failed(problem), before, after, trail.inputs.values, facts)
     return None
 
 
-def emitted(trail: Trail, emitter: Emitter, seen: Seen | None) -> Finding | None:
+def emitted(trail: Trail, emitter: Emitter, seen: Seen | None) -> Deviation | None:
     try:
         source = emitter(trail.kernel)
     except Exception as problem:
-        found: Finding | None = _raised(trail, EMIT, problem, {})
+        found: Deviation | None = _raised(trail, EMIT, problem, {})
     else:
         found, _ = trail.emitted(source)
     if seen:
@@ -109,9 +111,9 @@ def emitted(trail: Trail, emitter: Emitter, seen: Seen | None) -> Finding | None
     return found
 
 
-def _raised(trail: Trail, name: str, problem: Exception, options: Mapping[str, Any]) -> Finding:
+def _raised(trail: Trail, name: str, problem: Exception, options: Mapping[str, Any]) -> Deviation:
     """A pass, or the emitter, that gave nothing."""
-    return Finding(name, Failed(problem), trail.kernel, None, trail.inputs.values, {"options": dict(options)})
+    return Deviation(name, Failed(problem), trail.kernel, None, trail.inputs.values, {"options": dict(options)})
 
 
 def dumped(directory: Path) -> list[tuple[str, Path]]:

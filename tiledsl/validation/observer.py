@@ -13,7 +13,7 @@ from tiledsl.settings import logger
 from tiledsl.target import Target
 from tiledsl.validation.bundle import write_bundle
 from tiledsl.validation.shorten import shortened
-from tiledsl.validation.trail import NOT_IN_NUMPY, Finding, Trail
+from tiledsl.validation.trail import NOT_IN_NUMPY, Deviation, Trail
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def start(kernel: Kernel, strict: bool = False) -> tuple[Kernel, Trail]:
     return kernel, Trail(kernel, strict=strict)
 
 
-def report(found: Finding | None, target: Target) -> None:
+def report(found: Deviation | None, target: Target) -> None:
     """Writes the bundle of a finding and raises TileError TD0730."""
     if found is not None:
         path = write_bundle(found.bundle(target.name))

@@ -32,7 +32,7 @@ NOT_IN_NUMPY = "TD0820"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Deviation:
     """`what` (a pass, or "emit") made `after` of `before`, and the two are not the same program on `inputs`."""
 
     what: str
@@ -60,7 +60,7 @@ class Trail:
         self.inputs, self.outputs = first_run(kernel, self.stage)
         self.spare: Outputs | None = None
 
-    def step(self, p: Pass, after: Kernel) -> Finding | None:
+    def step(self, p: Pass, after: Kernel) -> Deviation | None:
         """The kernel is now `after`, made by `p`. What it computed before is known from the step before."""
         stage = stage_after(p.name)
         if after is self.kernel and stage is self.stage:
@@ -75,7 +75,7 @@ class Trail:
         self.kernel, self.stage, self.outputs, self.spare = after, stage, outputs, self.outputs
         return None
 
-    def emitted(self, source: Source) -> tuple[Finding | None, bool]:
+    def emitted(self, source: Source) -> tuple[Deviation | None, bool]:
         """Whether `source`, emitted for the kernel, computes the same: early and late, and checked if strict.
 
         The second value is False where there is no C++ compiler to run it.
@@ -92,18 +92,18 @@ class Trail:
             except Exception as problem:  # as above
                 why = Failed(problem)
             if why is not None:
-                return Finding(EMIT, why, kernel, source.text, inputs.values, {"device": how}), True
+                return Deviation(EMIT, why, kernel, source.text, inputs.values, {"device": how}), True
         return None, True
 
     def _watched(self, stage: Stage) -> dict[str, Any]:
         return {"watch_blocks": True} if self.strict and stage is Stage.THREAD else {}
 
-    def _found(self, p: Pass, why: Difference | Failed, after: Kernel, stage: Stage) -> Finding:
+    def _found(self, p: Pass, why: Difference | Failed, after: Kernel, stage: Stage) -> Deviation:
         facts = {
             **{"stages": [self.stage.value, stage.value], "rounding": p.rounding, "how": self._watched(stage)},
             "options": options_of(p),
         }
-        return Finding(p.name, why, self.kernel, after, self.inputs.values, facts)
+        return Deviation(p.name, why, self.kernel, after, self.inputs.values, facts)
 
 
 def options_of(p: Pass) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.target import target_named
 from tiledsl.validation.compare import Difference, Failed, Stage, first_difference, stage_after, stage_of, tolerance
 from tiledsl.validation.inputs import candidates
-from tiledsl.validation.trail import Finding, Trail
+from tiledsl.validation.trail import Deviation, Trail
 
 SM_80 = target_named("sm_80")
 
@@ -100,7 +100,7 @@ def test_a_seeded_difference_is_seen_at_each_stage(name: str) -> None:
     trail, kernel = after(at)
     p = next(p for p in pipeline(SM_80) if p.name == at)
     found = trail.step(p, change(kernel))
-    assert isinstance(found, Finding)
+    assert isinstance(found, Deviation)
     assert (found.what, expected in str(found.why)) == (at, True)
     assert trail.step(p, kernel) is None  # a trail goes on from the last kernel that was right
 
@@ -123,7 +123,7 @@ def test_a_race_between_blocks_is_a_finding_of_strict_trails() -> None:
         trail.strict = strict
         found = trail.step(p, edit(wrong, lambda n: isinstance(n, Store), lambda n: replace(n)))
         assert (found is not None) is strict
-    assert isinstance(found, Finding)
+    assert isinstance(found, Deviation)
     assert "TD0814" in str(found.why)
     assert Trail(right, stage=Stage.THREAD, strict=True).outputs["B"].size == 64
 

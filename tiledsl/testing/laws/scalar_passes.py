@@ -5,8 +5,6 @@ The interpreter checks bounds, alignment and reads of what was never written whi
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
@@ -35,10 +33,14 @@ def the_scalar_passes_in_order_keep_the_meaning(kernel: Kernel) -> None:
         check_same(expected, execute(kernel), name)
 
 
-@law("S1", "S5", "S25", examples=175, kernel=thread_kernels(copies=False), name=st.sampled_from(ALONE))
-def each_scalar_pass_alone_keeps_the_meaning(name: str, kernel: Kernel) -> None:
+@law("S1", "S5", "S25", examples=60, kernel=thread_kernels(copies=False))
+def each_scalar_pass_alone_keeps_the_meaning(kernel: Kernel) -> None:
     kernel = the("guard-bounds")(kernel)
-    check_same(execute(kernel), execute(the(name)(kernel)), name)
+    expected = execute(kernel)
+    for name in ALONE:
+        after = the(name)(kernel)
+        if after != kernel:
+            check_same(expected, execute(after), name)
 
 
 @law(examples=25, kernel=thread_kernels())

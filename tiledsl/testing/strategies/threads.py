@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tiledsl.cpu import interp
 from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INDEX, INT8, INT32
+from tiledsl.ir.dtypes import BFLOAT16, BOOL, FLOAT16, FLOAT32, INDEX, INT8, INT32
 from tiledsl.ir.nodes import (
     Alloc,
     AsyncCommit,
@@ -96,6 +96,8 @@ class Maker:
             case "if":
                 inner = self.store(variables, lane)
                 orelse = self.store(variables, lane) if self.draw(st.booleans()) else ()
+                if self.draw(st.integers(0, 5)) == 0:
+                    inner, orelse = (), inner
                 return (If(self.condition(variables, lane), inner, orelse),)
             case "let":
                 index = self.draw(st.booleans())
@@ -159,6 +161,8 @@ class Maker:
 
     def condition(self, variables: list[Var], lane: Var | None) -> Expr:
         """A comparison; in a vector loop often one that tells its lanes apart."""
+        if self.draw(st.integers(0, 9)) == 0:
+            return Const(self.draw(st.booleans()), BOOL)
         op = self.draw(st.sampled_from(["<", "<=", ">=", "==", "!="]))
         if lane is not None and self.draw(st.booleans()):
             return Binary(op, lane, Const(self.draw(st.sampled_from([1, 2, 4]))))
@@ -191,12 +195,14 @@ def thread_kernels(copies: bool = True) -> st.SearchStrategy[Kernel]:
 
 
 def execute(kernel: Kernel, seed: int = 0) -> Mapping[str, Any]:
-    """The arrays after a run on small integers with every check on."""
+    """The arrays after a run with every check on: on small integers, and in `C` on values that round and overflow."""
     rng = np.random.default_rng(seed)
     arrays: dict[str, Any] = {}
     for p in kernel.params:
         assert isinstance(p, Buffer)
         values = rng.integers(0 if p.name == "I" else -2, 3, static_shape(p))
+        if p.name == "C":
+            values = values * 61 if p.dtype.is_integer else values * (1 + rng.random(values.shape))
         arrays[p.name] = values.astype(numpy_dtype(p.dtype))
     interp.run(kernel, arrays)
     return arrays
