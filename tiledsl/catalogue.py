@@ -520,6 +520,13 @@ CATALOGUE: dict[str, Entry] = {
         "let the reduced fragment be written by a loop without a fixed layout, or copy it first",
         "A reduction needs to know which threads hold parts of a row. A layout whose digits cross rows does not say.",
     ),
+    "TD0318": Entry(
+        "the iterations of T.Parallel depend on each other: iteration {writer} writes '{buffer}[{element}]', "
+        "and iteration {reader} reads it",
+        "reduce with T.reduce_*, make the loop over that dimension serial, or write to another tile",
+        "T.Parallel deals its iterations to threads, which run them in any order and at the same time. What one of them "
+        "writes, no other may read in the same loop: `r[i] = r[i] + x[i, j]` in a loop over i and j is no sum.",
+    ),
     "TD0340": Entry(
         "the old value of an atomic update of '{buffer}' is used where several threads execute the same point of the loop",
         "store the old value to shared or global memory, or update outside of loops over replicated fragments",

@@ -75,7 +75,8 @@ class TileError(Exception):
     def to_json(self) -> dict[str, object]:
         """The error as plain data: code, message, hint, file, line, column (from 1; None if not known), notes."""
         notes = [{"message": text, "place": str(span)} for text, span in self.notes]
-        place = {"file": self.span.file, "line": self.span.line, "column": self.span.col + 1 if self.span.has_columns else None}
+        column = self.span.col + 1 if self.span.has_columns else None
+        place = {"file": self.span.file, "line": self.span.line, "column": column}
         return {"code": self.code, "message": self.message, "hint": self.hint, **place, "notes": notes}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import bugs_cpu
 import bugs_ir
 import bugs_threads
 import bugs_tiles
@@ -20,5 +21,6 @@ GROUPS: Mapping[str, tuple[Bug, ...]] = {
     "Shared memory": bugs_threads.SHARED,
     "Guards, vectors, widths": bugs_threads.SCALAR,
     "CUDA text": bugs_threads.EMITTER,
+    "Executions on the CPU": bugs_cpu.EXECUTIONS,
 }
 BUGS: tuple[Bug, ...] = tuple(b for group in GROUPS.values() for b in group)

@@ -95,6 +95,14 @@ class LoopAccess:
                 return index
         return None
 
+    @property
+    def values(self) -> list[Any]:
+        """Each index over the grid of the loop's and the serial variables; all must be determined by these."""
+        axes = [*zip(self.vars, self.extents), *self.serial]
+        grid = np.meshgrid(*(np.arange(n) for _, n in axes), indexing="ij", sparse=True)
+        env = {v: g for (v, _), g in zip(axes, grid)}
+        return [evaluate(i, env) for i in self.indices]
+
     @cached_property
     def elements(self) -> Any:
         """(points, accesses): the linear indices of all elements that each point of the loop may access.

@@ -13,9 +13,10 @@ import numpy as np
 
 from tiledsl.analysis.access import accesses, storage_roots
 from tiledsl.backends import Backend, describe
-from tiledsl.checking.compare import Difference, Order, difference, differing, order_dependent, tolerance_of
+from tiledsl.checking.compare import Difference, difference, differing, tolerance_of
 from tiledsl.checking.execute import run_once
 from tiledsl.checking.inputs import Given, inputs_of
+from tiledsl.checking.order import Order, order_dependent
 from tiledsl.checking.result import CheckResult
 from tiledsl.checking.schedules import Schedule, schedules
 from tiledsl.compile import Lowered

@@ -9,10 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tiledsl.analysis.access import AccessKind, accesses, rooted, storage_roots
 from tiledsl.cpu.arrays import first_of
-from tiledsl.ir.nodes import AtomicUpdate, Buffer, Kernel, Space
-from tiledsl.ir.walk import statements
 
 Array = np.ndarray[Any, Any]
 
@@ -61,18 +58,6 @@ def difference(actual: Array, expected: Array, rtol: float = 0.0, atol: float = 
     return found and Difference(found[0], actual[found[0]], expected[found[0]], found[1], actual.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Global tensors, by name, whose value may depend on the order of atomic updates.
-
-    `sums` are equal within a tolerance in every order: floating-point atomic adds. `free` may hold anything that an
-    order gives: an atomic update handed back what was there before.
-    """
-
-    sums: frozenset[str] = frozenset()
-    free: frozenset[str] = frozenset()
-
-
 def differing(
     actual: Mapping[str, Array], expected: Mapping[str, Array], loose: frozenset[str]
 ) -> dict[str, Difference]:
@@ -83,22 +68,3 @@ def differing(
         if d := difference(actual[name], value, tolerance, tolerance):
             found[name] = d
     return found
-
-
-def order_dependent(kernel: Kernel) -> Order:
-    """What of `kernel` may depend on the order of atomic updates: their tensors, and what is computed from those."""
-    sums: set[Buffer] = set()
-    free: set[Buffer] = set()
-    for launch in kernel.launches:
-        roots = storage_roots(launch.body)
-        found = rooted([a for s in launch.body for a in accesses(s)], roots)
-        read = {a.buffer for a in found if a.kind is AccessKind.READ}
-        written = {a.buffer for a in found if a.writes and a.buffer.space is Space.GLOBAL}
-        updates = [s for s in statements(launch) if isinstance(s, AtomicUpdate)]
-        adds = {roots.get(s.buffer, s.buffer) for s in updates if s.op == "add" and s.buffer.dtype.is_float}
-        outside = {b for b in adds if b.space is Space.GLOBAL}
-        # What is added up in shared memory, or was by a launch before, may go into everything that is written.
-        sums |= written if adds - outside or read & sums else outside
-        if any(s.result for s in updates) or read & free:
-            free |= written
-    return Order(frozenset(b.name for b in sums), frozenset(b.name for b in free))

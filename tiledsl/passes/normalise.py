@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from math import prod
 
+from tiledsl.analysis.iterations import dependence
 from tiledsl.errors import Span, error
 from tiledsl.ir.nodes import (
     Alloc,
@@ -43,15 +44,16 @@ def normalise(kernel: Kernel) -> Kernel:
     Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
-    is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can
-    deal with: values of fewer than 8 bits, tiles and loops of millions of points.
+    is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can deal with: values of fewer than 8
+    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other.
     """
     _check(kernel)
     return replace(kernel, launches=tuple(_launch(launch) for launch in kernel.launches))
 
 
 def _check(kernel: Kernel) -> None:
-    """Raises TileError TD0503 for values of fewer than 8 bits, TD0505 for what is too large for one block.
+    """Raises TileError TD0503 for values of fewer than 8 bits, TD0505 for what is too large for one block, TD0318 for
+    a parallel loop whose iterations depend on each other.
 
     The passes make tables of the points of tiles and loops.
     """
@@ -64,6 +66,7 @@ def _check(kernel: Kernel) -> None:
             raise error("TD0503", span, what=f"'{n.name}'" if isinstance(n, Buffer | Var) else "a value", dtype=dtype)
         if isinstance(n, Parallel):
             _check_size("T.Parallel", n.extents, span)
+            _check_iterations(n)
         elif isinstance(n, Alloc):
             _check_size(f"'{n.buffer.name}'", (*static_shape(n.buffer), n.buffer.versions), span)
 
@@ -71,6 +74,15 @@ def _check(kernel: Kernel) -> None:
 def _check_size(what: str, extents: tuple[int, ...], span: Span) -> None:
     if prod(extents) > LARGEST:
         raise error("TD0505", span, what=what, count=prod(extents), limit=LARGEST)
+
+
+def _check_iterations(loop: Parallel) -> None:
+    found = dependence(loop)
+    if found:
+        writer, reader, element = (", ".join(map(str, x)) for x in (found.writer, found.reader, found.element))
+        facts = {"writer": f"({writer})", "reader": f"({reader})", "element": element}
+        notes = (("read here", found.read.span),)
+        raise error("TD0318", found.write.span, notes, buffer=found.write.buffer.name, **facts)
 
 
 def _launch(launch: Launch) -> Launch:

@@ -16,7 +16,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from tiledsl.codegen.cuda import emit
-from tiledsl.compile import Lowered, Stage, lower
+from tiledsl.compile import Lowered, Options, Stage, lower
 from tiledsl.decorator import TileKernel
 from tiledsl.errors import NOWHERE, Span, TileError, VerifyError, error
 from tiledsl.ir.nodes import Kernel
@@ -223,10 +223,16 @@ def traced(args: argparse.Namespace) -> Kernel:
 
 def lowered(args: argparse.Namespace) -> Lowered:
     """That kernel after all passes; IR text of the thread stage is taken as it is."""
-    if is_python(args.kernel):
-        kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
-        return kernel.compile(target=chosen_target(args.target or kernel.target).name, **static).lowered
-    return lower_text(read_ir(args.kernel), chosen_target(args.target))
+    return lowered_with_options(args)[0]
+
+
+def lowered_with_options(args: argparse.Namespace) -> tuple[Lowered, Options]:
+    """And the options of passes that it was lowered with."""
+    if not is_python(args.kernel):
+        return lower_text(read_ir(args.kernel), chosen_target(args.target)), {}
+    kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
+    compiled = kernel.compile(target=chosen_target(args.target or kernel.target).name, **static)
+    return compiled.lowered, kernel.options
 
 
 def lower_text(kernel: Kernel, target: Target) -> Lowered:

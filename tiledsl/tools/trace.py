@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tiledsl.compile import Lowered, Options
-from tiledsl.tools.loading import (
-    add_kernel_arguments,
-    assignments,
-    chosen_target,
-    is_python,
-    load_tile_kernel,
-    lowered,
-    write_file,
-)
+from tiledsl.tools.loading import add_kernel_arguments, lowered_with_options, write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,18 +17,9 @@ def run(args: argparse.Namespace) -> None:
     from tiledsl.viewer.page import require_packages, trace_page
 
     require_packages()
-    result, options = compiled(args)
+    result, options = lowered_with_options(args)
     page = trace_page(trace_of(result, options)).encode()
     write_file(args.output, page)
     print(
         f"{args.output}: {result.final.name} for {result.target.name}, {len(result.stages)} stages, {len(page)} bytes"
     )
-
-
-def compiled(args: argparse.Namespace) -> tuple[Lowered, Options]:
-    """The kernel, and the options of passes that it was lowered with."""
-    if not is_python(args.kernel):
-        return lowered(args), {}
-    kernel, static = load_tile_kernel(args.kernel, assignments(args.argument))
-    target = chosen_target(args.target or kernel.target).name
-    return kernel.compile(target=target, **static).lowered, kernel.options

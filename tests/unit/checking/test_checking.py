@@ -14,7 +14,8 @@ from checked_kernels import N
 import tiledsl
 from tiledsl import TileError
 from tiledsl.checking import Reference, check, schedules
-from tiledsl.checking.compare import difference, order_dependent, tolerance_of
+from tiledsl.checking.compare import difference, tolerance_of
+from tiledsl.checking.order import order_dependent
 from tiledsl.cpu import toolchain
 
 EXECUTIONS = (pytest.param("cpu", marks=pytest.mark.cxx), "numpy")

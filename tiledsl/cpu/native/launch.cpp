@@ -81,15 +81,6 @@ static u64 mixed(u64 x) {  // splitmix64 (Steele et al., 2014)
   return (x ^ x >> 31) | 1;
 }
 
-// The blocks of a cluster are neighbours; a cooperative group is the grid.
-void block_of(const Launch& l, u64 group, u32 rank, int* index) {
-  const u32* size = l.cooperative ? l.grid : l.cluster;
-  const u64 across = l.grid[0] / size[0], along = l.grid[1] / size[1];
-  index[0] = static_cast<int>(group % across * size[0] + rank % size[0]);
-  index[1] = static_cast<int>(group / across % along * size[1] + rank / size[0] % size[1]);
-  index[2] = static_cast<int>(group / across / along * size[2] + rank / size[0] / size[1]);
-}
-
 static void start_cta(Worker& w, Cta& cta) {
   const Launch& l = *w.launch;
   block_of(l, w.group, cta.rank, cta.index);

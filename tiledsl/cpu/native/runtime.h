@@ -210,6 +210,15 @@ struct Launch {
   ~Launch();
 };
 
+// The place in the grid of block `rank` of a group: those of a cluster are neighbours, a cooperative group is the grid.
+inline void block_of(const Launch& l, u64 group, u32 rank, int* index) {
+  const u32* size = l.cooperative ? l.grid : l.cluster;
+  const u64 across = l.grid[0] / size[0], along = l.grid[1] / size[1];
+  index[0] = static_cast<int>(group % across * size[0] + rank % size[0]);
+  index[1] = static_cast<int>(group / across % along * size[1] + rank / size[0] % size[1]);
+  index[2] = static_cast<int>(group / across / along * size[2] + rank / size[0] / size[1]);
+}
+
 // An OS thread's workplace: the fibers of the group that it runs, kept from launch to launch for their stacks.
 struct Worker {
   Launch* launch = nullptr;
@@ -269,10 +278,6 @@ bool advance();
 // The block that a shared address belongs to, and the offset in it. Bits 24 and up hold the rank in the cluster plus 1;
 // 0 is the block of the thread itself.
 Cta& owner_of(u32 address, u32& offset);
-
-// ---- launch.cpp
-
-void block_of(const Launch& l, u64 group, u32 rank, int* index);
 
 // ---- memory.cpp
 

@@ -32,7 +32,7 @@ from tiledsl.verifiers.layouts import verify_layouts
 
 SM80 = target_named("sm_80")
 # What a random program may run into; anything else is a bug.
-LEGITIMATE = {"TD0301", "TD0303", "TD0305", "TD0317"}
+LEGITIMATE = {"TD0301", "TD0303", "TD0305", "TD0317", "TD0318"}
 
 
 def inferred(k: Kernel) -> Kernel | str:

@@ -90,7 +90,7 @@ def intervals_hold_every_result(a: tuple[int, int], b: tuple[int, int]) -> None:
     for op in OPERATORS:
         low, high = combine(op, a, b)
         for x, y in itertools.product(range(a[0], a[1] + 1), range(b[0], b[1] + 1)):
-            if not (y == 0 and op in ("//", "div", "%", "rem") or y < 0 and op in ("<<", ">>")):
+            if not ((y == 0 and op in ("//", "div", "%", "rem")) or (y < 0 and op in ("<<", ">>"))):
                 assert low <= BINARY[op].eval(x, y) <= high, f"{x} {op} {y} is not in [{low}, {high}]"
 
 

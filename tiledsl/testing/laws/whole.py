@@ -28,7 +28,7 @@ from tiledsl.validation.inputs import Inputs
 T = TypeVar("T")
 # What random kernels may run into: layouts that no statements of theirs can share, instructions that a target lacks,
 # exchange of data under a condition that threads do not share.
-LEGITIMATE = {"TD0301", "TD0303", "TD0305", "TD0311", "TD0317", "TD0502"}
+LEGITIMATE = {"TD0301", "TD0303", "TD0305", "TD0311", "TD0317", "TD0318", "TD0502"}
 
 
 def accepted(step: Callable[[], T]) -> T:

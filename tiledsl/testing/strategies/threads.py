@@ -42,7 +42,8 @@ from tiledsl.ir.types import dtype_of
 THREADS, BLOCKS, SLOTS = 8, 2, 40  # every thread owns SLOTS elements of each output
 DTYPES = st.sampled_from([FLOAT32, FLOAT16, BFLOAT16, INT8, INT32])
 SMALL = st.sampled_from([1, 2, 3, 4, 8])
-KINDS = st.sampled_from([Serial(), Unrolled(), Unrolled(explicit=True), Unrolled(2, explicit=True)])
+BY_TWO = Unrolled(2, explicit=True)
+KINDS = st.sampled_from([Serial(), Unrolled(), Unrolled(explicit=True), BY_TWO, BY_TWO])
 
 
 class Maker:
@@ -66,9 +67,7 @@ class Maker:
         copy = self.copy(around) if self.copies and self.draw(st.booleans()) else ()
         body = (*allocs, *fill, *copy, *self.statements(around, None, depth=2))
         safe = [SafeValue(b, Const(1, b.dtype)) for b in self.sources if self.draw(st.integers(0, 4)) == 0]
-        launch = Launch(
-            "k", (Const(BLOCKS),), (self.block,), (THREADS,), self.thread, body, safe_values=tuple(safe)
-        )
+        launch = Launch("k", (Const(BLOCKS),), (self.block,), (THREADS,), self.thread, body, safe_values=tuple(safe))
         return Kernel("k", (*self.sources, self.table, self.out), (launch,))
 
     def statements(self, variables: list[Var], lane: Var | None, depth: int) -> Block:
@@ -80,7 +79,7 @@ class Maker:
     def statement(self, variables: list[Var], lane: Var | None, depth: int) -> Block:
         options = ["store", "store", "if", "let"]
         if depth and lane is None:
-            options += ["for", "vector", "vector", "vector"] + ["copy"] * self.copies
+            options += ["for", "for", "vector", "vector", "vector"] + ["copy"] * self.copies
         match self.draw(st.sampled_from(options)):
             case "for":
                 var = Var("i")
@@ -161,10 +160,10 @@ class Maker:
 
     def condition(self, variables: list[Var], lane: Var | None) -> Expr:
         """A comparison; in a vector loop often one that tells its lanes apart."""
-        if self.draw(st.integers(0, 9)) == 0:
+        if self.draw(st.integers(0, 19)) == 0:
             return Const(self.draw(st.booleans()), BOOL)
         op = self.draw(st.sampled_from(["<", "<=", ">=", "==", "!="]))
-        if lane is not None and self.draw(st.booleans()):
+        if lane is not None and self.draw(st.integers(0, 3)) == 0:
             return Binary(op, lane, Const(self.draw(st.sampled_from([1, 2, 4]))))
         return Binary(op, self.index(variables, None), Const(self.draw(st.integers(0, 9))))
 
