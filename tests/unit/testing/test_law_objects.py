@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -82,3 +84,19 @@ def test_a_strategy_that_raises_is_no_failure_of_the_law() -> None:
     broken = Law("broken", (), st.builds(lambda: {}["x"]), lambda: None, "here")
     with pytest.raises(KeyError):
         broken.run(3)
+
+
+def test_a_seed_means_the_same_examples_in_every_process() -> None:
+    """Whatever modules are loaded: hypothesis would draw the constants in them, too."""
+    program = (
+        "import sys, importlib, hashlib\nfrom dataclasses import replace\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "from tiledsl.testing.laws import LAWS\nseen = []\n"
+        "law = replace(LAWS['expressions_keep_their_value'], check=lambda **e: seen.append(repr(e)))\n"
+        "law.run(40, 3)\nprint(hashlib.sha256(''.join(seen).encode()).hexdigest())"
+    )
+    digests = [
+        subprocess.run([sys.executable, "-c", program, *more], capture_output=True, text=True, check=True).stdout
+        for more in ((), ("tiledsl.report", "tiledsl.checking"))
+    ]
+    assert digests[0] == digests[1] != ""

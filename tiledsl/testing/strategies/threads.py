@@ -199,7 +199,7 @@ def execute(kernel: Kernel, seed: int = 0) -> Mapping[str, Any]:
     arrays: dict[str, Any] = {}
     for p in kernel.params:
         assert isinstance(p, Buffer)
-        values = rng.integers(0 if p.name == "I" else -2, 3, static_shape(p))
+        values: Any = rng.integers(0 if p.name == "I" else -2, 3, static_shape(p))
         if p.name == "C":
             values = values * 61 if p.dtype.is_integer else values * (1 + rng.random(values.shape))
         arrays[p.name] = values.astype(numpy_dtype(p.dtype))
