@@ -10,7 +10,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
 
 # ruff: noqa
 # expect:
-# generator.py:6:1: TD0123: 'kernel' is not a plain function
+# generator.py:6: TD0123: 'kernel' is not a plain function
 #     def kernel(A: T.Tensor((128, 64), "float16")):
-#     ^
+#     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 #   hint: kernels and macros are functions without yield, async or await

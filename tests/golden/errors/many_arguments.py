@@ -10,7 +10,7 @@ def kernel(*tensors):
 
 # ruff: noqa
 # expect:
-# many_arguments.py:6:1: TD0138: 'tensors' takes any number of arguments
+# many_arguments.py:6: TD0138: 'tensors' takes any number of arguments
 #     def kernel(*tensors):
-#     ^
+#     ^^^^^^^^^^^^^^^^^^^^^
 #   hint: name every parameter of a kernel

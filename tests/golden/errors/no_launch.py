@@ -9,7 +9,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
 
 # ruff: noqa
 # expect:
-# no_launch.py:6:1: TD0121: 'kernel' launches nothing
+# no_launch.py:6: TD0121: 'kernel' launches nothing
 #     def kernel(A: T.Tensor((128, 64), "float16")):
-#     ^
+#     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 #   hint: open a block with 'with T.Kernel(...) as ...:'

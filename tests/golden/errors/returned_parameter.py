@@ -11,7 +11,7 @@ def kernel(A: T.Tensor((128, 64), "float16")):
 
 # ruff: noqa
 # expect:
-# returned_parameter.py:6:1: TD0128: a kernel returns what T.empty made, not 'A'
+# returned_parameter.py:6: TD0128: a kernel returns what T.empty made, not 'A'
 #     def kernel(A: T.Tensor((128, 64), "float16")):
-#     ^
+#     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 #   hint: make the output with C = T.empty(shape, dtype) and return C, or return nothing

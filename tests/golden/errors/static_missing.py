@@ -10,7 +10,7 @@ def kernel(blocks):
 
 # ruff: noqa
 # expect:
-# static_missing.py:6:1: TD0134: 'blocks' is missing: tracing needs a value of the compile-time parameter
+# static_missing.py:6: TD0134: 'blocks' is missing: tracing needs a value of the compile-time parameter
 #     def kernel(blocks):
-#     ^
+#     ^^^^^^^^^^^^^^^^^^^
 #   hint: pass blocks=..., or give it a default
