@@ -169,7 +169,7 @@ SCALAR = (
         'return self.under(Unary("not", cond))',
         "return self.under(cond)",
         "each_scalar_pass_alone_keeps_the_meaning",
-        175,
+        300,
     ),
     Bug(
         "range of a refined variable off by one",
@@ -274,14 +274,6 @@ SCALAR = (
         "for i in range(0, width, width)",
         "guards_and_vectors_pass_their_verifiers",
         150,
-    ),
-    Bug(
-        "cp.async as wide as its target allows",
-        "passes.vectorise.statements:asynchronous_copy",
-        "min(target.width, source.width)",
-        "target.width",
-        "guards_and_vectors_pass_their_verifiers",
-        300,
     ),
     Bug(
         "a branch for its other side not negated",
