@@ -22,7 +22,6 @@ from tiledsl.testing import Case, Mismatch, compare
 from tiledsl.testing.case import Draw, copy_of, poison
 
 CASES = all_cases()
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def groups() -> dict[str, tuple[Case, ...]]:
     return {cases[0].name: tuple(cases) for cases in by_text.values()}
 
 
-Execute = Callable[[Mapping[str, Any], Any, Mapping[str, Array]], None]  # arguments, what is bound, arrays by name
+Execute = Callable[[Mapping[str, Any], Any], None]  # the arguments by name, and as they are bound
 
 
 class Subject:
@@ -93,13 +92,13 @@ class Subject:
 
     def simt(self, kernel: Kernel) -> str:
         """What the thread-stage interpreter says of `kernel`: a code, "wrong value", or nothing."""
-        return self._verdict(lambda arguments, _, __: interp.run(kernel, arguments, check=True, mode="late"))
+        return self._verdict(lambda arguments, _: interp.run(kernel, arguments, check=True, mode="late"))
 
     def device(self, source: Source, mode: str) -> str:
         """What the checked CPU device says of this text."""
         lowered = replace(self.lowered, source=source)
 
-        def run(_: Mapping[str, Any], bound: Any, __: Mapping[str, Array]) -> None:
+        def run(_: Mapping[str, Any], bound: Any) -> None:
             findings: list[Finding] = []
             run_on_cpu(lowered, bound, Backend.CPU, check=True, findings=findings, mode=mode)
             if findings:
@@ -114,7 +113,7 @@ class Subject:
         for name in bound.results:
             poison(arrays[name])
         try:
-            run({**arrays, **bound.scalars, **bound.sizes}, bound, arrays)
+            run({**arrays, **bound.scalars, **bound.sizes}, bound)
             for name, value in self.expected.items():
                 rtol, atol = (0.0, 0.0) if self.case.exact else (self.case.rtol, self.case.atol)
                 compare(name, arrays[name], value, rtol, atol)
