@@ -213,9 +213,15 @@ def fused_multiply_add(a: Any, b: Any, c: Any) -> Any:
     shadow = total - product
     lost = (product - (total - shadow)) + (addend - shadow)
     if not np.any(lost):
-        return total.astype(dtype)[()]
+        return _rounded_once(total, dtype)
     bits = np.atleast_1d(total).view(np.int64).copy()
     lost = np.atleast_1d(np.broadcast_to(lost, total.shape))
     even = (lost != 0) & np.isfinite(lost) & (bits & 1 == 0)
     bits += np.where(even, np.where((lost > 0) == (np.atleast_1d(total) > 0), 1, -1), 0)
-    return bits.view(np.float64).reshape(total.shape).astype(dtype)[()]
+    return _rounded_once(bits.view(np.float64).reshape(total.shape), dtype)
+
+
+def _rounded_once(x: Any, dtype: np.dtype[Any]) -> Any:
+    """float64 values as `dtype`. ml_dtypes goes to bfloat16 by way of float32, which rounds twice."""
+    exact = round_to(np.asarray(x), BFLOAT16) if dtype == numpy_dtype(BFLOAT16) else x
+    return exact.astype(dtype)[()]

@@ -259,6 +259,20 @@ def test_fma_rounds_once(dtype: DType) -> None:
         assert min(abs(Fraction(v) - exact) for v in near) == abs(Fraction(near[1]) - exact)
 
 
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fma_sees_what_decides_a_tie(dtype: DType, sign: int) -> None:
+    """A product half way between two numbers, and an addend too small for any type between the operands' and exact."""
+    number = numpy_dtype(dtype).type
+    half = (dtype.mantissa + 1) // 2
+    a, b = number(1 + 2.0**-half), number(1 + 2.0 ** (half - dtype.mantissa - 1))  # the product's last bit: half a unit
+    tiny = number(sign * 2.0**-24) if dtype is FLOAT16 else number(sign * 2.0**-70)
+    found = values.call("fma", [a, b, tiny], dtype)
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(tiny))
+    neighbours = [np.nextafter(found, number(0)), np.nextafter(found, number(4))]
+    assert all(abs(Fraction(float(found)) - exact) < abs(Fraction(float(n)) - exact) for n in neighbours)
+
+
 def test_fma_keeps_infinities_and_nan() -> None:
     assert fused_multiply_add(np.float32(np.inf), np.float32(1), np.float32(1)) == np.inf
     assert np.isnan(fused_multiply_add(np.float32(np.inf), np.float32(0), np.float32(1)))
