@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tiledsl.analysis.boxes import box_of
+from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Expect, InitBarrier, Roles, TensorCopy
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -21,6 +22,7 @@ from tiledsl.ir.nodes import (
     Block,
     Buffer,
     Const,
+    Descriptor,
     Evaluate,
     Expr,
     Extern,
@@ -182,6 +184,10 @@ class _Collector:
                 self.indices(indices, version)
                 self.add(_element(buffer, indices, version), AccessKind.READ, via_index=via_index)
                 return
+            case Descriptor(start):  # of operands, which are only read
+                self.indices(start.indices, start.version)
+                self.unknown(start.buffer, AccessKind.READ)
+                return
             case Address(buffer, indices, version):  # a pointer handed on: anything may happen behind it
                 self.indices(indices, version)
                 self.unknown(buffer, AccessKind.READ)
@@ -275,14 +281,34 @@ class _Collector:
                     self.unknown(buffer, read)
             case Assert(cond) | Assume(cond):
                 self.expression(cond, via_index=True)
+            case Roles(roles):
+                for role in roles:
+                    self.block(role.body)
+            case TensorCopy(dst, src) | BulkMove(dst, src):
+                self.indices((*src.indices, *dst.indices), None)
+                self.unknown(src.buffer, read)
+                self.unknown(dst.buffer, write)
+            case InitBarrier(barrier) | Arrive(barrier) | Expect(barrier) | Await(barrier):
+                self.barrier(s, barrier)
             case Evaluate(value):
                 self.expression(value)
+
+    def barrier(self, s: Stmt, barrier: Address) -> None:
+        """What is handed over counts as written: by others before a wait ends, and by others once it is given away."""
+        self.indices(barrier.indices, None)
+        if isinstance(s, Await | Expect):
+            self.expression(s.parity if isinstance(s, Await) else s.bytes, via_index=True)
+        for b in s.buffers if isinstance(s, Arrive | Await) else ():
+            self.unknown(b, AccessKind.READ)
+            self.unknown(b, AccessKind.WRITE)
 
     def tile_operation(self, s: Stmt) -> bool:
         read, write = AccessKind.READ, AccessKind.WRITE
         update = (read, write)
         match s:
             case Copy(src, dst) | Transpose(src, dst):
+                if isinstance(s, Copy) and s.barrier is not None:
+                    self.indices(s.barrier.indices, None)
                 self.region(src, read)
                 self.region(dst, write)
             case Fill(dst, value):

@@ -10,6 +10,19 @@ from typing import Any
 
 from tiledsl.errors import Span, locating
 from tiledsl.ir.build_expr import ExprBuilder, fragment, ints, layout, pairs, string, var_dtype, word
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    BulkMove,
+    Expect,
+    Fence,
+    Hold,
+    InitBarrier,
+    Role,
+    Roles,
+    SetRegisters,
+    TensorCopy,
+)
 from tiledsl.ir.dtypes import DTYPES
 from tiledsl.ir.literals import LOOP_KINDS
 from tiledsl.ir.nodes import (
@@ -112,6 +125,23 @@ class Builder(ExprBuilder):
 
     # ---- statements
 
+    def address(self, element: Any) -> Address:
+        return Address(*self.element(element))
+
+    def maybe_address(self, element: Any) -> Address | None:
+        return self.address(element) if element else None
+
+    def handed(self, tree: Any) -> tuple[Buffer, ...]:
+        return tuple(self.named(name, Buffer) for name in tree.children)
+
+    def role(self, tree: Any) -> Role:
+        name, options, thread, body = tree.children
+        outer = dict(self.scope)
+        var = self.var(thread)
+        role = Role(word(name), thread=var, body=self.block(body), **self.options(Role, options))
+        self.scope = outer
+        return role
+
     def block(self, tree: Any) -> Block:
         if tree.data == "else_if":
             return (self.stmt(tree),)
@@ -183,7 +213,7 @@ def _atomic_update(b: Builder, at: Span, result: Any, options: Any, element: Any
 
 
 def _move(b: Builder, at: Span, options: Any, src: Any, dst: Any) -> Stmt:
-    return Move(Address(*b.element(dst)), Address(*b.element(src)), **b.options(Move, options), span=at)
+    return Move(b.address(dst), b.address(src), **b.options(Move, options), span=at)
 
 
 def _print(b: Builder, at: Span, message: Any, *rest: Any) -> Stmt:
@@ -197,9 +227,37 @@ def _fill(b: Builder, at: Span, dst: Any, value: Any) -> Stmt:
     return Fill(region, b.expr(value, region.buffer.dtype), span=at)
 
 
-def _gemm(b: Builder, at: Span, options: Any, *operands: Any) -> Stmt:
+def _gemm(b: Builder, at: Span, options: Any, *operands: Any, asynchronous: bool = False) -> Stmt:
     x, y, z = map(b.region, operands)
-    return Gemm(x, y, z, **b.options(Gemm, options), span=at)
+    return Gemm(x, y, z, asynchronous=asynchronous, **b.options(Gemm, options), span=at)
+
+
+def _bulk_copy(b: Builder, at: Span, options: Any, src: Any, dst: Any, barrier: Any) -> Stmt:
+    known = b.options(Copy, options)
+    return Copy(b.region(src), b.region(dst), bulk=True, barrier=b.maybe_address(barrier), **known, span=at)
+
+
+def _engine(kind: type[Any]) -> Form:
+    """A statement of the copy engine."""
+    return lambda b, at, options, src, dst, barrier: kind(
+        src=b.address(src), dst=b.address(dst), barrier=b.maybe_address(barrier), **b.options(kind, options), span=at
+    )
+
+
+def _arrive(b: Builder, at: Span, options: Any, barrier: Any, handed: Any) -> Stmt:
+    return Arrive(b.address(barrier), **b.options(Arrive, options), buffers=b.handed(handed), span=at)
+
+
+def _await(b: Builder, at: Span, barrier: Any, parity: Any, handed: Any) -> Stmt:
+    return Await(b.address(barrier), b.expr(parity), b.handed(handed), span=at)
+
+
+def _init_barrier(b: Builder, at: Span, options: Any, barrier: Any) -> Stmt:
+    return InitBarrier(b.address(barrier), **b.options(InitBarrier, options), span=at)
+
+
+def _roles(b: Builder, at: Span, *roles: Any) -> Stmt:
+    return Roles(tuple(map(b.role, roles)), span=at)
 
 
 def _im2col(b: Builder, at: Span, options: Any, image: Any, dst: Any, row: Any, column: Any) -> Stmt:
@@ -246,7 +304,20 @@ _FORMS: dict[str, Form] = {
     "reduce": _from_to(Reduce),
     "scan": _from_to(Scan),
     "atomic": _from_to(Atomic),
+    "bulk_atomic": _from_to(Atomic, bulk=True),
     "transpose": _from_to(Transpose),
     "im2col": _im2col,
+    "init_barrier": _init_barrier,
+    "arrive": _arrive,
+    "expect": lambda b, at, barrier, count: Expect(b.address(barrier), b.expr(count), span=at),
+    "await_": _await,
+    "fence": _plain(Fence),
+    "hold": lambda b, at, name: Hold(b.named(name, Buffer), span=at),
+    "set_registers": _plain(SetRegisters),
+    "roles": _roles,
+    "tensor_copy": _engine(TensorCopy),
+    "bulk_move": _engine(BulkMove),
+    "bulk_copy": _bulk_copy,
+    "async_gemm": lambda b, at, options, *operands: _gemm(b, at, options, *operands, asynchronous=True),
     "parallel": _parallel,
 }

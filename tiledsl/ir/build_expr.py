@@ -21,6 +21,7 @@ from tiledsl.ir.nodes import (
     Call,
     Cast,
     Const,
+    Descriptor,
     Expr,
     Extent,
     Extern,
@@ -271,6 +272,8 @@ class ExprBuilder:
                 return Load(*self.element(element))
             case "address", [element]:
                 return Address(*self.element(element))
+            case "descriptor", [element, leading, stride, swizzle]:
+                return Descriptor(Address(*self.element(element)), int(leading), int(stride), int(swizzle))
             case "const", [dtype, value]:
                 return Const(int(value) if value.type in ("INT", "SIGNED_INT") else float(value), DTYPES[dtype])
             case "true" | "false" as value, []:

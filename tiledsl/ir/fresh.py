@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import Alloc, AtomicUpdate, Block, Buffer, Expr, For, Let, Node, Stmt, Var, View
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import rewrite, walk
@@ -21,6 +22,8 @@ def bound_in(block: Block) -> Iterator[Var | Buffer]:
                     yield name
                 case Parallel(vars=names):
                     yield from names
+                case Role(thread=name):
+                    yield name
 
 
 def copied(

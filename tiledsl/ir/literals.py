@@ -30,7 +30,7 @@ def number(value: int | float) -> str:
     return str(int(value)) if isinstance(value, int) else repr(float(value))
 
 
-_OPERANDS = {"asynchronous", "extents", "message", "atom"}  # plain data with a form of their own
+_OPERANDS = {"asynchronous", "extents", "message", "atom", "name", "bulk"}  # plain data with a form of their own
 _OPTION_TYPES = {"int", "bool", "str", "tuple[int, ...]", "tuple[tuple[int, ...], ...]"}
 
 

@@ -151,6 +151,19 @@ class Address(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class Descriptor(Expr):
+    """Where a matrix of an asynchronous product lies in shared memory, in 64 bits: all in bytes. See isa/descriptor.py.
+
+    `swizzle` is 0, 32, 64 or 128. Its dtype is uint64.
+    """
+
+    start: Address
+    leading: int
+    stride: int
+    swizzle: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Expr):
     """A function of `ops.FUNCTIONS`; the dtype follows from the table and the first argument."""
 
@@ -415,17 +428,25 @@ class Barrier(Stmt):
 
 @dataclass(frozen=True, slots=True)
 class AsyncCommit(Stmt):
-    """Closes the group of the cp.async copies that this thread has issued since the last commit."""
+    """Closes the group of what this thread has issued to `queue` since the last commit.
+
+    "copy": cp.async copies. "product": asynchronous products of a warpgroup. "store": stores of the copy engine.
+    """
+
+    queue: str = "copy"
 
 
 @dataclass(frozen=True, slots=True)
 class AsyncWait(Stmt):
-    """Waits until at most `pending` of this thread's committed groups are in flight.
+    """Waits until at most `pending` of this thread's committed groups of `queue` are in flight.
 
-    At the tile stage the data is then visible to every thread that passes the next barrier.
+    At the tile stage the data is then visible to every thread that passes the next barrier. With `sources` stores need
+    only have read what they store.
     """
 
     pending: int
+    queue: str = "copy"
+    sources: bool = False
 
 
 @dataclass(frozen=True, slots=True)

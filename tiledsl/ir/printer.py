@@ -11,6 +11,19 @@ from dataclasses import dataclass
 from itertools import count
 from math import isfinite
 
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    BulkMove,
+    Expect,
+    Fence,
+    Hold,
+    InitBarrier,
+    Role,
+    Roles,
+    SetRegisters,
+    TensorCopy,
+)
 from tiledsl.ir.dtypes import BOOL, DTYPES, INDEX, DType
 from tiledsl.ir.literals import layout_text, number, options, string, word
 from tiledsl.ir.nodes import (
@@ -31,6 +44,7 @@ from tiledsl.ir.nodes import (
     Cast,
     Const,
     Continue,
+    Descriptor,
     Evaluate,
     Expr,
     Extent,
@@ -63,6 +77,7 @@ from tiledsl.ir.types import dtype_of
 _WORDS = """
     kernel launch threads cluster raster min_blocks shared_bytes scratch source layout safe slot why at of in
     let alloc view async for while break continue if else evaluate atomic_update barrier async_commit async_wait
+    await arrive expect init_barrier fence hold set_registers roles role on bulk tensor_copy bulk_move descriptor
     atom move print assert assume copy fill gemm reduce scan atomic transpose im2col parallel
     cast bits select extern true false and or not strides versions fragment shared
     serial unrolled vectorized pipelined persistent
@@ -190,6 +205,8 @@ class _Printer:
                 return f"cast<{dtype.name}{how}{', saturate' if saturate else ''}>({self.expr(a)})"
             case Reinterpret(dtype, a):
                 return f"bits<{dtype.name}>({self.expr(a)})"
+            case Descriptor(start, leading, stride, swizzle):
+                return f"descriptor({self.at(start)}, {leading}, {stride}, {swizzle})"
             case Call(fn, args):
                 return f"{word(fn)}({self.exprs(args)})"
             case Extern(fn, args, dtype, pure):
@@ -273,6 +290,10 @@ class _Printer:
                 if len(orelse) == 1 and isinstance(orelse[0], If):
                     return _joined(first, " else ", self.stmt(orelse[0], indent))
                 return _joined(first, " ", self.nested(s, "else", orelse, indent)) if orelse else first
+            case Roles(roles):
+                inner = indent + "  "
+                inside = [line for r in roles for line in self.nested(s, self.role(r), r.body, inner)]
+                return [Line(f"{indent}roles {{", s), *inside, Line(f"{indent}}}", s, closes=True)]
             case Parallel(variables, extents, body, _, layout):
                 box = ", ".join(f"{self.var(v)} in {n}" for v, n in zip(variables, extents))
                 where = f" layout {layout_text(layout)}" if layout else ""
@@ -281,6 +302,20 @@ class _Printer:
         if form is None:
             raise TypeError(f"no text form for {type(s).__name__}")
         return [Line(f"{indent}{form(self, s)}", s)]
+
+    def role(self, r: Role) -> str:
+        return f"role {word(r.name)}{options(r)} {self.var(r.thread)}"
+
+    def at(self, a: Address) -> str:
+        """The element without the `&`."""
+        return self.element(a.buffer, a.indices, a.version)
+
+    def handed(self, buffers: Iterable[Buffer]) -> str:
+        names = ", ".join(map(self.names.of, buffers))
+        return f" of {names}" if names else ""
+
+    def on(self, barrier: Address | None) -> str:
+        return "" if barrier is None else f" on {self.at(barrier)}"
 
     # ---- whole kernels
 
@@ -343,8 +378,7 @@ def _atomic_update(p: _Printer, s: AtomicUpdate) -> str:
 
 
 def _move(p: _Printer, s: Move) -> str:
-    src, dst = (p.element(a.buffer, a.indices, a.version) for a in (s.src, s.dst))
-    return f"move{options(s)} {src} -> {dst}"
+    return f"move{options(s)} {p.at(s.src)} -> {p.at(s.dst)}"
 
 
 def _print(p: _Printer, s: Print) -> str:
@@ -358,7 +392,21 @@ def _from_to(name: str) -> Callable[[_Printer, Copy | Reduce | Scan | Atomic | T
 
 
 def _copy(p: _Printer, s: Copy) -> str:
-    return ("async " if s.asynchronous else "") + _from_to("copy")(p, s)
+    how = "async " if s.asynchronous else "bulk " if s.bulk else ""
+    return how + _from_to("copy")(p, s) + p.on(s.barrier)
+
+
+def _atomic(p: _Printer, s: Atomic) -> str:
+    return ("bulk " if s.bulk else "") + _from_to("atomic")(p, s)
+
+
+def _gemm(p: _Printer, s: Gemm) -> str:
+    how = "async " if s.asynchronous else ""
+    return f"{how}gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}"
+
+
+def _engine(name: str) -> Callable[[_Printer, TensorCopy | BulkMove], str]:
+    return lambda p, s: f"{name}{options(s)} {p.at(s.src)} -> {p.at(s.dst)}{p.on(s.barrier)}"
 
 
 def _im2col(p: _Printer, s: Im2col) -> str:
@@ -375,7 +423,7 @@ _FORMS: dict[type[Stmt], Callable[..., str]] = {
     Evaluate: lambda p, s: f"evaluate {p.expr(s.value)}",
     AtomicUpdate: _atomic_update,
     Barrier: lambda p, s: f"barrier{options(s)}",
-    AsyncCommit: lambda p, s: "async_commit",
+    AsyncCommit: lambda p, s: f"async_commit{options(s)}",
     AsyncWait: lambda p, s: f"async_wait{options(s)}",
     AtomCall: lambda p, s: f"atom {word(s.atom)}({p.exprs(s.args)})",
     Move: _move,
@@ -384,10 +432,19 @@ _FORMS: dict[type[Stmt], Callable[..., str]] = {
     Assume: lambda p, s: f"assume {p.expr(s.cond)}",
     Copy: _copy,
     Fill: lambda p, s: f"fill {p.region(s.dst)}, {p.expr(s.value, 0, s.dst.buffer.dtype)}",
-    Gemm: lambda p, s: f"gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}",
+    Gemm: _gemm,
     Reduce: _from_to("reduce"),
     Scan: _from_to("scan"),
-    Atomic: _from_to("atomic"),
+    Atomic: _atomic,
     Transpose: _from_to("transpose"),
     Im2col: _im2col,
+    InitBarrier: lambda p, s: f"init_barrier{options(s)} {p.at(s.barrier)}",
+    Arrive: lambda p, s: f"arrive{options(s)} {p.at(s.barrier)}{p.handed(s.buffers)}",
+    Expect: lambda p, s: f"expect {p.at(s.barrier)}, {p.expr(s.bytes)}",
+    Await: lambda p, s: f"await {p.at(s.barrier)}, {p.expr(s.parity)}{p.handed(s.buffers)}",
+    Fence: lambda p, s: f"fence{options(s)}",
+    Hold: lambda p, s: f"hold {p.names.of(s.buffer)}",
+    SetRegisters: lambda p, s: f"set_registers{options(s)}",
+    TensorCopy: _engine("tensor_copy"),
+    BulkMove: _engine("bulk_move"),
 }

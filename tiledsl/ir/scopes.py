@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, DType, Kind
+from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT64, DType, Kind
 from tiledsl.ir.nodes import (
     Address,
     Binary,
@@ -14,6 +14,7 @@ from tiledsl.ir.nodes import (
     Call,
     Cast,
     Const,
+    Descriptor,
     Expr,
     Extern,
     Load,
@@ -226,6 +227,15 @@ def _address(s: Scope, e: Address) -> DType:
     return HANDLE
 
 
+def _descriptor(s: Scope, e: Descriptor) -> DType:
+    s.expr(e.start)
+    if e.start.buffer.space is not Space.SHARED:
+        raise fail(f"'{e.start.buffer.name}' is in {e.start.buffer.space.value} memory: no matrix descriptor there")
+    if e.swizzle not in (0, 32, 64, 128) or any(n % 16 or not 0 <= n < 1 << 18 for n in (e.leading, e.stride)):
+        raise fail(f"no matrix descriptor with leading {e.leading}, stride {e.stride}, swizzle {e.swizzle}")
+    return UINT64
+
+
 def _call(s: Scope, e: Call) -> DType:
     function = FUNCTIONS.get(e.fn)
     if function is None:
@@ -275,6 +285,7 @@ _RULES: dict[type[Any], Callable[[Scope, Any], DType]] = {
     Reinterpret: _reinterpret,
     Load: _load,
     Address: _address,
+    Descriptor: _descriptor,
     Call: _call,
     Extern: _extern,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiledsl.ir.frozen import dataclass
-from tiledsl.ir.nodes import Block, Buffer, Expr, Kernel, Region, Space, Stmt, Var
+from tiledsl.ir.nodes import Address, Block, Buffer, Expr, Kernel, Region, Space, Stmt, Var
 from tiledsl.ir.walk import walk
 
 if TYPE_CHECKING:
@@ -21,12 +21,17 @@ class Copy(Stmt):
     outside `dst.buffer` is not. `width` fixes the elements per access, 0 lets the compiler choose.
 
     `asynchronous` is set by the pipeline: the copy may become cp.async, ordered by AsyncCommit and AsyncWait.
+    `bulk`: the copy engine moves it. A load then completes on `barrier`, on which its bytes have been expected; a store
+    belongs to the queue "store". `ranks` is a mask of the blocks of the cluster that a load goes to (0: this one).
     """
 
     src: Region
     dst: Region
     width: int = 0
     asynchronous: bool = False
+    bulk: bool = False
+    barrier: Address | None = None
+    ranks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Gemm(Stmt):
 
     `policy` (square, full_row, full_col) deals the warps to rows and columns. `precision` is "ieee", or "tf32" to let
     float32 operands be read as tfloat32 by the tensor core. `wait` is the number of such operations that may stay in
-    flight afterwards (asynchronous instructions only).
+    flight afterwards (asynchronous instructions only). `asynchronous`: the product is only issued, to the queue
+    "product", and its operands belong to the tensor core until it has been committed and waited for.
     """
 
     a: Region
@@ -53,6 +59,7 @@ class Gemm(Stmt):
     policy: str = "square"
     precision: str = "ieee"
     wait: int = 0
+    asynchronous: bool = False
 
 
 REDUCTIONS = ("sum", "max", "min", "abssum", "absmax", "bitand", "bitor", "bitxor")
@@ -85,12 +92,16 @@ class Scan(Stmt):
 
 @dataclass(frozen=True, slots=True)
 class Atomic(Stmt):
-    """`dst[...] = op(dst[...], src[...])` element by element, each in one step (add, max, min)."""
+    """`dst[...] = op(dst[...], src[...])` element by element, each in one step (add, max, min).
+
+    `bulk`: the copy engine does it, from shared to global memory, in the queue "store".
+    """
 
     op: str
     dst: Region
     src: Region
     order: str = "relaxed"
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

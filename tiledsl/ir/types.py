@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, DType
+from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, UINT64, DType
 from tiledsl.ir.nodes import (
     Address,
     Binary,
     Call,
     Cast,
     Const,
+    Descriptor,
     Expr,
     Extern,
     Load,
@@ -40,6 +41,8 @@ def dtype_of(e: Expr) -> DType:
             rule, e = FUNCTIONS[e.fn].result, e.args[0]
         elif isinstance(e, Address):
             return HANDLE
+        elif isinstance(e, Descriptor):
+            return UINT64
         else:
             raise TypeError(f"{kind.__name__} has no dtype")
         if rule is not Result.SAME:

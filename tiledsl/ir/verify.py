@@ -10,14 +10,13 @@ from math import prod
 from typing import Any
 
 from tiledsl.errors import TileError, locate, locating
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.dtypes import HANDLE, UINT64
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import (
     Alloc,
     Assert,
     Assume,
-    AsyncCommit,
-    AsyncWait,
     AtomCall,
     AtomicUpdate,
     Barrier,
@@ -47,6 +46,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.tile import TILE_OPS, Parallel
+from tiledsl.ir.verify_concurrent import CONCURRENT_RULES
 from tiledsl.ir.verify_tiles import TILE_RULES
 
 _UPDATES = ("add", "max", "min", "and", "or", "xor", "exch", "load", "store")
@@ -69,6 +69,7 @@ class _Verifier:
         self.scope = Scope()
         self.loops = 0  # how many loops Break could leave here
         self.in_parallel = False
+        self.threads = 0  # of the launch; 0 inside a role
 
     # ---- whole kernels
 
@@ -94,6 +95,7 @@ class _Verifier:
 
     def launch(self, launch: Launch) -> None:
         mark = len(self.scope.log)
+        self.threads = launch.num_threads
         if not 1 <= len(launch.grid) <= 3 or len(launch.grid) != len(launch.blocks):
             raise fail(f"a grid of {len(launch.grid)} extents with {len(launch.blocks)} block indices")
         if not 1 <= len(launch.threads) <= 3 or min(launch.threads) < 1:
@@ -182,6 +184,8 @@ class _Verifier:
             rule(self, s)
         elif kind in TILE_RULES:
             TILE_RULES[kind](self.scope, s)
+        elif kind in CONCURRENT_RULES:
+            CONCURRENT_RULES[kind](self.scope, s)
         else:
             raise fail(f"{kind.__name__} is no statement")
 
@@ -289,9 +293,27 @@ def _barrier(v: _Verifier, s: Barrier) -> None:
         raise fail(f"no barrier {s.id} for {s.count} threads")
 
 
-def _async_wait(v: _Verifier, s: AsyncWait) -> None:
-    if s.pending < 0:
-        raise fail(f"a wait for {s.pending} pending groups")
+def _roles(v: _Verifier, s: Roles) -> None:
+    if not v.threads or v.in_parallel:
+        raise fail("roles cannot be inside of another role or of Parallel")
+    threads, v.threads = v.threads, 0
+    taken: set[int] = set()
+    for role in s.roles:
+        here = set(range(role.first, role.first + role.threads))
+        if role.threads < 1 or role.first < 0 or role.first + role.threads > threads:
+            raise fail(f"role '{role.name}' has {role.threads} threads from {role.first} on, the block {threads}")
+        if here & taken:
+            raise fail(f"role '{role.name}' shares threads with another")
+        if role.registers and (role.registers % 8 or not 24 <= role.registers <= 256):
+            raise fail(f"role '{role.name}' has {role.registers} registers: a multiple of 8 from 24 to 256 is possible")
+        taken |= here
+        outer, v.loops = v.loops, 0  # Break cannot leave a role
+        mark = len(v.scope.log)
+        v.scope.bind(role.thread)
+        v.block(role.body)
+        v.scope.leave(mark)
+        v.loops = outer
+    v.threads = threads
 
 
 def _atom_call(v: _Verifier, s: AtomCall) -> None:
@@ -348,8 +370,7 @@ _RULES: dict[type[Stmt], Callable[[_Verifier, Any], None]] = {
     Evaluate: _evaluate,
     AtomicUpdate: _atomic_update,
     Barrier: _barrier,
-    AsyncCommit: lambda v, s: None,
-    AsyncWait: _async_wait,
+    Roles: _roles,
     AtomCall: _atom_call,
     Move: _move,
     Print: _print,

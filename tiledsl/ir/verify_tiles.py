@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tiledsl.ir.nodes import Region, Space, Stmt
+from tiledsl.ir.nodes import Address, Buffer, Region, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.tile import REDUCTIONS, Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
 
@@ -24,6 +24,31 @@ def _copy(scope: Scope, s: Copy) -> None:
         raise fail("an asynchronous copy goes from global to shared memory")
     if s.width < 0:
         raise fail(f"a copy of width {s.width}")
+    if s.bulk:
+        bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
+    elif s.barrier is not None or s.ranks:
+        raise fail("only a bulk copy completes on a barrier or goes to several blocks")
+
+
+def bulk_copy(scope: Scope, dst: Buffer, src: Buffer, barrier: Address | None, ranks: int) -> None:
+    """The rules for everything that the copy engine does."""
+    spaces = (src.space, dst.space)
+    if spaces not in ((Space.GLOBAL, Space.SHARED), (Space.SHARED, Space.GLOBAL)):
+        raise fail(f"a bulk copy from {src.space.value} to {dst.space.value} memory")
+    if src.dtype is not dst.dtype:
+        raise fail(f"a bulk copy from '{src.name}', {src.dtype}, to '{dst.name}', {dst.dtype}")
+    if (barrier is not None) != (dst.space is Space.SHARED):
+        raise fail("a bulk load completes on a barrier, a bulk store does not")
+    if barrier is not None:
+        at_barrier(scope, barrier)
+    if not 0 <= ranks < 1 << 16 or (ranks and barrier is None):
+        raise fail(f"a bulk copy to the blocks {ranks:#x}")
+
+
+def at_barrier(scope: Scope, a: Address) -> None:
+    scope.expr(a)
+    if a.buffer.space is not Space.BARRIER:
+        raise fail(f"'{a.buffer.name}' is in {a.buffer.space.value} memory, so it is no barrier")
 
 
 def _fill(scope: Scope, s: Fill) -> None:
@@ -74,6 +99,8 @@ def _atomic(scope: Scope, s: Atomic) -> None:
     _agree("an atomic update", scope.region(s.src, *_MEMORY), dst)
     if s.op not in ("add", "max", "min"):
         raise fail(f"unknown atomic operation '{s.op}' on a tile")
+    if s.bulk:
+        bulk_copy(scope, s.dst.buffer, s.src.buffer, None, 0)
 
 
 def _transpose(scope: Scope, s: Transpose) -> None:

@@ -22,7 +22,7 @@ LEAVES = (Var, Buffer)  # compared by identity, so a rewrite must never rebuild 
 _DATA = {"None", "tuple", "bool", "int", "float", "str"}
 _PLAIN = _DATA | {"DType", "Span", "Rounding", "Space", "LoopKind", "Raster", "Fragment", "Layout"}
 _SINGLE = {"Expr", "Var", "Buffer", "Region", "Address"}
-_HOLDERS = {"Stmt", "Block", "Launch"}
+_HOLDERS = {"Stmt", "Block", "Launch", "Role"}
 
 
 def _annotations(kind: type) -> dict[str, frozenset[str]]:

@@ -1,0 +1,116 @@
+"""The part of `verify` about roles, barriers in shared memory, and asynchronous work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tiledsl.ir.concurrent import (
+    AGENTS,
+    FENCES,
+    QUEUES,
+    Arrive,
+    Await,
+    BulkMove,
+    Expect,
+    Fence,
+    Hold,
+    InitBarrier,
+    SetRegisters,
+    TensorCopy,
+)
+from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Buffer, Space, Stmt
+from tiledsl.ir.scopes import Scope, fail
+from tiledsl.ir.verify_tiles import at_barrier, bulk_copy
+
+MOST_ARRIVALS = (1 << 20) - 1  # PTX ISA, "mbarrier: contents of the mbarrier object"
+_REDUCTIONS = ("", "add", "min", "max", "and", "or", "xor")
+
+
+def _commit(scope: Scope, s: AsyncCommit) -> None:
+    if s.queue not in QUEUES:
+        raise fail(f"unknown queue '{s.queue}'")
+
+
+def _wait(scope: Scope, s: AsyncWait) -> None:
+    if s.queue not in QUEUES or s.pending < 0 or (s.sources and s.queue != "store"):
+        raise fail(f"a wait for {s.pending} pending groups of '{s.queue}'{' (sources)' * s.sources}")
+
+
+def _init(scope: Scope, s: InitBarrier) -> None:
+    at_barrier(scope, s.barrier)
+    if not 1 <= s.count <= MOST_ARRIVALS:
+        raise fail(f"a barrier of {s.count} arrivals")
+
+
+def _handed(scope: Scope, buffers: tuple[Buffer, ...]) -> None:
+    for b in buffers:
+        scope.buffer(b)
+
+
+def _arrive(scope: Scope, s: Arrive) -> None:
+    at_barrier(scope, s.barrier)
+    _handed(scope, s.buffers)
+    if s.by not in AGENTS or not 0 <= s.bytes <= MOST_ARRIVALS or (s.bytes and s.copies):
+        raise fail(f"an arrival by '{s.by}' with {s.bytes} bytes")
+
+
+def _expect(scope: Scope, s: Expect) -> None:
+    at_barrier(scope, s.barrier)
+    scope.integer(s.bytes, "a number of bytes")
+
+
+def _await(scope: Scope, s: Await) -> None:
+    at_barrier(scope, s.barrier)
+    scope.integer(s.parity, "a parity")
+    _handed(scope, s.buffers)
+
+
+def _fence(scope: Scope, s: Fence) -> None:
+    if s.kind not in FENCES:
+        raise fail(f"unknown fence '{s.kind}'")
+
+
+def _hold(scope: Scope, s: Hold) -> None:
+    scope.buffer(s.buffer)
+    if s.buffer.space is not Space.LOCAL:
+        raise fail(f"'{s.buffer.name}' is in {s.buffer.space.value} memory: it has no registers to hold")
+
+
+def _set_registers(scope: Scope, s: SetRegisters) -> None:
+    if s.count % 8 or not 24 <= s.count <= 256:
+        raise fail(f"{s.count} registers a thread: a multiple of 8 from 24 to 256 is possible")
+
+
+def _tensor_copy(scope: Scope, s: TensorCopy) -> None:
+    scope.expr(s.dst)
+    scope.expr(s.src)
+    bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
+    tensor = s.dst.buffer if s.barrier is None else s.src.buffer
+    if len(s.box) != len(tensor.shape) or not 1 <= len(s.box) <= 5 or any(not 1 <= n <= 256 for n in s.box):
+        raise fail(f"no box of {s.box} elements of '{tensor.name}'")
+    if s.swizzle not in (0, 32, 64, 128) or s.op not in _REDUCTIONS or (s.op and s.barrier is not None):
+        raise fail(f"a tensor copy with swizzle {s.swizzle} and operation '{s.op}'")
+
+
+def _bulk_move(scope: Scope, s: BulkMove) -> None:
+    scope.expr(s.dst)
+    scope.expr(s.src)
+    bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
+    if s.lanes < 1 or s.lanes * s.src.buffer.dtype.bits % 128:
+        raise fail(f"a bulk move of {s.lanes} elements of {s.src.buffer.dtype}: it takes multiples of 16 bytes")
+
+
+CONCURRENT_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
+    AsyncCommit: _commit,
+    AsyncWait: _wait,
+    InitBarrier: _init,
+    Arrive: _arrive,
+    Expect: _expect,
+    Await: _await,
+    Fence: _fence,
+    Hold: _hold,
+    SetRegisters: _set_registers,
+    TensorCopy: _tensor_copy,
+    BulkMove: _bulk_move,
+}
