@@ -15,6 +15,7 @@ from tiledsl.cpu import device, interp, tile_interp, toolchain
 from tiledsl.errors import error
 from tiledsl.runtime.arguments import Bound, as_array, bind, numpy_dtype
 from tiledsl.runtime.driver import find_driver
+from tiledsl.runtime.maps import map_of
 from tiledsl.runtime.program import check_grid, stream_handle
 from tiledsl.runtime.signature import ScalarParameter, evaluate
 from tiledsl.settings import flag, logger, setting
@@ -130,7 +131,9 @@ def _run_device(lowered: Lowered, bound: Bound, arrays: Mapping[str, np.ndarray[
         values[name] = np.array(value, numpy_dtype("int64" if dtype == "index" else dtype))[()]
     for e in signature.entries:
         grid = tuple(evaluate(x, numbers) for x in e.grid)
-        check_grid(e.name, grid)
+        check_grid(e.name, grid, e.cluster)
         if prod(grid):
-            arguments = [values[n] for n in e.arguments]
-            module.launch(e.name, grid, e.threads, e.shared_bytes, arguments, shared=e.shared, **how)
+            maps = [device.Mapped(map_of(m, numbers), values[m.tensor]) for m in e.maps]
+            arguments = [*maps, *(values[n] for n in e.arguments)]
+            together: dict[str, Any] = {"shared": e.shared, "cluster": e.cluster or (1,)}
+            module.launch(e.name, grid, e.threads, e.shared_bytes, arguments, **together, **how)

@@ -429,6 +429,31 @@ CATALOGUE: dict[str, Entry] = {
         "keep the elements that are updated in a wider dtype, and convert them afterwards",
         "The hardware compares and swaps words of at least 16 bits.",
     ),
+    "TD0249": Entry(
+        "'{name}' is a barrier, which has no value to read, write or copy",
+        "use T.barrier_wait and T.barrier_arrive, or another barrier word",
+        "An mbarrier lies in shared memory, but its bits belong to the hardware.",
+    ),
+    "TD0250": Entry(
+        "{word} needs a barrier, not {value}",
+        "{hint}",
+        "Words on mbarriers take what T.alloc_barrier made, or an element of it; with T.create_list_of_mbarrier also a number.",
+    ),
+    "TD0251": Entry(
+        "T.ws cannot run on the warpgroups {groups}",
+        "{rule}",
+        "A warpgroup is 128 threads of the block: number 0 has the threads 0 to 127, number 1 the next, and so on.",
+    ),
+    "TD0252": Entry(
+        "a T.ws block stands in {where}",
+        "write T.ws blocks beside each other, in the T.Kernel block or in its serial loops",
+        "A T.ws block divides the threads of the whole block; they cannot be divided a second time.",
+    ),
+    "TD0254": Entry(
+        "{word} cannot move {src} to {dst}",
+        "{rule}",
+        "Copies that the hardware makes by itself move bytes as they are, between global and shared memory.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -527,6 +552,16 @@ CATALOGUE: dict[str, Entry] = {
         "T.Parallel deals its iterations to threads, which run them in any order and at the same time. What one of them "
         "writes, no other may read in the same loop: `r[i] = r[i] + x[i, j]` in a loop over i and j is no sum.",
     ),
+    "TD0319": Entry(
+        "no asynchronous instruction makes this product: {why}",
+        "choose tiles that it takes, or T.gemm, which then uses another instruction",
+        "An asynchronous product is one of a warpgroup of 128 threads on sm_90a: 64 rows each, b in shared memory.",
+    ),
+    "TD0320": Entry(
+        "the copy engine cannot move the tile '{buffer}': {why}",
+        "let the compiler choose the layout, or copy with T.copy",
+        "The copy engine moves boxes whose rows are whole, row-major or with a swizzle of 32, 64 or 128 bytes.",
+    ),
     "TD0340": Entry(
         "the old value of an atomic update of '{buffer}' is used where several threads execute the same point of the loop",
         "store the old value to shared or global memory, or update outside of loops over replicated fragments",
@@ -609,6 +644,13 @@ CATALOGUE: dict[str, Entry] = {
         "{what} has {count} points, a block works on {limit} at most",
         "give each block a smaller tile, and launch more blocks",
         "Threads and registers are dealt to the points of a tile one by one when the kernel is compiled.",
+    ),
+    "TD0506": Entry(
+        "fragment '{name}' is used by {first}, and by {second}",
+        "give each role a fragment of its own, and pass values through shared memory",
+        "A fragment is spread over the registers of the threads that work with it. The roles of T.ws blocks are different "
+        "threads; a role keeps its fragments where its blocks follow each other, also in a loop, without other work "
+        "between them.",
     ),
     # ---- TD06: arguments and launch
     "TD0601": Entry(
@@ -796,6 +838,11 @@ CATALOGUE: dict[str, Entry] = {
         "pass an array that begins at a multiple of 16 bytes: views of parts of arrays often do not",
         "The copy engine of sm_90 needs tensors that are aligned to 16 bytes.",
     ),
+    "TD0654": Entry(
+        "'{entry}' cannot be launched: grid {axis} has {extent} blocks, its clusters {blocks} along that axis",
+        "choose a grid that is a multiple of the cluster, and let blocks without work return",
+        "The blocks of a cluster run together, so the hardware takes only grids that consist of whole clusters.",
+    ),
     # ---- TD07: IR text and command line
     "TD0701": Entry(
         "{found} cannot stand here",
@@ -926,7 +973,8 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0805": Entry(
         "'{buffer}{place}' is accessed while an asynchronous copy into it is in flight ({where})",
-        "wait for the copy's group before the access, and let a barrier follow if another thread issued it",
+        "wait for the copy's group, or for the phase of its mbarrier, before the access; a barrier must follow the wait for "
+        "a group if another thread issued it",
         "Until the wait that covers its group, the destination of an asynchronous copy holds old bytes, new bytes or "
         "a mix.",
     ),
@@ -1028,7 +1076,13 @@ CATALOGUE: dict[str, Entry] = {
         "A kernel whose blocks exchange values through fences and atomic flags needs all of its blocks at the same time. "
         "Each thread has a stack of its own, of which a process can only have so many.",
     ),
-    # What sm_90a has: 840-848 mbarriers, 849-852 and 860 wgmma, 853-854 bulk copies, 855 registers, 856-857 clusters.
+    "TD0834": Entry(
+        "lane {lane} has {found} for a value that its warp has in common, lane 0 has {first} ({where})",
+        "pass what depends on the number of the warp alone, as 'thread // 32'",
+        "The compiler was told that a value is the same in all lanes of a warp, and keeps one for all. It is not.",
+    ),
+    # What sm_90a has: 840-848 and 858-859 mbarriers, 849-852 and 860-862 wgmma, 853-854 and 863 bulk copies,
+    # 855 registers, 856-857 clusters.
     "TD0840": Entry(
         "{what} at {barrier}, which is no initialised mbarrier ({where})",
         "initialise it with mbarrier_init, and let a barrier of the block follow",
@@ -1118,10 +1172,39 @@ CATALOGUE: dict[str, Entry] = {
         "let a cluster_sync be the last thing that blocks do whose memory others use",
         "Shared memory of a block of the cluster exists from its start to its end.",
     ),
+    "TD0858": Entry(
+        "a copy brings {bytes} bytes to mbarrier {barrier}, which expects {expected} in this phase ({where})",
+        "let the arrival of the phase expect the bytes of all its copies, before the copies are issued",
+        "A copy engine always brings whole boxes, what lies outside of the tensor as zeros. Bytes that nobody expected end "
+        "a phase early, or the next one never.",
+    ),
+    "TD0859": Entry(
+        "a wait for phase {phase} of mbarrier {barrier} is two phases behind: phase {now} has begun ({where})",
+        "let those who fill a buffer wait until it has been released before they begin its next phase",
+        "Phases are told apart by their parity. Who is two behind sees the parity of the phase that he waits for, and may "
+        "wait for ever.",
+    ),
     "TD0860": Entry(
         "wgmma without wgmma_fence since its registers were used ({where})",
         "call wgmma_fence before the first wgmma, and after a wait before the next",
         "wgmma reads and writes registers by itself; the fence orders that after what the threads did with them.",
+    ),
+    "TD0861": Entry(
+        "'{buffer}' is overwritten while {what} reads it ({where})",
+        "wait for the group of {what} first; for stores a wait for their sources is enough",
+        "Products of the tensor core and stores of the copy engine read their operands at any time until they are waited "
+        "for.",
+    ),
+    "TD0862": Entry(
+        "'{buffer}' is used while an asynchronous product adds to it ({where})",
+        "commit the product and wait for its group first",
+        "From its issue to the wait that covers it the sums of a product belong to the tensor core. Only another product "
+        "may add to them.",
+    ),
+    "TD0863": Entry(
+        "the copy engine reads '{buffer}' out of bounds, which gives 0, but its safe value is {value} ({where})",
+        "copy without the copy engine, or use another safe value",
+        "The copy engine fills what lies outside of a tensor with zeros.",
     ),
     "TD0890": Entry(
         "'{name}' depends on the schedule: {difference} (under {schedule} and {other})",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tiledsl.codegen.cuda import Source, cuda_text, emit
+from tiledsl.codegen.concurrent import TensorMapping
+from tiledsl.codegen.cuda import Entry, Source, cuda_text, emit
 from tiledsl.codegen.edited import with_text
 from tiledsl.errors import error
 from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Extent, Kernel, Var
@@ -20,7 +21,7 @@ from tiledsl.passes.observers import dump_observer, timing_table
 from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.runtime import nvrtc
 from tiledsl.runtime.program import Program
-from tiledsl.runtime.signature import EntryPoint, ScalarParameter, Signature, SizeExpr, TensorParameter
+from tiledsl.runtime.signature import EntryPoint, MapParameter, ScalarParameter, Signature, SizeExpr, TensorParameter
 from tiledsl.settings import flag, logger, setting
 from tiledsl.target import Target
 
@@ -152,18 +153,26 @@ def signature_of_kernel(kernel: Kernel, source: Source) -> Signature:
         place = kernel.results.index(b) if b in kernel.results else None
         return TensorParameter(b.name, b.dtype.name, shape, strides, place, b.name in written)
 
-    entries = []
-    for entry in source.entries:
-        launch = kernel.launches[entry.launch]
-        grid = tuple(size_expr(e) for e in launch.grid)
-        entries.append(EntryPoint(entry.name, grid, entry.threads, entry.shared_bytes, entry.params, entry.shared))
+    def entry_point(entry: Entry) -> EntryPoint:
+        grid = tuple(size_expr(e) for e in kernel.launches[entry.launch].grid)
+        maps = tuple(map_parameter(m) for m in entry.maps)
+        memory = (entry.shared_bytes, entry.params, entry.shared)
+        return EntryPoint(entry.name, grid, entry.threads, *memory, maps, entry.cluster, entry.dependent)
+
     return Signature(
         kernel.name,
         tuple(parameter(p) for p in kernel.params),
         tuple(ScalarParameter(v.name, v.dtype.name) for v in kernel.sizes),
         tuple(tensor(b) for b in kernel.scratch),
-        tuple(entries),
+        tuple(map(entry_point, source.entries)),
     )
+
+
+def map_parameter(m: TensorMapping) -> MapParameter:
+    """A tensor map of the text as plain data."""
+    b = m.view
+    strides = None if b.strides is None else tuple(size_expr(s) for s in b.strides)
+    return MapParameter(m.tensor, b.dtype.name, tuple(size_expr(s) for s in b.shape), m.box, m.swizzle, strides)
 
 
 def size_expr(e: Extent) -> SizeExpr:

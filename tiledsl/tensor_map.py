@@ -102,6 +102,13 @@ class TensorMap:
         return prod(self.loaded) * self.element_bytes
 
 
+def element_bytes(name: str, dtype: str) -> int:
+    """Bytes of an element of tensor `name`. Raises TileError TD0650 for a type that the copy engine does not know."""
+    if dtype not in _DATA_TYPES:
+        raise error("TD0650", name=name, dtype=dtype, known=", ".join(_DATA_TYPES))
+    return _BYTES.get(_DATA_TYPES[dtype][0], 4)
+
+
 def tensor_map(
     name: str,
     dtype: str,
@@ -115,9 +122,7 @@ def tensor_map(
     fill_nan: bool = False,
 ) -> TensorMap:
     """A checked tensor map; without `strides` (bytes) the tensor is contiguous. Raises TileError TD0650 to TD0653."""
-    if dtype not in _DATA_TYPES:
-        raise error("TD0650", name=name, dtype=dtype, known=", ".join(_DATA_TYPES))
-    size = _BYTES.get(_DATA_TYPES[dtype][0], 4)
+    size = element_bytes(name, dtype)
     if strides is None:
         strides = [size * prod(shape[i + 1 :]) for i in range(len(shape))]
     made = TensorMap(name, dtype, tuple(shape), tuple(strides), tuple(box), swizzle, tuple(steps), im2col, fill_nan)

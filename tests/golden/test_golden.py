@@ -3,7 +3,8 @@
 Both are also executed on exact inputs and must compute the same bits, so that a wrong expectation cannot be blessed
 with --update-golden. Where the input is not executable (guard-bounds: it leaves its buffers) it says "# only after",
 and the output must run with all checks; unit tests then hold what it computes. A line "# pipeline: a,b{x=1}" runs more
-than the pass of the directory's name; a line "# sizes: m=5, n=3" gives the dynamic extents.
+than the pass of the directory's name; a line "# sizes: m=5, n=3" gives the dynamic extents; "# target: sm_90a" another
+target than sm_80.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from tiledsl.target import target_named
 MARK = "# ---- expected\n"
 HERE = Path(__file__).parent
 CASES = sorted(p for p in HERE.glob("*/*.tir") if p.parent.name in PASSES)
-TARGET = target_named("sm_80")
 
 
 def inputs(kernel: Kernel, sizes: dict[str, int]) -> dict[str, Any]:
@@ -62,7 +62,10 @@ def test_golden(case: Path, request: pytest.FixtureRequest) -> None:
     pipeline = re.search(r"^# pipeline: (.*)$", source, re.M)
     given = re.search(r"^# sizes: (.*)$", source, re.M)
     sizes = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", given[1])} if given else {}
-    passes = parse_pipeline(pipeline[1] if pipeline else case.parent.name, PASSES, TARGET)
+    target = re.search(r"^# target: (.*)$", source, re.M)
+    passes = parse_pipeline(
+        pipeline[1] if pipeline else case.parent.name, PASSES, target_named(target[1] if target else "sm_80")
+    )
     before = parse(source, case.name)
     after = run_pipeline(before, passes)
     if request.config.getoption("--update-golden"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tiledsl.ir import nodes, tile
+from tiledsl.ir import concurrent, nodes, tile
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.walk import walk
 from tiledsl.testing.strategies.forms import kernels
@@ -23,6 +23,7 @@ def test_every_kind_of_node_is_drawn() -> None:
 
     look()
     tables = (nodes.Assigned, nodes.SafeValue, nodes.SharedSlot)
-    kinds = [k for k in vars(nodes).values() if isinstance(k, type) and issubclass(k, nodes.Stmt | nodes.Expr)]
-    wanted = {*kinds, *tile.TILE_OPS, *tables} - {nodes.Stmt, nodes.Expr}
+    kinds = [k for m in (nodes, concurrent) for k in vars(m).values() if isinstance(k, type)]
+    drawn = {k for k in kinds if issubclass(k, nodes.Stmt | nodes.Expr)} - {nodes.Stmt, nodes.Expr}
+    wanted = {*drawn, concurrent.Role, *tile.TILE_OPS, *tables}
     assert {k.__name__ for k in wanted - seen} == set()

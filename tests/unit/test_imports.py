@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "codegen": {"errors", "ir", "isa"},
     "cpu": {"errors", "settings", "tensor_map", "ir", "isa"},
     "runtime": {"errors", "settings", "tensor_map"},
-    "validation": {*CORE, "ir", "isa", "analysis", "passes", "verifiers", "codegen", "cpu"},
+    "validation": {*CORE, "ir", "isa", "analysis", "passes", "verifiers", "codegen", "cpu", "tensor_map"},
     "compile": {*CORE, "ir", "codegen", "passes", "runtime", "validation"},
     "report": {*CORE, "ir", "isa", "analysis", "compile", "runtime"},
     "backends": {*CORE, "compile", "cpu", "runtime"},

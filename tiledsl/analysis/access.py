@@ -6,11 +6,12 @@ Loads count wherever they stand: in values, index expressions, predicates, and i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import prod
 
-from tiledsl.analysis.boxes import box_of
-from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Expect, InitBarrier, Roles, TensorCopy
+from tiledsl.analysis.boxes import box_of, whole_region
+from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Expect, Hold, InitBarrier, Roles, TensorCopy
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -44,14 +45,17 @@ from tiledsl.ir.nodes import (
     all_of,
 )
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
-from tiledsl.ir.walk import children, walk
-from tiledsl.isa.table import ATOMS
+from tiledsl.ir.walk import children, statements, walk
+from tiledsl.isa.table import atom_named
 
 
 class AccessKind(Enum):
     READ = "read"
     WRITE = "write"
     ATOMIC = "atomic"  # reads and writes in one step; two of them do not conflict
+
+
+ARRIVAL = AccessKind.ATOMIC  # of bytes at a barrier: two may be exchanged, but none with a wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def statements_below(body: Block) -> Iterator[Stmt]:
     """All statements of `body`, parents first; expressions are not entered."""
     for s in body:
         yield s
-        yield from statements_below(tuple(c for c in children(s) if isinstance(c, Stmt)))
+        yield from statements(s)
 
 
 def storage_roots(body: Block) -> dict[Buffer, Buffer]:
@@ -168,6 +172,12 @@ class _Collector:
         whole = exact and self.certain and not any(_depends(g, self.inner) for g in self.guards)
         self.found.append(Access(buffer, region, kind, via_index, all_of(self.guards), whole))
 
+    def version(self, buffer: Buffer, version: Expr | None, kind: AccessKind) -> None:
+        """Some part of that version."""
+        whole = whole_region(buffer)
+        region = whole and replace(whole, version=version)
+        self.found.append(Access(buffer, region, kind, guard=all_of(self.guards)))
+
     def unknown(self, buffer: Buffer, kind: AccessKind) -> None:
         self.found.append(Access(buffer, None, kind, guard=all_of(self.guards)))
 
@@ -184,9 +194,9 @@ class _Collector:
                 self.indices(indices, version)
                 self.add(_element(buffer, indices, version), AccessKind.READ, via_index=via_index)
                 return
-            case Descriptor(start):  # of operands, which are only read
+            case Descriptor(start):  # of an operand, which is only read: some part of a version of a tile
                 self.indices(start.indices, start.version)
-                self.unknown(start.buffer, AccessKind.READ)
+                self.version(start.buffer, start.version, AccessKind.READ)
                 return
             case Address(buffer, indices, version):  # a pointer handed on: anything may happen behind it
                 self.indices(indices, version)
@@ -246,9 +256,9 @@ class _Collector:
                 self.expression(value, via_index=True)
                 self.inner[var] = None
             case Alloc(buffer, init):
-                if init is not None:
+                if init is not None and (whole := whole_region(buffer)) is not None:
                     self.expression(init)
-                    self.add(_element(buffer, ()), write)
+                    self.region(whole, write)
             case Store(buffer, indices, value, version):
                 self.expression(value)
                 self.indices(indices, version)
@@ -283,34 +293,49 @@ class _Collector:
                 self.expression(cond, via_index=True)
             case Roles(roles):
                 for role in roles:
-                    self.block(role.body)
-            case TensorCopy(dst, src) | BulkMove(dst, src):
-                self.indices((*src.indices, *dst.indices), None)
-                self.unknown(src.buffer, read)
-                self.unknown(dst.buffer, write)
+                    self.loop({role.thread: role.threads}, role.body)
+            case TensorCopy() | BulkMove():
+                self.engine(s)
+            case Hold(buffer):  # the tensor core may have written it
+                self.unknown(buffer, read)
+                self.unknown(buffer, write)
             case InitBarrier(barrier) | Arrive(barrier) | Expect(barrier) | Await(barrier):
                 self.barrier(s, barrier)
             case Evaluate(value):
                 self.expression(value)
 
     def barrier(self, s: Stmt, barrier: Address) -> None:
-        """What is handed over counts as written: by others before a wait ends, and by others once it is given away."""
-        self.indices(barrier.indices, None)
+        """What is handed over counts as written: by others before a wait ends, and by others once it is given away.
+        So does the barrier, whose phases follow each other in the order of the program."""
         if isinstance(s, Await | Expect):
             self.expression(s.parity if isinstance(s, Await) else s.bytes, via_index=True)
+        self.address(barrier, 1, AccessKind.READ, AccessKind.WRITE)
         for b in s.buffers if isinstance(s, Arrive | Await) else ():
             self.unknown(b, AccessKind.READ)
             self.unknown(b, AccessKind.WRITE)
+
+    def engine(self, s: TensorCopy | BulkMove) -> None:
+        """A box of the tensor, clipped to it; in shared memory as many elements, one after the other."""
+        op, box = (s.op, s.box) if isinstance(s, TensorCopy) else ("", (s.lanes,))
+        for a, kind in ((s.src, AccessKind.READ), (s.dst, AccessKind.ATOMIC if op else AccessKind.WRITE)):
+            self.indices(a.indices, a.version)
+            extents = box if a.buffer.space is Space.GLOBAL else (prod(box),)
+            if len(extents) == len(a.indices):
+                self.add((a.buffer, a.indices, extents, a.version), kind)
+            else:  # they go on in the next row
+                self.unknown(a.buffer, kind)
+        if s.barrier is not None:
+            self.address(s.barrier, 1, ARRIVAL)
 
     def tile_operation(self, s: Stmt) -> bool:
         read, write = AccessKind.READ, AccessKind.WRITE
         update = (read, write)
         match s:
             case Copy(src, dst) | Transpose(src, dst):
-                if isinstance(s, Copy) and s.barrier is not None:
-                    self.indices(s.barrier.indices, None)
                 self.region(src, read)
                 self.region(dst, write)
+                if isinstance(s, Copy) and s.barrier is not None:
+                    self.address(s.barrier, 1, ARRIVAL)
             case Fill(dst, value):
                 self.expression(value)
                 self.region(dst, write)
@@ -341,7 +366,8 @@ class _Collector:
     def atom_call(self, name: str, args: tuple[Expr, ...]) -> None:
         """Registers and memory of an instruction, each as an unknown part: the row says who is written."""
         read, write = AccessKind.READ, AccessKind.WRITE
-        row = ATOMS[name]
+        row = atom_named(name)
+        assert row is not None, name
         written = MEMORY_WRITTEN.get(row.kind)
         for i, a in enumerate(args):
             if not isinstance(a, Address):
@@ -362,7 +388,7 @@ MEMORY_WRITTEN = {"stmatrix": 0, "cp_async": 0}
 
 def _register_kinds(kind: str, position: int) -> tuple[AccessKind, ...]:
     match kind:
-        case "mma":
+        case "mma" | "wgmma":
             return (AccessKind.READ, AccessKind.WRITE) if position == 0 else (AccessKind.READ,)
         case "ldmatrix":
             return (AccessKind.WRITE,)

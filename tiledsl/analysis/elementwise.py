@@ -24,13 +24,16 @@ _NAMES = "ijklmnop"
 
 
 def as_parallel(stmt: Stmt) -> Parallel | None:
-    """The `Parallel` loop of equal meaning; None for statements that are no element-wise tile operation.
+    """The `Parallel` loop of equal meaning; None for statements that are no element-wise tile operation, or that the
+    copy engine executes.
 
     Its domain is the box of the regions without extents of 1; that of the global side for a transpose, else of `dst`.
     """
     match stmt:
         case Parallel():
             return stmt
+        case Copy(bulk=True) | Atomic(bulk=True):
+            return None
         case Copy(src, dst):
             variables, extents = _domain(src, dst)
             load = _load(src, variables)

@@ -7,45 +7,31 @@ What cannot be evaluated (a loaded index, the variable of a loop of unknown exte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from tiledsl.analysis.access import AccessKind, conflict, negated
+from tiledsl.analysis.access import AccessKind, conflict
 from tiledsl.analysis.boxes import Linear, linear
+from tiledsl.analysis.touches import version_bytes
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import (
-    Address,
-    AtomCall,
-    AtomicUpdate,
     Binary,
-    Block,
     Buffer,
     Cast,
     Const,
     Expr,
-    For,
-    If,
-    Let,
-    Load,
-    Move,
-    Node,
     Select,
-    Space,
     Stmt,
-    Store,
     Unary,
     Var,
-    While,
-    static_shape,
 )
 from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.types import dtype_of
-from tiledsl.ir.walk import children
-from tiledsl.isa.table import ATOMS
 
 Array = np.ndarray[Any, Any]
 MOST_POINTS = 1 << 18  # threads times loop points: beyond that a table costs more than a barrier
@@ -58,7 +44,8 @@ class Footprint:
 
     `version` is the version's linear form before `% modulus`, None if unknown; a loop may cycle through fewer versions
     than the buffer has. `low` and `high` are the least and greatest thread per granule of one version: NOBODY and -1
-    where untouched. `issued`: it is the issue of an asynchronous copy.
+    where untouched. `issued`: it is the issue of something asynchronous, which touches the bytes until a wait or a
+    barrier in shared memory says that it is complete (`queue_of`).
     """
 
     buffer: Buffer
@@ -148,6 +135,14 @@ class Tables:
     lets: dict[Var, Expr] = field(default_factory=dict)
     known: dict[Var, Array | None] = field(default_factory=dict)  # values of lets and the thread; None: unknown
     loops: list[tuple[Var, int]] = field(default_factory=list)
+    first: int = 0  # the number in the block of thread 0 of these
+
+    def of_role(self, role: Role, thread: Var) -> Tables:
+        """For the statements of a role of the block whose index is `thread`. Owners stay threads of the block."""
+        known: dict[Var, Array | None] = {thread: np.arange(role.first, role.first + role.threads)}
+        tables = replace(self, thread=role.thread, threads=role.threads, known=known, first=role.first)
+        tables.loops = [*self.loops]
+        return tables
 
     # ---- expressions
 
@@ -177,9 +172,9 @@ class Tables:
         for n, (loop, extent) in enumerate(self.loops):
             if loop is v:
                 return self.axis(n + 1, extent)
-        if v not in self.lets:
-            raise Unknown
         if v not in self.known:
+            if v not in self.lets:
+                raise Unknown
             self.known[v] = None
             with suppress(Unknown):
                 self.known[v] = self._bound(self.lets[v])
@@ -204,19 +199,21 @@ class Tables:
     def footprint(
         self, buffer: Buffer, index: Sequence[Expr], version: Expr | None, size: int, kind: AccessKind, **how: Any
     ) -> Footprint:
-        """`size` bytes from element `index` on, under the masks of `how['masks']`."""
+        """`size` bytes from element `index` on, or of the version without one, under the masks of `how['masks']`."""
         root = self.roots.get(buffer, buffer)
         granule = self.granules[root]
         count = -(-version_bytes(root) // granule)
         low, high = np.full(count, NOBODY, np.int32), np.full(count, -1, np.int32)
         stmt, issued, masks = how["stmt"], how.get("issued", False), how.get("masks", ())
         try:
-            start = self.value(index[0]) * buffer.dtype.bits // 8 if index else 0
+            if not index:
+                raise Unknown
+            start = self.value(index[0]) * buffer.dtype.bits // 8
             self._mark(low, high, start, size, granule, masks)
         except Unknown:
             threads = self.active(masks)
             if len(threads):
-                low[:], high[:] = threads[0], threads[-1]
+                low[:], high[:] = self.first + threads[0], self.first + threads[-1]
         return Footprint(root, kind, *version_of(version, root.versions), low, high, stmt, issued)
 
     def _mark(self, low: Array, high: Array, start: Any, size: int, granule: int, masks: Sequence[Expr]) -> None:
@@ -228,7 +225,7 @@ class Tables:
             raise Unknown
         first = np.asarray(start) // granule
         width = int(((np.asarray(start) + (size - 1)) // granule - first).max(initial=0)) + 1
-        cells, owner = np.broadcast_to(first, shape).reshape(-1), np.broadcast_to(owner, shape).reshape(-1)
+        cells, owner = np.broadcast_to(first, shape).reshape(-1), self.first + np.broadcast_to(owner, shape).reshape(-1)
         if np.shape(on) or not on:
             chosen = np.broadcast_to(on, shape).reshape(-1)
             cells, owner = cells[chosen], owner[chosen]
@@ -268,115 +265,3 @@ def version_of(version: Expr | None, versions: int) -> tuple[Linear | None, int]
         case Binary("%", a, Const(n)):
             return linear(a), int(n)
     return None, versions
-
-
-# ------------------------------------------------------------------------------------------------------- statements
-
-# Buffer, indices, version, bytes, kind, issued, and the conditions within the statement under which it happens.
-Touch = tuple[Buffer, tuple[Expr, ...], Expr | None, int, AccessKind, bool, tuple[Expr, ...]]
-
-
-def touches(s: Stmt) -> Iterator[Touch]:
-    """The accesses to shared memory that `s` itself makes, not those of its blocks."""
-    read, write = AccessKind.READ, AccessKind.WRITE
-    match s:
-        case Store(buffer, indices, value, version, asynchronous):
-            yield from _loads(value, *indices, version)
-            yield buffer, indices, version, _bytes(buffer, 1), write, asynchronous, ()
-        case AtomicUpdate(_, buffer, indices, value):
-            yield from _loads(value, *indices)
-            yield buffer, indices, None, _bytes(buffer, 1), AccessKind.ATOMIC, False, ()
-        case Move(dst, src, lanes):
-            for address, kind in ((src, read), (dst, write)):
-                yield from _loads(*address.indices, address.version)
-                yield address.buffer, address.indices, address.version, _bytes(address.buffer, lanes), kind, False, ()
-        case AtomCall(atom, args):
-            row = ATOMS[atom]
-            for a in args:
-                if isinstance(a, Address):
-                    yield from _loads(*a.indices, a.version)
-                    writes = row.kind in ("stmatrix", "cp_async")
-                    kind = write if writes else read
-                    yield a.buffer, a.indices, a.version, row.bytes, kind, row.kind == "cp_async", ()
-                else:
-                    yield from _loads(a)
-        case For(extent=extent):
-            yield from _loads(extent)
-        case If(cond=cond) | While(cond=cond):
-            yield from _loads(cond)
-        case _:
-            yield from _loads(*(c for c in children(s) if isinstance(c, Expr)))
-
-
-def _bytes(buffer: Buffer, lanes: int) -> int:
-    return max(1, lanes * buffer.dtype.bits // 8)
-
-
-def _loads(*expressions: Node | None, when: tuple[Expr, ...] = ()) -> Iterator[Touch]:
-    for e in expressions:
-        match e:
-            case None | Const() | Var():
-                continue
-            case Load(buffer, indices, version):
-                yield from _loads(*indices, version, when=when)
-                yield buffer, indices, version, _bytes(buffer, 1), AccessKind.READ, False, when
-            case Select(cond, a, b):  # only the chosen side is evaluated
-                yield from _loads(cond, when=when)
-                yield from _loads(a, when=(*when, cond))
-                yield from _loads(b, when=(*when, negated(cond)))
-            case Binary("and" | "or" as op, a, b):  # b is evaluated only if a does not decide
-                yield from _loads(a, when=when)
-                yield from _loads(b, when=(*when, a if op == "and" else negated(a)))
-            case Address(buffer, indices, version):  # a pointer handed to the user's own code
-                for kind in (AccessKind.READ, AccessKind.WRITE):
-                    yield buffer, (), version, _bytes(buffer, prod(static_shape(buffer))), kind, False, when
-            case _:
-                yield from _loads(*children(e), when=when)
-
-
-def bytes_of(buffer: Buffer) -> int:
-    """Bytes of all versions. Elements of less than a byte are packed within a version."""
-    return buffer.versions * version_bytes(buffer)
-
-
-def version_bytes(buffer: Buffer) -> int:
-    return -(-prod(static_shape(buffer)) * buffer.dtype.bits // 8)
-
-
-def is_shared(buffer: Buffer) -> bool:
-    return buffer.space is Space.SHARED
-
-
-def granules_of(block: Block, roots: Mapping[Buffer, Buffer]) -> dict[Buffer, int]:
-    """The unit in bytes of each shared buffer's tables: what all its accesses are multiples of."""
-    found: dict[Buffer, int] = {}
-
-    def visit(body: Block) -> None:
-        for s in body:
-            for buffer, _, _, size, *_ in touches(s):
-                if is_shared(buffer):
-                    root = roots.get(buffer, buffer)
-                    found[root] = gcd(found.get(root, 16), size)
-            for inner in blocks_of(s):
-                visit(inner)
-
-    visit(block)
-    return found
-
-
-def blocks_of(s: Stmt) -> tuple[Block, ...]:
-    """The blocks below a statement of the thread stage."""
-    match s:
-        case For(body=body) | While(body=body):
-            return (body,)
-        case If(_, then, orelse):
-            return (then, orelse)
-    return ()
-
-
-def binds_of(block: Block) -> Iterator[Let]:
-    for s in block:
-        if isinstance(s, Let):
-            yield s
-        for inner in blocks_of(s):
-            yield from binds_of(inner)

@@ -11,6 +11,7 @@ from functools import cached_property
 from math import inf, isinf
 
 from tiledsl.analysis.alignment import alignment
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.dtypes import INDEX, Kind
 from tiledsl.ir.linear import Interval, add_scaled, bounds
 from tiledsl.ir.nodes import (
@@ -205,6 +206,10 @@ def _collect(block: Block, facts: Facts) -> None:
             case If(_, then, orelse):
                 _collect(then, facts)
                 _collect(orelse, facts)
+            case Roles(roles):
+                for role in roles:
+                    facts.ranges[role.thread] = (0, role.threads - 1)
+                    _collect(role.body, facts)
             case Parallel(vars, extents, body):
                 facts.ranges.update({v: (0, n - 1) for v, n in zip(vars, extents)})
                 _collect(body, facts)

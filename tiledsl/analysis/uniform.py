@@ -1,12 +1,13 @@
-"""Which values are equal across the threads of a block.
+"""Which values are equal across the threads of a block, and inside of a role across the threads of the role.
 
-A block may branch on such a value and still meet at a barrier inside the branch.
+These may branch on such a value and still meet at a barrier inside the branch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tiledsl.ir.concurrent import BulkMove, Role, Roles, TensorCopy
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
@@ -36,7 +37,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.ops import FUNCTIONS, Effect
 from tiledsl.ir.tile import TILE_OPS, Parallel
-from tiledsl.ir.walk import children, walk
+from tiledsl.ir.walk import children, statements, walk
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Uniform:
     written: set[Buffer] = field(default_factory=set)
 
     def __call__(self, e: Expr) -> bool:
-        """Whether all threads of the block that evaluate `e` at the same place get the same value."""
+        """Whether all threads of the block, or role, that evaluate `e` at the same place get the same value."""
         match e:
             case Var():
                 return e not in self.differing
@@ -56,7 +57,7 @@ class Uniform:
                 readable = buffer.space is Space.GLOBAL and buffer not in self.written
                 if not readable and (buffer.space is not Space.VAR or buffer in self.differing):
                     return False
-            case Call(fn) if FUNCTIONS[fn].effect is not Effect.PURE:
+            case Call(fn) if FUNCTIONS[fn].effect is not Effect.PURE and fn != "warp_uniform":
                 return False  # exchanged between lanes, each with its own result
             case Extern(pure=False):
                 return False
@@ -99,7 +100,7 @@ def _only_read(launch: Launch) -> set[Buffer]:
         if not isinstance(node, (Stmt, Extern)):
             continue
         match node:
-            case Move(dst, src):
+            case Move(dst, src) | TensorCopy(dst, src) | BulkMove(dst, src):
                 read.add(src.buffer)
                 rest.add(dst.buffer)
             case AtomCall(atom, args):
@@ -144,6 +145,19 @@ def _visit(block: Block, found: Uniform, divergent: bool) -> None:
                 for v in vars:
                     _mark(v, True, found)
                 _visit(body, found, True)
+            case Roles(roles):
+                for role in roles:
+                    _mark(role.thread, True, found)
+                    _visit(role.body, found, divergent)
+                    for b in _left_behind(role):
+                        _mark(b, True, found)
+
+
+def _left_behind(role: Role) -> set[Buffer]:
+    """Variables in memory that the threads of a role change and those of others do not."""
+    inside = list(statements(role))
+    stored = {s.buffer for s in inside if isinstance(s, Store) and s.buffer.space is Space.VAR}
+    return stored - {s.buffer for s in inside if isinstance(s, Alloc)}
 
 
 def _some_threads_leave(block: Block, found: Uniform, divergent: bool = False) -> bool:

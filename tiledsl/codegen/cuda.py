@@ -9,21 +9,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from tiledsl.codegen import concurrent, memory
+from tiledsl.codegen.concurrent import TensorMapping, TensorMaps
 from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
 from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.pairs import Pairs, as_pairs
 from tiledsl.codegen.spelling import RESERVED, format_letter, short_name, string_literal, type_name
 from tiledsl.errors import NOWHERE, Span
+from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType
+from tiledsl.ir.names import Names
 from tiledsl.ir.nodes import (
-    Address,
     Alloc,
     Assert,
     Assume,
-    AsyncCommit,
-    AsyncWait,
-    AtomCall,
     AtomicUpdate,
     Barrier,
     Block,
@@ -54,7 +54,7 @@ from tiledsl.ir.nodes import (
     While,
     static_shape,
 )
-from tiledsl.ir.printer import Names
+from tiledsl.ir.walk import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Entry:
     It is launched in blocks of `threads` threads in one dimension with `shared_bytes` bytes of dynamic shared memory.
     `written` are those of the tensors that it stores to, `places` the line of its text where each statement begins.
     `shared` is its shared memory: name, offset, bytes, bytes of one version and bytes of one element of each tile.
+    Before `params` it takes the tensor maps `maps`. Blocks of one `cluster` (empty: none) run together.
+    `dependent`: its text waits by itself for the kernel before it in the stream.
     """
 
     name: str
@@ -74,6 +76,9 @@ class Entry:
     written: tuple[str, ...]
     places: tuple[tuple[int, Span], ...] = field(default=(), compare=False, repr=False)
     shared: tuple[tuple[str, int, int, int, int], ...] = ()
+    maps: tuple[TensorMapping, ...] = ()
+    cluster: tuple[int, ...] = ()
+    dependent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +117,17 @@ def cuda_text(source: Source) -> str:
 
 def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     launch = kernel.launches[number]
-    if launch.cluster or launch.raster:
-        raise TypeError(f"the {'cluster' if launch.cluster else 'raster'} of '{launch.name}' must be lowered")
+    if launch.raster:
+        raise TypeError(f"the raster of '{launch.name}' must be lowered")
     pointers = [p for p in kernel.params if isinstance(p, Buffer)] + list(kernel.scratch)
     params: list[Buffer | Var] = [*pointers, *(p for p in kernel.params if isinstance(p, Var)), *kernel.sizes]
-    body = _Body({slot.buffer: slot.offset for slot in launch.shared})
+    body = _Body({slot.buffer: slot.offset for slot in launch.shared}, launch.thread, launch.num_threads)
     for p in (*params, *launch.blocks, launch.thread):
         body.expr.names.of(p)
     body.block(launch.body)
     used = [p for p in params if p in body.expr.seen]
-    signature = ", ".join(_parameter(p, body) for p in used)
+    maps = tuple(body.maps.found.values())
+    signature = ", ".join([*(f"TDS_TENSOR_MAP {m.name}" for m in maps), *(_parameter(p, body) for p in used)])
     # Without a second bound ptxas aims at several blocks an SM and may spill to get there.
     bounds = f"{launch.num_threads}, {max(1, launch.min_blocks)}"
     lines = [f"TDS_KERNEL({bounds}) {name}({signature}) {{"]
@@ -130,31 +136,34 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     for var, source in [*zip(launch.blocks, ("block_x", "block_y", "block_z")), (launch.thread, "thread_index")]:
         if var in body.expr.seen:
             lines.append(f"  const {type_name(var.dtype)} {body.expr.name(var)} = tds::{source}();")
+    if maps:
+        hints = " ".join(f"tds::tma_prefetch({m.name});" for m in maps)
+        lines.append(f"  if (tds::thread_index() == 0) {{ {hints} }}")
+    if body.warp:
+        lines.append(f"  const int {body.warp} = tds::warp_uniform(tds::thread_index() / {concurrent.WARP});")
     places = tuple((len(lines) + at, span) for at, span in body.places)
     text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({name})", ""])
     names = tuple(p.name for p in used)
-    written = tuple(p.name for p in used if p in body.expr.written)
+    written = tuple(p.name for p in params if p in body.expr.written or p in body.maps.stored)
     shared = tuple(_tile(slot) for slot in launch.shared)
-    return text, Entry(name, number, launch.num_threads, launch.shared_bytes, names, written, places, shared)
+    sizes = (launch.num_threads, launch.shared_bytes)
+    return text, Entry(name, number, *sizes, names, written, places, shared, maps, launch.cluster)
 
 
 def _tile(slot: SharedSlot) -> tuple[str, int, int, int, int]:
     """The row of `Entry.shared`."""
     b = slot.buffer
-    version = _size(b) * b.dtype.bits // 8
-    return b.name, slot.offset, version * b.versions, version, max(1, b.dtype.bits // 8)
+    element, whole = max(1, b.dtype.bits // 8), _size(b) * b.dtype.bits // 8
+    version = element if b.space is Space.BARRIER else whole  # barriers of one buffer are those of its stages
+    return b.name, slot.offset, whole * b.versions, version, element
 
 
 def _parameter(p: Buffer | Var, body: _Body) -> str:
     if isinstance(p, Var):
         return f"{type_name(p.dtype)} {body.expr.name(p)}"
-    const = "" if p in body.expr.written else "const "
-    return f"{const}{type_name(p.dtype)}* TDS_RESTRICT {body.expr.name(p)}"
-
-
-# Memory orders of an atomic update, as fences before and after it.
-_FENCE_BEFORE = ("release", "acq_rel", "seq_cst")
-_FENCE_AFTER = ("acquire", "consume", "acq_rel", "seq_cst")
+    stored = p in body.maps.stored  # behind the pointer's back
+    const = "" if stored or p in body.expr.written else "const "
+    return f"{const}{type_name(p.dtype)}*{'' if stored else ' TDS_RESTRICT'} {body.expr.name(p)}"
 
 
 @dataclass
@@ -162,10 +171,14 @@ class _Body:
     """The statements of one launch, one line each."""
 
     slots: dict[Buffer, int]
+    thread: Var
+    threads: int
     expr: Expressions = field(default_factory=Expressions)
     lines: list[str] = field(default_factory=list)
     places: list[tuple[int, Span]] = field(default_factory=list)
+    maps: TensorMaps = field(default_factory=TensorMaps)
     uses_shared: bool = False
+    warp: str = ""  # the variable that holds the number of the warp, if a role asks for it
     _indent: str = "  "
     _file: str = ""
     _next_line: int = -1  # what the compilers believe the next line to be
@@ -205,16 +218,14 @@ class _Body:
         match s:
             case Let(var, value):
                 dtype = "auto" if var.dtype is HANDLE else type_name(var.dtype)
-                text = e.emit(value)
-                if text.wraps:
+                first = e.emit(value)
+                if first.wraps:
                     e.data.add(var)
-                self.line(f"const {dtype} {e.name(var)} = {text.text};")
+                self.line(f"const {dtype} {e.name(var)} = {first.text};")
             case Store():
                 self._store(s)
-            case AtomCall(atom, args):
-                self.line(f"tds::{atom}({', '.join(e.bare(a) for a in args)});")
-            case Move(dst, src, lanes):
-                self._move(dst, src, lanes)
+            case Move():
+                self.line(memory.move(s, e))
             case For(var, extent, body, kind):
                 pairs = as_pairs(s)
                 if pairs is not None:
@@ -232,10 +243,8 @@ class _Body:
                 self._alloc(buffer, init)
             case Barrier(id, count):
                 self.line(f"tds::barrier_named({id}, {count});" if id or count else "tds::barrier();")
-            case AsyncCommit():
-                self.line("tds::cp_async_commit();")
-            case AsyncWait(pending):
-                self.line(f"tds::cp_async_wait<{pending}>();")
+            case Roles(roles):
+                self._roles(roles)
             case While(cond, body):
                 self._nested(f"while ({e.bare(cond)})", body)
             case Break():
@@ -245,7 +254,8 @@ class _Body:
             case Evaluate(value):
                 self.line(f"{e.bare(value)};")
             case AtomicUpdate():
-                self._atomic(s)
+                for line in memory.atomic(s, e):
+                    self.line(line)
             case View(buffer, source):
                 self._view(buffer, source)
             case Print(message, args, None):
@@ -255,7 +265,10 @@ class _Body:
             case Assume(cond):
                 self.line(f"tds::assume({e.bare(cond)});")
             case _:
-                raise TypeError(f"'{type(s).__name__}' must be lowered before emission")
+                text = concurrent.call(s, e, self.maps)
+                if text is None:
+                    raise TypeError(f"'{type(s).__name__}' must be lowered before emission")
+                self.line(text)
 
     def _for(self, var: Var, extent: Expr, body: Block, kind: LoopKind) -> None:
         match kind:
@@ -263,7 +276,7 @@ class _Body:
                 self.line("TDS_UNROLL")
             case Unrolled(factor):
                 self.line(f"TDS_UNROLL_BY({factor})")
-            case Serial() if any(isinstance(s, Barrier) for s in body):
+            case Serial() if concurrent.waits(body) or any(isinstance(s, Barrier) for s in body):
                 # C++ compilers unroll constant trip counts: here that doubles compile time and gains nothing.
                 self.line("TDS_UNROLL_BY(1)")
             case Serial():
@@ -274,6 +287,20 @@ class _Body:
             self.expr.unrolled[var] = int(extent.value)
         end, name = self.expr.emit(extent), self.expr.name(var)
         self._nested(f"for ({type_name(var.dtype)} {name} = 0; {name} < {end}; ++{name})", body)
+
+    def _roles(self, roles: tuple[Role, ...]) -> None:
+        e, start = self.expr, "if"
+        for role in roles:
+            if concurrent.is_of_whole_warps(role):
+                self.warp = self.warp or e.names.new("warp")
+            self.line(f"{start} ({concurrent.role_condition(role, self.threads, self.warp, e.name(self.thread))}) {{")
+            if any(n is role.thread for s in role.body for n in walk(s)):
+                number = e.name(self.thread) + (f" - {role.first}" if role.first else "")
+                self.line(f"  const {type_name(role.thread.dtype)} {e.name(role.thread)} = {number};")
+            self._indented(role.body)
+            start = "} else if"
+        if roles:
+            self.line("}")
 
     def _pairs(self, p: Pairs) -> None:
         e = self.expr
@@ -293,7 +320,7 @@ class _Body:
                 self.line(f"{type_name(buffer.dtype)} {name}{value};")
             case Space.LOCAL:
                 self.line(f"TDS_LOCAL({type_name(buffer.dtype)}, {name}, {max(1, _size(buffer))});")
-            case Space.SHARED if buffer in self.slots:
+            case Space.SHARED | Space.BARRIER if buffer in self.slots:
                 self.uses_shared = True
                 offset = self.slots[buffer]
                 self.line(f"const tds::u32 {name} = shared{f' + {offset}u' if offset else ''};")
@@ -307,6 +334,7 @@ class _Body:
         elif buffer.space in (Space.LOCAL, Space.GLOBAL):
             if buffer.space is Space.GLOBAL:
                 self.expr.written.add(source)  # what is written through a view is written
+                self.maps.roots[buffer] = self.maps.root(source)
             dtype = type_name(buffer.dtype)
             self.line(f"{dtype}* const {name} = tds::view<{dtype}>({source_name});")
         else:
@@ -346,38 +374,6 @@ class _Body:
         source = self.expr.address(load.buffer, load.indices)
         self.line(f"tds::cp_async_{dtype.bits // 8}({address}, {source}, {predicate});")
         return True
-
-    def _move(self, dst: Address, src: Address, lanes: int) -> None:
-        size = lanes * dst.buffer.dtype.bits // 8
-        spaces = (dst.buffer.space, src.buffer.space)
-        match spaces:
-            case (Space.LOCAL, Space.GLOBAL):
-                function = "load_vector"
-            case (Space.LOCAL, Space.SHARED):
-                function = "load_shared_vector"
-            case (Space.GLOBAL, Space.LOCAL):
-                function = "store_vector"
-            case (Space.SHARED, Space.LOCAL):
-                function = "store_shared_vector"
-            case _:
-                raise TypeError(f"a move between {spaces[0].value} and {spaces[1].value} memory must be lowered")
-        self.expr.written.add(dst.buffer)
-        self.line(f"tds::{function}<{size}>({self.expr.bare(dst)}, {self.expr.bare(src)});")
-
-    def _atomic(self, s: AtomicUpdate) -> None:
-        e, dtype = self.expr, type_name(s.buffer.dtype)
-        self.expr.written.add(s.buffer)
-        address = e.address(s.buffer, s.indices)
-        pointer = f"tds::shared_pointer<{dtype}>({address})" if s.buffer.space is Space.SHARED else address
-        if s.result is not None:
-            e.data.add(s.result)
-        result = f"const {dtype} {e.name(s.result)} = " if s.result is not None else ""
-        arguments = pointer if s.op == "load" else f"{pointer}, {e.bare(s.value)}"
-        if s.order in _FENCE_BEFORE:
-            self.line("tds::fence();")
-        self.line(f"{result}tds::atomic_{s.op}({arguments});")
-        if s.order in _FENCE_AFTER:
-            self.line("tds::fence();")
 
     def _print(self, message: str, args: tuple[Expr, ...]) -> None:
         texts, formats = [], [message.replace("%", "%%")] if message else []

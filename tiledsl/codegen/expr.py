@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tiledsl.codegen.convert import Text, back_to, cast, reinterpret, widen
-from tiledsl.codegen.offset import flat_offset, in_bytes, is_zero, plus, split_steps, times
+from tiledsl.codegen.offset import divided, flat_offset, in_bytes, is_zero, plus, split_steps, times
 from tiledsl.codegen.spelling import RESERVED, is_small_float, literal, short_name, type_name
-from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, Kind
+from tiledsl.ir.dtypes import BOOL, HANDLE, INT32, UINT64, Kind
+from tiledsl.ir.names import Names
 from tiledsl.ir.nodes import (
     Address,
     Binary,
@@ -16,6 +17,7 @@ from tiledsl.ir.nodes import (
     Call,
     Cast,
     Const,
+    Descriptor,
     Expr,
     Extern,
     Load,
@@ -27,7 +29,7 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY, Effect, Result
-from tiledsl.ir.printer import Names
+from tiledsl.isa.descriptor import UNIT, mode_of
 
 _FUNCTION_OF_OPERATOR = {"//": "floor_div", "%": "floor_mod"}
 
@@ -77,6 +79,8 @@ class Expressions:
                 return self._call(fn, args)
             case Reinterpret(dtype, a):
                 return reinterpret(self.emit(a), dtype)
+            case Descriptor():
+                return Text(self._descriptor(e), UINT64)
             case Extern(fn, args, dtype):
                 return Text(f"{fn}({', '.join(self._extern_argument(a) for a in args)})", dtype, wraps=True)
         raise TypeError(f"'{type(e).__name__}' must be lowered before emission")
@@ -114,7 +118,8 @@ class Expressions:
             fn = f"fma_{short_name(texts[0].dtype)}"
         elif row.effect is not Effect.COLLECTIVE and is_small_float(texts[0].dtype):
             texts = [widen(t) for t in texts]
-        computed = Text(f"tds::{fn}({', '.join(t.text for t in texts)})", texts[0].dtype, wraps=True)
+        wraps = fn != "warp_uniform" or texts[0].wraps
+        computed = Text(f"tds::{fn}({', '.join(t.text for t in texts)})", texts[0].dtype, wraps=wraps)
         return computed if computed.dtype is dtype else back_to(computed, dtype)
 
     def _extern_argument(self, e: Expr) -> str:
@@ -157,7 +162,7 @@ class Expressions:
                 return f"&{name}"
             case Space.GLOBAL:
                 return self._global_address(name, flat_offset(buffer, indices))
-            case Space.SHARED:
+            case Space.SHARED | Space.BARRIER:
                 return self._shared_address(buffer, indices, version)
         raise TypeError(
             f"an address in the {buffer.space.value} buffer '{buffer.name}' must be lowered before emission"
@@ -174,19 +179,36 @@ class Expressions:
         return " + ".join([name, *(str(self.emit(e)) for e in parts if not is_zero(e))])
 
     def _shared_address(self, buffer: Buffer, indices: Sequence[Expr], version: Expr | None) -> str:
-        offset = flat_offset(buffer, indices)
-        if version is not None:
-            size = 1
-            for extent in static_shape(buffer):
-                size *= extent
-            offset = plus(times(version, Const(size, INT32)), offset)
-        name = self.name(buffer)
-        offset = in_bytes(offset, buffer.dtype.bits // 8)
-        if isinstance(offset, Const):
-            return f"{name} + {int(offset.value)}u" if offset.value else name
-        number = self.emit(offset)
-        bytes_ = number.text if number.dtype.name == "uint32" and number.atomic else f"(tds::u32){number}"
-        return f"{name} + {bytes_}"
+        name, offset = self.name(buffer), _shared_offset(buffer, indices, version)
+        return name if is_zero(offset) else f"{name} + {self._unsigned(offset)}"
+
+    def _unsigned(self, e: Expr) -> str:
+        if isinstance(e, Const):
+            return f"{int(e.value)}u"
+        number = self.emit(e)
+        return number.text if number.dtype.name == "uint32" and number.atomic else f"(tds::u32){number}"
+
+    def _descriptor(self, e: Descriptor) -> str:
+        """In units of 16 bytes from the buffer on, where they are seen: steps then add constants to the descriptor."""
+        start = e.start
+        offset = _shared_offset(start.buffer, start.indices, start.version)
+        units = divided(offset, UNIT)
+        base, units_text = (
+            (self.name(start.buffer), self._unsigned(units)) if units is not None else (self.bare(start), "0u")
+        )
+        fields = f"{e.leading}, {e.stride}, {int(mode_of(e.swizzle))}"
+        return f"tds::wgmma_descriptor_at<{fields}>({base}, {units_text})"
+
+
+def _shared_offset(buffer: Buffer, indices: Sequence[Expr], version: Expr | None) -> Expr:
+    """Bytes from the start of a buffer in shared memory."""
+    offset = flat_offset(buffer, indices)
+    if version is not None:
+        size = 1
+        for extent in static_shape(buffer):
+            size *= extent
+        offset = plus(times(version, Const(size, INT32)), offset)
+    return in_bytes(offset, buffer.dtype.bits // 8)
 
 
 def _needs_function(op: str, b: Expr) -> bool:

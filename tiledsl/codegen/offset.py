@@ -130,6 +130,23 @@ def in_bytes(offset: Expr, item: int) -> Expr:
     return times(offset, Const(item, INT32))
 
 
+def divided(offset: Expr, by: int) -> Expr | None:
+    """`offset // by`, where each summand is seen to be a multiple of `by`; None where one is not."""
+    match offset:
+        case Const(value, dtype):
+            return Const(int(value) // by, dtype) if int(value) % by == 0 else None
+        case Binary("+" | "-" as op, a, b):
+            left, right = divided(a, by), divided(b, by)
+            if left is None or right is None:
+                return None
+            return plus(left, right) if op == "+" else _same_width("-", left, right)
+        case Binary("*", a, Const(int(factor))) if factor % by == 0:
+            return times(a, _constant(factor // by))
+        case Cast(dtype, a) if dtype is INT64 and (inner := divided(a, by)) is not None:
+            return Cast(INT64, inner)
+    return None
+
+
 def split_steps(offset: Expr, unrolled: Mapping[Var, int]) -> tuple[Expr, Expr]:
     """`offset` as the sum of two: its value where all `unrolled` variables are 0, and what they add to it.
 

@@ -428,6 +428,9 @@ template <class T, class L> TDS_DEVICE T shfl_idx(T value, L lane) {
   return w.value;
 }
 
+// The value of lane 0, which all lanes have: now the compiler knows.
+template <class T> TDS_DEVICE T warp_uniform(T value) { return shfl_idx(value, 0); }
+
 template <class T> TDS_DEVICE bool warp_any(T value) { return __any_sync(0xffffffffu, value != T(0)) != 0; }
 
 template <class T> TDS_DEVICE bool warp_all(T value) { return __all_sync(0xffffffffu, value != T(0)) != 0; }

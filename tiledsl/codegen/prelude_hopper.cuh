@@ -202,6 +202,12 @@ TDS_DEVICE u64 wgmma_descriptor(u32 start, u32 leading, u32 stride, u32 layout, 
          (u64)(base_offset & 7) << 49 | (u64)layout << 62;
 }
 
+// As wgmma_descriptor, for the address of the 16-byte unit number `units` from `base` on. What is constant is one number
+// of 64 bits, and `units` is added after the shift, so that steps of unrolled loops become constants.
+template <int LEADING, int STRIDE, int LAYOUT> TDS_DEVICE u64 wgmma_descriptor_at(u32 base, u32 units) {
+  return (u64)(((base & 0x3ffff) >> 4) + units + (u32)(LEADING >> 4 << 16)) | (u64)(STRIDE >> 4 | (u32)LAYOUT << 30) << 32;
+}
+
 template <int REGISTERS> TDS_DEVICE void setmaxnreg_inc() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }

@@ -1,4 +1,4 @@
-"""Loads and stores of the thread stage: scalars, vectors, atomic updates, asynchronous copies, in all memory spaces."""
+"""Loads and stores of the thread stage: scalars, vectors, atomic updates, in all memory spaces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from tiledsl.cpu.atomics import apply_atomic
+from tiledsl.cpu.concurrent import Concurrent, Shared
 from tiledsl.cpu.global_memory import GlobalMemory
-from tiledsl.cpu.lockstep import DTypes, Lockstep
+from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import Mask, narrow
 from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.cpu.registers import POISON
 from tiledsl.cpu.values import Value, is_uniform
-from tiledsl.errors import Span, error
+from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
 
 Array = np.ndarray[Any, Any]
@@ -31,20 +31,7 @@ class Pointer:
     at: tuple[Value, ...]
 
 
-@dataclass(slots=True)
-class PendingCopy:
-    """An asynchronous copy in flight: for each lane the destination, the group it belongs to and the data."""
-
-    buffer: ir.Buffer
-    lanes: Lanes
-    offset: Array
-    group: Array
-    data: Array  # (lanes, elements)
-    landed: bool  # whether the bytes are in memory already
-    span: Span
-
-
-class MemoryAccess(Lockstep):
+class MemoryAccess(Concurrent):
     """The memory of a chunk of blocks. The domain is (blocks, threads)."""
 
     mode: str
@@ -58,13 +45,12 @@ class MemoryAccess(Lockstep):
         shared: SharedMemory,
         tensors: Mapping[ir.Buffer, GlobalMemory],
         dtypes: DTypes,
+        common: Shared,
     ) -> None:
-        super().__init__(domain, check, dtypes)
+        super().__init__(domain, check, dtypes, common)
         self.shared, self.tensors = shared, dict(tensors)
         block, thread = np.indices(domain)
         self.all_lanes = Lanes(block.ravel(), thread.ravel())
-        self.committed = np.zeros(domain, np.int64)  # groups that each thread has closed
-        self.pending: list[PendingCopy] = []
 
     # -------------------------------------------------------------------------------------------------- addresses
 
@@ -118,8 +104,7 @@ class MemoryAccess(Lockstep):
             return self._read_shared(p.buffer, p.at[0], count)
         registers = self.registers[p.buffer]
         self.inside(p.buffer, p.at[0], self.size(p.buffer) - count + 1, 0)
-        if self.check and not registers.is_ready(p.at[0], count, self.mask):
-            raise error("TD0803", buffer=p.buffer.name, place=f"[{self.show(p.at[0])}]", where=self.where())
+        self.require_registers(registers, p.at[0], count)
         return registers.read_run(p.at[0], count)
 
     def write_run(self, p: Pointer, data: Array) -> None:
@@ -131,6 +116,7 @@ class MemoryAccess(Lockstep):
             self._write_shared(p.buffer, p.at[0], data)
         else:
             self.inside(p.buffer, p.at[0], self.size(p.buffer) - count + 1, 0)
+            self.require_own(self.registers[p.buffer], p.at[0], count)
             self.registers[p.buffer].write_run(p.at[0], data, self.mask)
 
     def _read_shared(self, b: ir.Buffer, offset: Value, count: int) -> Array:
@@ -256,6 +242,10 @@ class MemoryAccess(Lockstep):
             else:
                 memory.data[...] = self._active_run(data)[-1, 0]
 
+    def issue(self, p: Pointer, data: Array) -> None:
+        """An asynchronous copy of `data` (lanes..., elements) to shared memory by every lane that is on."""
+        raise NotImplementedError
+
     # ---------------------------------------------------------------------------------------------------- scalars
 
     def alloc_shared(self, buffer: ir.Buffer) -> None:
@@ -329,53 +319,3 @@ class MemoryAccess(Lockstep):
             return self.tensors[b].data
         typed, base = self.shared.typed(b)
         return typed[:, base : base + self.size(b)].reshape(-1, *ir.static_shape(b))
-
-    # ---------------------------------------------------------------------------------------- asynchronous copies
-
-    def issue(self, p: Pointer, data: Array) -> None:
-        """An asynchronous copy of `data` (lanes..., elements) to shared memory by every lane that is on."""
-        b, count = p.buffer, data.shape[-1]
-        self.inside(b, p.at[0], self.size(b) - count + 1, 0)
-        lanes, offset = self.lanes(self.mask), self.active(p.at[0])
-        if self.check:
-            self.shared.record_issue(lanes, b, offset, count, self.statement)
-        group = self.committed[lanes.block, lanes.thread]
-        early = self.mode == "early" or (self.mode == "random" and bool(self.rng.integers(2)))
-        copy = PendingCopy(b, lanes, offset, group, self._active_run(data).copy(), early, self.statement.span)
-        poison = np.full(data.dtype.itemsize, POISON, np.uint8).view(data.dtype)
-        self._deliver(copy, copy.data if early else np.broadcast_to(poison, copy.data.shape))
-        self.pending.append(copy)
-
-    def _deliver(self, copy: PendingCopy, data: Array) -> None:
-        typed, base = self.shared.typed(copy.buffer)
-        typed[copy.lanes.block[:, None], (base + copy.offset)[:, None] + np.arange(data.shape[-1])] = data
-
-    def commit(self, _: ir.AsyncCommit) -> None:
-        self.committed += 1 if self.mask is None else self.full(self.mask)
-
-    def wait(self, s: ir.AsyncWait) -> None:
-        """Lands the copies of the groups that lanes which are on must see finished."""
-        limit = self.committed - s.pending
-        if self.mask is not None:
-            limit = np.where(self.full(self.mask), limit, -1)
-        left: list[PendingCopy] = []
-        for copy in self.pending:
-            done = copy.group < limit[copy.lanes.block, copy.lanes.thread]
-            if done.any():
-                self._land(_part(copy, done))
-            if not done.all():
-                left.append(_part(copy, ~done))
-        self.pending = left
-
-    def _land(self, copy: PendingCopy) -> None:
-        if not copy.landed:
-            self._deliver(copy, copy.data)
-        if self.check:
-            self.shared.record_landing(copy.lanes, copy.buffer, copy.offset, copy.data.shape[-1])
-
-
-def _part(c: PendingCopy, kept: Array) -> PendingCopy:
-    if kept.all():
-        return c
-    lanes = Lanes(c.lanes.block[kept], c.lanes.thread[kept])
-    return PendingCopy(c.buffer, lanes, c.offset[kept], c.group[kept], c.data[kept], c.landed, c.span)

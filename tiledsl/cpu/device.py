@@ -293,8 +293,9 @@ def _buffers(kernel: KernelFacts, arguments: Sequence[Argument]) -> list[_Buffer
     given = [(n, a.array if isinstance(a, Mapped) else a) for n, a in zip(names, arguments)]
     arrays = [(n, a.ctypes.data, _reach(a)) for n, a in given if isinstance(a, np.ndarray)]
     writes = [(at, at + size) for n, at, size in arrays if n in kernel.written or n not in kernel.parameters]
+    shown = {n: a.map.name for n, a in zip(names, arguments) if isinstance(a, Mapped)}
     return [
-        _Buffer(at, size, n.encode(), any(begin < at + size and at < end for begin, end in writes))
+        _Buffer(at, size, shown.get(n, n).encode(), any(begin < at + size and at < end for begin, end in writes))
         for n, at, size in arrays
     ]
 

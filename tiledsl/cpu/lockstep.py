@@ -16,7 +16,7 @@ import numpy as np
 from tiledsl.cpu import values
 from tiledsl.cpu.masks import LoopState, Mask, narrow, union, without
 from tiledsl.cpu.numerics import convert, numpy_dtype
-from tiledsl.cpu.registers import Cell, Registers
+from tiledsl.cpu.registers import IN_FLIGHT, Cell, Registers
 from tiledsl.cpu.values import Value, is_uniform
 from tiledsl.errors import NOWHERE, TileError, error
 from tiledsl.ir import nodes as ir
@@ -276,9 +276,17 @@ class Lockstep:
         return cell.value
 
     def read_registers(self, registers: Registers, offset: Value) -> Value:
-        if self.check and not registers.is_ready(offset, 1, self.mask):
-            raise error("TD0803", buffer=registers.buffer.name, place=f"[{self.show(offset)}]", where=self.where())
+        self.require_registers(registers, offset, 1)
         return registers.read(offset)
+
+    def require_registers(self, registers: Registers, offset: Value, count: int) -> None:
+        """Raises TileError TD0803 or TD0862 where `count` registers cannot be read."""
+        if self.check and not registers.is_ready(offset, count, self.mask):
+            code = "TD0862" if registers.holds(IN_FLIGHT, offset, count, self.mask) else "TD0803"
+            raise error(code, buffer=registers.buffer.name, place=f"[{self.show(offset)}]", where=self.where())
+
+    def require_own(self, registers: Registers, offset: Value, count: int) -> None:
+        """Raises TileError where the tensor core still uses registers that are to be written."""
 
     def store(self, s: ir.Store) -> None:
         value, b = self.eval(s.value), s.buffer
@@ -286,7 +294,9 @@ class Lockstep:
         if cell is not None:
             cell.write(value, self.mask, self.domain)
         elif b in self.registers:
-            self.registers[b].write(self.offset_of(b, s.indices, s.version), value, self.mask)
+            offset = self.offset_of(b, s.indices, s.version)
+            self.require_own(self.registers[b], offset, 1)
+            self.registers[b].write(offset, value, self.mask)
         else:
             self.store_memory(s, value)
 

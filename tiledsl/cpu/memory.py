@@ -8,6 +8,10 @@ issuing thread has waited; after that they count as written by that thread, so o
 The check is exact for barriers of the whole block. After a barrier of some of the threads, accesses of these are
 forgotten: what they did before it no longer races with anybody.
 
+What the copy engine brings has arrived for those who know of the copy (see cpu/mbarrier.py). What it, or the tensor
+core, still reads may not be overwritten. Arrivals at mbarriers and waits for them order accesses roughly: what the
+arriving threads did, at any time, no longer races with anybody.
+
 Shadows are kept per granule, the greatest common divisor of all element sizes and offsets, so that they are exact to
 the byte at the cost of the smallest element. Thread numbers are stored plus one; 0 means nobody.
 """
@@ -15,15 +19,19 @@ the byte at the cost of the smallest element. Thread numbers are stored plus one
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from math import gcd, prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from tiledsl.cpu.marks import Marks, first_unknown, reader_name
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import NOWHERE, error
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import AtomCall, AtomicUpdate, Buffer, Launch, Stmt, Store, static_shape
 
 Array = np.ndarray[Any, Any]
@@ -88,8 +96,18 @@ def _describe(s: Stmt, access: str) -> str:
     return access
 
 
+@cache
+def _threads_in(bits: int, count: int) -> Array:
+    """Which of `count` threads a set of bits names."""
+    octets = np.frombuffer(bits.to_bytes(-(-count // 8), "little"), np.uint8)
+    return np.unpackbits(octets, bitorder="little")[:count].astype(bool)
+
+
 class SharedMemory:
-    """Shared memory of `blocks` blocks: `data` of shape (blocks, bytes). Without `check` nothing is recorded."""
+    """Shared memory of `blocks` blocks: `data` of shape (blocks, bytes). Without `check` nothing is recorded.
+
+    `first` is the block's number of thread 0 of whoever uses it, `known` the bulk copies that he knows.
+    """
 
     def __init__(
         self, launch: Launch, buffers: list[Buffer], blocks: int, check: bool, races: bool, name: NameLane
@@ -99,6 +117,7 @@ class SharedMemory:
         self.data = np.full((blocks, self.bytes), POISON, np.uint8)
         self.rows = np.arange(blocks)[:, None]
         self.races = races
+        self.first, self.known, self.threads = 0, 0, launch.num_threads
         self.names = dict(enumerate(buffers, 1))
         sizes = [itemsize(b) for b in buffers] + [s.base for s in self.slots.values()] + [16]
         self.granule = gcd(*sizes)
@@ -110,6 +129,13 @@ class SharedMemory:
                 np.zeros(blocks * self.cells, np.int16) for _ in range(4)
             )
             self.written_at, self.read_at = (np.zeros(blocks * self.cells, np.int32) for _ in range(2))
+            self.marks = Marks(blocks * self.cells)
+
+    def seen_by(self, role: Role) -> Self:
+        """The same memory as the threads of a role use it."""
+        view = copy(self)
+        view.first = role.first
+        return view
 
     def add_view(self, view: Buffer, source: Buffer) -> None:
         self.slots[view] = self.slots[source]
@@ -129,6 +155,11 @@ class SharedMemory:
             self.sites.append(statement)
         return number
 
+    def _numbers(self, lanes: Lanes) -> Array:
+        """What shadows say of each lane."""
+        numbers: Array = (lanes.thread + 1 + self.first).astype(np.int16)[:, None]
+        return numbers
+
     def _cells(self, lanes: Lanes, buffer: Buffer, offset: Array, count: int) -> Array:
         """Shadow cells of `count` elements from `offset` on, of shape (lanes, cells)."""
         size = itemsize(buffer)
@@ -138,7 +169,7 @@ class SharedMemory:
 
     def record_read(self, lanes: Lanes, buffer: Buffer, offset: Array, count: int, statement: Stmt) -> None:
         """Checks and records a load of `count` elements by each lane. Raises TileError TD0803, TD0804 or TD0805."""
-        at, me = self._cells(lanes, buffer, offset, count), (lanes.thread + 1).astype(np.int16)[:, None]
+        at, me = self._cells(lanes, buffer, offset, count), self._numbers(lanes)
         self._check_arrived(lanes, buffer, at)
         self._check_written(lanes, buffer, at)
         writer = self.writer.take(at)
@@ -164,7 +195,7 @@ class SharedMemory:
 
         Call it before the data is written, and `check_same_value` after, with what it returned.
         """
-        at, me = self._cells(lanes, buffer, offset, count), (lanes.thread + 1).astype(np.int16)[:, None]
+        at, me = self._cells(lanes, buffer, offset, count), self._numbers(lanes)
         self._check_exclusive(_describe(statement, "store"), lanes, buffer, at, me)
         self.writer[at] = me
         self.written_at[at] = self.site(statement)
@@ -174,13 +205,14 @@ class SharedMemory:
 
     def _check_exclusive(self, access: str, lanes: Lanes, buffer: Buffer, at: Array, me: Array) -> None:
         self._check_arrived(lanes, buffer, at)
+        self._check_unread(lanes, buffer, at)
         writer, reader = self.writer.take(at), self.reader.take(at)
         self._check_race(access, lanes, buffer, at, (writer != 0) & (np.abs(writer) != me), self.written_at, writer)
         self._check_race(access, lanes, buffer, at, (reader != 0) & (reader != me), self.read_at, reader)
 
     def record_atomic(self, lanes: Lanes, buffer: Buffer, offset: Array, statement: Stmt) -> None:
         """Checks and records an atomic update: free of races with other atomic updates only."""
-        at, me = self._cells(lanes, buffer, offset, 1), (lanes.thread + 1).astype(np.int16)[:, None]
+        at, me = self._cells(lanes, buffer, offset, 1), self._numbers(lanes)
         self._check_arrived(lanes, buffer, at)
         self._check_written(lanes, buffer, at)
         writer, reader = self.writer.take(at), self.reader.take(at)
@@ -196,7 +228,7 @@ class SharedMemory:
 
     def record_issue(self, lanes: Lanes, buffer: Buffer, offset: Array, count: int, statement: Stmt) -> None:
         """Checks and records the issue of an asynchronous copy into `count` elements."""
-        at, me = self._cells(lanes, buffer, offset, count), (lanes.thread + 1).astype(np.int16)[:, None]
+        at, me = self._cells(lanes, buffer, offset, count), self._numbers(lanes)
         self._check_exclusive("asynchronous copy", lanes, buffer, at, me)
         self.flight[at] = me
         self.written_at[at] = self.site(statement)
@@ -209,7 +241,25 @@ class SharedMemory:
         """The issuing lanes have waited: the bytes now count as written by them."""
         at = self._cells(lanes, buffer, offset, count)
         self.flight[at] = 0
-        self.writer[at] = (lanes.thread + 1).astype(np.int16)[:, None]
+        self.writer[at] = self._numbers(lanes)
+
+    def record_bulk_load(self, lanes: Lanes, buffer: Buffer, offset: Array, number: int, statement: Stmt) -> None:
+        """Checks and records that bulk copy `number`, which a lane issues, writes elements."""
+        at, me = self._cells(lanes, buffer, offset, 1), self._numbers(lanes)
+        self._check_exclusive("bulk copy", lanes, buffer, at, me)
+        self.writer[at] = self.reader[at] = 0
+        self.marks.make_copies()[at] = number + 1
+        self.owner[at] = self.slots[buffer].owner
+        self.written_at[at] = self.site(statement)
+
+    def lend(self, lanes: Lanes, buffer: Buffer, offset: Array, readers: int) -> None:
+        """So many more read these elements asynchronously: BY_PRODUCT or BY_STORE each, negative when they end."""
+        np.add.at(self.marks.make_readers(), self._cells(lanes, buffer, offset, 1), readers)
+
+    def order(self, threads: int) -> None:
+        """All accesses of these threads (bits) so far, in all blocks, no longer race with anybody."""
+        chosen = np.broadcast_to(_threads_in(threads, self.threads), (len(self.data), self.threads))
+        self.barrier(np.ones(len(self.data), bool), chosen)
 
     def barrier(self, blocks: Array, participants: Array | None) -> None:
         """Orders all accesses of the threads `participants` (None: all) of the blocks (bool, one a block)."""
@@ -241,6 +291,24 @@ class SharedMemory:
                 place=self._place(buffer, at[i, j]),
                 where=self._name(lanes, i),
             )
+        self._check_known(lanes, buffer, at)
+
+    def _check_known(self, lanes: Lanes, buffer: Buffer, at: Array) -> None:
+        if self.marks.copies is None:
+            return
+        copies = self.marks.copies.take(at)
+        if unknown := first_unknown(copies, self.known):
+            i, j = np.argwhere(copies == unknown)[0]
+            notes = (("the bulk copy", self.sites[self.written_at[at[i, j]]].span),)
+            place = self._place(buffer, at[i, j])
+            raise error("TD0805", notes=notes, buffer=buffer.name, place=place, where=self._name(lanes, i))
+
+    def _check_unread(self, lanes: Lanes, buffer: Buffer, at: Array) -> None:
+        """Raises TileError TD0861 where something asynchronous reads what a lane writes."""
+        if self.marks.readers is not None and (readers := self.marks.readers.take(at)).any():
+            i, j = np.argwhere(readers)[0]
+            what = reader_name(int(readers[i, j]))
+            raise error("TD0861", buffer=buffer.name, what=what, where=self._name(lanes, i))
 
     def _check_written(self, lanes: Lanes, buffer: Buffer, at: Array) -> None:
         owner = self.owner.take(at)
@@ -267,14 +335,14 @@ class SharedMemory:
             buffer=buffer.name,
             place=self._place(buffer, at[i, j]),
             access=access,
-            thread=int(lanes.thread[i]),
+            thread=int(lanes.thread[i]) + self.first,
             other=other,
             other_thread=number if number < 1 << 14 else "another",
             block=self.name(int(lanes.block[i]), None),
         )
 
     def _name(self, lanes: Lanes, i: int) -> str:
-        return self.name(int(lanes.block[i]), int(lanes.thread[i]))
+        return self.name(int(lanes.block[i]), int(lanes.thread[i]) + self.first)
 
     def _place(self, buffer: Buffer, cell: int) -> str:
         element = (int(cell) % self.cells * self.granule - self.slots[buffer].base) // itemsize(buffer)

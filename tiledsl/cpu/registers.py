@@ -15,13 +15,19 @@ from tiledsl.ir.nodes import Buffer, static_shape
 
 Array = np.ndarray[Any, Any]
 POISON = 0xFF  # NaN in every float format that has one, -1 in the integers
-READY = 0x01  # in each byte of the state of an element that was written
+# In each byte of the state of an element: written; an asynchronous product adds to it; one reads it, which was written.
+READY, IN_FLIGHT, LENT = 1, 2, 3
 
 
 @cache
+def state_word(code: int, itemsize: int) -> Any:
+    """The state of a whole element, as the unsigned integer of its size."""
+    return np.dtype(f"u{itemsize}").type(int.from_bytes(bytes([code]) * itemsize, "little"))
+
+
 def ready_word(itemsize: int) -> Any:
-    """The state of a whole element, as the unsigned integer of its size, that was written."""
-    return np.dtype(f"u{itemsize}").type(int.from_bytes(bytes([READY]) * itemsize, "little"))
+    """The state of a whole element that was written."""
+    return state_word(READY, itemsize)
 
 
 @dataclass(slots=True)
@@ -58,7 +64,7 @@ class Cell:
 
 @dataclass(slots=True)
 class Registers:
-    """A LOCAL array: `data` of shape domain + (elements,); `state` alike in unsigned integers, READY in bytes written.
+    """A LOCAL array: `data` of shape domain + (elements,); `state` alike in unsigned integers, a code in each byte.
 
     Views share memory with their source, of whatever element types.
     """
@@ -95,13 +101,21 @@ class Registers:
 
     def is_ready(self, offset: Value, count: int, mask: Any) -> bool:
         """Whether `count` elements from `offset` on were written in every lane that is on."""
-        word = ready_word(self.state.dtype.itemsize)
-        if isinstance(offset, int):
-            ready = (self.state[..., offset : offset + count] == word).all(-1)
-        else:
-            places = self._places(offset, count)
-            ready = (np.take_along_axis(self.state, places, -1) == word).all(-1)
+        word, state = ready_word(self.state.dtype.itemsize), self._state(offset, count)
+        if (state == word).all():
+            return True
+        ready = (state & word == word).all(-1)
         return bool(ready.all() if mask is None else (ready | ~mask).all())
+
+    def holds(self, code: int, offset: Value, count: int, mask: Any) -> bool:
+        """Whether one of these registers of a lane that is on has that state."""
+        found = (self._state(offset, count) == state_word(code, self.state.dtype.itemsize)).any(-1)
+        return bool(found.any() if mask is None else (found & mask).any())
+
+    def _state(self, offset: Value, count: int) -> Array:
+        if isinstance(offset, int):
+            return self.state[..., offset : offset + count]
+        return np.take_along_axis(self.state, self._places(offset, count), -1)
 
     def write(self, offset: Value, value: Value, mask: Any) -> None:
         """Writes one element of each lane that is on."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
@@ -19,14 +20,18 @@ import numpy as np
 from tiledsl.cpu import tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
-from tiledsl.cpu.lockstep import DTypes, Lockstep
+from tiledsl.cpu.concurrent import Concurrent, Shared
+from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
+from tiledsl.cpu.tile_async import BulkStore, LateCopy, Queue
 from tiledsl.cpu.tile_memory import Index, TileMemory
+from tiledsl.cpu.turns import Order, Turns
 from tiledsl.cpu.values import Value, is_uniform
 from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
 from tiledsl.ir import tile
+from tiledsl.ir.concurrent import QUEUES, Role
 from tiledsl.ir.walk import walk
 
 Array = np.ndarray[Any, Any]
@@ -40,27 +45,41 @@ def run(
     mode: Mode = "early",
     check: bool = True,
     blocks: Sample = blocks_of,
+    roles: Order = "first",
+    seed: int = 0,
 ) -> None:
     """Runs every launch on the arrays of `arguments` (by parameter name), in place.
 
-    `mode` says when asynchronous copies deliver: "early" at once, "late" only at the wait that covers them; until then
-    their destination is poisoned. `check` reports reads of data that was never written or has not arrived, and copies
-    that nothing waits for. `blocks` gives the blocks of each grid that run. Raises TileError TD08xx.
+    `mode` says when what is asynchronous happens: "early" at once, "late" only at the wait that covers it; until then
+    its destination is poisoned. `check` reports reads of data that was never written or has not arrived, writes to what
+    is still read, and copies that nothing waits for. `blocks` gives the blocks of each grid that run, `roles` (with
+    `seed`) who goes on where several roles of a block can. Raises TileError TD08xx.
     """
     if mode not in ("early", "late"):
         raise ValueError(f"mode is 'early' or 'late', not {mode!r}")
     bound = bind(kernel, arguments)
     memory = {b: TileMemory.around(b, a, b not in bound.undefined) for b, a in bound.arrays.items()}
-    dtypes: DTypes = {}
+    how = Options(mode, check, roles, np.random.default_rng(seed))
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
             for block in blocks(grid):
-                TileMachine(launch, bound, memory, grid, block, mode, check, dtypes).finish()
+                machine = TileMachine(launch, bound, memory, grid, block, how)
+                machine.finish()
+                machine.require_phases_ended()
 
 
-class TileMachine(Lockstep):
-    """One block: its threads are the lanes, or inside a `Parallel` the points of its box."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    mode: Mode = "early"
+    check: bool = True
+    roles: Order = "first"
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    dtypes: DTypes = field(default_factory=dict)
+
+
+class TileMachine(Concurrent):
+    """One block, or a role of it: its threads are the lanes, or inside a `Parallel` the points of its box."""
 
     def __init__(
         self,
@@ -69,37 +88,45 @@ class TileMachine(Lockstep):
         memory: Mapping[ir.Buffer, TileMemory],
         grid: tuple[int, ...],
         block: tuple[int, ...],
-        mode: Mode,
-        check: bool,
-        dtypes: DTypes,
+        how: Options,
+        common: Shared | None = None,
+        threads: int = 0,
     ) -> None:
-        super().__init__((launch.num_threads,), check, dtypes)
-        self.launch, self.block, self.grid, self.mode = launch, block, grid, mode
+        common = common or Shared(Turns(how.roles, how.rng))
+        super().__init__((threads or launch.num_threads,), how.check, how.dtypes, common)
+        self.launch, self.block, self.grid, self.bound, self.how = launch, block, grid, bound, how
+        self.mode = how.mode
         self.memory = dict(memory)
         self.env.update(bound.scalars)
         self.env.update({v: values.constant(i, v.dtype) for v, i in zip(launch.blocks, block)})
         self.env[launch.thread] = values.tidy(np.arange(launch.num_threads), launch.thread.dtype)
         self.depth = 0  # axes of the enclosing Parallel loops
         self.safe.update((s.buffer, s.value) for s in launch.safe_values)
-        self.open: list[tuple[TileMemory, Index, Array]] = []  # copies issued since the last commit
-        self.groups: list[list[tuple[TileMemory, Index, Array]]] = []
+        self.queues = {name: Queue() for name in QUEUES}
         own: dict[type, Callable[[Any], None]] = {
             tile.Parallel: self.parallel,
             ir.Barrier: lambda s: None,
-            ir.AsyncCommit: self.commit,
-            ir.AsyncWait: self.wait,
+            ir.AsyncCommit: lambda s: self.queues[s.queue].commit(),
+            ir.AsyncWait: lambda s: self.queues[s.queue].wait(s.pending, s.sources),
         }
         self.executors |= own
         for kind, op in tile_ops.OPERATIONS.items():
             self.executors[kind] = self.whole_block(op)
 
+    def machine_of(self, role: Role) -> TileMachine:
+        return TileMachine(
+            self.launch, self.bound, self.memory, self.grid, self.block, self.how, self.common, role.threads
+        )
+
     def finish(self) -> None:
-        """Executes the block to its end."""
-        self.run(self.launch.body)
-        if not self.check:
-            return
-        for memory, _, _ in [*self.open, *(c for g in self.groups for c in g)]:
-            raise error("TD0808", self.launch.span, buffer=memory.buffer.name, where=self.where((0,)))
+        self.run(self.role.body if self.role else self.launch.body)
+        for work in self.queues["store"]:  # they end by themselves
+            if self.check and not (isinstance(work, BulkStore) and work.released):
+                raise error("TD0853", self.launch.span, barrier=f"'{work.buffer.name}'", where=self.where((0,)))
+            work.finish()
+        for queue, code in (("copy", "TD0808"), ("product", "TD0852")):
+            for work in self.queues[queue] if self.check else ():
+                raise error(code, self.launch.span, buffer=work.buffer.name, where=self.where((0,)))
 
     def whole_block(self, op: Callable[[Any, Any], None]) -> Callable[[Any], None]:
         def execute(s: Any) -> None:
@@ -111,7 +138,8 @@ class TileMachine(Lockstep):
 
     def name_lane(self, lane: tuple[int, ...]) -> str:
         point = f"point {lane}" if self.depth else f"thread {lane[0]}"
-        return f"block {self.block}, {point}"
+        role = f"role '{self.role.name}', " if self.role else ""
+        return f"block {self.block}, {role}{point}"
 
     def uniform(self, e: ir.Expr) -> int:
         """An index that all threads agree on."""
@@ -234,26 +262,36 @@ class TileMachine(Lockstep):
         """Queues a copy whose destination is poisoned until it is waited for."""
         self.require_landed(memory, at)
         memory.poison(at)
-        self.open.append((memory, at, data))
+        self.queues["copy"].open.append(LateCopy(memory, at, data))
+
+    def hand_over_copies(self) -> int:
+        queue, self.queues["copy"] = self.queues["copy"], Queue()
+        number = next(self.common.copies)
+        for work in queue:
+            work.finish()
+            if isinstance(work, LateCopy):
+                work.memory.mark_copy(work.at, number)
+        return 1 << number
 
     def require_ready(self, memory: TileMemory, at: Index, on: Any = None) -> None:
-        """Raises TileError TD0803 or TD0805 if an element at `at` whose lane is `on` (None: all) cannot be read."""
+        """Raises TileError TD0803, TD0805 or TD0862 if an element at `at` whose lane is `on` (None: all) cannot be
+        read."""
         if self.check:
+            if not memory.knows(at, on, self.known):
+                raise memory.not_landed(self.where)
             memory.require_ready(at, on, self.where)
 
     def require_landed(self, memory: TileMemory, at: Index) -> None:
-        """Raises TileError TD0805 if a copy into these elements is in flight: it could still overwrite them."""
-        if self.check and (self.open or self.groups) and memory.in_flight(at):
-            raise error("TD0805", buffer=memory.buffer.name, place="", where=self.where())
-
-    def commit(self, _: ir.AsyncCommit) -> None:
-        self.groups.append(self.open)
-        self.open = []
-
-    def wait(self, s: ir.AsyncWait) -> None:
-        while len(self.groups) > s.pending:
-            for memory, at, data in self.groups.pop(0):
-                memory.put(at, data)
+        """Raises TileError TD0805, TD0861 or TD0862 if something in flight may still write these elements or read
+        them."""
+        if not self.check:
+            return
+        if not memory.knows(at, None, self.known):
+            raise memory.not_landed(self.where)
+        if (self.queues["copy"].busy or self.queues["product"].busy) and memory.in_flight(at):
+            raise memory.not_landed(self.where)
+        if reader := memory.reader(at):
+            raise error("TD0861", buffer=memory.buffer.name, what=reader, where=self.where())
 
     # ---------------------------------------------------------------------------------------------------- Parallel
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiledsl.cpu import tile_async
 from tiledsl.cpu.atomics import apply_atomic
+from tiledsl.cpu.box import Slices, clipped
 from tiledsl.cpu.numerics import convert, matmul_accumulate, numpy_dtype, truncate_tf32
 from tiledsl.cpu.tile_memory import Index, TileMemory
 from tiledsl.cpu.values import is_uniform
@@ -38,24 +40,16 @@ def _locate(m: TileMachine, r: Region) -> tuple[TileMemory, list[int], int]:
     return memory, [m.uniform(o) for o in r.offsets], version
 
 
-def _clip(
-    memory: TileMemory, offsets: list[int], extents: tuple[int, ...]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """The part of the box that lies in the buffer: as slices of the buffer, and of the box."""
-    inner, outer = [], []
-    for o, e, size in zip(offsets, extents, memory.shape, strict=True):
-        low, high = max(o, 0), min(o + e, size)
-        high = max(low, high)
-        inner.append(slice(low, high))
-        outer.append(slice(low - o, high - o))
-    return tuple(inner), tuple(outer)
+def place(m: TileMachine, r: Region) -> tuple[TileMemory, Index, Slices]:
+    """Memory, the index of what lies inside it, and where in the region that is."""
+    memory, offsets, version = _locate(m, r)
+    inner, outer = clipped(memory.shape, offsets, r.extents)
+    return memory, (version, *inner), outer
 
 
 def read(m: TileMachine, r: Region) -> Array:
     """The tile of shape `r.extents`, a view where it lies wholly inside; outside it is 0 or the safe value."""
-    memory, offsets, version = _locate(m, r)
-    inner, outer = _clip(memory, offsets, r.extents)
-    at: Index = (version, *inner)
+    memory, at, outer = place(m, r)
     part = memory.data[at]
     if part.size:
         m.require_ready(memory, at)
@@ -69,9 +63,7 @@ def read(m: TileMachine, r: Region) -> Array:
 
 def write(m: TileMachine, r: Region, tile: Array, asynchronous: bool = False) -> None:
     """Writes the part of `tile`, of shape `r.extents`, that lies inside the buffer."""
-    memory, offsets, version = _locate(m, r)
-    inner, outer = _clip(memory, offsets, r.extents)
-    at: Index = (version, *inner)
+    memory, at, outer = place(m, r)
     if asynchronous and m.mode == "late":
         m.issue(memory, at, np.array(tile[outer]))
     else:
@@ -91,6 +83,9 @@ def _fit(tile: Array, r: Region) -> Array:
 
 
 def copy(m: TileMachine, s: Copy) -> None:
+    if s.bulk:
+        (tile_async.load if s.barrier is not None else tile_async.store)(m, s)
+        return
     tile = convert(read(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
     write(m, s.dst, _fit(tile, s.dst), s.asynchronous)
 
@@ -102,21 +97,28 @@ def fill(m: TileMachine, s: Fill) -> None:
     write(m, s.dst, np.full(s.dst.extents, value, numpy_dtype(s.dst.buffer.dtype)))
 
 
-def _matrix(m: TileMachine, r: Region, transpose: bool) -> Array:
-    tile = read(m, r)
+def _matrix(tile: Array, transpose: bool) -> Array:
     if tile.ndim > 2:
         tile = tile.reshape(tile.shape[-2:])
     return tile.T if transpose else tile
 
 
-def gemm(m: TileMachine, s: Gemm) -> None:
-    a, b = _matrix(m, s.a, s.transpose_a), _matrix(m, s.b, s.transpose_b)
+def product(s: Gemm, a: Array, b: Array, c: Array | None) -> Array:
+    """The new tile of c, from the tiles of the operands as they lie in memory (c None: it is cleared)."""
+    a, b = _matrix(a, s.transpose_a), _matrix(b, s.transpose_b)
     a_type, b_type, c_type = (r.buffer.dtype for r in (s.a, s.b, s.c))
     if TFLOAT32 in (a_type, b_type) or (s.precision == "tf32" and a_type is FLOAT32):
         a, b = truncate_tf32(a), truncate_tf32(b)
     shape = (a.shape[0], b.shape[1])
-    c = np.zeros(shape, numpy_dtype(c_type)) if s.clear else read(m, s.c).reshape(shape)
-    write(m, s.c, _fit(matmul_accumulate(c, a, b), s.c))
+    before = np.zeros(shape, numpy_dtype(c_type)) if c is None else c.reshape(shape)
+    return _fit(matmul_accumulate(before, a, b), s.c)
+
+
+def gemm(m: TileMachine, s: Gemm) -> None:
+    if s.asynchronous:
+        tile_async.multiply(m, s)
+        return
+    write(m, s.c, product(s, read(m, s.a), read(m, s.b), None if s.clear else read(m, s.c)))
 
 
 def _accumulator(dtype: DType) -> np.dtype[Any]:
@@ -162,15 +164,23 @@ def scan(m: TileMachine, s: Scan) -> None:
 
 
 def atomic(m: TileMachine, s: Atomic) -> None:
+    if s.bulk:
+        tile_async.store(m, s)
+        return
     tile = convert(read(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
     tile = tile.reshape(s.dst.extents) if tile.size == 1 else _fit(tile, s.dst)
-    memory, offsets, version = _locate(m, s.dst)
-    inner, outer = _clip(memory, offsets, s.dst.extents)
+    memory, at, outer = place(m, s.dst)
+    update(m, memory, at, s.op, tile[outer])
+
+
+def update(m: TileMachine, memory: TileMemory, at: Index, op: str, tile: Array) -> None:
+    """`memory[at] = op(memory[at], tile)`."""
+    version, *inner = at
     grid = np.meshgrid(*(np.arange(c.start, c.stop) for c in inner), indexing="ij")
-    places = (np.full(tile[outer].size, version), *(g.ravel() for g in grid))
-    if tile[outer].size:
+    places = (np.full(tile.size, version), *(g.ravel() for g in grid))
+    if tile.size:
         m.require_ready(memory, places)
-        apply_atomic(s.op, memory.data, places, tile[outer].ravel(), want_old=False)
+        apply_atomic(op, memory.data, places, tile.ravel(), want_old=False)
 
 
 def transpose(m: TileMachine, s: Transpose) -> None:

@@ -17,11 +17,14 @@ SIZE = 32
 def exchange(m: Lockstep, fn: str, args: list[Value]) -> Value:
     """The value of `fn` for each lane; the whole warp takes part. A lane without source keeps its own value.
 
-    Raises TileError TD0811 for a divergent warp, TD0832 where a shuffle reads from a thread that the block has not.
+    Raises TileError TD0811 for a divergent warp, TD0832 where a shuffle reads from a thread that the block has not,
+    TD0834 where a value that is said to be the same in a warp is not.
     """
     require_whole_warps(m, fn)
     if fn in ("warp_any", "warp_all"):
         return _vote(m, fn, args[0])
+    if fn == "warp_uniform":
+        return _uniform(m, args[0])
     value, operand = m.full(args[0]), m.full(args[1]).astype(np.int64)
     thread = np.arange(m.domain[-1])
     lane, base = thread % SIZE, thread - thread % SIZE
@@ -47,6 +50,17 @@ def _vote(m: Lockstep, fn: str, value: Value) -> Array:
     reduce = np.logical_or if fn == "warp_any" else np.logical_and
     result = np.repeat(reduce.reduceat(votes, _first_lanes(m), axis=-1), SIZE, axis=-1)[..., : m.domain[-1]]
     return result.astype(votes.dtype)
+
+
+def _uniform(m: Lockstep, value: Value) -> Array:
+    """The value of the first lane, which is that of all."""
+    values = m.full(value)
+    first = np.repeat(values[..., _first_lanes(m)], SIZE, axis=-1)[..., : m.domain[-1]]
+    other = values != first if m.mask is None else (values != first) & m.full(m.mask)
+    if m.check and other.any():
+        at = tuple(int(i) for i in np.argwhere(other)[0])
+        raise error("TD0834", lane=at[-1] % SIZE, found=values[at], first=first[at], where=m.name_lane(at))
+    return first
 
 
 def _first_lanes(m: Lockstep) -> Array:

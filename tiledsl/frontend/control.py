@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from tiledsl.errors import NOWHERE, Span
-from tiledsl.frontend.binding import Thunk, current, value_of
-from tiledsl.frontend.loopspecs import Bound, Box, Counted, LoopSpec, normalised
+from tiledsl.frontend.binding import Thunk, bind, current, value_of
+from tiledsl.frontend.loopspecs import Bound, Box, Counted, LoopSpec, Tiles, normalised
 from tiledsl.frontend.proxies import (
     Scalar,
     Variable,
@@ -33,6 +33,8 @@ from tiledsl.ir.nodes import (
     For,
     If,
     LoopKind,
+    Persistent,
+    Serial,
     Stmt,
     Var,
     Vectorized,
@@ -175,6 +177,8 @@ class Loop(Names):
                 if tracer.enclosing("parallel") is not None:
                     raise fail("TD0130")
                 return self._box(spec, self._names(spec.word, len(spec.extents)))
+            case Tiles():
+                return self._dealt(spec, self._names(spec.word, len(spec.domain)))
             case Bound(value):
                 return iter([self._values([value] * len(self._names(spec.word, 1)))])
         raise TypeError(f"{type(spec).__name__} is no loop")
@@ -199,6 +203,20 @@ class Loop(Names):
         if isinstance(start, Scalar) or start != 0:
             value = binary("+", start, value)
         yield self._values([value])
+        tracer.emit_after(frame, lambda body: For(var, extent, body, kind, span=self.place))
+
+    def _dealt(self, spec: Tiles, names: tuple[str, ...]) -> Iterator[Any]:
+        """A loop over the tiles of this block. Where the hardware's blocks are dealt to, the loop says so."""
+        tracer, frame = current(), Frame("for", self.what, None, self.place)
+        launch = tracer.launch(spec.word)
+        by_block = len(launch.grid) == 1 and spec.index is launch.blocks[0] and spec.wave == launch.grid[0]
+        var = Var("tile" if by_block else "wave", INDEX)
+        kind = Persistent(spec.group) if by_block else Serial()
+        extent = spec.count if by_block else (spec.count - spec.index + (spec.wave - 1)) // spec.wave
+        tracer.open(frame)
+        tile = bind(Scalar(var if by_block else var * spec.wave + spec.index, INDEX, frame), "tile")
+        values = [bind(Scalar(e, INDEX, frame), n) for e, n in zip(spec.coordinates(tile.expr), names)]
+        yield self._values(values)
         tracer.emit_after(frame, lambda body: For(var, extent, body, kind, span=self.place))
 
     def _box(self, spec: Box, names: tuple[str, ...]) -> Iterator[Any]:
@@ -278,8 +296,10 @@ def leave(word: str) -> bool:
             raise fail("TD0109", word=word)
         return True
     innermost = tracer.frame
-    while innermost is not None and innermost.kind not in ("for", "while", "parallel"):
+    while innermost is not None and innermost.kind not in ("for", "while", "parallel", "role"):
         innermost = innermost.parent
+    if innermost is not None and innermost.kind == "role":
+        raise fail("TD0108", word=word, where="in a T.ws block, but its loop is one of all threads")
     if innermost is None or innermost.kind == "parallel":
         raise fail("TD0108", word=word, where="in a T.Parallel loop, whose points have no order")
     statement: Callable[..., Stmt] = Break if word == "break" else Continue

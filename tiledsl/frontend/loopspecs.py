@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,8 @@ from tiledsl.frontend.binding import bind
 from tiledsl.frontend.proxies import Scalar, binary, describe, index_of, operand, reads_of, scalar
 from tiledsl.frontend.source import fail
 from tiledsl.ir.dtypes import INDEX
-from tiledsl.ir.nodes import Const, Expr, LoopKind, Serial
+from tiledsl.ir.nodes import Binary, Const, Expr, LoopKind, Serial
+from tiledsl.ir.simplify import simplify
 
 
 class LoopSpec:
@@ -49,6 +50,55 @@ class Bound(LoopSpec):
 
     value: Scalar
     word: str = "T.thread_binding"
+
+
+@dataclass(frozen=True)
+class Tiles(LoopSpec):
+    """The tiles of `T.Persistent`: of a box, those numbered `index`, `index + wave`, `index + 2 * wave`, ..."""
+
+    domain: tuple[Expr, ...]
+    wave: Expr
+    index: Expr
+    group: int
+    word: str = "T.Persistent"
+
+    @property
+    def count(self) -> Expr:
+        """How many tiles there are."""
+        return _product(self.domain)
+
+    def coordinates(self, tile: Expr) -> list[Expr]:
+        """Which tile has the number `tile`: `group` columns of the last dimension at a time, row by row.
+
+        The last group has the columns that are left. The clamps change nothing; they are how later passes find the
+        bounds of coordinates again. Source: TileLang, `PersistentFor`; there the last dimension must be divisible.
+        """
+        *outer, last = self.domain
+        group = min(self.group, int(last.value)) if isinstance(last, Const) else self.group
+        groups = _folded((last + (group - 1)) // group)
+        size = _folded(_product(outer) * group)
+        number = Binary("min", tile // size, _folded(groups - 1))
+        width: Expr = Const(group)
+        if not isinstance(last, Const) or int(last.value) % group:
+            width = Binary("max", Const(1), Binary("min", width, last - number * group))
+        rest = (tile % size) // width
+        found = [Binary("min", number * group + (tile % size) % width, _folded(last - 1))]
+        for extent in outer[:0:-1]:
+            found.append(rest % extent)  # type: ignore[arg-type]
+            rest = rest // extent
+        found += [Binary("min", rest, _folded(outer[0] - 1))] if outer else []
+        return list(found[::-1])
+
+
+def _product(extents: Sequence[Expr]) -> Expr:
+    result: Expr = Const(1)
+    for e in extents:
+        result = result * e
+    return _folded(result)
+
+
+def _folded(e: Expr) -> Expr:
+    return simplify(e, {})
 
 
 def iterator(fn: Any) -> Any:

@@ -85,6 +85,8 @@ class Tensor(Traced):
             return Slice(self, offsets, tuple(1 if e is POINT else e for e in extents), reads)
         tracer = tracer_of("an element of a tensor")
         self.check_alive()
+        if self.buffer.space is Space.BARRIER:
+            return BarrierElement(self, offsets, reads)
         buffer = self.buffer
         frame, more = dependencies([reads, Scalar(ZERO, INDEX, self.frame)])
         count = tracer.writes.get(tracer.storage_of(buffer), 0)
@@ -93,6 +95,8 @@ class Tensor(Traced):
     def __setitem__(self, index: Any, value: Any) -> None:
         offsets, extents, _ = parse_index(self, index)
         tracer = tracer_of("a store")
+        if self.buffer.space is Space.BARRIER:
+            raise fail("TD0249", name=self.buffer.name)
         if any(e is not POINT for e in extents):
             raise fail("TD0230", name=self.buffer.name)
         if isinstance(value, (Tensor, Slice)):
@@ -142,6 +146,21 @@ class Slice(Traced):
 
     def _apply(self, op: str, *operands: Any) -> Any:
         raise fail("TD0232", name=self.tensor.buffer.name)
+
+
+class BarrierElement(Traced):
+    """One of several mbarriers: an operand of barrier words, not a number."""
+
+    __slots__ = ("offsets", "reads", "tensor")
+
+    def __init__(self, tensor: Tensor, offsets: tuple[Expr, ...], reads: Scalar) -> None:
+        self.tensor, self.offsets, self.reads = tensor, offsets, reads
+
+    def shown(self) -> str:
+        return f"{self.tensor.buffer.name}[{', '.join(map(text, self.offsets))}]"
+
+    def _apply(self, op: str, *operands: Any) -> Any:
+        raise fail("TD0249", name=self.tensor.buffer.name)
 
 
 POINT = -1  # the extent of a dimension that is indexed, not sliced
@@ -302,6 +321,10 @@ class Tile:
 def tile_of(value: Any, word: str, parameter: str) -> Tile:
     """`value` as an operand of a tile word. Raises TileError TD0235 if it is no tensor or part of one."""
     match value:
+        case Tensor(buffer=Buffer(space=Space.BARRIER)) | Slice(tensor=Tensor(buffer=Buffer(space=Space.BARRIER))):
+            raise fail("TD0249", name=(value if isinstance(value, Tensor) else value.tensor).name)
+        case BarrierElement():
+            raise fail("TD0249", name=value.tensor.name)
         case Tensor():
             value.check_alive()
             whole = tuple(e if isinstance(e, int) else None for e in value.buffer.shape)

@@ -42,7 +42,7 @@ class TensorSpec:
 class Frame:
     """A block under construction. Traced values know the innermost frame they depend on and die with it."""
 
-    kind: str  # launch, if, for, while, parallel
+    kind: str  # launch, role, if, for, while, parallel
     what: str  # for messages: "the loop over 'k'"
     parent: Frame | None
     span: Span = NOWHERE
@@ -63,6 +63,18 @@ class LaunchFrame(Frame):
     safe_values: list[SafeValue] = field(default_factory=list)
     raster: Raster | None = None
     min_blocks: int = 0
+    registers: tuple[int, ...] = ()
+    barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
+
+
+@dataclass(eq=False, slots=True)
+class RoleFrame(Frame):
+    """The block of a `with T.ws(...)`: its threads, numbered from 0 by `thread`."""
+
+    first: int = 0
+    threads: int = 0
+    thread: Var = field(default_factory=lambda: Var("t"))
+    registers: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -146,6 +158,11 @@ class Tracer:
         if not isinstance(frame, LaunchFrame):
             raise fail("TD0147" if self.const_sizes is None else "TD0105", word=word)
         return frame
+
+    def role(self) -> RoleFrame | None:
+        """The open `with T.ws(...)`, if there is one."""
+        frame = self.enclosing("role")
+        return frame if isinstance(frame, RoleFrame) else None
 
     # ------------------------------------------------------------------------------------------------------ names
 

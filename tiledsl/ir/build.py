@@ -101,8 +101,8 @@ class Builder(ExprBuilder):
         for clause in tree.children:
             value = clause.children[0]
             match clause.data:
-                case "cluster":
-                    facts["cluster"] = ints(value)
+                case "cluster" | "registers":
+                    facts[str(clause.data)] = ints(value)
                 case "raster":
                     facts["raster"] = Raster(**self.options(Raster, value))
                 case other:

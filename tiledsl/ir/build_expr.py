@@ -36,7 +36,7 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY_PRECEDENCE
-from tiledsl.ir.printer import NOT_PRECEDENCE
+from tiledsl.ir.print_expr import NOT_PRECEDENCE
 from tiledsl.ir.types import dtype_of
 
 N = TypeVar("N", Var, Buffer)

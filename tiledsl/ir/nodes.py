@@ -528,7 +528,8 @@ class Raster:
 class Launch(Node):
     """One `__global__` function: `grid` blocks (indices `blocks`, x first) of prod(threads) threads (index `thread`).
 
-    Threads are numbered linearly, x fastest. `shared_bytes` is what plan-shared-memory found.
+    Threads are numbered linearly, x fastest. `shared_bytes` is what plan-shared-memory found. `registers` are the
+    user's, for a thread that copies and one that computes where the compiler makes roles: 0 as many as at launch.
     """
 
     name: str
@@ -544,6 +545,7 @@ class Launch(Node):
     cluster: tuple[int, ...] = ()
     raster: Raster | None = None
     min_blocks: int = 0
+    registers: tuple[int, ...] = ()
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     @property

@@ -140,6 +140,8 @@ _FUNCTIONS = [
     # Between the lanes of a warp; the second argument is the lane, offset or lane mask.
     *(Function(f"shfl_{n}", 2, effect=Effect.COLLECTIVE) for n in ("xor", "up", "down", "idx")),
     *(Function(f"warp_{n}", 1, effect=Effect.COLLECTIVE) for n in ("any", "all")),
+    # A value that all lanes of the warp have, so that the compiler knows it: it may then live once for the warp.
+    Function("warp_uniform", 1, effect=Effect.COLLECTIVE),
     # Byte permutation: bytes of (a, b) chosen by the nibbles of the selector, as PTX prmt.b32.
     Function("prmt", 3),
     Function("dp4a", 3),

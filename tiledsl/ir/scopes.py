@@ -262,6 +262,8 @@ def _accepts(function: Function, args: Sequence[DType]) -> bool:
         return first.is_integer or first.is_float
     if function.name in _CONDITIONS:
         return first is BOOL
+    if function.name == "warp_uniform":
+        return first is not HANDLE
     if function.name.startswith("shfl_"):
         return first is not HANDLE and args[1].is_integer
     if function.name in ("prmt", "dp4a"):

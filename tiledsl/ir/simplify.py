@@ -283,7 +283,7 @@ class Simplifier:
             case Select(_, a, b):
                 (l, h), (m, n) = self.bounds(a), self.bounds(b)
                 return min(l, m), max(h, n)
-            case Cast(_, a) if dtype_of(a).kind is not Kind.FLOAT:
+            case Cast(_, a) | Call("warp_uniform", (a,)) if dtype_of(a).kind is not Kind.FLOAT:
                 return self._fixed_width_bounds(a)
         return UNBOUNDED
 
@@ -302,7 +302,7 @@ class Simplifier:
                 low = high = int(value)
             case Var():
                 low, high = self.ranges.get(e, UNBOUNDED)
-            case Cast(_, a) if dtype_of(a).kind is not Kind.FLOAT:
+            case Cast(_, a) | Call("warp_uniform", (a,)) if dtype_of(a).kind is not Kind.FLOAT:
                 low, high = self.bounds(a)
             case Binary(op, a, b) if op not in _COMPARISONS and op not in ("and", "or"):
                 low, high = combine(op, self.bounds(a), self.bounds(b))

@@ -13,6 +13,7 @@ from tiledsl.ir.layout import Digit, Layout, Swizzle, row_major
 
 # Bytes of a panel's row -> bits of the XOR. The hardware's names: 128-byte (full), 64-byte (half), 32-byte (quarter).
 SPANS: dict[int, int] = {128: 3, 64: 2, 32: 1}
+UNIT = 16  # bytes of a chunk: what the XOR moves as a whole
 
 
 def chunk(bits: int) -> int:
@@ -34,6 +35,21 @@ def swizzled(shape: Sequence[int], bits: int, span: int = 128) -> Layout:
     columns = (Digit(cols // width, rows * width), Digit(width, 1)) if cols != width else (Digit(width, 1),)
     tile = Layout((rows, cols), ((Digit(rows, width),), columns), rows * cols, swizzle)
     return expand(tile, lead)
+
+
+def panelled(shape: Sequence[int], bits: int, span: int) -> Layout:
+    """`swizzled`, or with a span of 16 bytes panels one chunk wide, which have nothing to exchange.
+
+    What the tensor cores of sm_90 read through descriptors and the copy engine writes. Raises ValueError as `swizzled`.
+    """
+    if span != UNIT:
+        return swizzled(shape, bits, span)
+    *lead, rows, cols = shape
+    width = chunk(bits)
+    if rows % 8 or cols % width:
+        raise ValueError(f"no panels of {UNIT} bytes for rows x columns {rows} x {cols} of {bits} bits")
+    columns = (Digit(cols // width, rows * width), Digit(width, 1)) if cols != width else (Digit(width, 1),)
+    return expand(Layout((rows, cols), ((Digit(rows, width),), columns), rows * cols), lead)
 
 
 def padded(shape: Sequence[int], bits: int, chunks: int = 1) -> Layout:
@@ -94,14 +110,24 @@ def contiguous_run(layout: Layout) -> int:
 
 
 def span_of(layout: Layout, bits: int) -> int:
-    """128, 64 or 32 for a layout that `swizzled` makes, else 0."""
-    for span in SPANS:
+    """128, 64, 32 or 16 for a layout that `panelled` makes, else 0."""
+    for span in (*SPANS, UNIT):
         try:
-            if layout == swizzled(layout.shape, bits, span):
+            if layout == panelled(layout.shape, bits, span):
                 return span
         except ValueError:
             continue
     return 0
+
+
+def hardware_swizzle(layout: Layout, bits: int) -> int | None:
+    """The swizzle as the copy engine and matrix descriptors know it: 0 (none), 32, 64, 128 bytes; None if another."""
+    if layout.swizzle is None:
+        return 0
+    for span, width in SPANS.items():
+        if layout.swizzle == Swizzle(width, chunk(bits).bit_length() - 1, 3):
+            return span
+    return None
 
 
 def merge_swizzles(a: Layout, b: Layout, bits: int) -> Layout | None:

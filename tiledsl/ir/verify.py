@@ -46,7 +46,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.tile import TILE_OPS, Parallel
-from tiledsl.ir.verify_concurrent import CONCURRENT_RULES
+from tiledsl.ir.verify_concurrent import CONCURRENT_RULES, possible_registers
 from tiledsl.ir.verify_tiles import TILE_RULES
 
 _UPDATES = ("add", "max", "min", "and", "or", "xor", "exch", "load", "store")
@@ -100,6 +100,8 @@ class _Verifier:
             raise fail(f"a grid of {len(launch.grid)} extents with {len(launch.blocks)} block indices")
         if not 1 <= len(launch.threads) <= 3 or min(launch.threads) < 1:
             raise fail(f"no block of threads {launch.threads}")
+        if len(launch.registers) not in (0, 2) or not all(n == 0 or possible_registers(n) for n in launch.registers):
+            raise fail(f"a launch with {launch.registers} registers for threads that copy and that compute")
         for extent in launch.grid:
             self.scope.integer(extent, "a grid extent")
         for v in (*launch.blocks, launch.thread):
@@ -304,7 +306,7 @@ def _roles(v: _Verifier, s: Roles) -> None:
             raise fail(f"role '{role.name}' has {role.threads} threads from {role.first} on, the block {threads}")
         if here & taken:
             raise fail(f"role '{role.name}' shares threads with another")
-        if role.registers and (role.registers % 8 or not 24 <= role.registers <= 256):
+        if role.registers and not possible_registers(role.registers):
             raise fail(f"role '{role.name}' has {role.registers} registers: a multiple of 8 from 24 to 256 is possible")
         taken |= here
         outer, v.loops = v.loops, 0  # Break cannot leave a role

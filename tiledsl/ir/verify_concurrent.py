@@ -77,8 +77,13 @@ def _hold(scope: Scope, s: Hold) -> None:
         raise fail(f"'{s.buffer.name}' is in {s.buffer.space.value} memory: it has no registers to hold")
 
 
+def possible_registers(count: int) -> bool:
+    """Whether a thread can have that many. PTX ISA, "setmaxnreg"."""
+    return count % 8 == 0 and 24 <= count <= 256
+
+
 def _set_registers(scope: Scope, s: SetRegisters) -> None:
-    if s.count % 8 or not 24 <= s.count <= 256:
+    if not possible_registers(s.count):
         raise fail(f"{s.count} registers a thread: a multiple of 8 from 24 to 256 is possible")
 
 

@@ -22,6 +22,8 @@ def _copy(scope: Scope, s: Copy) -> None:
     _agree("a copy", scope.region(s.src, *_MEMORY), scope.region(s.dst, *_MEMORY))
     if s.asynchronous and (s.src.buffer.space, s.dst.buffer.space) != (Space.GLOBAL, Space.SHARED):
         raise fail("an asynchronous copy goes from global to shared memory")
+    if s.asynchronous and s.bulk:
+        raise fail("a copy is asynchronous or bulk: the copy engine is no cp.async")
     if s.width < 0:
         raise fail(f"a copy of width {s.width}")
     if s.bulk:

@@ -129,6 +129,18 @@ def map_children(node: N, fn: Rule) -> N:
     return cast(N, constructor(type(node))(node, changes)) if changes else node
 
 
+def map_blocks(node: N, rule: Callable[[tuple[Stmt, ...]], tuple[Stmt, ...]]) -> N:
+    """`node` with `rule` applied to each block directly below: of a loop, the sides of a conditional, of each role."""
+    changes: dict[str, object] = {}
+    for name in statement_fields(type(node)):
+        old = getattr(node, name)
+        is_block = all(isinstance(s, Stmt) for s in old)
+        new = rule(old) if is_block else tuple(map_blocks(holder, rule) for holder in old)
+        if new is not old:
+            changes[name] = new
+    return cast(N, constructor(type(node))(node, changes)) if changes else node
+
+
 def _map_items(old: tuple[object, ...], fn: Rule) -> tuple[object, ...]:
     mapped = [fn(x) if isinstance(x, Node) else x for x in old]
     if all(map(is_, mapped, old)):

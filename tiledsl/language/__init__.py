@@ -9,7 +9,34 @@ from tiledsl.errors import TileError, error
 from tiledsl.frontend.proxies import WORDS as _WORDS
 from tiledsl.frontend.source import here
 from tiledsl.language.annotations import StridedTensor, Tensor, const, dynamic, empty
+from tiledsl.language.asynchrony import (
+    async_copy,
+    fence_proxy_async,
+    ptx_commit_group,
+    ptx_wait_group,
+    tma_copy,
+    tma_store_arrive,
+    tma_store_wait,
+    wait_wgmma,
+    warpgroup_arrive,
+    warpgroup_commit_batch,
+    warpgroup_fence_operand,
+    warpgroup_wait,
+    wgmma_gemm,
+)
 from tiledsl.language.atomics import atomic_add, atomic_max, atomic_min, atomic_or
+from tiledsl.language.barriers import (
+    alloc_barrier,
+    barrier_arrive,
+    barrier_wait,
+    cp_async_barrier_noinc,
+    create_list_of_mbarrier,
+    get_mbarrier,
+    mbarrier_arrive,
+    mbarrier_arrive_expect_tx,
+    mbarrier_expect_tx,
+    mbarrier_wait_parity,
+)
 from tiledsl.language.debug import assume, device_assert, sync_threads
 from tiledsl.language.debug import print_ as print
 from tiledsl.language.externs import address_of, call_extern, call_pure_extern, import_source
@@ -37,7 +64,16 @@ from tiledsl.language.layouts import (
     make_quarter_bank_swizzled_layout,
     make_swizzled_layout,
 )
-from tiledsl.language.loops import Parallel, Pipelined, loop_break, serial, thread_binding, unroll, vectorized
+from tiledsl.language.loops import (
+    Parallel,
+    Persistent,
+    Pipelined,
+    loop_break,
+    serial,
+    thread_binding,
+    unroll,
+    vectorized,
+)
 from tiledsl.language.loops import serial as Serial
 from tiledsl.language.macros import Ref, macro
 from tiledsl.language.mathematics import (
@@ -82,7 +118,6 @@ from tiledsl.language.mathematics import fast_sin as __sin
 from tiledsl.language.mathematics import fast_tan as __tan
 from tiledsl.language.mathematics import round_ as round
 from tiledsl.language.memory import (
-    alloc_barrier,
     alloc_fragment,
     alloc_global,
     alloc_local,
@@ -102,6 +137,17 @@ from tiledsl.language.reductions import (
     reduce_max,
     reduce_min,
     reduce_sum,
+)
+from tiledsl.language.roles import (
+    WarpSpecialize,
+    annotate_consumer_reg_alloc,
+    annotate_producer_reg_dealloc,
+    dec_max_nreg,
+    disable_warp_group_reg_alloc,
+    inc_max_nreg,
+    no_set_max_nreg,
+    set_max_nreg,
+    ws,
 )
 from tiledsl.language.scalars import (
     Cast,
@@ -188,28 +234,35 @@ float = _WORDS["float32"]
 
 # fmt: off
 __all__ = [
-    "Buffer", "Cast", "Fragment", "GemmWarpPolicy", "Kernel", "Layout", "Parallel", "Pipelined", "Ref", "Select",
-    "Serial", "StridedTensor", "Tensor", "__cos", "__exp", "__exp2", "__exp10", "__log", "__log2", "__log10", "__sin",
-    "__tan", "abs", "acos", "address_of", "all_sync", "alloc_barrier", "alloc_fragment", "alloc_global",
-    "alloc_local", "alloc_shared", "alloc_var", "annotate_layout", "annotate_min_blocks_per_sm",
-    "annotate_safe_value", "any_sync", "asin", "assume", "atan", "atan2", "atomic_add", "atomic_max", "atomic_min",
-    "atomic_or", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bool", "call_extern",
-    "call_pure_extern", "cast", "ceil", "ceildiv", "clamp", "clear", "clz", "const", "copy", "cos", "cosh", "cumsum",
-    "device_assert", "double", "dp4a", "dynamic", "empty", "erf", "exp", "exp2", "exp10", "fast_rcp", "fdiv", "fill",
-    "float", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e4m3", "float8_e4m3fn", "float8_e4m3fnuz",
-    "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float16", "float32", "float64", "floor", "floordiv",
-    "floormod", "fma", "fmod", "gemm", "get_block_binding", "get_block_bindings", "get_block_extent",
-    "get_block_extents", "get_lane_idx", "get_thread_binding", "get_thread_bindings", "get_thread_extent",
-    "get_thread_extents", "get_warp_idx", "half", "if_then_else", "import_source", "index", "infinity", "int", "int4",
+    "Buffer", "Cast", "Fragment", "GemmWarpPolicy", "Kernel", "Layout", "Parallel", "Persistent", "Pipelined",
+    "Ref", "Select", "Serial", "StridedTensor", "Tensor", "WarpSpecialize", "__cos", "__exp", "__exp2", "__exp10",
+    "__log", "__log2", "__log10", "__sin", "__tan", "abs", "acos", "address_of", "all_sync", "alloc_barrier",
+    "alloc_fragment", "alloc_global", "alloc_local", "alloc_shared", "alloc_var", "annotate_consumer_reg_alloc",
+    "annotate_layout", "annotate_min_blocks_per_sm", "annotate_producer_reg_dealloc", "annotate_safe_value",
+    "any_sync", "asin", "assume", "async_copy", "atan", "atan2", "atomic_add", "atomic_max", "atomic_min",
+    "atomic_or", "barrier_arrive", "barrier_wait", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "bool", "call_extern", "call_pure_extern", "cast", "ceil", "ceildiv", "clamp", "clear", "clz",
+    "const", "copy", "cos", "cosh", "cp_async_barrier_noinc", "create_list_of_mbarrier", "cumsum", "dec_max_nreg",
+    "device_assert", "disable_warp_group_reg_alloc", "double", "dp4a", "dynamic", "empty", "erf", "exp", "exp2",
+    "exp10", "fast_rcp", "fdiv", "fence_proxy_async", "fill", "float", "float4_e2m1fn", "float6_e2m3fn",
+    "float6_e3m2fn", "float8_e4m3", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+    "float8_e8m0fnu", "float16", "float32", "float64", "floor", "floordiv", "floormod", "fma", "fmod", "gemm",
+    "get_block_binding", "get_block_bindings", "get_block_extent", "get_block_extents", "get_lane_idx",
+    "get_mbarrier", "get_thread_binding", "get_thread_bindings", "get_thread_extent", "get_thread_extents",
+    "get_warp_idx", "half", "if_then_else", "import_source", "inc_max_nreg", "index", "infinity", "int", "int4",
     "int8", "int16", "int32", "int64", "isfinite", "isinf", "isnan", "log", "log2", "log10", "logical_and",
     "logical_not", "logical_or", "loop_break", "macro", "make_full_bank_swizzled_layout",
     "make_half_bank_swizzled_layout", "make_linear_layout", "make_quarter_bank_swizzled_layout",
-    "make_swizzled_layout", "max", "max_value", "min", "min_value", "popcount", "pow", "print", "reduce",
-    "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor", "reduce_max", "reduce_min",
-    "reduce_sum", "reinterpret", "reshape", "round", "rsqrt", "serial", "shfl", "shfl_down", "shfl_up", "shfl_xor",
-    "shift_left", "shift_right", "sigmoid", "sin", "sinh", "sqrt", "symbolic", "sync_threads", "tan", "tanh",
-    "tfloat32", "thread_binding", "transpose", "trunc", "truncdiv", "truncmod", "uint4", "uint8", "uint16", "uint32",
-    "uint64", "unroll", "use_swizzle", "vectorized", "view", "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum",
+    "make_swizzled_layout", "max", "max_value", "mbarrier_arrive", "mbarrier_arrive_expect_tx",
+    "mbarrier_expect_tx", "mbarrier_wait_parity", "min", "min_value", "no_set_max_nreg", "popcount", "pow", "print",
+    "ptx_commit_group", "ptx_wait_group", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand",
+    "reduce_bitor", "reduce_bitxor", "reduce_max", "reduce_min", "reduce_sum", "reinterpret", "reshape", "round",
+    "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_up", "shfl_xor", "shift_left", "shift_right",
+    "sigmoid", "sin", "sinh", "sqrt", "symbolic", "sync_threads", "tan", "tanh", "tfloat32", "thread_binding",
+    "tma_copy", "tma_store_arrive", "tma_store_wait", "transpose", "trunc", "truncdiv", "truncmod", "uint4",
+    "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle", "vectorized", "view", "wait_wgmma",
+    "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch",
+    "warpgroup_fence_operand", "warpgroup_wait", "wgmma_gemm", "ws",
 ]
 # fmt: on
 

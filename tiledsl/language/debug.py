@@ -39,7 +39,8 @@ def assume(cond: Any) -> None:
 
 
 def sync_threads(barrier_id: int | None = None, arrive_count: int | None = None) -> None:
-    """A barrier for all threads of the block, or for `arrive_count` threads on barrier `barrier_id`.
+    """A barrier for all threads of the block, or of the T.ws block around it, or for `arrive_count` threads on barrier
+    `barrier_id` (1 to 15; a multiple of 32 threads).
 
     Tile words place the barriers that they need; this is for code written thread by thread.
     """
@@ -47,6 +48,11 @@ def sync_threads(barrier_id: int | None = None, arrive_count: int | None = None)
     for name, value in (("barrier_id", barrier_id), ("arrive_count", arrive_count)):
         if value is not None and (not isinstance(value, int) or value < 0):
             raise fail("TD0226", word="T.sync_threads", name=name, value=describe(value), allowed="an int of 0 or more")
+    if barrier_id is not None and barrier_id > 15:
+        raise fail("TD0226", word="T.sync_threads", name="barrier_id", value=barrier_id, allowed="0 to 15")
+    if arrive_count is not None and arrive_count % 32:
+        allowed = "a multiple of 32: whole warps arrive"
+        raise fail("TD0226", word="T.sync_threads", name="arrive_count", value=arrive_count, allowed=allowed)
     if tracer.enclosing("parallel") is not None:
         raise fail("TD0129", word="T.sync_threads")
     tracer.emit(Barrier(barrier_id or 0, arrive_count or 0, span=tracer.here()))

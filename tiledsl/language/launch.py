@@ -88,6 +88,7 @@ class Kernel(NamedContext):
                 tuple(frame.safe_values),
                 raster=frame.raster,
                 min_blocks=frame.min_blocks,
+                registers=frame.registers,
                 span=self.span,
             )
         )
@@ -113,18 +114,28 @@ def _dimension(dim: Any, count: int, word: str) -> int:
     return min(dim, count)
 
 
+def this_thread(word: str) -> Scalar:
+    """The number of this thread in the block; a T.ws block counts its own threads, from its first one."""
+    tracer = tracer_of(word)
+    frame, role = tracer.launch(word), tracer.role()
+    if role is None:
+        return Scalar(frame.thread, INDEX, frame)
+    return Scalar(role.thread + role.first if role.first else role.thread, INDEX, role)
+
+
 def get_thread_binding(dim: int = 0) -> Scalar:
     """The number of this thread along dimension `dim` of the block."""
     frame = tracer_of("T.get_thread_binding").launch("T.get_thread_binding")
     dim = _dimension(dim, len(frame.threads), "T.get_thread_binding")
     if dim == len(frame.threads):
         return Scalar(Const(0, INDEX), INDEX, frame)
-    number: Expr = frame.thread
+    this = this_thread("T.get_thread_binding")
+    number = this.expr
     for t in frame.threads[:dim]:
         number = number // t
     if dim + 1 < len(frame.threads):
         number = number % frame.threads[dim]
-    return Scalar(number, INDEX, frame)
+    return Scalar(number, INDEX, this.frame)
 
 
 def get_thread_bindings() -> list[Scalar]:

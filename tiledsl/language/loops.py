@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiledsl.frontend.control import leave
-from tiledsl.frontend.loopspecs import Bound, Box, Counted, LoopSpec
-from tiledsl.frontend.proxies import describe
+from tiledsl.frontend.loopspecs import Bound, Box, Counted, LoopSpec, Tiles
+from tiledsl.frontend.proxies import Scalar, describe, index_of, operand
 from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import extent_of
 from tiledsl.frontend.tracer import tracer_of
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.nodes import Const, Unrolled, Vectorized
 from tiledsl.ir.nodes import Pipelined as PipelinedKind
 from tiledsl.ir.nodes import Serial as SerialKind
-from tiledsl.ir.nodes import Unrolled, Vectorized
-from tiledsl.language.annotations import const_sizes
+from tiledsl.language.annotations import const_sizes, sizes
 from tiledsl.language.launch import get_thread_binding, get_thread_extent
 from tiledsl.language.unsupported import reject
 
@@ -82,6 +84,24 @@ def vectorized(start: Any, stop: Any = None, annotations: Any = None) -> LoopSpe
     """A loop whose iterations are the lanes of one vector access; the extent is a constant."""
     reject("vectorized", annotations=annotations)
     return _range("T.vectorized", start, stop, 1, Vectorized())
+
+
+def Persistent(domain: Sequence[Any], wave_size: Any, index: Any, group_size: int = 8) -> LoopSpec:
+    """The tiles of a box that a resident block works on: `for bx, by in T.Persistent([nx, ny], blocks, block):`.
+
+    Of `wave_size` blocks, number `index` gets every `wave_size`-th tile; each tile is worked on exactly once. Tiles
+    that follow each other share the L2 cache: `group_size` of the last dimension at a time.
+    """
+    word = "T.Persistent"
+    extents = tuple(extent_of(s) for s in sizes(domain, word))
+    if not extents or type(group_size) is not int or group_size < 1:
+        name, value = ("group_size", group_size) if extents else ("domain", domain)
+        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="positive ints")
+    box = tuple(Const(e, INDEX) if isinstance(e, int) else e for e in extents)
+    wave, number = operand(wave_size), operand(index)
+    if not isinstance(wave, Scalar) and wave < 1:
+        raise fail("TD0226", word=word, name="wave_size", value=describe(wave_size), allowed="1 or more blocks")
+    return Tiles(box, index_of(wave, "a number of blocks"), index_of(number, "the number of a block"), group_size)
 
 
 def thread_binding(start: Any, stop: Any = None, thread: str = "threadIdx.x", annotations: Any = None) -> LoopSpec:

@@ -8,8 +8,7 @@ from tiledsl.frontend.proxies import Variable, converted, describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
 from tiledsl.frontend.tracer import tracer_of
-from tiledsl.frontend.typenames import dtype_named, literal
-from tiledsl.ir.dtypes import UINT64
+from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.nodes import Alloc, Buffer, Extent, Space, View
 from tiledsl.ir.simplify import simplify
 from tiledsl.language.annotations import const_sizes, sizes
@@ -71,21 +70,6 @@ def alloc_global(shape: Any, dtype: Any) -> Tensor:
     buffer = Buffer(tracer.take_name("workspace"), extents, type_, Space.GLOBAL)
     tracer.scratch.append(buffer)
     return Tensor(buffer)
-
-
-def alloc_barrier(arrive_count: Any = 1) -> Tensor:
-    """An mbarrier in shared memory: a phase ends when `arrive_count` threads have arrived. A list makes several."""
-    counts = list(arrive_count) if isinstance(arrive_count, (list, tuple)) else [arrive_count]
-    numbers = const_sizes(counts, "T.alloc_barrier")
-    if len(set(numbers)) != 1:
-        raise fail(
-            "TD0226", word="T.alloc_barrier", name="arrive_count", value=describe(numbers), allowed="equal counts"
-        )
-    tracer = tracer_of("T.alloc_barrier")
-    tracer.launch("T.alloc_barrier")
-    buffer = Buffer(tracer.take_name("barrier"), (len(numbers),), UINT64, Space.BARRIER)
-    tracer.emit(Alloc(buffer, literal(numbers[0], UINT64), span=tracer.here()))
-    return Tensor(buffer, tracer.frame)
 
 
 def view(src: Tensor, shape: Any = None, dtype: Any = None) -> Tensor:

@@ -10,7 +10,7 @@ from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tile, shape_text, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.ir.dtypes import DType, Kind
-from tiledsl.ir.nodes import Region, Space, Stmt, Store
+from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Region, Space, Stmt, Store
 from tiledsl.ir.tile import Copy, Fill, Gemm, Transpose
 from tiledsl.language.unsupported import reject
 
@@ -47,19 +47,25 @@ def copy(
 
     An operand is a tensor, a part `A[a:b, :]`, or a start `A[i, j]` whose extents are those of the other side (right
     aligned). What lies outside the source reads as 0 or its safe value; what lies outside the destination is not
-    written. Two starts copy one element.
+    written. Two starts copy one element. With `disable_tma` the threads copy, never the copy engine of sm_90.
     """
     tracer = begin("T.copy")
     reject("copy", loop_layout=loop_layout, annotations=annotations)
+    engine = "threads" if disable_tma else ""
     a, b = tile_of(src, "T.copy", "src"), tile_of(dst, "T.copy", "dst")
     if a.is_start and b.is_start:
         tracer.emit(Store(b.buffer, b.offsets, converted(src, b.buffer.dtype), span=tracer.here()))
         return
     source, target = regions(a, b, "T.copy")
-    width = coalesced_width or 0
-    if not isinstance(width, int) or width < 0:
-        raise fail("TD0226", word="T.copy", name="coalesced_width", value=describe(width), allowed="a positive int")
-    emit_tile(tracer, "T.copy", Copy(source, target, width, span=tracer.here()))
+    width = copy_width("T.copy", coalesced_width)
+    emit_tile(tracer, "T.copy", Copy(source, target, width, engine=engine, span=tracer.here()))
+
+
+def copy_width(word: str, width: Any) -> int:
+    """The elements of an access that the user asks for; 0 for none."""
+    if not isinstance(width or 0, int) or (width or 0) < 0:
+        raise fail("TD0226", word=word, name="coalesced_width", value=describe(width), allowed="a positive int")
+    return width or 0
 
 
 def regions(a: Tile, b: Tile, word: str) -> tuple[Region, Region]:
@@ -174,8 +180,13 @@ def gemm(
 
     A is (M, K), or (K, M) with `transpose_A`; B is (K, N), or (N, K) with `transpose_B`; both in shared memory or
     fragments. `precision="tf32"` lets the tensor core read float32 operands as tfloat32.
+
+    With `wg_wait=-1` the product is only started, and with n > 0 the call waits until at most n are in flight: until
+    `T.wait_wgmma(0)` A and B must not be overwritten, and C is used by nothing but further products into it.
     """
     tracer = begin("T.gemm")
+    if type(wg_wait) is not int or wg_wait < -1:
+        raise fail("TD0226", word="T.gemm", name="wg_wait", value=describe(wg_wait), allowed="-1, 0, or a number")
     reject("gemm", mbar=mbar)
     a, b, c = (tile_of(x, "T.gemm", name) for x, name in ((A, "A"), (B, "B"), (C, "C")))
     for tile, name, spaces in ((a, "A", _INPUTS), (b, "B", _INPUTS), (c, "C", (Space.FRAGMENT,))):
@@ -201,10 +212,14 @@ def gemm(
         bool(clear_accum),
         chosen.value,
         precision,
-        wg_wait,
+        asynchronous=wg_wait != 0,
         span=tracer.here(),
     )
     emit_tile(tracer, "T.gemm", stmt)
+    if wg_wait:
+        tracer.emit(AsyncCommit("product", span=stmt.span))
+    if wg_wait > 0:
+        tracer.emit(AsyncWait(wg_wait, "product", span=stmt.span))
 
 
 _INPUTS = (Space.SHARED, Space.FRAGMENT)

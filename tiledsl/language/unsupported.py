@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiledsl.frontend.source import fail
 
 _LATER = "this word is planned; see docs/language.md"
-_WARP_SPECIALISED = "warp specialisation is not there yet: use T.Pipelined with num_stages"
+_NAMED = "arrivals without a wait are those of T.alloc_barrier: use T.barrier_arrive, or T.sync_threads(id, count)"
 _CLUSTER = "thread-block clusters are not there yet: use T.Kernel"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
@@ -15,18 +15,11 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(
         ("ClusterKernel", "cluster_arrive", "cluster_wait", "cluster_sync", "block_rank_in_cluster"), _CLUSTER
     ),
-    **dict.fromkeys(("ws", "WarpSpecialize", "set_max_nreg", "inc_max_nreg", "dec_max_nreg"), _WARP_SPECIALISED),
-    **dict.fromkeys(("no_set_max_nreg", "disable_warp_group_reg_alloc"), _WARP_SPECIALISED),
-    **dict.fromkeys(("annotate_producer_reg_dealloc", "annotate_consumer_reg_alloc"), _WARP_SPECIALISED),
-    **dict.fromkeys(("barrier_wait", "barrier_arrive", "mbarrier_wait_parity", "mbarrier_arrive"), _WARP_SPECIALISED),
-    **dict.fromkeys(("mbarrier_expect_tx", "create_list_of_mbarrier", "get_mbarrier"), _WARP_SPECIALISED),
-    **dict.fromkeys(("wait_wgmma", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_wait"), _WARP_SPECIALISED),
-    **dict.fromkeys(("wgmma_gemm", "mma_gemm_blockscaled", "gemm_sp", "gemm_v1", "gemm_v2", "ptx_mma"), _ATOM),
+    "named_barrier_arrive": _NAMED,
+    **dict.fromkeys(("mma_gemm_blockscaled", "gemm_sp", "gemm_v1", "gemm_v2", "ptx_mma"), _ATOM),
     **dict.fromkeys(("ptx_ldmatrix", "ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
-    **dict.fromkeys(("async_copy", "tma_copy", "copy_cluster", "tma_load", "tma_store_arrive"), "use T.copy"),
-    **dict.fromkeys(("tma_store_wait", "create_tma_descriptor", "cp_async_barrier_noinc"), "use T.copy"),
-    **dict.fromkeys(("ptx_commit_group", "ptx_wait_group", "fence_proxy_async"), "T.Pipelined places waits and fences"),
+    **dict.fromkeys(("copy_cluster", "tma_load", "create_tma_descriptor"), "use T.copy or T.tma_copy"),
     **dict.fromkeys(("alloc_reducer", "finalize_reducer", "reducer_init", "reducer_update"), _REDUCER),
     **dict.fromkeys(("tvm_thread_allreduce", "comm_reducer"), _REDUCER),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
@@ -35,9 +28,7 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(
         ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
     ),
-    **dict.fromkeys(
-        ("Persistent", "PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER
-    ),
+    **dict.fromkeys(("PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
     **dict.fromkeys(("annotate_pass_configs", "annotate_ws_schedule", "plot_layout", "cummax"), _LATER),
     **dict.fromkeys(("ballot", "ballot_sync", "activemask", "match_any_sync", "match_all_sync"), _LATER),

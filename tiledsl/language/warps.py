@@ -7,9 +7,9 @@ from typing import Any
 
 from tiledsl.frontend.binding import bind
 from tiledsl.frontend.proxies import Scalar, call, cast, condition, dependencies, expr_of, scalar
-from tiledsl.frontend.tracer import tracer_of
 from tiledsl.ir.dtypes import FLOAT32, INDEX, INT32
 from tiledsl.ir.nodes import Call
+from tiledsl.language.launch import this_thread
 from tiledsl.language.scalars import maximum, minimum
 from tiledsl.language.tiles import begin
 
@@ -18,14 +18,14 @@ _WARP = 32
 
 def get_lane_idx() -> Scalar:
     """The number of this thread in its warp."""
-    frame = tracer_of("T.get_lane_idx").launch("T.get_lane_idx")
-    return Scalar(frame.thread % _WARP, INDEX, frame)
+    this = this_thread("T.get_lane_idx")
+    return Scalar(this.expr % _WARP, INDEX, this.frame)
 
 
 def get_warp_idx() -> Scalar:
     """The number of this thread's warp in the block."""
-    frame = tracer_of("T.get_warp_idx").launch("T.get_warp_idx")
-    return Scalar(frame.thread // _WARP, INDEX, frame)
+    this = this_thread("T.get_warp_idx")
+    return Scalar(this.expr // _WARP, INDEX, this.frame)
 
 
 def _shuffle(fn: str, value: Any, lane: Any) -> Scalar:

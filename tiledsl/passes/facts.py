@@ -31,21 +31,28 @@ def _fail(fact: str, what: str, span: Span = NOWHERE) -> None:
     raise VerifyError(f"the fact '{fact}' does not hold: {what}", span)
 
 
+_OF_THREADS = ("AtomCall", "Move", "InitBarrier", "TensorCopy", "BulkMove", "Hold", "SetRegisters")
+
+
 def tile_stage(kernel: Kernel) -> None:
     """No statement of the thread stage alone: nothing has been lowered yet."""
     for s in statements(kernel):
-        if type(s).__name__ in ("AtomCall", "Move"):
+        if type(s).__name__ in _OF_THREADS:
             _fail("tile stage", f"{type(s).__name__} belongs to the thread stage", s.span)
 
 
 def layouts_assigned(kernel: Kernel) -> None:
-    """Every fragment and shared tile has a layout, and every element-wise statement is a loop with one."""
+    """Every fragment and shared tile has a layout, and every element-wise statement is a loop with one.
+
+    What the copy engine does is no loop.
+    """
     for launch in kernel.launches:
         known = {a.buffer for a in launch.layouts}
         inside = {inner for s in statements(launch) if isinstance(s, Parallel) for inner in map(id, statements(s))}
         for s in statements(launch):
             bare = isinstance(s, Parallel) and s.layout is None and id(s) not in inside
-            if bare or isinstance(s, (Copy, Fill, Atomic, Transpose, Im2col)):
+            element_wise = isinstance(s, (Copy, Fill, Atomic, Transpose, Im2col)) and not getattr(s, "bulk", False)
+            if bare or element_wise:
                 _fail("layouts assigned", f"{type(s).__name__} has no loop layout", s.span)
             if isinstance(s, Alloc) and s.buffer.space in (Space.FRAGMENT, Space.SHARED) and s.buffer not in known:
                 _fail("layouts assigned", f"'{s.buffer.name}' has none", s.span)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from tiledsl.analysis.alignment import row_strides
 from tiledsl.analysis.ranges import SIZE, Facts, launch_facts
 from tiledsl.errors import TileError, error, locate
+from tiledsl.ir.concurrent import Role, TensorCopy
 from tiledsl.ir.dtypes import INDEX, INT32, INT64, DType
 from tiledsl.ir.linear import Interval, combine
 from tiledsl.ir.nodes import (
@@ -153,9 +154,30 @@ class _Narrower:
                 return replace(new_node, indices=self.indices(node.buffer, node.indices), value=value)
             case Alloc(buffer, Expr() as init) if buffer.dtype is INDEX:
                 return replace(node, buffer=self.typed(buffer), init=_as(INT64, self.expr(init)))
+            case Role(thread=thread):
+                self.names.bind(thread, INT32)
+            case TensorCopy(dst, src):
+                return replace(map_children(node, self.node), dst=self.corner(dst), src=self.corner(src))
             case SafeValue(buffer, value) if buffer.dtype is INDEX:
                 return replace(node, buffer=self.typed(buffer), value=_as(INT64, self.expr(value)))
         return map_children(node, self.node)
+
+    def corner(self, a: Address) -> Address:
+        """The coordinates of a box are int32, however far from the tensor's start that is.
+
+        What does not fit lies outside of every tensor, and so does the nearest number that does.
+        """
+        new = map_children(a, self.node)
+        if a.buffer.space is not Space.GLOBAL:
+            return new
+        return replace(new, indices=tuple(self.coordinate(i) for i in a.indices))
+
+    def coordinate(self, index: Expr) -> Expr:
+        typed = self.expr(index)
+        if dtype_of(typed) is not INT64:
+            return typed
+        low, high = (Const(n, INT64) for n in (_LEAST, _GREATEST))
+        return Cast(INT32, Binary("min", Binary("max", typed, low), high))
 
     def statement(self, s: Stmt) -> Stmt:
         new = self.node(s)

@@ -13,6 +13,7 @@ from math import prod
 from tiledsl.analysis.access import Access, accesses, conflict, rooted, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.analysis.uniform import Uniform, uniform_values
+from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.nodes import (
     Address,
     AtomicUpdate,
@@ -39,6 +40,7 @@ from tiledsl.ir.tile import TILE_OPS, Parallel
 from tiledsl.ir.walk import substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned
+from tiledsl.passes.scoped import role_barrier
 
 
 @kernel_pass(requires=(layouts_assigned,))
@@ -47,7 +49,8 @@ def order_globals(kernel: Kernel) -> Kernel:
 
     A tile statement that touches what an earlier one wrote, or writes what an earlier one touched, must wait for the
     threads that did. No barrier is needed where each thread meets only its own elements. Code written thread by thread
-    is left to its author, and so is what happens under conditions that differ between the threads of a block.
+    is left to its author, and so is what happens under conditions that differ between the threads of a block. Within a
+    role it is the role's threads that wait for each other; what roles exchange is handed over at barriers in memory.
     """
     launches = tuple(_ordered(kernel, launch) for launch in kernel.launches)
     unchanged = all(a is b for a, b in zip(launches, kernel.launches))
@@ -85,10 +88,7 @@ class _Item:
     stmt: Stmt
     touched: tuple[Access, ...]
     tile: bool  # a tile statement, or one below it
-
-    @property
-    def barrier(self) -> bool:
-        return isinstance(self.stmt, Barrier) and not self.stmt.count
+    barrier: bool = False  # one of all threads that execute the code here
 
 
 @dataclass(slots=True)
@@ -99,6 +99,7 @@ class _Placer:
     roots: Mapping[Buffer, Buffer]
     placed: bool = False
     known: Uniform | None = field(default=None)
+    whole: Barrier = field(default_factory=Barrier)  # the barrier of all threads that execute the code here
 
     def uniform(self, e: Expr) -> bool:
         if self.known is None:
@@ -107,7 +108,8 @@ class _Placer:
 
     def item(self, s: Stmt) -> _Item:
         found = [a for a in rooted(accesses(s), self.roots) if a.buffer in self.exchanged]
-        return _Item(s, tuple(found), any(isinstance(n, TILE_OPS) for n in walk(s)))
+        barrier = isinstance(s, Barrier) and s.count == self.whole.count
+        return _Item(s, tuple(found), any(isinstance(n, TILE_OPS) for n in walk(s)), barrier)
 
     def block(self, block: Block, loop: For | While | None = None) -> Block:
         """`block`, the body of `loop` if given, with its barriers."""
@@ -119,7 +121,7 @@ class _Placer:
         out: list[Stmt] = []
         for i, item in enumerate(items):
             if i in before:
-                out.append(Barrier(span=item.stmt.span))
+                out.append(replace(self.whole, span=item.stmt.span))
             out.append(self.below(item))
         return tuple(out) if len(out) > len(block) or any(a is not b for a, b in zip(out, block)) else block
 
@@ -135,7 +137,15 @@ class _Placer:
                 return replace(s, body=self.block(body, s))
             case While(cond, body) if self.uniform(cond) and not self.parted(body):
                 return replace(s, body=self.block(body, s))
+            case Roles(roles):
+                return replace(s, roles=tuple(self.role(n, role) for n, role in enumerate(roles)))
         return s
+
+    def role(self, number: int, role: Role) -> Role:
+        inside = replace(self, whole=role_barrier(number, role))
+        body = inside.block(role.body)
+        self.placed |= inside.placed
+        return role if body is role.body else replace(role, body=body)
 
     def parted(self, body: Block) -> bool:
         """Whether some threads may leave an iteration before others."""

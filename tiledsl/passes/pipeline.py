@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from tiledsl.errors import error
 from tiledsl.passes.base import Pass
+from tiledsl.passes.bulk_stores import bulk_stores
 from tiledsl.passes.count_versions import count_versions
 from tiledsl.passes.expand_lets import expand_lets
+from tiledsl.passes.fold_clears import fold_clears
 from tiledsl.passes.guard_bounds import guard_bounds
 from tiledsl.passes.infer_layouts import infer_layouts
 from tiledsl.passes.insert_barriers import insert_barriers
@@ -22,12 +24,16 @@ from tiledsl.passes.simplify_indices import simplify_indices
 from tiledsl.passes.software_pipeline import software_pipeline
 from tiledsl.passes.unroll import unroll
 from tiledsl.passes.vectorise import vectorise
+from tiledsl.passes.warp_specialise import warp_specialise
 from tiledsl.target import Target
 
 _ORDER: tuple[Pass, ...] = (
     normalise,
     expand_lets,  # the planner of pipelines reads the variables that a region depends on, not names for them
+    warp_specialise.bind(enabled=False),  # before the pipeline, which overlaps what the consumers are left with
     software_pipeline,  # on tile operations, where a copy is one statement and there are few of them
+    fold_clears,  # after the pipeline, whose first iteration may stand next to the zeros
+    bulk_stores.bind(enabled=False),  # after the pipeline, for which a store is a statement like others
     infer_layouts,  # after the pipeline, whose versions do not change a layout
     order_globals,  # after the pipeline, in which a barrier would keep statements apart; by tiles and their layouts
     lower_tiles,

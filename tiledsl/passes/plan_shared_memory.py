@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import statements_below, storage_roots
-from tiledsl.analysis.footprint import bytes_of, is_shared, touches, version_bytes
+from tiledsl.analysis.touches import bytes_of, is_shared, touches, version_bytes
 from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.nodes import (
     Alloc,

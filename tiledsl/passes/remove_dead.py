@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tiledsl.analysis.touches import queue_of
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
     AsyncCommit,
     AsyncWait,
-    AtomCall,
     AtomicUpdate,
     Block,
     Break,
@@ -36,12 +37,11 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Copy
+from tiledsl.ir.tile import Atomic, Copy, Gemm
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import statements, substitute, walk
-from tiledsl.isa.atom import Completion
-from tiledsl.isa.table import ATOMS
 from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.scoped import with_bodies
 
 _PRIVATE = (Space.LOCAL, Space.VAR)
 
@@ -49,18 +49,18 @@ _PRIVATE = (Space.LOCAL, Space.VAR)
 @kernel_pass()
 def remove_dead(kernel: Kernel) -> Kernel:
     """Removes unused lets and buffers, stores to private arrays that are never read, empty loops and branches, branches
-    that a constant decides, loops of one iteration, and waits where no copy is asynchronous; repeats until nothing is
-    left to remove.
+    that a constant decides, loops of one iteration, and waits for a queue into which nothing is ever issued; repeats
+    until nothing is left to remove.
 
     Safe because only a thread itself can read its LOCAL and VAR buffers, and because nothing with an effect goes:
-    expressions are dropped only if evaluating them does no more than give a value.
+    expressions are dropped only if evaluating them does no more than give a value, and what synchronises stays.
     """
     return replace(kernel, launches=tuple(_without_dead(launch) for launch in kernel.launches))
 
 
 def _without_dead(launch: Launch) -> Launch:
     while True:
-        sweep = _Sweep(_read_buffers(launch), any(map(_is_asynchronous, statements(launch))))
+        sweep = _Sweep(_read_buffers(launch), {_queue(s) for s in statements(launch)})
         for row in (*launch.grid, *launch.safe_values):
             sweep.mention(row)
         body = sweep.block(launch.body)
@@ -91,9 +91,9 @@ def _read_buffers(launch: Launch) -> set[Buffer]:
 class _Sweep:
     """One backward walk: a bind is kept if something kept after it mentions what it binds."""
 
-    def __init__(self, read: set[Buffer], copies: bool) -> None:
+    def __init__(self, read: set[Buffer], queues: set[str | None]) -> None:
         self.read = read
-        self.copies = copies  # whether some copy is asynchronous
+        self.queues = queues  # into which something is issued
         self.mentioned: set[Node] = set()
         self.changed = False
 
@@ -129,6 +129,9 @@ class _Sweep:
                 new = self.block(body)
                 self.mention(cond)
                 return (s if new == body else replace(s, body=new),)
+            case Roles():
+                inside = with_bodies(s, self.block)
+                return (inside,) if any(role.body for role in inside.roles) else ()
         self.mention(s)
         return (s,)
 
@@ -153,17 +156,20 @@ class _Sweep:
             case Evaluate(value):
                 return _droppable(value)
             case AsyncCommit() | AsyncWait():
-                return not self.copies
+                return s.queue not in self.queues
         return False
 
 
-def _is_asynchronous(s: Stmt) -> bool:
+def _queue(s: Stmt) -> str | None:
+    """The queue that `s` issues something into, at either stage."""
     match s:
-        case Store(asynchronous=True) | Copy(asynchronous=True):
-            return True
-        case AtomCall(atom):
-            return ATOMS[atom].completion is Completion.COMMIT_GROUP
-    return False
+        case Copy(asynchronous=True):
+            return "copy"
+        case Gemm(asynchronous=True):
+            return "product"
+        case Copy(bulk=True, barrier=None) | Atomic(bulk=True):
+            return "store"
+    return queue_of(s)
 
 
 def _droppable(e: Expr) -> bool:

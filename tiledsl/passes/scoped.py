@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from tiledsl.analysis.ranges import Facts, launch_facts
-from tiledsl.ir.nodes import Assume, AtomicUpdate, Block, Expr, For, If, Kernel, Launch, Let, Node, Region, Stmt, While
+from tiledsl.ir.concurrent import Role, Roles
+from tiledsl.ir.nodes import (
+    Assume,
+    AtomicUpdate,
+    Barrier,
+    Block,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Node,
+    Region,
+    Stmt,
+    While,
+)
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import map_children
 
+N = TypeVar("N", bound=Node)
 OnExpr = Callable[[Expr, Facts], Expr]
 OnLeaf = Callable[[Stmt, Facts], Block]
 
@@ -32,7 +50,7 @@ def rewrite_scoped(block: Block, facts: Facts, on_expr: OnExpr, on_leaf: OnLeaf 
     """
     result: list[Stmt] = []
     for s in block:
-        if isinstance(s, (If, For, While, Parallel)):
+        if isinstance(s, (If, For, While, Parallel, Roles)):
             result.append(_compound(s, facts, on_expr, on_leaf))
             continue
         result.extend(on_leaf(s, facts) if on_leaf else (with_expressions(s, facts, on_expr),))
@@ -43,7 +61,7 @@ def rewrite_scoped(block: Block, facts: Facts, on_expr: OnExpr, on_leaf: OnLeaf 
     return tuple(result)
 
 
-def _compound(s: If | For | While | Parallel, facts: Facts, on_expr: OnExpr, on_leaf: OnLeaf | None) -> Stmt:
+def _compound(s: If | For | While | Parallel | Roles, facts: Facts, on_expr: OnExpr, on_leaf: OnLeaf | None) -> Stmt:
     def inner(block: Block, known: Facts) -> Block:
         return rewrite_scoped(block, known, on_expr, on_leaf)
 
@@ -58,12 +76,25 @@ def _compound(s: If | For | While | Parallel, facts: Facts, on_expr: OnExpr, on_
             return _changed(s, cond=on_expr(cond, facts), body=inner(body, facts.under(cond)))
         case Parallel():
             return _changed(s, body=inner(s.body, facts))
+        case Roles():
+            return with_bodies(s, lambda block: inner(block, facts))
 
 
-def _changed(s: Stmt, **fields: object) -> Stmt:
+def with_bodies(s: Roles, rule: Callable[[Block], Block]) -> Roles:
+    """`s` with `rule` applied to the body of each role."""
+    roles = tuple(_changed(role, body=rule(role.body)) for role in s.roles)
+    return s if all(a is b for a, b in zip(roles, s.roles)) else replace(s, roles=roles)
+
+
+def role_barrier(number: int, role: Role) -> Barrier:
+    """The barrier of the threads of a role, the one with that number in its statement. Barrier 0 is the block's."""
+    return Barrier(id=1 + number, count=role.threads)
+
+
+def _changed(s: N, **fields: object) -> N:
     if all(getattr(s, name) is value for name, value in fields.items()):
         return s
-    return replace(s, **fields)  # type: ignore[arg-type]
+    return cast(N, replace(cast(Any, s), **fields))
 
 
 def with_expressions(s: Stmt, facts: Facts, on_expr: OnExpr) -> Stmt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
     Block,
@@ -43,7 +44,7 @@ def _unroll_launch(launch: Launch) -> Launch:
     copies: dict[Buffer, list[Buffer]] = {}
 
     def statement(node: Node) -> Node | tuple[Node, ...]:
-        if not isinstance(node, Stmt):
+        if not isinstance(node, (Stmt, Role)):
             return node
         node = map_children(node, statement)
         if isinstance(node, For) and isinstance(node.kind, Unrolled) and node.kind.explicit:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.analysis.footprint import Unknown, touches
+from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES, Cost, global_cost, shared_cost
+from tiledsl.analysis.touches import touches
 from tiledsl.ir.frozen import dataclass
 from tiledsl.ir.nodes import (
     AtomCall,

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.analysis.footprint import Unknown, blocks_of
+from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES
+from tiledsl.analysis.touches import blocks_of
 from tiledsl.ir.nodes import (
     AtomCall,
     Barrier,

@@ -15,6 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from tiledsl.errors import error
+from tiledsl.runtime.maps import check_maps
 from tiledsl.runtime.signature import Parameter, ScalarParameter, Signature, TensorParameter, evaluate, show
 
 _FORMATS = {
@@ -135,7 +136,8 @@ class Bound:
 def bind(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
     """Match a call with the signature, bind the sizes, allocate the results.
 
-    Raises TileError TD06xx, naming the parameter, for a wrong count, dtype, rank, extent, stride, alignment or device.
+    Raises TileError TD06xx, naming the parameter, for a wrong count, dtype, rank, extent, stride, alignment or device,
+    and for a tensor that the copy engine should move and cannot.
     """
     given = _by_name(signature, args, kwargs)
     tensors: dict[str, Tensor] = {}
@@ -153,6 +155,7 @@ def bind(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     for p in signature.parameters:
         if isinstance(p, TensorParameter) and p.name in tensors:
             _check_extents(p, tensors[p.name], numbers)
+    check_maps(signature, numbers)
     results: list[tuple[int, str]] = []
     like = next(iter(tensors.values()), None)
     for p in signature.parameters:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
 from tiledsl.errors import error
+from tiledsl.runtime.packing import FIRST_WITH_TENSOR_MAPS, Arguments, Slot, encode_tiled, encoded
+from tiledsl.tensor_map import TensorMap
 
 DEFAULT_SHARED_LIMIT = 48 * 1024  # above it a function must opt in (CUDA C++ Programming Guide, "Shared Memory")
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a function is launched. The blocks of one `cluster` run together (empty: each alone).
+
+    `dependent`: it may start while the kernel before it in the stream still runs (programmatic dependent launch).
+    """
+
+    grid: tuple[int, ...]
+    threads: int
+    shared_bytes: int
+    cluster: tuple[int, ...] = ()
+    dependent: bool = False
+
+
 class Driver(Protocol):
-    """`packed` holds one 8-byte slot an argument; `stream` is a driver handle, 0 the default stream."""
+    """`packed` holds one slot an argument; `stream` is a driver handle, 0 the default stream."""
 
     def architecture(self, device: int) -> str: ...
 
@@ -23,9 +39,9 @@ class Driver(Protocol):
 
     def allow_shared(self, function: Any, size: int) -> None: ...
 
-    def launch(
-        self, function: Any, grid: Sequence[int], threads: int, shared: int, stream: int, packed: Sequence[int]
-    ) -> None: ...
+    def encode(self, m: TensorMap, pointer: int) -> bytes: ...
+
+    def launch(self, function: Any, shape: Shape, stream: int, packed: Sequence[Slot]) -> None: ...
 
     def allocate(self, size: int, stream: int) -> int: ...
 
@@ -42,6 +58,7 @@ class CudaDriver:
     def __init__(self, api: Any) -> None:
         self.api = api
         self._contexts: dict[int, Any] = {}
+        self._encode_tiled: Any = None
 
     def _check(self, result: tuple[Any, ...]) -> Any:
         status, *values = result
@@ -75,16 +92,45 @@ class CudaDriver:
             attribute = self.api.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             self._check(self.api.cuFuncSetAttribute(function, attribute, size))
 
-    def launch(
-        self, function: Any, grid: Sequence[int], threads: int, shared: int, stream: int, packed: Sequence[int]
-    ) -> None:
-        slots = (ctypes.c_uint64 * max(1, len(packed)))(*packed)
-        base = ctypes.addressof(slots)
-        pointers = (ctypes.c_void_p * max(1, len(packed)))(*(base + 8 * i for i in range(len(packed))))
-        x, y, z = (*grid, 1, 1)[:3]
-        self._check(
-            self.api.cuLaunchKernel(function, x, y, z, threads, 1, 1, shared, stream, ctypes.addressof(pointers), 0)
-        )
+    def encode(self, m: TensorMap, pointer: int) -> bytes:
+        if self._encode_tiled is None:
+            where, _ = self._check(self.api.cuGetProcAddress(b"cuTensorMapEncodeTiled", FIRST_WITH_TENSOR_MAPS, 0))
+            self._encode_tiled = encode_tiled(int(where))
+        content, status = encoded(self.api, self._encode_tiled, m, pointer)
+        self._check((status,))
+        return content
+
+    def launch(self, function: Any, shape: Shape, stream: int, packed: Sequence[Slot]) -> None:
+        arguments = Arguments(packed)
+        x, y, z = (*shape.grid, 1, 1)[:3]
+        block = (shape.threads, 1, 1)
+        if not shape.cluster and not shape.dependent:
+            done = self.api.cuLaunchKernel(function, x, y, z, *block, shape.shared_bytes, stream, arguments.address, 0)
+        else:
+            done = self.api.cuLaunchKernelEx(self._config(shape, stream), function, arguments.address, 0)
+        self._check(done)
+
+    def _config(self, shape: Shape, stream: int) -> Any:
+        """The launch as cuLaunchKernelEx takes it."""
+        api = self.api
+        config = api.CUlaunchConfig()
+        config.gridDimX, config.gridDimY, config.gridDimZ = (*shape.grid, 1, 1)[:3]
+        config.blockDimX, config.blockDimY, config.blockDimZ = shape.threads, 1, 1
+        config.sharedMemBytes, config.hStream = shape.shared_bytes, stream
+        attributes = []
+        if shape.cluster:
+            cluster = api.CUlaunchAttribute()
+            cluster.id = api.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+            dims = cluster.value.clusterDim
+            dims.x, dims.y, dims.z = (*shape.cluster, 1, 1)[:3]
+            attributes.append(cluster)
+        if shape.dependent:
+            early = api.CUlaunchAttribute()
+            early.id = api.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+            early.value.programmaticStreamSerializationAllowed = 1
+            attributes.append(early)
+        config.attrs, config.numAttrs = attributes, len(attributes)
+        return config
 
     def allocate(self, size: int, stream: int) -> int:
         return int(self._check(self.api.cuMemAllocAsync(max(1, size), stream)))

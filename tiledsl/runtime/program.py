@@ -6,14 +6,19 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
 from tiledsl.errors import error
 from tiledsl.runtime.arguments import Bound, Tensor, as_array, contiguous_strides, numpy_dtype, pack
-from tiledsl.runtime.driver import Driver
-from tiledsl.runtime.signature import ScalarParameter, Signature, evaluate
+from tiledsl.runtime.driver import Driver, Shape
+from tiledsl.runtime.maps import map_of
+from tiledsl.runtime.packing import Slot
+from tiledsl.runtime.signature import MapParameter, ScalarParameter, Signature, evaluate
+from tiledsl.tensor_map import TensorMap, check_address
 
+_MAPS_KEPT = 1024
 _MAX_GRID = (2**31 - 1, 65535, 65535)  # CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"
 
 
@@ -42,6 +47,7 @@ class Program:
     signature: Signature
     cubin: bytes
     _loaded: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _maps: dict[tuple[TensorMap, int], bytes] = field(default_factory=dict, repr=False)
 
     def functions(self, driver: Driver, device: int) -> Mapping[str, Any]:
         if device not in self._loaded:
@@ -62,14 +68,26 @@ class Program:
             numbers = ready.numbers()
             for e in self.signature.entries:
                 grid = tuple(evaluate(x, numbers) for x in e.grid)
-                check_grid(e.name, grid)
+                check_grid(e.name, grid, e.cluster)
                 if prod(grid) == 0:
                     continue
-                packed = [
+                packed: list[Slot] = [self._encoded(driver, m, ready, numbers) for m in e.maps]
+                packed += [
                     ready.tensors[n].pointer if n in ready.tensors else pack(dtypes[n], self._value(ready, n))
                     for n in e.arguments
                 ]
-                driver.launch(functions[e.name], grid, e.threads, e.shared_bytes, handle, packed)
+                shape = Shape(grid, e.threads, e.shared_bytes, e.cluster, e.dependent)
+                driver.launch(functions[e.name], shape, handle, packed)
+
+    def _encoded(self, driver: Driver, m: MapParameter, bound: Bound, numbers: Mapping[str, int]) -> bytes:
+        """The 128 bytes of a tensor map; kept, since programs call kernels with the same tensors again and again."""
+        key = (map_of(m, numbers), bound.tensors[m.tensor].pointer)
+        if key not in self._maps:
+            if len(self._maps) >= _MAPS_KEPT:
+                self._maps.clear()
+            check_address(*key)
+            self._maps[key] = driver.encode(*key)
+        return self._maps[key]
 
     def _scalar_dtypes(self) -> dict[str, str]:
         every = [*self.signature.parameters, *self.signature.sizes]
@@ -80,11 +98,14 @@ class Program:
         return bound.sizes[name] if name in bound.sizes else bound.scalars[name]
 
 
-def check_grid(name: str, grid: tuple[int, ...]) -> None:
-    """Raises TileError TD0616 for an extent that no GPU can launch."""
+def check_grid(name: str, grid: tuple[int, ...], cluster: tuple[int, ...] = ()) -> None:
+    """Raises TileError TD0616 for an extent that no GPU can launch, TD0654 for one that is no multiple of `cluster`."""
     for axis, (extent, limit) in enumerate(zip(grid, _MAX_GRID)):
         if not 0 <= extent <= limit:
             raise error("TD0616", entry=name, axis="xyz"[axis], extent=extent, limit=limit)
+    for axis, (extent, blocks) in enumerate(zip_longest(grid, cluster, fillvalue=1)):
+        if extent % blocks:
+            raise error("TD0654", entry=name, axis="xyz"[axis], extent=extent, blocks=blocks)
 
 
 @contextmanager

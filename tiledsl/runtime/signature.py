@@ -68,11 +68,28 @@ Parameter: TypeAlias = TensorParameter | ScalarParameter
 
 
 @dataclass(frozen=True, slots=True)
-class EntryPoint:
-    """One `__global__` function. `arguments` names tensors, scalars and sizes in the order of its parameters.
+class MapParameter:
+    """A tensor map: what the copy engine is told of the memory of `tensor`, seen with that dtype, shape and strides.
 
-    `grid` has one to three extents; an extent of 0 means that nothing is launched. `shared_bytes` is dynamic; `shared`
-    says what lies there, for reports: name, offset, bytes, bytes of one version and bytes of one element of each tile.
+    `box` are the elements of one copy, `swizzle` its pattern in shared memory, in bytes (`tensor_map.py`).
+    """
+
+    tensor: str
+    dtype: str
+    shape: tuple[SizeExpr, ...]
+    box: tuple[int, ...]
+    swizzle: int = 0
+    strides: tuple[SizeExpr, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """One `__global__` function. Its parameters are `maps`, then `arguments`: names of tensors, scalars and sizes.
+
+    `grid` has one to three extents; an extent of 0 means that nothing is launched. Blocks of one `cluster` run together
+    (empty: each alone). `shared_bytes` is dynamic; `shared` says what lies there, for reports: name, offset, bytes,
+    bytes of one version and bytes of one element of each tile. `dependent`: it may start before the kernel before it in
+    the stream has ended, and waits for it by itself.
     """
 
     name: str
@@ -81,6 +98,9 @@ class EntryPoint:
     shared_bytes: int
     arguments: tuple[str, ...]
     shared: tuple[tuple[str, int, int, int, int], ...] = ()
+    maps: tuple[MapParameter, ...] = ()
+    cluster: tuple[int, ...] = ()
+    dependent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from tiledsl.codegen.concurrent import TensorMapping
 from tiledsl.codegen.cuda import Source
 from tiledsl.cpu import device
 from tiledsl.cpu.arrays import copies_of
-from tiledsl.cpu.binding import bind, blocks_of, grid_of
+from tiledsl.cpu.binding import bind, blocks_of, grid_of, host_value
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.nodes import Const, Kernel, Launch, Var
 from tiledsl.ir.types import dtype_of
+from tiledsl.tensor_map import tensor_map
 from tiledsl.validation.compare import Outputs, first_difference
 from tiledsl.validation.inputs import Inputs
 
@@ -52,13 +54,23 @@ def execute_source(source: Source, kernel: Kernel, inputs: Inputs, *, checked: b
         launch = kernel.launches[entry.launch]
         grid = grid_of(launch, bound.scalars)
         if prod(grid):
-            given = [values[n] for n in entry.params]
-            module.launch(entry.name, grid, entry.threads, entry.shared_bytes, given, shared=entry.shared, **how)
+            maps = [_mapped(m, values[m.tensor], bound.scalars) for m in entry.maps]
+            given = [*maps, *(values[n] for n in entry.params)]
+            together: dict[str, Any] = {"shared": entry.shared, "cluster": entry.cluster or (1,)}
+            module.launch(entry.name, grid, entry.threads, entry.shared_bytes, given, **together, **how)
     changed = [n for n, v in inputs.values.items() if isinstance(v, np.ndarray) and n not in inputs.written]
     for name in changed:
         if first_difference({name: inputs.values[name]}, {name: arguments[name]}):
             raise RuntimeError(f"it writes to '{name}', which the kernel only reads")
     return {n: arguments[n] for n in sorted(inputs.written)}
+
+
+def _mapped(m: TensorMapping, array: np.ndarray[Any, Any], scalars: Mapping[Var, Any]) -> device.Mapped:
+    """The tensor map `m` of an array."""
+    shape = [host_value(n, scalars) for n in m.view.shape]
+    steps = None if m.view.strides is None else [host_value(n, scalars) * array.itemsize for n in m.view.strides]
+    made = tensor_map(m.tensor, m.view.dtype.name, shape, m.box, strides=steps, swizzle=m.swizzle)
+    return device.Mapped(made, array)
 
 
 def _scalars(scalars: Mapping[Var, Any]) -> dict[str, Any]:

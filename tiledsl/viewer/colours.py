@@ -13,8 +13,8 @@ from pygments.lexers.python import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Token, Whitespace
 
 from tiledsl.ir.dtypes import DTYPES
+from tiledsl.ir.names import KEYWORDS
 from tiledsl.ir.nodes import Space
-from tiledsl.ir.printer import KEYWORDS
 from tiledsl.viewer.differences import Range
 
 Piece = tuple[str, str]  # colour class or "", text

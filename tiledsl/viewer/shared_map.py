@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tiledsl.analysis.access import storage_roots
-from tiledsl.analysis.footprint import bytes_of, touches
+from tiledsl.analysis.touches import bytes_of, touches
 from tiledsl.ir.nodes import Block, Buffer, For, If, Kernel, Launch, Stmt, While
 from tiledsl.ir.printer import Line
 from tiledsl.passes.plan_shared_memory import Lifetime, make_shared_plan

@@ -270,6 +270,15 @@ def test_votes(fn: str, expected: list[int]) -> None:
     assert found.reshape(2, 32).tolist() == [[e] * 32 for e in expected]
 
 
+def test_a_value_that_a_warp_has_in_common() -> None:
+    y = out(64)
+    found = run_one(y, (Store(y, (T,), Call("warp_uniform", (Cast(INT32, T // 32 + 5),))),))
+    assert found.tolist() == [5] * 32 + [6] * 32
+    with pytest.raises(TileError) as caught:
+        run_one(y, (Store(y, (T,), Call("warp_uniform", (Cast(INT32, T // 40),))),))
+    assert caught.value.code == "TD0834" and "lane 8 has 1" in caught.value.message
+
+
 def test_stmatrix_undoes_ldmatrix() -> None:
     x, y = Buffer("X", (8, 32), FLOAT16), Buffer("Y", (8, 32), FLOAT16)
     s, d = (Buffer(n, (256,), FLOAT16, Space.SHARED) for n in "sd")

@@ -12,7 +12,7 @@ import pytest
 from tiledsl.cpu import interp, tile_interp, tile_ops
 from tiledsl.cpu.numerics import numpy_dtype, truncate_tf32
 from tiledsl.errors import TileError
-from tiledsl.ir import nodes, tile
+from tiledsl.ir import concurrent, nodes, tile
 from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INT4, INT8, INT32, UINT8, UINT32, DType
 from tiledsl.ir.nodes import (
     Alloc,
@@ -493,12 +493,12 @@ def test_every_tile_operation_has_a_meaning() -> None:
 
 def test_every_node_class_has_a_meaning() -> None:
     """Each statement and expression of the IR is executed by one stage or the other."""
-    modules = (vars(nodes), vars(tile))
+    modules = (vars(nodes), vars(tile), vars(concurrent))
     kinds = {c for m in modules for c in m.values() if isinstance(c, type) and issubclass(c, nodes.Stmt | nodes.Expr)}
     own = kinds - {nodes.Stmt, nodes.Expr}
     k = kernel(body=())
     bound = tile_interp.bind(k, {})
-    at_tiles = tile_interp.TileMachine(k.launches[0], bound, {}, (1,), (0,), "early", True, {})
+    at_tiles = tile_interp.TileMachine(k.launches[0], bound, {}, (1,), (0,), tile_interp.Options())
     how = interp.Options(True, True, "early", np.random.default_rng(0), {})
     at_threads = interp.Machine(k.launches[0], bound, {}, (1,), np.zeros((1, 1), int), [], how)
     meaning = {*at_tiles.executors, *at_tiles.evaluators, *at_threads.executors}

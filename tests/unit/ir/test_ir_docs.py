@@ -22,6 +22,7 @@ kernel k(A: global float32[8, 8], image: global float32[1, 8, 8, 8], x: float32,
     alloc F: fragment float32[8, 8]
     alloc R: fragment float32[8]
     alloc L: local float32[8]
+    alloc bar: barrier uint64[2] = 1
     {statement}
   }}
 }}
@@ -47,7 +48,9 @@ def test_the_first_kernel_is_what_the_printer_writes() -> None:
     assert text(parse(block)) == block
 
 
-@pytest.mark.parametrize("statement", table("Statements") + table("Tile statements"))
+@pytest.mark.parametrize(
+    "statement", table("Statements") + table("Roles, barriers, the copy engine") + table("Tile statements")
+)
 def test_statements(statement: str) -> None:
     verify(parse(CONTEXT.format(statement=statement)))
 

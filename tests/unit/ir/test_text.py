@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tiledsl.errors import TileError
-from tiledsl.ir import dtypes, nodes, tile
+from tiledsl.ir import concurrent, dtypes, nodes, tile
 from tiledsl.ir.layout import row_major
 from tiledsl.ir.literals import layout_text
+from tiledsl.ir.names import KEYWORDS, Names
 from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, Kernel, Let, Load, Node, Unary, Var
 from tiledsl.ir.parser import parse
-from tiledsl.ir.printer import KEYWORDS, Names, text
+from tiledsl.ir.printer import text
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import same, walk
 
@@ -40,7 +41,7 @@ def test_the_text_of_every_node_is_a_fixed_point() -> None:
 def test_that_text_has_every_node() -> None:
     def below(kind: type) -> set[str]:
         """By name, as dataclasses with slots exist twice; those of the parser's own files left out."""
-        own = {kind.__name__} if kind.__module__ in (nodes.__name__, tile.__name__) else set()
+        own = {kind.__name__} if kind.__module__ in (m.__name__ for m in (nodes, tile, concurrent)) else set()
         return own.union(*map(below, kind.__subclasses__()))
 
     everything = below(Node) - {"Node", "Expr", "Stmt"}
@@ -116,6 +117,26 @@ def test_hints_do_not_matter_for_equality() -> None:
         ("acc -> acc", "acc -> C"),
         ("strides(m * 2, 1)", "strides(m, 1)"),
         ("n is small", "n is big"),
+        ("registers=40", "registers=48"),
+        ("registers(40, 232)", "registers(40, 240)"),
+        (", engine=threads", ""),
+        ("first=128, threads=256", "first=128, threads=128"),
+        ("by=warpgroups", "by=warps"),
+        ("arrive(copies)", "arrive"),
+        ("of S, P", "of P, S"),
+        ("= 1\n    alloc empty", "= 2\n    alloc empty"),
+        ("ranks=3) A[b", "ranks=1) A[b"),
+        ("box=[128, 32], add", "box=[128, 32], xor"),
+        ("box=[128, 32], add", "box=[64, 32], add"),
+        ("swizzle=128", "swizzle=64"),
+        ("S@0[0, 0] on full[0]", "S@0[0, 0] on full[1]"),
+        ("S@0[0, 0], 16, 1024, 128", "S@0[0, 0], 32, 1024, 128"),
+        ("async gemm", "gemm"),
+        ("bulk atomic", "atomic"),
+        ("queue=store, sources", "queue=store"),
+        ("async_commit(queue=product)", "async_commit"),
+        ("count=232, increase", "count=232"),
+        ("kind=async_proxy", "kind=product"),
     ],
 )
 def test_every_compared_field_is_in_the_text(old: str, new: str) -> None:

@@ -159,6 +159,8 @@ BROKEN = {
     "a buffer is twice in one table": ("", "slot R = 0\nslot R = 0"),
     "there is a place for 'F', which is no shared buffer": ("", "slot F = 0"),
     "'S' lies at 0 to 256 of 64 bytes": ("", "slot S = 0"),
+    "a launch with (40, 20) registers": ("launch main(b in 1) threads(t in 32) registers(40, 20) { }",),
+    "a launch with (40,) registers": ("launch main(b in 1) threads(t in 32) registers(40) { }",),
     "two launches have one name": (
         "launch main(b in 1) threads(t in 32) { }\nlaunch main(b in 1) threads(t in 32) { }",
     ),

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given
 
 from tiledsl.errors import NOWHERE, Span
-from tiledsl.ir import nodes, tile
+from tiledsl.ir import concurrent, nodes, tile
 from tiledsl.ir.nodes import Binary, Break, Buffer, Const, Expr, Load, Node, Stmt, Store, Var
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import children, map_children, statements, walk
 from tiledsl.testing.strategies import expressions, kernels
 
-CLASSES = [c for m in (nodes, tile) for c in vars(m).values() if inspect.isclass(c) and dataclasses.is_dataclass(c)]
+CLASSES = [
+    c for m in (nodes, tile, concurrent) for c in vars(m).values() if inspect.isclass(c) and dataclasses.is_dataclass(c)
+]
 LEAVES = (Var, Buffer)
 V, B = Var("v"), Buffer("b", (4,), nodes.INDEX)
 

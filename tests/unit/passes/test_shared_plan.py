@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiledsl.analysis.footprint import bytes_of
+from tiledsl.analysis.touches import bytes_of
 from tiledsl.errors import Span, TileError, VerifyError
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT4
 from tiledsl.ir.nodes import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,12 @@ import pytest
 
 from tiledsl.errors import TileError
 from tiledsl.runtime.arguments import Tensor, bind
+from tiledsl.runtime.driver import Shape
+from tiledsl.runtime.maps import map_of
+from tiledsl.runtime.packing import Slot
 from tiledsl.runtime.program import Program, stream_handle
-from tiledsl.runtime.signature import EntryPoint, ScalarParameter, Signature, TensorParameter
+from tiledsl.runtime.signature import EntryPoint, MapParameter, ScalarParameter, Signature, TensorParameter
+from tiledsl.tensor_map import TensorMap
 
 
 @dataclass
@@ -35,10 +39,14 @@ class Recorder:
     def allow_shared(self, function: Any, size: int) -> None:
         self.calls.append(("shared", function, size))
 
-    def launch(
-        self, function: Any, grid: Sequence[int], threads: int, shared: int, stream: int, packed: Sequence[int]
-    ) -> None:
-        self.calls.append(("launch", function, tuple(grid), threads, shared, stream, tuple(packed)))
+    def encode(self, m: TensorMap, pointer: int) -> bytes:
+        self.calls.append(("encode", m, pointer))
+        return bytes([len(self.calls)]) * 128
+
+    def launch(self, function: Any, shape: Shape, stream: int, packed: Sequence[Slot]) -> None:
+        together = ((shape.cluster, shape.dependent),) if shape.cluster or shape.dependent else ()
+        how = (tuple(shape.grid), shape.threads, shape.shared_bytes, stream, *together)
+        self.calls.append(("launch", function, *how, tuple(packed)))
 
     def allocate(self, size: int, stream: int) -> int:
         self.memory += 0x1000
@@ -153,3 +161,79 @@ class CupyStream:
 @pytest.mark.parametrize(("stream", "handle"), [(None, 0), (9, 9), (TorchStream(), 5), (CupyStream(), 6)])
 def test_streams_of_every_library(stream: Any, handle: int) -> None:
     assert stream_handle(stream) == handle
+
+
+# -------------------------------------------------------------------------------------- tensor maps and clusters
+
+MAPPED = Signature(
+    "mapped",
+    (TensorParameter("A", "float16", ("m", "n")), TensorParameter("B", "float16", ("m", "n"), written=True)),
+    (ScalarParameter("m", "int32"), ScalarParameter("n", "int32")),
+    (),
+    (
+        EntryPoint(
+            "e",
+            (("*", 2, ("//", ("+", "m", 63), 64)),),
+            128,
+            0,
+            ("B", "m"),
+            maps=(
+                MapParameter("A", "float16", ("m", "n"), (64, 64), 128),
+                MapParameter("B", "float16", (("*", "m", "n"),), (256,)),
+            ),
+            cluster=(2,),
+        ),
+    ),
+)
+
+
+def mapped_call(shape: tuple[int, int]) -> tuple[Recorder, Program, Any]:
+    a, b = Device(0xA0, shape, "<f2"), Device(0xB0, shape, "<f2")
+    return Recorder(), Program(MAPPED, b""), bind(MAPPED, (a, b), {})
+
+
+def test_tensor_maps_come_before_the_arguments() -> None:
+    driver, program, bound = mapped_call((65, 64))
+    program.launch(driver, bound)
+    encoded, (launch,) = [c for c in driver.calls if c[0] == "encode"], [c for c in driver.calls if c[0] == "launch"]
+    (_, a, at_a), (_, b, at_b) = encoded
+    assert (a.name, a.shape, a.strides, a.box, a.swizzle, at_a) == ("A", (65, 64), (128, 2), (64, 64), 128, 0xA0)
+    assert (b.name, b.shape, b.strides, b.box, b.swizzle, at_b) == ("B", (65 * 64,), (2,), (256,), 0, 0xB0)
+    *how, packed = launch
+    assert how == ["launch", "module:e", (4,), 128, 0, 0, ((2,), False)]
+    assert [len(x) if isinstance(x, bytes) else x for x in packed] == [128, 128, 0xB0, 65]
+
+
+def test_a_map_is_encoded_once_for_the_same_tensor() -> None:
+    driver, program, bound = mapped_call((64, 64))
+    for _ in range(3):
+        program.launch(driver, bound)
+    assert len([c for c in driver.calls if c[0] == "encode"]) == 2
+    packed = {c[-1] for c in driver.calls if c[0] == "launch"}
+    assert len(packed) == 1
+    program.launch(driver, bind(MAPPED, (Device(0xA0, (64, 64), "<f2"), Device(0xC0, (64, 64), "<f2")), {}))
+    assert len([c for c in driver.calls if c[0] == "encode"]) == 3
+
+
+def test_a_tensor_that_the_copy_engine_cannot_move_is_an_error_of_the_call() -> None:
+    with pytest.raises(
+        TileError, match=r"TD0651: tensor map of 'A': the stride in dimension 0 is 126; it must be a"
+    ):
+        mapped_call((64, 63))
+    mapped_call((0, 63))  # nothing is launched
+    mapped_call((1, 64))
+
+
+def test_a_row_of_any_length_is_right_where_there_is_one() -> None:
+    m = map_of(MapParameter("A", "float16", (1, 20), (1, 8)), {})
+    assert m.strides == (48, 2)
+
+
+def test_a_grid_without_whole_clusters_is_an_error() -> None:
+    (entry,) = MAPPED.entries
+    odd = replace(MAPPED, entries=(replace(entry, cluster=(4,)),))
+    _, _, bound = mapped_call((64, 64))
+    driver = Recorder()
+    with pytest.raises(TileError, match=r"TD0654: 'e' cannot be launched: grid x has 2 blocks, its clusters 4"):
+        Program(odd, b"").launch(driver, bound)
+    assert not [c for c in driver.calls if c[0] == "launch"]

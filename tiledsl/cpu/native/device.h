@@ -210,6 +210,10 @@ TDS_DEVICE T shfl_idx(T value, L lane, TDS_HERE) {
   return shuffle(SHUFFLE_INDEX, value, (int)lane, at);
 }
 template <class T>
+TDS_DEVICE T warp_uniform(T value, TDS_HERE) {
+  return shuffle(SHUFFLE_INDEX, value, 0, at);
+}
+template <class T>
 TDS_DEVICE bool warp_any(T value, TDS_HERE) {
   return tds_rt_vote(VOTE_ANY, value != T(0), at) != 0;
 }

@@ -137,6 +137,10 @@ TDS_DEVICE u64 wgmma_descriptor(u32 start, u32 leading, u32 stride, u32 layout, 
   return (u64)((start & 0x3ffff) >> 4) | (u64)((leading & 0x3ffff) >> 4) << 16 | (u64)((stride & 0x3ffff) >> 4) << 32 |
          (u64)(base_offset & 7) << 49 | (u64)layout << 62;
 }
+template <int LEADING, int STRIDE, int LAYOUT>
+TDS_DEVICE u64 wgmma_descriptor_at(u32 base, u32 units) {
+  return wgmma_descriptor(base + 16 * units, LEADING, STRIDE, LAYOUT, 0);
+}
 template <int REGISTERS>
 TDS_DEVICE void setmaxnreg_inc(TDS_HERE) {
   tds_rt_setmaxnreg(REGISTERS, 1, at);

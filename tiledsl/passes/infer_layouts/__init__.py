@@ -13,8 +13,10 @@ from typing import cast
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses, reduced_lines
 from tiledsl.analysis.ranges import variable_ranges
+from tiledsl.analysis.tensor_boxes import boxes_of
 from tiledsl.analysis.vector_width import Divisors, Ranges, assumed_divisors
 from tiledsl.errors import Span, error, locating
+from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated
 from tiledsl.ir.layout_ops import replicate
 from tiledsl.ir.nodes import (
@@ -28,6 +30,7 @@ from tiledsl.ir.nodes import (
     Let,
     Load,
     Node,
+    Region,
     Space,
     Stmt,
     Store,
@@ -36,7 +39,7 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.printer import text
-from tiledsl.ir.tile import Gemm, Parallel, Reduce, Scan
+from tiledsl.ir.tile import Atomic, Copy, Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned, tile_stage
@@ -81,6 +84,8 @@ def with_loops(launch: Launch) -> Launch:
     """The launch with copies, fills, atomics and transposes written as Parallel loops."""
 
     def rule(n: Node) -> Node:
+        if isinstance(n, Role):
+            return map_children(n, rule)
         if not isinstance(n, Stmt):
             return n
         with locating(n.span):
@@ -97,7 +102,7 @@ def apply(launch: Launch, planned: LayoutPlan) -> Launch:
     def rule(n: Node) -> Node:
         if isinstance(n, Parallel):
             return replace(n, layout=next(loops))
-        return map_children(n, rule) if isinstance(n, Stmt) else n
+        return map_children(n, rule) if isinstance(n, Stmt | Role) else n
 
     body = tuple(cast(Stmt, rule(s)) for s in launch.body)
     kept = tuple(a for a in launch.layouts if a.buffer not in planned.layouts)
@@ -107,30 +112,32 @@ def apply(launch: Launch, planned: LayoutPlan) -> Launch:
 
 def plan(launch: Launch, target: Target, divisors: Divisors | None = None, ranges: Ranges | None = None) -> LayoutPlan:
     """The layouts for a launch whose element-wise statements are loops. Deterministic; changes nothing."""
-    setting = Setting(target, launch.num_threads, divisors or {}, ranges or {})
-    collected = _Collector()
+    collected = _Collector(launch.num_threads)
     collected.block(launch.body)
+    moved = {b: tuple(r for r, _ in regions) for b, regions in collected.moved.items()}
+    setting = Setting(target, launch.num_threads, divisors or {}, ranges or {}, moved)
     problem = _problem(collected, setting)
-    given = _given(launch)
+    given = _given(launch, collected.threads_of)
     for op in problem.ops:
         if isinstance(op.stmt, Parallel) and op.stmt.layout is not None:
-            _check_loop(op.stmt, op.stmt.layout, launch.num_threads)
+            _check_loop(op.stmt, op.stmt.layout, op.threads)
     for buffer, (index, span) in collected.floating.items():
         why = f"scalar code that accesses '{buffer.name}[{index}]'"
-        f = fully_replicated(static_shape(buffer), launch.num_threads)
+        f = fully_replicated(static_shape(buffer), collected.threads_of[buffer])
         held = given.setdefault(buffer, Assignment(f, why, span, uniform=index))
-        if isinstance(held.layout, Fragment) and held.layout.replication != launch.num_threads:
+        if isinstance(held.layout, Fragment) and held.layout.replication != collected.threads_of[buffer]:
             raise error("TD0302", span, buffer=buffer.name, index=index, why="its annotation spreads it")
     state = solve(problem, given)
     for buffer in collected.buffers:  # allocated or printed, but used by no statement that decides
         if buffer.space is Space.FRAGMENT and buffer not in state:
-            layout = next(plans(static_shape(buffer), launch.num_threads, 1, True))
+            layout = next(plans(static_shape(buffer), collected.threads_of[buffer], 1, True))
             state[buffer] = Assignment(layout, "no statement asks for another", level=Level.FREE)
     state, rearranged = choose_shared(problem, state, [b for b in collected.buffers if b.space is Space.SHARED])
+    _check_moved(collected, state)
     loops = []
     for op in problem.ops:
         if isinstance(op.stmt, Parallel):
-            loop = rearranged.get(op.index) or choose_loop(op, state, Level.FREE, setting)
+            loop = rearranged.get(op.index) or choose_loop(op, state, Level.FREE, problem.setting_of(op))
             if isinstance(loop, Clash):
                 raise loop.raised
             assert loop is not None
@@ -139,8 +146,20 @@ def plan(launch: Launch, target: Target, divisors: Divisors | None = None, range
     return LayoutPlan(ordered, tuple(loops))
 
 
-def _given(launch: Launch) -> dict[Buffer, Assignment]:
-    """The user's annotations. A fragment for fewer threads than the block has is replicated over the others."""
+def _check_moved(collected: _Collector, state: Mapping[Buffer, Assignment]) -> None:
+    """Raises TD0320 where the copy engine would have to fill a layout that it does not have."""
+    for buffer, regions in collected.moved.items():
+        held = state[buffer]
+        for region, span in regions:
+            assert isinstance(held.layout, Layout)
+            found = boxes_of(region, held.layout)
+            if isinstance(found, str):
+                note = ((f"'{buffer.name}' got its layout from {held.why}", held.span),)
+                raise error("TD0320", span, note, buffer=buffer.name, why=found)
+
+
+def _given(launch: Launch, threads_of: Mapping[Buffer, int]) -> dict[Buffer, Assignment]:
+    """The user's annotations. A fragment for fewer threads than hold it is replicated over the others."""
     given: dict[Buffer, Assignment] = {}
     for a in launch.layouts:
         if a.buffer.space not in LAID_OUT:
@@ -149,11 +168,13 @@ def _given(launch: Launch) -> dict[Buffer, Assignment]:
         if tuple(layout.shape) != tuple(a.buffer.shape):
             why = f"it is for shape {layout.shape}, the buffer has {tuple(a.buffer.shape)}"
             raise error("TD0307", launch.span, buffer=a.buffer.name, why=why)
-        if isinstance(layout, Fragment) and layout.num_threads != launch.num_threads:
-            if launch.num_threads % layout.num_threads:
-                why = f"it is for {layout.num_threads} threads, the block has {launch.num_threads}"
+        threads = threads_of.get(a.buffer, launch.num_threads)
+        if isinstance(layout, Fragment) and layout.num_threads != threads:
+            if threads % layout.num_threads:
+                holder = "block" if threads == launch.num_threads else "role"
+                why = f"it is for {layout.num_threads} threads, the {holder} has {threads}"
                 raise error("TD0307", launch.span, buffer=a.buffer.name, why=why)
-            layout = replicate(layout, launch.num_threads // layout.num_threads)
+            layout = replicate(layout, threads // layout.num_threads)
         given[a.buffer] = Assignment(layout, a.why, launch.span)
     return given
 
@@ -170,7 +191,10 @@ def _check_loop(stmt: Parallel, layout: Fragment, threads: int) -> None:
 class _Collector:
     """One walk over a launch in program order: statements, buffers, views, binds, fragments in scalar code."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self.threads = threads  # that execute the statement in hand
+        self.threads_of: dict[Buffer, int] = {}
+        self.moved: dict[Buffer, list[tuple[Region, Span]]] = {}  # by the copy engine, and where
         self.ops: list[Op] = []
         self.buffers: dict[Buffer, None] = {}
         self.views: list[View] = []
@@ -186,6 +210,16 @@ class _Collector:
             case Parallel():
                 self.loop(stmt, serial)
                 return
+            case Roles(roles):
+                for role in roles:
+                    outer, self.threads = self.threads, role.threads
+                    self.block(role.body, serial)
+                    self.threads = outer
+                return
+            case Copy(bulk=True) | Atomic(bulk=True):
+                tile = stmt.dst if stmt.dst.buffer.space is Space.SHARED else stmt.src
+                self.seen(tile.buffer)
+                self.moved.setdefault(tile.buffer, []).append((tile, stmt.span))
             case Gemm() | Reduce() | Scan():
                 used = [r.buffer for r in children(stmt) if hasattr(r, "buffer")]
                 self.add(stmt, used, shared=reduced_lines(stmt, serial) if isinstance(stmt, Reduce) else ())
@@ -229,11 +263,14 @@ class _Collector:
         for buffer in laid_out:
             self.seen(buffer)
         reads_global = any(b.space is Space.GLOBAL for b in used)
-        self.ops.append(Op(len(self.ops), stmt, laid_out, accesses, by_buffer or {}, shared, reads_global))
+        self.ops.append(
+            Op(len(self.ops), stmt, laid_out, accesses, by_buffer or {}, shared, reads_global, self.threads)
+        )
 
     def seen(self, buffer: Buffer) -> None:
         if buffer.space in LAID_OUT:
             self.buffers.setdefault(buffer)
+            self.threads_of.setdefault(buffer, self.threads)
 
     def scalars(self, node: Node, span: Span) -> None:
         """Loads outside of loops: every thread makes them, so every thread must hold the element."""

@@ -20,7 +20,7 @@ from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
 from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel, Reduce
-from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, choose_loop
+from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, Setting, choose_loop, movable_layouts
 from tiledsl.passes.infer_layouts.solver import Problem, State
 
 WARP = 32
@@ -35,7 +35,7 @@ def choose_shared(problem: Problem, state: State, buffers: Sequence[Buffer]) -> 
     undecided = [b for b in buffers if b not in state]
     out = dict(state)
     for b in undecided:
-        out[b] = Assignment(row_major(static_shape(b)), "row-major by default", level=Level.FREE)
+        out[b] = Assignment(_plain(b, problem.setting), "row-major by default", level=Level.FREE)
     search = _Search(problem, out)
     loops: dict[int, Fragment] = {}
     for b in undecided:
@@ -83,13 +83,13 @@ class _Search:
         crossing = [op for op in self.problem.ops if not op.accesses and any(a.buffer in buffers for a in op.shared)]
         crossing = [op for op in crossing if isinstance(op.stmt, Parallel) and _excess(self, op, buffers)]
         choices: list[dict[int, Fragment]] = [{}]
-        choices += [{op.index: loop} for op in crossing for loop in _loops(op, self.problem.setting.num_threads)]
+        choices += [{op.index: loop} for op in crossing for loop in _loops(op, self.problem.setting_of(op).num_threads)]
         best: tuple[Cost, dict[Buffer, Layout], dict[int, Fragment]] | None = None
         for number, loops in enumerate(choices):
             layouts: dict[Buffer, Layout] = {}
             total = (0, 0)
             for b in buffers:
-                costs = [(self.cost_of(b, layout, loops), layout) for layout in _layouts(b)]
+                costs = [(self.cost_of(b, layout, loops), layout) for layout in _layouts(b, self.problem.setting)]
                 least, layouts[b] = min(costs, key=lambda c: c[0])
                 total = (total[0] + least[0], total[1] + least[1])
             if best is None or total < best[0]:
@@ -103,21 +103,23 @@ class _Search:
     def usual_loop(self, op: Op, buffer: Buffer, layout: Layout) -> Fragment | None:
         """The loop of `op` if `buffer` has `layout`, of which only the contiguous runs matter."""
         if isinstance(op.stmt, Reduce):
-            return self.results(op.stmt)
+            return self.results(op)
         key = (op.index, buffer, contiguous_run(layout))
         if key not in self._loops:
             state = {**self.state, buffer: Assignment(layout, "", level=Level.FREE)}
-            loop = choose_loop(op, state, Level.FREE, self.problem.setting)
+            loop = choose_loop(op, state, Level.FREE, self.problem.setting_of(op))
             self._loops[key] = loop if isinstance(loop, Fragment) else None
         return self._loops[key]
 
-    def results(self, s: Reduce) -> Fragment:
+    def results(self, op: Op) -> Fragment:
         """The threads that reduce the lines of a tile in memory: those that hold the results."""
+        s = op.stmt
+        assert isinstance(s, Reduce)
         shape = s.src.extents[: s.dim] + s.src.extents[s.dim + 1 :]
         held = self.state[s.dst.buffer].layout if s.dst.buffer in self.state else None
         if isinstance(held, Fragment):
             return Fragment(shape, held.threads, held.regs)
-        return partition(shape, self.problem.setting.num_threads, 1)
+        return partition(shape, self.problem.setting_of(op).num_threads, 1)
 
     def cost_of(self, buffer: Buffer, layout: Layout, loops: Mapping[int, Fragment]) -> Cost:
         excess = work = 0
@@ -147,7 +149,7 @@ class _Search:
 
 
 def _excess(search: _Search, op: Op, buffers: Sequence[Buffer]) -> int:
-    loop = choose_loop(op, search.state, Level.FREE, search.problem.setting)
+    loop = choose_loop(op, search.state, Level.FREE, search.problem.setting_of(op))
     if not isinstance(loop, Fragment):
         return 0
     touched = [a for a in op.shared if a.buffer in buffers]
@@ -163,8 +165,17 @@ def _addresses(a: LoopAccess, points: Any, shape: tuple[int, ...], layout: Layou
 # ------------------------------------------------------------------------------------------------------- candidates
 
 
-def _layouts(buffer: Buffer) -> Iterator[Layout]:
+def _plain(buffer: Buffer, setting: Setting) -> Layout:
+    """Row-major; of a tile that the copy engine moves the layout of fewest boxes."""
+    choices = movable_layouts(buffer, setting) if buffer in setting.moved else []
+    return choices[0] if choices else row_major(static_shape(buffer))
+
+
+def _layouts(buffer: Buffer, setting: Setting) -> Iterator[Layout]:
     """Row-major, layouts of whole 16-byte chunks, rows padded by a word, finer swizzles; simplest first."""
+    if buffer in setting.moved:
+        yield from movable_layouts(buffer, setting) or [row_major(static_shape(buffer))]
+        return
     shape, bits = static_shape(buffer), buffer.dtype.bits
     lead, matrix = shape[:-2], shape[-2:]
     if lead:

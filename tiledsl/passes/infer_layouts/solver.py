@@ -48,6 +48,15 @@ class Problem:
     setting: Setting
     aliases: dict[Buffer, tuple[Buffer, ...]]
     users: dict[Buffer, tuple[int, ...]] = field(default_factory=dict)
+    settings: dict[int, Setting] = field(default_factory=dict, compare=False, repr=False)
+
+    def setting_of(self, op: Op) -> Setting:
+        """The setting with the threads that execute `op`."""
+        if op.threads in (0, self.setting.num_threads):
+            return self.setting
+        if op.threads not in self.settings:
+            self.settings[op.threads] = replace(self.setting, num_threads=op.threads)
+        return self.settings[op.threads]
 
 
 State = dict[Buffer, Assignment]
@@ -81,7 +90,7 @@ def _run(problem: Problem, op: Op, level: Level, variant: int, state: State, mem
     """Runs the rule and merges its demands into `state`; the buffers that changed, or the clash."""
     key = (op.index, level, variant, tuple(state.get(b) and (state[b].layout, state[b].level) for b in op.uses))
     if key not in memo:
-        memo[key] = RULES[type(op.stmt)](op, state, level, problem.setting, variant)
+        memo[key] = RULES[type(op.stmt)](op, state, level, problem.setting_of(op), variant)
     demands = cast("Demands | Clash", memo[key])
     if isinstance(demands, Clash):
         return demands
@@ -247,7 +256,7 @@ def _unfinished(problem: Problem, state: State, members: Sequence[int], memo: Me
 def _loop(problem: Problem, op: Op, state: State, memo: Memo) -> Fragment | Clash | None:
     key = (op.index, tuple(state.get(b) and (state[b].layout, state[b].level) for b in op.uses))
     if key not in memo:
-        memo[key] = choose_loop(op, state, Level.FREE, problem.setting)
+        memo[key] = choose_loop(op, state, Level.FREE, problem.setting_of(op))
     return cast(Fragment | Clash | None, memo[key])
 
 
@@ -265,7 +274,7 @@ def _cost(problem: Problem, before: State, after: State, members: Sequence[int],
             assert isinstance(loop, Fragment)
             if op.touches_global:
                 cost += _sectors(problem, op, loop, memo)
-            accesses += loop.num_regs // min(vector_width(loop), loop_width(op, after, problem.setting))
+            accesses += loop.num_regs // min(vector_width(loop), loop_width(op, after, problem.setting_of(op)))
         elif isinstance(op.stmt, Reduce) and op.stmt.src.buffer in after:
             cost += _reduction_cost(after[op.stmt.src.buffer].layout, op.stmt.dim)
     return cost, accesses

@@ -17,17 +17,8 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import AccessKind, negated, storage_roots
 from tiledsl.analysis.arrivals import Path, arrivals
-from tiledsl.analysis.footprint import (
-    Footprint,
-    Tables,
-    binds_of,
-    bytes_of,
-    granules_of,
-    is_shared,
-    meet,
-    meet_in_arena,
-    touches,
-)
+from tiledsl.analysis.footprint import Footprint, Tables, meet, meet_in_arena
+from tiledsl.analysis.touches import binds_of, bytes_of, granules_of, is_shared, touches
 from tiledsl.analysis.uniform import Uniform, uniform_values
 from tiledsl.errors import error
 from tiledsl.ir.nodes import (

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tiledsl.analysis.arrivals import Path
-from tiledsl.analysis.footprint import Footprint, blocks_of
+from tiledsl.analysis.footprint import Footprint
+from tiledsl.analysis.touches import blocks_of
 from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,

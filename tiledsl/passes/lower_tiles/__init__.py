@@ -8,7 +8,8 @@ from tiledsl.ir.nodes import Kernel, Launch
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage, tile_stage
 from tiledsl.passes.lower_tiles.blocks import lower_block
-from tiledsl.passes.lower_tiles.context import Context
+from tiledsl.passes.lower_tiles.concurrent import barriers_ready, issued
+from tiledsl.passes.lower_tiles.context import context_of
 from tiledsl.passes.lower_tiles.scope import Scope
 from tiledsl.target import Target
 
@@ -26,9 +27,10 @@ def lower_tiles(kernel: Kernel, *, target: Target) -> Kernel:
 
 
 def _lower(launch: Launch, target: Target) -> Launch:
-    ctx = Context(launch, target)
+    ctx = context_of(launch, target)
+    ctx.products.all.update(issued(ctx, launch.body))
     body = lower_block(ctx, launch.body, Scope())
-    return replace(launch, body=(*ctx.prologue, *body), layouts=())
+    return replace(launch, body=(*barriers_ready(launch), *ctx.prologue, *body), layouts=())
 
 
 __all__ = ["lower_tiles"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -46,7 +47,16 @@ from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, 
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
+from tiledsl.passes.lower_tiles.concurrent import (
+    lower_arrive,
+    lower_await,
+    lower_commit,
+    lower_expect,
+    lower_roles,
+    lower_wait,
+)
 from tiledsl.passes.lower_tiles.context import Context
+from tiledsl.passes.lower_tiles.copy_engine import lower_bulk
 from tiledsl.passes.lower_tiles.expressions import condition, expression, optional
 from tiledsl.passes.lower_tiles.gemm import lower_gemm
 from tiledsl.passes.lower_tiles.loops import loop_layout
@@ -109,6 +119,8 @@ def _let(ctx: Context, s: Let, scope: Scope) -> Block:
 
 
 def _alloc(ctx: Context, s: Alloc, scope: Scope) -> Block:
+    if s.buffer.space is Space.BARRIER:
+        return ()  # stands at the top of the launch, where it is made ready
     if s.buffer.space is Space.FRAGMENT and s.buffer not in ctx.layouts:
         return ()  # inference gives a layout to every fragment that is used
     return (replace(s, buffer=ctx.store_for(s.buffer), init=optional(ctx, s.init, scope.env)),)
@@ -230,6 +242,18 @@ def _is_visible(n: Node) -> bool:
     return False
 
 
+def _copy(ctx: Context, s: Copy, scope: Scope) -> Block:
+    return lower_bulk(ctx, s, scope) if s.bulk else _elementwise(ctx, s, scope)
+
+
+def _atomic(ctx: Context, s: Atomic, scope: Scope) -> Block:
+    return lower_bulk(ctx, s, scope) if s.bulk else _elementwise(ctx, s, scope)
+
+
+def _roles(ctx: Context, s: Roles, scope: Scope) -> Block:
+    return lower_roles(ctx, s, scope, lower_block)
+
+
 def _gemm(ctx: Context, s: Gemm, scope: Scope) -> Block:
     return lower_gemm(ctx, s)
 
@@ -262,13 +286,18 @@ RULES: dict[type[Stmt], Rule] = {
     Assert: _mapped,
     Assume: _mapped,
     Barrier: _kept,
-    AsyncCommit: _kept,
-    AsyncWait: _kept,
+    AsyncCommit: lower_commit,
+    AsyncWait: lower_wait,
+    Roles: _roles,
+    Arrive: lower_arrive,
+    Expect: lower_expect,
+    Await: lower_await,
+    Fence: _kept,
     AtomCall: _mapped,
     Move: _mapped,
-    Copy: _elementwise,
+    Copy: _copy,
     Fill: _elementwise,
-    Atomic: _elementwise,
+    Atomic: _atomic,
     Transpose: _elementwise,
     Im2col: _elementwise,
     Parallel: _parallel,

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 
 from tiledsl.errors import VerifyError
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment, Layout, row_major
-from tiledsl.ir.nodes import Buffer, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
+from tiledsl.ir.nodes import Buffer, Call, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
 from tiledsl.ir.simplify import Simplifier
-from tiledsl.passes.lower_tiles.uniform import differing
+from tiledsl.passes.lower_tiles.uniform import Differing, differing
 from tiledsl.target import Target
+
+Ranges = Mapping[Var, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a launch's threads share: layouts, the storage of buffers, and what a view shows."""
+
+    layouts: dict[Buffer, Fragment | Layout]
+    sources: dict[Buffer, Buffer] = field(default_factory=dict)
+    storage: dict[Buffer, Buffer] = field(default_factory=dict)
 
 
 class Context:
-    """Grows while a launch is lowered; `prologue` is put in front of the lowered body.
+    """Grows while the statements of a launch, or of a role in it, are lowered; `prologue` is put in front of them.
 
     A value bound there depends on nothing but the thread, so it is computed once and outside of all loops.
     """
 
-    def __init__(self, launch: Launch, target: Target) -> None:
+    def __init__(
+        self, thread: Var, num_threads: int, target: Target, memory: Memory, differing: Differing, ranges: Ranges
+    ) -> None:
         self.target = target
-        self.thread = launch.thread
-        self.num_threads = launch.num_threads
-        self.layouts = {a.buffer: a.layout for a in launch.layouts}
-        self.sources: dict[Buffer, Buffer] = {}  # a view to the buffer that it shows
-        self.storage: dict[Buffer, Buffer] = {}
-        self.differing = differing(launch)
+        self.thread = thread
+        self.num_threads = num_threads
+        self.memory = memory
+        self.layouts = memory.layouts
+        self.sources = memory.sources  # a view to the buffer that it shows
+        self.storage = memory.storage
+        self.differing = differing
+        self.products = Products()
         self.prologue: list[Stmt] = []
         self.thread_vars: set[Var] = {self.thread}
         self.digit_vars: set[Var] = set()
-        self.ranges: dict[Var, tuple[float, float]] = {self.thread: (0, self.num_threads - 1)}
+        self.ranges: dict[Var, tuple[float, float]] = {**ranges, self.thread: (0, self.num_threads - 1)}
         self._simplifier = Simplifier(self.ranges)
         self._bound: dict[Expr, Var] = {}
         self._digits: dict[tuple[int, int], Expr] = {}
         self._registers: dict[tuple[object, ...], Expr] = {}
+
+    def of_role(self, role: Role) -> Context:
+        """The context of the threads of a role: their own number, digits and prologue, the same memory."""
+        return Context(role.thread, role.threads, self.target, self.memory, self.differing, self.ranges)
 
     # ------------------------------------------------------------------------------------------------------ layouts
 
@@ -116,6 +137,17 @@ class Context:
             self._digits[key] = self.bind(f"t{inner}", value)
         return self._digits[key]
 
+    def uniform_digit(self, inner: int, extent: int) -> Expr:
+        """As `thread_digit`, for a number that is the same in a warp: addresses then are needed once for the warp."""
+        key = -inner, extent
+        if key not in self._digits:
+            value: Expr = self.thread // inner
+            if inner * extent < self.num_threads:
+                value = value % extent
+            low, high = self.bounds(value)
+            self._digits[key] = Const(0) if low == high else self._bind(f"t{inner}", _uniform(value), low, high)
+        return self._digits[key]
+
     def bind(self, name: str, value: Expr) -> Expr:
         """A variable bound to `value` at the top of the kernel; `value` mentions only such variables and the thread."""
         if isinstance(value, Var | Const):
@@ -124,9 +156,46 @@ class Context:
             low, high = self.bounds(value)
             if low == high:
                 return Const(int(low))
-            var = Var(name)
-            self.ranges[var] = (low, high)
-            self.thread_vars.add(var)
-            self.prologue.append(Let(var, value))
-            self._bound[value] = var
+            self._bound[value] = self._bind(name, value, low, high)
         return self._bound[value]
+
+    def _bind(self, name: str, value: Expr, low: float, high: float) -> Var:
+        var = Var(name)
+        self.ranges[var] = (low, high)
+        self.thread_vars.add(var)
+        self.prologue.append(Let(var, value))
+        return var
+
+
+def _uniform(value: Expr) -> Expr:
+    return Call("warp_uniform", (value,))
+
+
+def context_of(launch: Launch, target: Target) -> Context:
+    """The context of a launch's own statements."""
+    memory = Memory({a.buffer: a.layout for a in launch.layouts})
+    return Context(launch.thread, launch.num_threads, target, memory, differing(launch), {})
+
+
+@dataclass
+class Products:
+    """The asynchronous products of the statements lowered so far, by the buffers of their sums.
+
+    `all` are those of the whole role; `groups` what was committed, oldest first; `open` what was not yet.
+    """
+
+    all: dict[Buffer, None] = field(default_factory=dict)
+    groups: list[tuple[Buffer, ...]] = field(default_factory=list)
+    open: list[Buffer] = field(default_factory=list)
+
+    def issue(self, sums: Buffer) -> None:
+        self.open.append(sums)
+
+    def commit(self) -> None:
+        self.groups.append(tuple(self.open))
+        self.open.clear()
+
+    def complete(self, pending: int) -> list[Buffer]:
+        """The sums that may have changed once at most `pending` groups are in flight, loops taken into account."""
+        running = {b for group in self.groups[len(self.groups) - pending :] for b in group} if pending else set()
+        return [b for b in self.all if b not in running]

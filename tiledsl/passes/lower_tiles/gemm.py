@@ -45,6 +45,7 @@ from tiledsl.passes.lower_tiles.spread import (
     pieces,
     thread_digits,
 )
+from tiledsl.passes.lower_tiles.wgmma import lower_wgmma
 
 FMA_UNROLL = 8  # steps along k of a multiply-add loop that are unrolled: enough to overlap loads with arithmetic
 
@@ -63,7 +64,7 @@ class Operand:
     @property
     def piece(self) -> int:
         """Registers of one step along k."""
-        return self.plan.fragment.num_regs // self.steps
+        return self.plan.held.num_regs // self.steps
 
 
 def lower_gemm(ctx: Context, s: Gemm) -> Block:
@@ -71,6 +72,8 @@ def lower_gemm(ctx: Context, s: Gemm) -> Block:
     plan = plan_gemm(s, ctx.num_threads, ctx.target, ctx.layouts)
     if not same_map(plan.c, ctx.fragment_of(s.c.buffer)):
         raise VerifyError(f"the layout of '{s.c.buffer.name}' is not the one that its product needs")
+    if plan.kind == "wgmma":
+        return lower_wgmma(ctx, s, plan)
     c = ctx.store_for(s.c.buffer)
     clear = _clear(ctx, c, plan.c.num_regs) if s.clear else ()
     inputs = [r.buffer.dtype for r in (s.a, s.b)]
@@ -145,7 +148,7 @@ def _stored_indices(ctx: Context, o: Operand, point: tuple[Expr, ...]) -> tuple[
 def _matrix_loads(ctx: Context, o: Operand, step: Expr, registers: Buffer) -> Block | None:
     """ldmatrix for one step along k; None where the fragment or the addresses do not allow it."""
     contiguous = 0 if o.transposed else 1
-    m = match_matrices(o.plan.fragment, contiguous, o.dtype.bits)
+    m = match_matrices(o.plan.held, contiguous, o.dtype.bits)
     halves = cut(m.groups, m.count // o.steps) if m is not None else None
     if m is None or halves is None or "ldmatrix" not in ctx.target.features:
         return None
@@ -170,7 +173,7 @@ def _fixed(digits: tuple[Digit, ...], step: Expr) -> list[tuple[Expr, Digit]]:
 
 def _element_loads(ctx: Context, o: Operand, step: Expr, registers: Buffer) -> Block:
     """One load for each element, as a vector where neighbours in registers are neighbours in shared memory."""
-    f = o.plan.fragment
+    f = o.plan.held
     halves = cut(pieces(f.regs, f.shape), o.piece)
     if halves is None:
         raise VerifyError(f"the registers of operand {o.name} do not fall into steps along k")
@@ -193,7 +196,7 @@ def _element_loads(ctx: Context, o: Operand, step: Expr, registers: Buffer) -> B
 
 def _is_run(o: Operand, d: Digit) -> bool:
     """Whether the digit steps through neighbours in the buffer's last dimension."""
-    columns = o.plan.fragment.shape[1]
+    columns = o.plan.held.shape[1]
     return d.stride == (columns if o.transposed else 1)
 
 

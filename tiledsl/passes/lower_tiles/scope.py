@@ -12,10 +12,11 @@ from tiledsl.ir.nodes import Expr, Var
 class Scope:
     """Inside a Parallel loop `env` gives its variables and `first` the conditions for effects outside of the thread.
 
-    `divergent` says that threads may disagree on whether they get here.
+    `divergent` says that threads may disagree on whether they get here; `single` that one thread of the role does.
     """
 
     env: Mapping[Var, Expr] = field(default_factory=dict)
     parallel: bool = False
     first: tuple[Expr, ...] = ()
     divergent: bool = False
+    single: bool = False

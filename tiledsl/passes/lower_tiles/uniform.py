@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import (
     Alloc,
     AtomicUpdate,
@@ -27,7 +28,7 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.walk import children, walk
+from tiledsl.ir.walk import children, statements, walk
 
 PRIVATE = (Space.LOCAL, Space.VAR)
 
@@ -51,7 +52,8 @@ class Differing:
 
 def differing(launch: Launch) -> Differing:
     """The least sets that hold the thread number and everything computed from it, by value or by control."""
-    found = Differing({launch.thread})
+    roles = (role.thread for s in statements(launch) if isinstance(s, Roles) for role in s.roles)
+    found = Differing({launch.thread, *roles})
     size = -1
     while size != len(found.variables) + len(found.buffers):
         size = len(found.variables) + len(found.buffers)
@@ -80,6 +82,9 @@ def _collect(block: Iterable[Stmt], found: Differing, divergent: bool) -> None:
                 _collect(body, found, divergent or found.depends(cond))
             case Parallel():
                 _collect(s.body, found, True)
+            case Roles(roles):  # all threads of a role do the same
+                for role in roles:
+                    _collect(role.body, found, divergent)
 
 
 def _any(found: Differing, nodes: Iterable[Node]) -> bool:

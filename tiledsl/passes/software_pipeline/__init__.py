@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import covers, whole_region
+from tiledsl.analysis.gemm_plan import plan_gemm
+from tiledsl.errors import TileError
+from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
     TRUE,
@@ -37,39 +40,53 @@ from tiledsl.ir.nodes import (
     lt,
 )
 from tiledsl.ir.ops import Effect
+from tiledsl.ir.tile import Gemm
 from tiledsl.ir.types import effect_of
+from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import replace_buffers, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.software_pipeline.body import Body, flatten
 from tiledsl.passes.software_pipeline.legal import constraints
 from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
-from tiledsl.passes.software_pipeline.rewrite import Form, with_versions, write_pipeline
+from tiledsl.passes.software_pipeline.rewrite import Form, write_pipeline
+from tiledsl.target import Target
 from tiledsl.verifiers.pipeline import verify_pipeline
 
 
 @kernel_pass(requires=(tile_stage,), ensures=(tile_stage,), verify=verify_pipeline)
-def software_pipeline(kernel: Kernel, *, fuse_barrier: bool = True, form: Form = Form.AUTO, stages: int = -1) -> Kernel:
+def software_pipeline(
+    kernel: Kernel,
+    *,
+    target: Target | None = None,
+    fuse_barrier: bool = True,
+    form: Form = Form.AUTO,
+    stages: int = -1,
+    overlap_products: bool = True,
+) -> Kernel:
     """Overlaps the copies of pipelined loops with their other statements. `stages` >= 0 replaces every num_stages.
 
-    Afterwards no loop is Pipelined; asynchronous copies are marked, committed and waited for.
+    In loops whose tiles other roles copy it overlaps the products instead, unless `overlap_products` is off.
+    Afterwards no loop is Pipelined; asynchronous copies and products are marked, committed and waited for.
     """
-    options = _Options(fuse_barrier, Form(form), stages)
+    options = _Options(fuse_barrier, Form(form), stages, target if overlap_products else None)
     launches = tuple(_pipeline_launch(launch, options)[0] for launch in kernel.launches)
     unchanged = all(a is b for a, b in zip(launches, kernel.launches))
     return kernel if unchanged else replace(kernel, launches=launches)
 
 
-def pipeline_plans(kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1) -> tuple[PipelinePlan, ...]:
+def pipeline_plans(
+    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1, target: Target | None = None
+) -> tuple[PipelinePlan, ...]:
     """The plans of all pipelined loops of a tile-stage kernel, outer ones before those inside."""
-    return tuple(plan for _, plan in planned_loops(kernel, fuse_barrier=fuse_barrier, stages=stages))
+    return tuple(plan for _, plan in planned_loops(kernel, fuse_barrier=fuse_barrier, stages=stages, target=target))
 
 
 def planned_loops(
-    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1
+    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1, target: Target | None = None
 ) -> tuple[tuple[Body, PipelinePlan], ...]:
     """The same with the loops that are planned: the units that the entries of a plan are about."""
-    options = _Options(fuse_barrier, Form.GUARDED, stages)
+    options = _Options(fuse_barrier, Form.GUARDED, stages, target)
     return tuple(p for launch in kernel.launches for p in _pipeline_launch(launch, options)[1])
 
 
@@ -78,6 +95,7 @@ class _Options:
     fuse_barrier: bool
     form: Form
     stages: int
+    target: Target | None  # None: no product is asynchronous
 
 
 class _Escapes(Exception):
@@ -92,7 +110,7 @@ def _pipeline_launch(launch: Launch, options: _Options) -> tuple[Launch, list[tu
         return launch, []
     forbidden = dict(_unversionable(launch.body))
     while True:
-        pipeliner = _Pipeliner(options, storage_roots(launch.body), forbidden)
+        pipeliner = _Pipeliner(options, storage_roots(launch.body), forbidden, launch.num_threads)
         try:
             body = pipeliner.block(launch.body, {})
         except _Escapes as escape:
@@ -129,6 +147,7 @@ class _Pipeliner:
     options: _Options
     roots: Mapping[Buffer, Buffer]
     forbidden: Mapping[Buffer, str]
+    threads: int
     versions: dict[Buffer, int] = field(default_factory=dict)
     plans: list[tuple[Body, PipelinePlan]] = field(default_factory=list)
 
@@ -145,11 +164,29 @@ class _Pipeliner:
                 return self.pipeline(s, state)
             case For(body=body) | While(body=body):
                 return (replace(s, body=self.loop_body(body, state)),)
+            case Roles(roles):
+                return (replace(s, roles=tuple(self.role(r, state) for r in roles)),)
             case If(_, then, orelse):
                 other = dict(state)
                 s = replace(s, then=self.scope(then, state), orelse=self.scope(orelse, other))
                 _assign(state, _joined(state, other))
         return (self.outside(s, state),)
+
+    def role(self, role: Role, state: State) -> Role:
+        threads, self.threads = self.threads, role.threads
+        body = self.scope(role.body, state)
+        self.threads = threads
+        return replace(role, body=body)
+
+    def is_product(self, gemm: Gemm) -> bool:
+        """Whether the tensor core can make this product by itself."""
+        target = self.options.target
+        if target is None or "wgmma" not in target.features or gemm.wait:
+            return False
+        try:
+            return plan_gemm(gemm, self.threads, target).kind == "wgmma"
+        except TileError:  # it has no plan: the user hears of it from infer-layouts
+            return False
 
     def scope(self, block: Block, state: State) -> Block:
         result = self.block(block, state)
@@ -188,7 +225,7 @@ class _Pipeliner:
         if effect_of(loop.extent) is not Effect.PURE:
             trips = Var("trips")
             bind, loop = (Let(trips, loop.extent, span=loop.span),), replace(loop, extent=trips)
-        body = flatten(loop, self.roots, manual=bool(kind.stage or kind.order))
+        body = flatten(loop, self.roots, manual=bool(kind.stage or kind.order), products=self.is_product)
         rules = constraints(body, self.forbidden)
         plan = make_plan(body, rules, fuse_barrier=self.options.fuse_barrier)
         self.plans.append((body, plan))

@@ -7,12 +7,13 @@ last use: executed once, kept in a VAR). Guards of a conditional body move to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, AccessKind, accesses, negated, reach, rooted
 from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import Span
+from tiledsl.ir.concurrent import Arrive, Await
 from tiledsl.ir.dtypes import Kind
 from tiledsl.ir.nodes import (
     Address,
@@ -48,7 +49,7 @@ from tiledsl.ir.nodes import (
     all_of,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Copy, Im2col, Parallel
+from tiledsl.ir.tile import Copy, Gemm, Im2col, Parallel
 from tiledsl.ir.types import dtype_of, effect_of
 from tiledsl.ir.walk import substitute, walk
 
@@ -62,8 +63,9 @@ _EFFECTS = (Print, Assert, Evaluate)
 class Unit:
     """What gets a stage and a place in the order.
 
-    `producer`: pure data movement from global to shared memory; `asynchronous`: it can be cp.async. `counted` units
-    take an entry of the user's `stage=` and `order=`. A `fence` is ordered with everything.
+    `producer`: pure data movement from global to shared memory; `asynchronous`: it can be cp.async. `product`: the
+    tensor core multiplies by itself. `handover`: tiles come from other roles or go back to them. `counted` units take
+    an entry of the user's `stage=` and `order=`. A `fence` is ordered with everything.
     """
 
     block: Block
@@ -74,6 +76,8 @@ class Unit:
     asynchronous: bool = False
     counted: bool = True
     fence: bool = False
+    product: bool = False
+    handover: bool = False
 
     @property
     def span(self) -> Span:
@@ -104,15 +108,20 @@ class _Item:
     counted: bool = True
 
 
-def flatten(loop: For, roots: Mapping[Buffer, Buffer], *, manual: bool) -> Body:
-    """The units of `loop`. With a `manual` schedule a conditional is taken apart only if it is the whole body."""
+def flatten(
+    loop: For, roots: Mapping[Buffer, Buffer], *, manual: bool, products: Callable[[Gemm], bool] = lambda _: False
+) -> Body:
+    """The units of `loop`. With a `manual` schedule a conditional is taken apart only if it is the whole body.
+
+    `products` says which products the tensor core can make asynchronously.
+    """
     declarations: list[Stmt] = []
     items = list(_items(loop.body, (), declarations, sole=True, manual=manual))
     leaves = any(_leaves(i.stmt) for i in items)
     builder = _Builder(items, roots, declarations)
     for position, item in enumerate(items):
         builder.item(position, item)
-    units = tuple(_classify(i, builder.units) for i in range(len(builder.units)))
+    units = tuple(_classify(i, builder.units, products) for i in range(len(builder.units)))
     return Body(loop, units, tuple(declarations), tuple(builder.lets_before), leaves)
 
 
@@ -233,9 +242,14 @@ def _is_effect(n: Node) -> bool:
     return (isinstance(n, Extern) and not n.pure) or (isinstance(n, AtomicUpdate) and n.result is not None)
 
 
-def _classify(i: int, units: Sequence[Unit]) -> Unit:
+def _classify(i: int, units: Sequence[Unit], products: Callable[[Gemm], bool]) -> Unit:
     """Unit i, marked if it is a producer. It is no cp.async if the loop writes its source or writes its tile twice."""
     u = units[i]
+    match u.block:
+        case (Gemm() as gemm,) if not u.guards and products(gemm):
+            return replace(u, product=True)
+        case (Await() | Arrive(),):
+            return replace(u, handover=True, counted=False)
     if len(u.block) != 1 or not _is_producer(u.block[0]):
         return u
     others = [a for j, other in enumerate(units) if j != i for a in other.accesses if a.writes]

@@ -12,7 +12,7 @@ reuses it: the same rule with d = V. Versions need that each iteration writes, b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiledsl.analysis.access import Access, conflict
 from tiledsl.analysis.boxes import Later, covers, may_overlap
@@ -55,13 +55,16 @@ def constraints(body: Body, forbidden: Mapping[Buffer, str]) -> Constraints:
     reuse: dict[Buffer, tuple[Dependence, ...]] = {}
     single: dict[Buffer, str] = {}
     opaque = set().union(*(opaque_buffers(u) for u in body.units))
+    handed = {a.buffer for u in body.units if u.handover for a in u.accesses}
     for buffer, touching in _by_buffer(body.units).items():
         if not any(a.writes for _, a in touching):
             continue
         fixed += _within(touching, buffer)
         reason = forbidden.get(buffer) or _one_version(buffer, touching, opaque)
         carried = tuple(_carried(touching, buffer, body.loop))
-        if reason:
+        if buffer in handed:  # each wait brings new contents, and the barriers have as many turns as there are versions
+            fixed += [replace(d, distance=buffer.versions) for d in carried if not d.kind.startswith("read after")]
+        elif reason:
             single[buffer] = reason
             fixed += carried
         else:

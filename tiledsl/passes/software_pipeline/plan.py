@@ -15,7 +15,8 @@ from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Buffer, Pipelined
 from tiledsl.passes.software_pipeline.body import WORLD, Body, Unit
 from tiledsl.passes.software_pipeline.legal import Constraints, Dependence, least_versions, versions_of, violated
-from tiledsl.passes.software_pipeline.waits import Use, assign_waits
+from tiledsl.passes.software_pipeline.products import product_needs, product_schedule
+from tiledsl.passes.software_pipeline.waits import Use, assign_waits, steady_product_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class PipelinePlan:
     `groups`: the commit group of an asynchronous copy, None for everything else. A group is committed after its last
     member. `waits`: how many committed groups may be in flight before this unit executes in the steady state, None
     where it need not wait. `covered[i]`: the uses that the wait before i is for. `versions`: copies of each buffer
-    that needs more than one.
+    that needs more than one. `products`: units that are issued to the tensor core, each a group of its own, and
+    `product_waits`: how many of these groups may be in flight before each unit.
     """
 
     labels: tuple[str, ...]
@@ -35,6 +37,8 @@ class PipelinePlan:
     waits: tuple[int | None, ...]
     covered: tuple[tuple[Use, ...], ...]
     versions: tuple[tuple[Buffer, int], ...]
+    products: frozenset[int] = frozenset()
+    product_waits: tuple[int | None, ...] = ()
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -54,7 +58,9 @@ class PipelinePlan:
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [("statement", "stage", "order", "group", "wait")]
         for i, label in enumerate(self.labels):
-            cells = (self.stage[i], self.order[i], self.groups[i], self.waits[i])
+            group = "product" if i in self.products else self.groups[i]
+            wait = self.product_waits[i] if self.product_waits and self.waits[i] is None else self.waits[i]
+            cells = (self.stage[i], self.order[i], group, wait)
             rows.append((label, *("-" if c is None else str(c) for c in cells)))
         widths = [max(len(r[c]) for r in rows) for c in range(5)]
         lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:], widths[1:]))]) for r in rows]
@@ -79,6 +85,10 @@ def make_plan(body: Body, rules: Constraints, *, fuse_barrier: bool = True) -> P
         schedule = serial(body)
     else:
         schedule = automatic_schedule(body, rules, kind.stages)
+    if not kind.stage and not kind.order and kind.stages > 0 and len(set(schedule.stage)) == 1:
+        found = product_schedule(body, rules)
+        if found is not None:
+            return _product_plan(body, *found)
     versions = versions_of(schedule.stage, schedule.order, rules)
     waits, covered = assign_waits(body, schedule.stage, schedule.order, schedule.groups, fuse=fuse_barrier)
     return PipelinePlan(
@@ -90,6 +100,15 @@ def make_plan(body: Body, rules: Constraints, *, fuse_barrier: bool = True) -> P
         covered,
         tuple(versions.items()),
     )
+
+
+def _product_plan(body: Body, stage: tuple[int, ...], order: tuple[int, ...]) -> PipelinePlan:
+    count = len(stage)
+    none = (None,) * count
+    products = frozenset(i for i, u in enumerate(body.units) if u.product)
+    labels, covered = tuple(u.label for u in body.units), ((),) * count
+    waits = steady_product_waits(stage, order, product_needs(body), products)
+    return PipelinePlan(labels, stage, order, none, none, covered, (), products, waits)
 
 
 def serial(body: Body) -> Schedule:

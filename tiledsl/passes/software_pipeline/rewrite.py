@@ -14,29 +14,24 @@ the IR can see which iterations share a tile. The pass count-versions turns the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from tiledsl.analysis.access import accesses, reach
 from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
-    Address,
     AsyncCommit,
     AsyncWait,
+    Binary,
     Block,
-    Buffer,
     Const,
     Expr,
     For,
     If,
     Let,
-    Load,
-    Node,
-    Region,
     Serial,
     Stmt,
-    Store,
     Var,
     all_of,
     lt,
@@ -44,10 +39,12 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Gemm
 from tiledsl.ir.types import effect_of
-from tiledsl.ir.walk import rewrite, walk
+from tiledsl.ir.versions import pinning
+from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.software_pipeline.body import Body, Unit, asynchronous
 from tiledsl.passes.software_pipeline.plan import PipelinePlan
-from tiledsl.passes.software_pipeline.waits import Step, commit_points, needs, simulate
+from tiledsl.passes.software_pipeline.products import product_needs
+from tiledsl.passes.software_pipeline.waits import Step, commit_points, needs, simulate, simulate_products
 
 
 class Form(Enum):
@@ -70,6 +67,8 @@ def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO) -> Bl
     if form is Form.AUTO or (form is Form.PEELED and not isinstance(body.loop.extent, Const)):
         form = choose_form(body)
     writer = _Writer(body, plan)
+    if plan.products:
+        return (*body.declarations, *writer.products())
     match form:
         case Form.PEELED:
             block = writer.peeled()
@@ -84,7 +83,7 @@ def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO) -> Bl
 class _Time:
     """A moment of the pipelined sequence: `base` + `offset`, or the number `offset` if there is no base."""
 
-    base: Var | None
+    base: Expr | None
     offset: int
 
     def iteration(self, stage: int) -> Expr:
@@ -125,6 +124,49 @@ class _Writer:
                 pending_body = False
             out += self.at(s, w, _Time(None, s.t + (skipped if s.t >= short else 0)))
         return _merged(out)
+
+    def products(self) -> Block:
+        """Peeled, for a plan of two stages with products in flight: also where the extent is not constant.
+
+        Each product is written twice, but none is under a condition in the loop. What the first iteration does before
+        the loop and the last one after it has a guard, if there may be no iteration.
+        """
+        extent = self.body.loop.extent
+        constant = isinstance(extent, Const)
+        if constant and int(extent.value) < 1:  # type: ignore[attr-defined]
+            return ()
+        guards: tuple[Expr, ...] = () if constant else (lt(0, extent),)
+        # A run of three iterations shows the waits of the first, of the steady state and of the end.
+        steps = [Step(t, u, self.runs(t, u, 3), False) for t, u in self.points(3 + self.plan.depth)]
+        needed = product_needs(self.body)
+        waits = {(s.t, s.unit): w for s, w in simulate_products(steps, self.plan.stage, needed, self.plan.products)}
+        out: list[Stmt] = []
+        for u in self.plan.sequence:
+            if self.plan.stage[u] == 0:
+                out += self.issue(u, waits[0, u], _Time(None, 0), guards)
+        t = Var(self.body.loop.var.name)
+        inner = [s for u in self.plan.sequence for s in self.issue(u, self.plan.product_waits[u], _Time(t, 1))]
+        if not constant or int(extent.value) > 1:  # type: ignore[attr-defined]
+            trips: Expr = Const(int(extent.value) - 1) if constant else Binary("max", extent - 1, Const(0))  # type: ignore[attr-defined]
+            out.append(replace(self.body.loop, var=t, extent=trips, body=tuple(inner), kind=Serial()))
+        end = _Time(None, int(extent.value)) if constant else _Time(extent, 0)  # type: ignore[attr-defined]
+        for u in self.plan.sequence:
+            if self.plan.stage[u]:
+                out += self.issue(u, waits[3, u], end, guards)
+        last = [s for stmt in out for s in _below(stmt) if isinstance(s, AsyncCommit | AsyncWait)][-1]
+        drained = isinstance(last, AsyncWait) and last.pending == 0
+        return (*_merged(out), *(() if drained else (AsyncWait(0, "product", span=self.body.loop.span),)))
+
+    def issue(self, u: int, wait: int | None, time: _Time, guards: tuple[Expr, ...] = ()) -> Block:
+        """One unit with the wait for products before it; a product is committed at once."""
+        unit = self.body.units[u]
+        here: list[Stmt] = [] if wait is None else [AsyncWait(wait, "product", span=unit.span)]
+        if u in self.plan.products:
+            (gemm,) = unit.block
+            assert isinstance(gemm, Gemm)
+            unit = replace(unit, block=(replace(gemm, asynchronous=True), AsyncCommit("product", span=gemm.span)))
+        here += copied(_guarded(unit, unit.block), {self.body.loop.var: time.iteration(self.plan.stage[u])})
+        return (If(all_of(list(guards)), tuple(here), span=unit.span),) if guards else tuple(here)
 
     def rolled(self) -> Block:
         extent = self.body.loop.extent
@@ -204,7 +246,7 @@ class _Writer:
         block = u.block if self.plan.groups[i] is None else tuple(asynchronous(s) for s in u.block)
         versions = {b: time.version(stage, n) for b, n in self.plan.versions}
         inner = _guarded(u, block)
-        here = copied(inner, {self.body.loop.var: time.iteration(stage)}, _pinning(versions) if versions else None)
+        here = copied(inner, {self.body.loop.var: time.iteration(stage)}, pinning(versions) if versions else None)
         return (If(all_of(list(guards)), here, span=u.span),) if guards else here
 
 
@@ -235,6 +277,11 @@ def _merged(block: list[Stmt]) -> Block:
     return tuple(out)
 
 
+def _below(s: Stmt) -> Iterator[Stmt]:
+    yield s
+    yield from statements(s)
+
+
 def _keeps(block: Block, cond: Expr) -> bool:
     """Whether `cond` has the same value before and after `block`."""
     if effect_of(cond) is Effect.PURE:
@@ -243,20 +290,3 @@ def _keeps(block: Block, cond: Expr) -> bool:
     return effect_of(cond) is Effect.READS and not any(
         a.writes and a.buffer in read for s in block for a in accesses(s)
     )
-
-
-def with_versions(block: Block, versions: dict[Buffer, Expr]) -> Block:
-    """`block` with every access to a buffer of `versions` that has no version yet given that one."""
-    if not versions:
-        return block
-    rule = _pinning(versions)
-    return tuple(rewrite(s, rule) for s in block)
-
-
-def _pinning(versions: dict[Buffer, Expr]) -> Callable[[Node], Node]:
-    def rule(node: Node) -> Node:
-        if isinstance(node, (Region, Load, Store, Address)) and node.version is None and node.buffer in versions:
-            return replace(node, version=versions[node.buffer])
-        return node
-
-    return rule

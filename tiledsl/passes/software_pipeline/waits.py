@@ -6,7 +6,7 @@ until at most the N youngest groups are in flight (PTX ISA, "cp.async.commit_gro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiledsl.analysis.boxes import Later, may_overlap
@@ -139,6 +139,38 @@ def assign_waits(
                 known = waits[step.unit]
                 waits[step.unit] = pending if known is None else min(known, pending)
     return tuple(waits), tuple(map(tuple, covered))
+
+
+def simulate_products(
+    steps: Iterable[Step], stage: Sequence[int], needed: Sequence[Sequence[tuple[int, int]]], products: Collection[int]
+) -> Iterator[tuple[Step, int | None]]:
+    """As `simulate`, for the queue of products: each is a group, and waited for by the first that needs it."""
+    state = Groups()
+    for step in steps:
+        k = step.t - stage[step.unit]
+        wanted = [(g, k - distance) for g, distance in needed[step.unit]]
+        yield step, state.wait(c for c in wanted if c in state.group_of) if step.runs else None
+        if step.runs and step.unit in products:
+            state.issue((step.unit, k))
+            state.commit()
+
+
+def steady_product_waits(
+    stage: Sequence[int],
+    order: Sequence[int],
+    needed: Sequence[Sequence[tuple[int, int]]],
+    products: Collection[int],
+) -> tuple[int | None, ...]:
+    """The waits of `simulate_products` in the steady state, the strictest of each unit."""
+    sequence = sorted(range(len(stage)), key=lambda i: order[i])
+    depth = max(stage, default=0)
+    steps = steady_steps(stage, sequence, {}, 3 * depth + 4)
+    waits: list[int | None] = [None] * len(stage)
+    for step, pending in simulate_products(steps, stage, needed, products):
+        if step.t >= depth and pending is not None:
+            known = waits[step.unit]
+            waits[step.unit] = pending if known is None else min(known, pending)
+    return tuple(waits)
 
 
 def _hoisted(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tiledsl.analysis.lanes import mentions, run_of
 from tiledsl.analysis.ranges import Facts, launch_facts
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.dtypes import BOOL, INDEX
 from tiledsl.ir.nodes import (
     Block,
@@ -30,6 +31,7 @@ from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import children, substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import no_asynchronous_stores, thread_stage, vector_loops_lowered
+from tiledsl.passes.scoped import with_bodies
 from tiledsl.passes.vectorise.statements import MEMORY, Lanes, LanesDiffer, asynchronous_copy
 from tiledsl.target import Target
 from tiledsl.verifiers.vectors import verify_vectors
@@ -70,6 +72,8 @@ def _block(block: Block, facts: Facts, has_cp_async: bool) -> Block:
                 result.append(replace(s, then=new_then, orelse=new_else))
             case Store(asynchronous=True):
                 result += _single(s, facts, has_cp_async)
+            case Roles():
+                result.append(with_bodies(s, lambda body: _block(body, facts, has_cp_async)))
             case _:
                 result.append(s)
     return tuple(result)

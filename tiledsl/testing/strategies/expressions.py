@@ -108,6 +108,7 @@ class Maker:
             lambda: ir.Extern(self.draw(STRINGS), (e(other, depth), e(HANDLE)), dtype, self.coin()),
             lambda: ir.Call("shfl_" + self.pick(["xor", "up", "down", "idx"]), (e(dtype, depth), e(INT32, 0))),
         ]
+        makers.append(lambda: ir.Call("warp_uniform", (e(dtype, depth),)))
         if dtype is not INDEX:
             twin = self.pick([d for d in VALUES if d.bits == dtype.bits and d is not INDEX])
             makers.append(lambda: ir.Reinterpret(dtype, e(twin, depth)))

@@ -20,6 +20,7 @@ from tiledsl.ir import tile
 from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT64, DType
 from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle
 from tiledsl.ir.nodes import Buffer, Const, Expr, Kernel, Launch, Region, Space, Stmt, Var
+from tiledsl.testing.strategies.concurrent_forms import ConcurrentMaker
 from tiledsl.testing.strategies.expressions import COMMON, NAMES, STRINGS, TILE_SPACES, VALUES, Maker, constants
 
 __all__ = ["constants", "expressions", "kernels"]
@@ -36,7 +37,7 @@ def expressions(dtype: DType = INDEX, variables: tuple[Var, ...] = (), depth: in
     return st.composite(lambda draw: Maker(draw, 0, list(variables)).expr(dtype, depth))()
 
 
-class _KernelMaker(Maker):
+class _KernelMaker(ConcurrentMaker):
     """Draws one kernel from the outside in."""
 
     # ---- scalar statements
@@ -59,9 +60,11 @@ class _KernelMaker(Maker):
 
     def stmt(self, depth: int) -> Stmt:
         forms = [self.let, self.store, self.update, *[self.simple] * 4, self.move, self.view, self.show]
-        tiles = [self.tile_copy, *[self.tile_reduce] * 2, self.tile_gemm, *[self.tile_other] * 3]
+        forms += [*[self.beside] * 4, self.queued, self.engine]
+        tiles = [self.tile_copy, *[self.tile_reduce] * 2, self.tile_gemm, *[self.tile_other] * 3, self.tile_bulk]
         forms += [] if self.in_parallel else tiles
         nested = [self.loop, self.branch] + ([] if self.in_parallel else [self.parallel])
+        nested += [self.roles] if self.threads and not self.in_parallel else []
         form = self.pick([*forms, *nested, *nested] if depth else forms)
         return form(depth - 1) if form in nested else form()  # type: ignore[no-any-return]
 
@@ -91,20 +94,18 @@ class _KernelMaker(Maker):
     def simple(self) -> Stmt:
         makers: list[Callable[[], Stmt]] = [
             lambda: ir.Barrier(self.number(0, 15), 32 * self.number(0, 4)),
-            lambda: ir.AsyncWait(self.number(0, 3)),
-            ir.AsyncCommit,
             *[lambda: ir.Evaluate(self.expr(self.pick(COMMON)))] * 2,  # the others are drawn elsewhere too
             lambda: ir.AtomCall(self.pick(["mma_m16n8k16", "copy", "a b"]), (self.expr(HANDLE), self.expr(INT32))),
             lambda: ir.Assert(self.expr(BOOL), self.draw(STRINGS)),
             lambda: ir.Assume(self.expr(BOOL)),
-            lambda: ir.Alloc(self.fresh_barrier()),
+            self.alloc_barrier,
         ]
         return self.pick(makers + ([ir.Break, ir.Continue] if self.loops else []))()  # type: ignore[no-any-return]
 
-    def fresh_barrier(self) -> Buffer:
+    def alloc_barrier(self) -> Stmt:
         b = Buffer("bar", self.shape(1), UINT64, Space.BARRIER, versions=self.number(1, 3))
         self.allocated.append(b)
-        return b
+        return ir.Alloc(b, self.maybe(lambda: Const(self.number(1, 400), UINT64), None))
 
     def move(self) -> Stmt:
         dtype = self.pick([d for d in VALUES if d.bits in (8, 16, 32)])
@@ -179,10 +180,10 @@ class _KernelMaker(Maker):
         ta, tb = self.coin(), self.coin()
         a = self.tile((k, m) if ta else (m, k), *TILE_SPACES)
         b = self.tile((n, k) if tb else (k, n), *TILE_SPACES)
+        c = self.tile((m, n), Space.FRAGMENT)
         policy, precision = self.pick(["square", "full_row", "full_col"]), self.pick(["ieee", "tf32"])
-        return tile.Gemm(
-            a, b, self.tile((m, n), Space.FRAGMENT), ta, tb, self.coin(), policy, precision, self.number(0, 2)
-        )
+        how = (self.coin(), policy, precision, self.number(0, 2), self.coin())
+        return tile.Gemm(a, b, c, ta, tb, *how)
 
     def tile_other(self) -> Stmt:
         src = self.region(self.buffer(*TILE_SPACES))
@@ -225,6 +226,8 @@ class _KernelMaker(Maker):
     def launch(self, number: int, depth: int) -> Launch:
         with self.scope():
             self.allocated = []
+            threads = self.shape()
+            self.threads = prod(threads)
             grid = tuple(self.expr(INDEX, 1) for _ in range(self.number(1, 3)))
             blocks, thread = tuple(self.var() for _ in grid), self.var()
             self.memory = True
@@ -237,7 +240,7 @@ class _KernelMaker(Maker):
             tables += [ir.Assigned(b, self.layout(ir.static_shape(b)), why) for b in shared]
             safe = [ir.SafeValue(b, self.draw(constants(b.dtype))) for b in self.buffers if self.coin()]
             return Launch(
-                f"{self.pick(['main', 'copy', 'a-b'])}{number}", grid, blocks, self.shape(), thread, body,
+                f"{self.pick(['main', 'copy', 'a-b'])}{number}", grid, blocks, threads, thread, body,
                 layouts=tuple(tables),
                 safe_values=tuple(safe),
                 shared=tuple(ir.SharedSlot(b, 16 * i) for i, b in enumerate(shared)),
@@ -245,6 +248,7 @@ class _KernelMaker(Maker):
                 cluster=self.maybe(lambda: (2, 1), ()),
                 raster=self.maybe(lambda: ir.Raster(self.number(1, 9), self.pick(["row", "column"])), None),
                 min_blocks=self.number(0, 2),
+                registers=self.maybe(lambda: (0, 8 * self.number(3, 32)), ()),
             )  # fmt: skip
 
     def kernel(self, depth: int) -> Kernel:
@@ -252,8 +256,8 @@ class _KernelMaker(Maker):
         scalars = tuple(self.var(self.pick(VALUES)) for _ in range(self.number(0, 2)))
         self.vars += [*sizes, *scalars]
         image = Buffer("image", (9, 9, 9, 9), self.pick(VALUES))
-        tensors = [image, *(self.tensor() for _ in range(self.number(0, 2)))]
-        scratch = tuple(self.tensor() for _ in range(self.number(0, 1)))
+        tensors = [image, *(self.parameter() for _ in range(self.number(0, 2)))]
+        scratch = tuple(self.parameter() for _ in range(self.number(0, 1)))
         self.buffers += [*tensors, *scratch]
         params = self.draw(st.permutations([*tensors, *scalars]))
         launches = tuple(self.launch(i, depth) for i in range(self.number(1, 2)))
@@ -262,7 +266,7 @@ class _KernelMaker(Maker):
             self.pick(["k", "copy", "<lambda>"]), tuple(params), launches, sizes, scratch, results, self.draw(STRINGS)
         )
 
-    def tensor(self) -> Buffer:
+    def parameter(self) -> Buffer:
         """A global tensor, perhaps with dynamic extents and strides."""
         names = [v for v in self.vars if v.dtype.is_integer]
         extents = [self.pick([n, *names, *(v * 2 for v in names if v.dtype is INDEX)]) for n in self.shape()]

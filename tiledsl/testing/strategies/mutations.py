@@ -170,7 +170,9 @@ TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+\.\d+|->|\s+|\S')
 _WORDS = """
 alloc copy fill gemm reduce parallel for if else while break continue let async async_commit async_wait barrier shared
 fragment local var global versions layout slot pipelined unrolled vectorized persistent stages cast shfl_xor min select
-print assert assume view of move atomic 0 1 2 7 -1 3.5 nan inf true @ ( ) [ ] { } , : = + * // % ^ -> < == "x"
+print assert assume view of move atomic barrier roles role bulk on await arrive expect fence hold init_barrier
+set_registers tensor_copy bulk_move descriptor queue product store async_proxy by warps bytes sources
+0 1 2 7 -1 3.5 nan inf true @ ( ) [ ] { } , : = + * // % ^ -> < == "x"
 """
 VOCABULARY = [*_WORDS.split(), *DTYPES]
 SMALL = Options(statements=3, launches=1)
@@ -281,23 +283,10 @@ def _changed_buffer(draw: st.DrawFn, b: Buffer) -> Buffer:
             return replace(b, space=draw(st.sampled_from(list(type(b.space)))))
 
 
-_TEXTS = (
-    "sum",
-    "max",
-    "add",
-    "xor",
-    "square",
-    "full_row",
-    "ieee",
-    "tf32",
-    "relaxed",
-    "acquire",
-    "",
-    "+",
-    "//",
-    "<",
-    "&",
-)
+_WORDS_IN_FIELDS = """
+sum max add xor square full_row ieee tf32 relaxed acquire + // < & copy product store threads warpgroups one async_proxy
+"""
+_TEXTS = ["", *_WORDS_IN_FIELDS.split()]
 
 
 def _changed_field(draw: st.DrawFn, node: Any) -> Any:

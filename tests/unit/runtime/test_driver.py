@@ -1,0 +1,140 @@
+"""What the real driver is handed, against a stand-in that reads memory as the driver does: no GPU needed."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from tiledsl.errors import TileError
+from tiledsl.runtime.driver import CudaDriver, Shape
+from tiledsl.runtime.packing import MAP_ALIGNMENT, MAP_BYTES
+from tiledsl.tensor_map import TensorMap, tensor_map
+
+cuda = pytest.importorskip("cuda.bindings.driver", reason="cuda-python is not installed")
+SUCCESS = cuda.CUresult.CUDA_SUCCESS
+Pointer, Int, U32 = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32
+ENCODE = ctypes.CFUNCTYPE(Int, Pointer, Int, U32, Pointer, Pointer, Pointer, Pointer, Pointer, Int, Int, Int, Int)
+
+
+class Api:
+    """cuda.bindings.driver with the calls of a launch replaced; enums and structs are the real ones."""
+
+    def __init__(self, sizes: tuple[int, ...] = (), status: int = 0) -> None:
+        self.sizes, self.status = sizes, status
+        self.encoded: list[tuple[Any, ...]] = []
+        self.launched: list[Any] = []
+        self.looked_up = 0
+        self._encode = ENCODE(self._encode_tiled)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(cuda, name)
+
+    def cuGetErrorString(self, status: Any) -> Any:
+        return SUCCESS, b"wrong"
+
+    def cuGetProcAddress(self, name: bytes, version: int, flags: int) -> Any:
+        assert (name, version, flags) == (b"cuTensorMapEncodeTiled", 12000, 0)
+        self.looked_up += 1
+        return SUCCESS, ctypes.cast(self._encode, Pointer).value, None
+
+    def _encode_tiled(self, to: int, dtype: int, rank: int, at: int, *rest: Any) -> int:
+        *arrays, interleave, swizzle, promotion, fill = rest
+        kinds = [(ctypes.c_uint64, rank), (ctypes.c_uint64, rank - 1), (ctypes.c_uint32, rank), (ctypes.c_uint32, rank)]
+        read = [tuple((kind * n).from_address(a)) if n else () for (kind, n), a in zip(kinds, arrays, strict=True)]
+        assert to % MAP_ALIGNMENT == 0
+        self.encoded.append((dtype, rank, at, *read, interleave, swizzle, promotion, fill))
+        ctypes.memmove(to, bytes(range(128)), 128)
+        return self.status
+
+    def _arguments(self, address: int) -> list[bytes]:
+        """As the driver copies them: a pointer and the size that the kernel declares for each."""
+        pointers = (ctypes.c_void_p * len(self.sizes)).from_address(address)
+        assert all(int(p or 0) % MAP_ALIGNMENT == 0 for p, size in zip(pointers, self.sizes) if size == MAP_BYTES)
+        return [ctypes.string_at(int(p or 0), size) for p, size in zip(pointers, self.sizes)]
+
+    def cuLaunchKernel(self, f: Any, *how: Any) -> Any:
+        self.launched.append((f, *how[:8], self._arguments(how[8])))
+        return (SUCCESS,)
+
+    def cuLaunchKernelEx(self, config: Any, f: Any, arguments: int, extra: int) -> Any:
+        self.launched.append((f, config, self._arguments(arguments)))
+        return (SUCCESS,)
+
+
+MAP = tensor_map("A", "bfloat16", (5, 6, 64), (1, 2, 32), swizzle=64)
+
+
+def test_a_tensor_map_is_encoded_innermost_first() -> None:
+    api = Api()
+    driver = CudaDriver(api)
+    assert driver.encode(MAP, 0x7000_0000_0100) == bytes(range(128))
+    assert driver.encode(MAP, 0x100) == bytes(range(128))
+    assert api.looked_up == 1
+    (dtype, rank, at, shape, strides, box, steps, interleave, swizzle, promotion, fill), _ = api.encoded
+    assert (rank, at, shape, strides, box, steps) == (
+        *(3, 0x7000_0000_0100),
+        *((64, 6, 5), (128, 768), (32, 2, 1), (1, 1, 1)),
+    )
+    assert (dtype, interleave, swizzle, promotion, fill) == (
+        9,
+        0,
+        2,
+        2,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("m", "dtype", "swizzle", "fill"),
+    [
+        (tensor_map("A", "int8", (64, 64), (8, 32), swizzle=32), 0, 1, 0),
+        (tensor_map("A", "float16", (64, 64), (8, 64), swizzle=128), 6, 3, 0),
+        (tensor_map("A", "float32", (64,), (64,), fill_nan=True), 7, 0, 1),
+    ],
+)
+def test_enums_are_those_of_the_header(m: TensorMap, dtype: int, swizzle: int, fill: int) -> None:
+    api = Api()
+    CudaDriver(api).encode(m, 256)
+    assert (api.encoded[0][0], api.encoded[0][8], api.encoded[0][10]) == (dtype, swizzle, fill)
+
+
+def test_what_the_driver_refuses_is_an_error() -> None:
+    with pytest.raises(TileError, match=r"TD0615.*CUDA_ERROR_INVALID_VALUE"):
+        CudaDriver(Api(status=1)).encode(MAP, 256)
+
+
+def test_arguments_lie_where_the_driver_reads_them() -> None:
+    api = Api(sizes=(128, 128, 8, 4, 2))
+    first, second = bytes(range(128)), bytes(range(127, -1, -1))
+    CudaDriver(api).launch("f", Shape((2, 3), 256, 1000), 77, [first, second, 0x7FFF_0000_1234, 2**32 - 1, 0x3C00])
+    ((*how, given),) = api.launched
+    assert how == ["f", 2, 3, 1, 256, 1, 1, 1000, 77]
+    assert given == [first, second, (0x7FFF_0000_1234).to_bytes(8, "little"), b"\xff" * 4, b"\x00\x3c"]
+
+
+def test_no_arguments() -> None:
+    api = Api()
+    CudaDriver(api).launch("f", Shape((1,), 32, 0), 0, [])
+    assert api.launched == [("f", 1, 1, 1, 32, 1, 1, 0, 0, [])]
+
+
+@pytest.mark.parametrize(("cluster", "dependent"), [((2,), False), ((1, 2), True), ((), True)])
+def test_clusters_and_dependent_launches_are_attributes(cluster: tuple[int, ...], dependent: bool) -> None:
+    api = Api(sizes=(8,))
+    CudaDriver(api).launch("f", Shape((8, 4), 128, 512, cluster, dependent), 5, [9])
+    ((f, config, given),) = api.launched
+    assert (f, given) == ("f", [(9).to_bytes(8, "little")])
+    assert (config.gridDimX, config.gridDimY, config.gridDimZ) == (8, 4, 1)
+    assert (config.blockDimX, config.blockDimY, config.blockDimZ) == (128, 1, 1)
+    assert (config.sharedMemBytes, int(config.hStream)) == (512, 5)
+    by_id = {int(a.id): a.value for a in config.attrs}
+    assert config.numAttrs == len(by_id) == bool(cluster) + dependent
+    ids = cuda.CUlaunchAttributeID
+    if cluster:
+        dims = by_id[int(ids.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)].clusterDim
+        assert (dims.x, dims.y, dims.z) == (*cluster, 1, 1)[:3]
+    if dependent:
+        value = by_id[int(ids.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION)]
+        assert value.programmaticStreamSerializationAllowed == 1

@@ -1,0 +1,98 @@
+"""Which copies of tiles the copy engine can make: its rules, as far as they show before layouts are chosen.
+
+What depends on the address of a tensor (16 bytes aligned) and on run-time sizes is checked when the kernel is called.
+Source: PTX ISA, "cp.async.bulk.tensor"; CUDA Driver API, `cuTensorMapEncodeTiled`; algorithms.md D.2.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from tiledsl.analysis.vector_width import Divisors, divisor
+from tiledsl.ir.dtypes import DType
+from tiledsl.ir.nodes import Buffer, Const, Expr, Region, Space, static_shape
+from tiledsl.ir.tile import Copy
+
+UNIT = 16  # bytes: strides, and the innermost extent of a box, are multiples of it
+MAX_RANK = 5
+_TYPES = frozenset(
+    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+    + ["float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"]
+)
+
+
+def bulk_bytes(copy: Copy) -> int:
+    """What a bulk load of this copy adds to the bytes of its barrier: whole boxes, out of bounds or not."""
+    return prod(copy.dst.extents) * copy.dst.buffer.dtype.bits // 8
+
+
+def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
+    """Why the copy engine cannot make this copy between global and shared memory; empty if it can."""
+    tensor, tile = copy.src, copy.dst
+    if tensor.buffer.space is not Space.GLOBAL:
+        tensor, tile = tile, tensor
+    if (tensor.buffer.space, tile.buffer.space) != (Space.GLOBAL, Space.SHARED):
+        return f"it is from {copy.src.buffer.space.value} to {copy.dst.buffer.space.value} memory"
+    if copy.width or copy.asynchronous:
+        return "its width is given" if copy.width else "it is a cp.async copy"
+    return (
+        _types(tensor.buffer.dtype, tile.buffer.dtype)
+        or _whole_tile(tile)
+        or _tensor(tensor.buffer, divisors)
+        or _box(tensor, tile)
+    )
+
+
+def _types(tensor: DType, tile: DType) -> str:
+    if tensor is not tile:
+        return f"it converts {tensor} to {tile}"
+    return "" if tensor.name in _TYPES else f"the copy engine has no {tensor}"
+
+
+def _whole_tile(tile: Region) -> str:
+    """A part of a tile could begin in the middle of a swizzle."""
+    shape = static_shape(tile.buffer)
+    whole = all(n == m or m == 1 for n, m in zip(tile.extents, shape)) and all(
+        o == Const(0) for o, n in zip(tile.offsets, tile.extents) if n > 1
+    )
+    leading = all(n == 1 or n == m for n, m in zip(tile.extents[:-2], shape))
+    inner = tile.extents[-2:] == shape[-2:] and all(o == Const(0) for o in tile.offsets[-2:])
+    return "" if whole or (leading and inner) else f"it moves a part of the tile '{tile.buffer.name}'"
+
+
+def _tensor(tensor: Buffer, divisors: Divisors) -> str:
+    rank = len(tensor.shape)
+    if not 1 <= rank <= MAX_RANK:
+        return f"'{tensor.name}' has {rank} dimensions, and the copy engine moves up to {MAX_RANK}"
+    bits = tensor.dtype.bits
+    strides = tensor.strides
+    if strides is not None and strides[-1] not in (1, Const(1)):
+        return f"the elements of a row of '{tensor.name}' do not follow each other"
+    for axis in range(rank - 1):
+        stride = _stride(tensor, axis, divisors)
+        if stride * bits % (8 * UNIT):
+            return f"the stride of dimension {axis} of '{tensor.name}' is no known multiple of {UNIT} bytes"
+    return ""
+
+
+def _stride(tensor: Buffer, axis: int, divisors: Divisors) -> int:
+    """A number that divides the stride of a dimension, in elements."""
+    if tensor.strides is not None:
+        return _divides(tensor.strides[axis], divisors)
+    result = 1
+    for extent in tensor.shape[axis + 1 :]:
+        result *= _divides(extent, divisors)
+    return result
+
+
+def _divides(extent: int | Expr, divisors: Divisors) -> int:
+    return extent if isinstance(extent, int) else divisor(extent, divisors)
+
+
+def _box(tensor: Region, tile: Region) -> str:
+    row = tile.extents[-1] * tile.buffer.dtype.bits
+    if row % (8 * UNIT):
+        return f"a row of '{tile.buffer.name}' has {row // 8} bytes, no multiple of {UNIT}"
+    if tensor.extents[-1] != tile.extents[-1]:
+        return f"the rows of '{tensor.buffer.name}' and '{tile.buffer.name}' differ"
+    return ""

@@ -1,0 +1,201 @@
+"""Roles and barriers in shared memory, for both NumPy executions: an agent of a block is its threads, or those of a role.
+
+Each role has a machine of its own, whose domain is the role's threads; `cpu/turns.py` lets them take turns. What they
+share is memory and `Shared`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Self
+
+import numpy as np
+
+from tiledsl.cpu import values
+from tiledsl.cpu.lockstep import DTypes, Lockstep
+from tiledsl.cpu.mbarrier import Mbarrier
+from tiledsl.cpu.registers import Cell, Registers
+from tiledsl.cpu.turns import Player, Turns, stuck
+from tiledsl.cpu.values import Value
+from tiledsl.errors import error
+from tiledsl.ir import concurrent as ir
+from tiledsl.ir.nodes import Address, Alloc, Buffer, Launch, Space
+
+Array = np.ndarray[Any, Any]
+# Threads of which one arrives; 0: one of all.
+_THREADS_OF = {"threads": 1, "warps": 32, "warpgroups": ir.WARPGROUP, "one": 0}
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all agents of a block share: its barriers, whose turn it is, and numbers for copies (see cpu/mbarrier.py)."""
+
+    turns: Turns
+    barriers: dict[Buffer, list[Mbarrier]] = field(default_factory=dict)
+    copies: Iterator[int] = field(default_factory=count)
+
+
+class Concurrent(Lockstep):
+    """An agent. `player` is its role, None for the block as a whole; `known` the copies that it knows."""
+
+    launch: Launch
+
+    def __init__(self, domain: tuple[int, ...], check: bool, dtypes: DTypes, common: Shared) -> None:
+        super().__init__(domain, check, dtypes)
+        self.common = common
+        self.role: ir.Role | None = None
+        self.player: Player | None = None
+        self.known = 0
+        own: dict[type, Callable[[Any], None]] = {
+            ir.Roles: self.roles,
+            ir.InitBarrier: self.init_barrier,
+            ir.Arrive: self.arrive,
+            ir.Expect: self.expect,
+            ir.Await: self.wait_for_phase,
+            # Proxies, the order of registers and their number are not modelled.
+            ir.Fence: lambda s: None,
+            ir.Hold: lambda s: None,
+            ir.SetRegisters: lambda s: None,
+        }
+        self.executors |= own
+
+    # ------------------------------------------------------------------------------------------------------ roles
+
+    def machine_of(self, role: ir.Role) -> Self:
+        """A machine for the role's threads, which shares memory with this one."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Executes what this agent has to do, to the end."""
+        raise NotImplementedError
+
+    def roles(self, s: ir.Roles) -> None:
+        """All roles of the statement, until each has ended."""
+        machines = [self._inside(r) for r in s.roles]
+        self.common.turns.run([m.player for m in machines if m.player], self.where())
+        for m in machines:
+            self.learn(m.known)
+
+    def _inside(self, role: ir.Role) -> Self:
+        m = self.machine_of(role)
+        threads = slice(role.first, role.first + role.threads)
+
+        def part(value: Value) -> Value:
+            """Of a value that differs between the threads of the block, those of the role."""
+            whole = isinstance(value, np.ndarray) and value.shape[-1] == self.domain[-1]
+            return value[..., threads] if whole else value
+
+        m.env = {v: part(x) for v, x in self.env.items()}
+        m.env[role.thread] = values.tidy(np.arange(role.threads).reshape(*m.domain), role.thread.dtype)
+        m.cells = {b: Cell(part(c.value), part(c.written)) for b, c in self.cells.items()}
+        m.registers = {
+            b: Registers(b, r.data[..., threads, :], r.state[..., threads, :]) for b, r in self.registers.items()
+        }
+        m.role, m.player = role, Player(role.name, m.finish)
+        m.learn(self.known)
+        return m
+
+    def learn(self, known: int) -> None:
+        """The agent gets to know of copies."""
+        self.known |= known
+
+    def give_turn(self) -> None:
+        """Lets another role go on, if it is its turn."""
+        if self.player is not None:
+            self.common.turns.give(self.player)
+
+    def pause(self, ready: Callable[[], bool], problem: Callable[[], str]) -> None:
+        """Lets other roles go on until `ready`; TileError TD0830 if that will never be."""
+        p, span = self.player, self.statement.span
+        if p is not None:
+            p.ready, p.problem = ready, lambda: (f"role '{p.name}' {problem()}", span)
+            self.common.turns.give(p)
+        elif not ready():
+            raise stuck([(f"it {problem()}", span)], self.where())
+
+    # --------------------------------------------------------------------------------------------------- barriers
+
+    def alloc(self, s: Alloc) -> None:
+        b = s.buffer
+        if b.space is not Space.BARRIER:
+            super().alloc(s)
+            return
+        size = b.shape[0] if b.shape else 1
+        assert isinstance(size, int)
+        made = self.common.barriers[b] = [Mbarrier(f"{b.name}[{i}]") for i in range(size)]
+        if s.init is not None:
+            for barrier in made:
+                barrier.initialise(int(self.eval(s.init)), self.where())
+
+    def barriers_at(self, a: Address, what: str) -> list[tuple[Mbarrier, int]]:
+        """Each barrier that a lane names, with the number of those lanes."""
+        numbers, times = np.unique(self.active(self.offset_of(a.buffer, a.indices, a.version)), return_counts=True)
+        found = [self.common.barriers[a.buffer][int(i)] for i in numbers]
+        for barrier in found:
+            barrier.require_initialised(what, self.where())
+        return list(zip(found, times.tolist()))
+
+    def init_barrier(self, s: ir.InitBarrier) -> None:
+        a = s.barrier
+        for i in np.unique(self.active(self.offset_of(a.buffer, a.indices, a.version))):
+            self.common.barriers[a.buffer][int(i)].initialise(s.count, self.where())
+
+    def arrive(self, s: ir.Arrive) -> None:
+        known = self.known | (self.hand_over_copies() if s.copies else 0)
+        each = _THREADS_OF[s.by]
+        for barrier, lanes in self.barriers_at(s.barrier, "an arrival"):
+            times = -(-lanes // each) if each else 1
+            barrier.expect(s.bytes * times)
+            barrier.arrive(times, self.where(), known, self.threads_that_arrive())
+        self.give_turn()
+
+    def expect(self, s: ir.Expect) -> None:
+        for barrier, _ in self.barriers_at(s.barrier, "an expectation"):
+            barrier.expect(self.expected(self.active(self.index(s.bytes))))
+
+    def expected(self, each: Array) -> int:
+        """What lanes expect that say so: at the tile stage one speaks for all."""
+        return int(each[0])
+
+    def wait_for_phase(self, s: ir.Await) -> None:
+        a = s.barrier
+        numbers = self.active(self.offset_of(a.buffer, a.indices, a.version)).tolist()
+        parities = self.active(self.index(s.parity)).tolist()
+        for number, parity in sorted(set(zip(numbers, parities))):
+            barrier = self.common.barriers[a.buffer][number]
+            barrier.require_initialised("a wait", self.where())
+            self._wait(barrier, parity)
+            barrier.land()
+            self.learn(barrier.known)
+            self.after_wait(barrier)
+
+    def _wait(self, barrier: Mbarrier, parity: int) -> None:
+        self.give_turn()
+        if barrier.has_ended(parity):
+            return
+        phase = barrier.phase
+        self.pause(
+            lambda: barrier.phase > phase, lambda: f"waits for parity {parity} of {barrier.name} ({barrier.state})"
+        )
+        if barrier.phase > phase + 1:
+            raise error("TD0859", barrier=barrier.name, phase=phase, now=barrier.phase, where=self.where())
+
+    def threads_that_arrive(self) -> int:
+        """The threads of the block whose accesses an arrival hands over, as bits."""
+        return 0
+
+    def after_wait(self, barrier: Mbarrier) -> None:
+        """What else is ordered for this agent by phases that have ended."""
+
+    def hand_over_copies(self) -> int:
+        """Gives the copies (cp.async) that this agent has in flight to an arrival: the numbers of them, as bits."""
+        raise NotImplementedError
+
+    def require_phases_ended(self) -> None:
+        """Raises TileError TD0843 if a barrier is in the middle of a phase when the block ends."""
+        for barrier in (b for found in self.common.barriers.values() for b in found):
+            if self.check and barrier.in_use:
+                raise error("TD0843", self.launch.span, barrier=barrier.name, state=barrier.state)
+

@@ -1,0 +1,46 @@
+"""What the copy engine and the tensor core do with memory beside the threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+BY_PRODUCT, BY_STORE = 1, 1 << 8  # units of counters of asynchronous readers
+
+
+@dataclass(slots=True)
+class Marks:
+    """Of `size` bytes or other units of memory, for all who see it; made when first needed, as most memory has none.
+
+    `copies` is the number of the last bulk copy into the unit plus one, `readers` counts those who read it
+    asynchronously.
+    """
+
+    size: int
+    copies: Array | None = None
+    readers: Array | None = None
+
+    def make_copies(self) -> Array:
+        if self.copies is None:
+            self.copies = np.zeros(self.size, np.int32)
+        return self.copies
+
+    def make_readers(self) -> Array:
+        if self.readers is None:
+            self.readers = np.zeros(self.size, np.int32)
+        return self.readers
+
+
+def first_unknown(copies: Array, known: int) -> int:
+    """The first of these marks that is a bulk copy which somebody who knows `known` does not know; 0 if none is."""
+    return next((int(n) for n in np.unique(copies) if n and not known >> (int(n) - 1) & 1), 0)
+
+
+def reader_name(readers: int) -> str:
+    """What messages call those that a counter has counted; empty if there are none."""
+    if not readers:
+        return ""
+    return "a store of the copy engine" if readers >= BY_STORE else "a product"

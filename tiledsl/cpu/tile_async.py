@@ -1,0 +1,214 @@
+"""Tile statements that go on beside the threads: copies of the copy engine, asynchronous copies and products.
+
+In mode "early" all happens when it is issued, in "late" as late as it may: results come, and operands are read, at the
+wait. In both, until that wait, what is written may not be used and what is read may not be overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiledsl.cpu import tile_ops
+from tiledsl.cpu.marks import BY_PRODUCT, BY_STORE
+from tiledsl.cpu.tile_memory import Index, TileMemory
+from tiledsl.errors import error
+from tiledsl.ir.nodes import Buffer
+from tiledsl.ir.tile import Atomic, Copy, Gemm
+
+if TYPE_CHECKING:
+    from tiledsl.cpu.tile_interp import TileMachine
+
+Array = np.ndarray[Any, Any]
+
+
+class Work:
+    """Something in flight. `buffer` names it in messages."""
+
+    buffer: Buffer
+
+    def release(self) -> None:
+        """Its sources are not read after this."""
+
+    def finish(self) -> None:
+        """Its result is there after this."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Queue:
+    """What an agent has issued and not committed, and its groups that have not been waited for."""
+
+    open: list[Work] = field(default_factory=list)
+    groups: list[list[Work]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Work]:
+        for group in (*self.groups, self.open):
+            yield from group
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.open or self.groups)
+
+    def commit(self) -> None:
+        self.groups.append(self.open)
+        self.open = []
+
+    def wait(self, pending: int, sources: bool) -> None:
+        ended = self.groups[: max(len(self.groups) - pending, 0)]
+        for work in (w for group in ended for w in group):
+            work.release()
+            if not sources:
+                work.finish()
+        if not sources:
+            self.groups = self.groups[len(ended) :]
+
+
+@dataclass(slots=True)
+class LateCopy(Work):
+    """An asynchronous copy that delivers at its wait."""
+
+    memory: TileMemory
+    at: Index
+    data: Array
+
+    @property
+    def buffer(self) -> Buffer:  # type: ignore[override]
+        return self.memory.buffer
+
+    def finish(self) -> None:
+        self.memory.put(self.at, self.data)
+
+
+@dataclass(slots=True)
+class BulkStore(Work):
+    """A store of the copy engine. `write` stores a tile; None when it has been done."""
+
+    memory: TileMemory
+    at: Index
+    write: Callable[[Array], None] | None
+    data: Array | None = None
+    released: bool = False
+
+    @property
+    def buffer(self) -> Buffer:  # type: ignore[override]
+        return self.memory.buffer
+
+    def release(self) -> None:
+        if not self.released:
+            self.released = True
+            self.memory.lend(self.at, -BY_STORE)
+            self.data = np.array(self.memory.data[self.at])
+
+    def finish(self) -> None:
+        self.release()
+        if self.write is not None and self.data is not None:
+            self.write(self.data)
+
+
+@dataclass(slots=True)
+class Product(Work):
+    """`before` is the old c, if no product before this one in the queue makes it."""
+
+    statement: Gemm
+    a: tuple[TileMemory, Index]
+    b: tuple[TileMemory, Index]
+    c: tuple[TileMemory, Index]
+    queue: Queue
+    before: Array | None
+    done: bool = False
+
+    @property
+    def buffer(self) -> Buffer:  # type: ignore[override]
+        return self.c[0].buffer
+
+    def compute(self) -> None:
+        s, (memory, at) = self.statement, self.c
+        (a, a_at), (b, b_at) = self.a, self.b
+        before = memory.data[at] if self.before is None else self.before
+        memory.data[at] = tile_ops.product(s, a.data[a_at], b.data[b_at], None if s.clear else before)
+        self.done = True
+
+    def finish(self) -> None:
+        if not self.done:
+            self.compute()
+        for memory, at in (self.a, self.b):
+            memory.lend(at, -BY_PRODUCT)
+        memory, at = self.c
+        memory.set_state(at, 1)
+        for other in self.queue:
+            if isinstance(other, Product) and other is not self and other.c[0] is memory:
+                memory.set_state(other.c[1], 2)
+
+
+def multiply(m: TileMachine, s: Gemm) -> None:
+    """Issues a product. Others in flight may add to the same c."""
+    queue = m.queues["product"]
+    for r in (s.a, s.b):
+        tile_ops.read(m, r)  # for its checks
+    (a, a_at, _), (b, b_at, _), (c, at, _) = (tile_ops.place(m, r) for r in (s.a, s.b, s.c))
+    follows = any(isinstance(w, Product) and w.c[0] is c and w.c[1] == at for w in queue)
+    if not follows:
+        m.require_landed(c, at)
+        if not s.clear:
+            m.require_ready(c, at)
+    work = Product(s, (a, a_at), (b, b_at), (c, at), queue, None if follows else np.array(c.data[at]))
+    for memory, where in (work.a, work.b):
+        memory.lend(where, BY_PRODUCT)
+    if m.mode == "early":
+        work.compute()
+        c.set_state(at, 2)
+    elif not follows:
+        c.poison(at)
+    queue.open.append(work)
+
+
+def load(m: TileMachine, s: Copy) -> None:
+    """The copy engine brings a box to shared memory, all of it: what lies outside of the tensor as zeros."""
+    assert s.barrier is not None
+    refuse_cluster(m, s.ranks)
+    tile = np.array(tile_ops.read(m, s.src))
+    _, inside, _ = tile_ops.place(m, s.src)
+    safe = m.outside(s.src.buffer)
+    if safe != 0 and tile.size != m.memory[s.src.buffer].data[inside].size:
+        raise error("TD0863", buffer=s.src.buffer.name, value=safe, where=m.where())
+    memory, at, _ = tile_ops.place(m, s.dst)
+    m.require_landed(memory, at)
+    copy = next(m.common.copies)
+    put = partial(memory.put, at, tile.reshape(s.dst.extents))
+    if m.mode == "early":
+        put()
+    else:
+        memory.poison(at)
+    memory.mark_copy(at, copy)
+    size = tile.size * s.src.buffer.dtype.bits // 8
+    for barrier, _ in m.barriers_at(s.barrier, "a bulk copy"):
+        barrier.deliver(size, 1 << copy, None if m.mode == "early" else put, m.where())
+
+
+def store(m: TileMachine, s: Copy | Atomic) -> None:
+    """The copy engine takes a tile to global memory; `Atomic`: it combines it with what is there."""
+    tile_ops.read(m, s.src)  # for its checks
+    memory, at, _ = tile_ops.place(m, s.src)
+    target, to, outer = tile_ops.place(m, s.dst)
+
+    def write(data: Array) -> None:
+        tile = data.reshape(s.dst.extents)[outer]
+        if isinstance(s, Atomic):
+            tile_ops.update(m, target, to, s.op, tile)
+        else:
+            target.put(to, tile)
+
+    if m.mode == "early":
+        write(memory.data[at])
+    memory.lend(at, BY_STORE)
+    m.queues["store"].open.append(BulkStore(memory, at, None if m.mode == "early" else write))
+
+
+def refuse_cluster(m: TileMachine, ranks: int) -> None:
+    if ranks:
+        raise error("TD0820", name="a copy to several blocks of a cluster")

@@ -1,0 +1,128 @@
+"""The text of each statement that is one line; the others, which have blocks, are in `printer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    BulkMove,
+    Expect,
+    Fence,
+    Hold,
+    InitBarrier,
+    SetRegisters,
+    TensorCopy,
+)
+from tiledsl.ir.literals import options, string, word
+from tiledsl.ir.nodes import (
+    Alloc,
+    Assert,
+    Assume,
+    AsyncCommit,
+    AsyncWait,
+    AtomCall,
+    AtomicUpdate,
+    Barrier,
+    Break,
+    Continue,
+    Evaluate,
+    Let,
+    Move,
+    Print,
+    Stmt,
+    Store,
+    View,
+)
+from tiledsl.ir.print_expr import ExprPrinter
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+
+
+def _store(p: ExprPrinter, s: Store) -> str:
+    start = "async " if s.asynchronous else ""
+    return f"{start}{p.element(s.buffer, s.indices, s.version)} = {p.expr(s.value, 0, s.buffer.dtype)}"
+
+
+def _alloc(p: ExprPrinter, s: Alloc) -> str:
+    first = f" = {p.expr(s.init, 0, s.buffer.dtype)}" if s.init is not None else ""
+    return f"alloc {p.buffer(s.buffer)}{first}"
+
+
+def _atomic_update(p: ExprPrinter, s: AtomicUpdate) -> str:
+    value = p.expr(s.value, 0, s.buffer.dtype)
+    update = f"atomic_update{options(s)} {p.element(s.buffer, s.indices, None)}, {value}"
+    return f"let {p.var(s.result)} = {update}" if s.result is not None else update
+
+
+def _move(p: ExprPrinter, s: Move) -> str:
+    return f"move{options(s)} {p.at(s.src)} -> {p.at(s.dst)}"
+
+
+def _print(p: ExprPrinter, s: Print) -> str:
+    return ", ".join([f"print {string(s.message)}", *map(p.expr, s.args)]) + (
+        f" of {p.names.of(s.buffer)}" if s.buffer else ""
+    )
+
+
+def _from_to(name: str) -> Callable[[ExprPrinter, Copy | Reduce | Scan | Atomic | Transpose], str]:
+    return lambda p, s: f"{name}{options(s)} {p.region(s.src)} -> {p.region(s.dst)}"
+
+
+def _copy(p: ExprPrinter, s: Copy) -> str:
+    how = "async " if s.asynchronous else "bulk " if s.bulk else ""
+    return how + _from_to("copy")(p, s) + p.on(s.barrier)
+
+
+def _atomic(p: ExprPrinter, s: Atomic) -> str:
+    return ("bulk " if s.bulk else "") + _from_to("atomic")(p, s)
+
+
+def _gemm(p: ExprPrinter, s: Gemm) -> str:
+    how = "async " if s.asynchronous else ""
+    return f"{how}gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}"
+
+
+def _engine(name: str) -> Callable[[ExprPrinter, TensorCopy | BulkMove], str]:
+    return lambda p, s: f"{name}{options(s)} {p.at(s.src)} -> {p.at(s.dst)}{p.on(s.barrier)}"
+
+
+def _im2col(p: ExprPrinter, s: Im2col) -> str:
+    return f"im2col{options(s)} {p.region(s.image)} -> {p.region(s.dst)} at {p.exprs((s.row, s.column))}"
+
+
+FORMS: dict[type[Stmt], Callable[..., str]] = {
+    Let: lambda p, s: f"let {p.var(s.var)} = {p.expr(s.value, 0, s.var.dtype)}",
+    Alloc: _alloc,
+    View: lambda p, s: f"view {p.buffer(s.buffer)} of {p.names.of(s.source)}",
+    Store: _store,
+    Break: lambda p, s: "break",
+    Continue: lambda p, s: "continue",
+    Evaluate: lambda p, s: f"evaluate {p.expr(s.value)}",
+    AtomicUpdate: _atomic_update,
+    Barrier: lambda p, s: f"barrier{options(s)}",
+    AsyncCommit: lambda p, s: f"async_commit{options(s)}",
+    AsyncWait: lambda p, s: f"async_wait{options(s)}",
+    AtomCall: lambda p, s: f"atom {word(s.atom)}({p.exprs(s.args)})",
+    Move: _move,
+    Print: _print,
+    Assert: lambda p, s: f"assert {p.expr(s.cond)}" + (f", {string(s.message)}" if s.message else ""),
+    Assume: lambda p, s: f"assume {p.expr(s.cond)}",
+    Copy: _copy,
+    Fill: lambda p, s: f"fill {p.region(s.dst)}, {p.expr(s.value, 0, s.dst.buffer.dtype)}",
+    Gemm: _gemm,
+    Reduce: _from_to("reduce"),
+    Scan: _from_to("scan"),
+    Atomic: _atomic,
+    Transpose: _from_to("transpose"),
+    Im2col: _im2col,
+    InitBarrier: lambda p, s: f"init_barrier{options(s)} {p.at(s.barrier)}",
+    Arrive: lambda p, s: f"arrive{options(s)} {p.at(s.barrier)}{p.handed(s.buffers)}",
+    Expect: lambda p, s: f"expect {p.at(s.barrier)}, {p.expr(s.bytes)}",
+    Await: lambda p, s: f"await {p.at(s.barrier)}, {p.expr(s.parity)}{p.handed(s.buffers)}",
+    Fence: lambda p, s: f"fence{options(s)}",
+    Hold: lambda p, s: f"hold {p.names.of(s.buffer)}",
+    SetRegisters: lambda p, s: f"set_registers{options(s)}",
+    TensorCopy: _engine("tensor_copy"),
+    BulkMove: _engine("bulk_move"),
+}

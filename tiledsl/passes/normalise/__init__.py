@@ -1,0 +1,74 @@
+"""normalise: what the user may write in several ways, in one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from tiledsl.analysis.iterations import dependence
+from tiledsl.errors import Span, error
+from tiledsl.ir.nodes import Alloc, Buffer, Kernel, Launch, Stmt, Var, static_shape
+from tiledsl.ir.tile import Parallel
+from tiledsl.ir.walk import walk
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import tile_stage
+from tiledsl.passes.normalise.blocks import dealt, rastered
+from tiledsl.passes.normalise.roles import gathered
+from tiledsl.passes.normalise.views import without_single_views
+
+LARGEST = 1 << 22  # points of a tile or of a loop over one
+
+
+@kernel_pass(requires=[tile_stage])
+def normalise(kernel: Kernel) -> Kernel:
+    """Deals blocks in the order of `Raster`, by computing their indices from those of the hardware, and the tiles of
+    persistent loops to blocks in turn; allocates a shared tile that is only used through one view in the shape and
+    dtype of the view; gathers the roles of groups of threads into one statement, so that they run at the same time.
+
+    Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
+    shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
+    are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
+    is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can deal with: values of fewer than 8
+    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other.
+    """
+    _check(kernel)
+    return replace(kernel, launches=tuple(_launch(launch) for launch in kernel.launches))
+
+
+def _check(kernel: Kernel) -> None:
+    """Raises TileError TD0503 for values of fewer than 8 bits, TD0505 for what is too large for one block, TD0318 for
+    a parallel loop whose iterations depend on each other.
+
+    The passes make tables of the points of tiles and loops.
+    """
+    span = kernel.span
+    for n in walk(kernel):
+        if isinstance(n, Stmt):
+            span = n.span  # the expressions of a statement come before the statements in it
+        dtype = getattr(n, "dtype", None)
+        if dtype is not None and dtype.bits < 8:
+            raise error("TD0503", span, what=f"'{n.name}'" if isinstance(n, Buffer | Var) else "a value", dtype=dtype)
+        if isinstance(n, Parallel):
+            _check_size("T.Parallel", n.extents, span)
+            _check_iterations(n)
+        elif isinstance(n, Alloc):
+            _check_size(f"'{n.buffer.name}'", (*static_shape(n.buffer), n.buffer.versions), span)
+
+
+def _check_size(what: str, extents: tuple[int, ...], span: Span) -> None:
+    if prod(extents) > LARGEST:
+        raise error("TD0505", span, what=what, count=prod(extents), limit=LARGEST)
+
+
+def _check_iterations(loop: Parallel) -> None:
+    found = dependence(loop)
+    if found:
+        writer, reader, element = (", ".join(map(str, x)) for x in (found.writer, found.reader, found.element))
+        facts = {"writer": f"({writer})", "reader": f"({reader})", "element": element}
+        notes = (("read here", found.read.span),)
+        raise error("TD0318", found.write.span, notes, buffer=found.write.buffer.name, **facts)
+
+
+def _launch(launch: Launch) -> Launch:
+    launch = gathered(dealt(without_single_views(launch)))
+    return rastered(launch, launch.raster) if launch.raster and len(launch.grid) > 1 else replace(launch, raster=None)

@@ -1,0 +1,60 @@
+"""Warp specialisation: a warpgroup of its own copies tiles by the copy engine, the others compute (algorithms.md C.9).
+
+`plan` decides on tile statements, before layouts are known; `split` writes the roles. The loops of the consumers stay
+pipelined, so that software-pipeline overlaps their products.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tiledsl.analysis.gemm_plan import plan_gemm
+from tiledsl.analysis.vector_width import assumed_divisors
+from tiledsl.errors import TileError
+from tiledsl.ir.nodes import Kernel, Launch
+from tiledsl.ir.tile import Gemm
+from tiledsl.ir.walk import statements
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import tile_stage
+from tiledsl.passes.warp_specialise.plan import Setting, WarpPlan, make_plan
+from tiledsl.passes.warp_specialise.split import hoisted, specialised
+from tiledsl.target import Target
+
+_FEATURES = frozenset({"tma", "mbarrier_tx", "setmaxnreg"})
+
+
+@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
+def warp_specialise(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kernel:
+    """Gives the copies of pipelined loops to a producer, where the target has a copy engine and the plan allows it."""
+    if not enabled or not target.features >= _FEATURES:
+        return kernel
+    launches = []
+    for launch in kernel.launches:
+        made = hoisted(launch)
+        plan = planned(kernel, made, target)
+        launches.append(launch if plan.refused else specialised(made, plan))
+    return replace(kernel, launches=tuple(launches))
+
+
+def warp_plans(kernel: Kernel, target: Target) -> tuple[WarpPlan, ...]:
+    """The plan of each launch of a tile-stage kernel."""
+    if not target.features >= _FEATURES:
+        return (WarpPlan(refused=f"{target.name} has no copy engine or does not move registers"),) * len(
+            kernel.launches
+        )
+    return tuple(planned(kernel, hoisted(launch), target) for launch in kernel.launches)
+
+
+def planned(kernel: Kernel, launch: Launch, target: Target) -> WarpPlan:
+    """The plan of one launch, whose shared tiles are allocated at its top."""
+    products = {id(s): _is_product(s, launch, target) for s in statements(launch) if isinstance(s, Gemm)}
+    safe = frozenset(v.buffer for v in launch.safe_values)
+    return make_plan(Setting(launch, assumed_divisors(kernel), products, safe))
+
+
+def _is_product(gemm: Gemm, launch: Launch, target: Target) -> bool:
+    """Whether the tensor core reads the operands of `gemm` by itself."""
+    try:
+        return plan_gemm(gemm, launch.num_threads, target).kind == "wgmma"
+    except TileError:  # it has no plan: the user hears of it from infer-layouts
+        return False

@@ -1,0 +1,267 @@
+"""Writes a planned specialisation out: one role that copies, one that does everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from tiledsl.analysis.access import accesses, reach
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles
+from tiledsl.ir.dtypes import INDEX, UINT64
+from tiledsl.ir.fresh import copied
+from tiledsl.ir.nodes import (
+    Address,
+    Alloc,
+    Binary,
+    Block,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    Launch,
+    Let,
+    Load,
+    Node,
+    Select,
+    Serial,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    eq,
+)
+from tiledsl.ir.versions import with_versions
+from tiledsl.ir.walk import map_blocks, replace_buffers, substitute, walk
+from tiledsl.passes.warp_specialise.plan import Channel, Path, WarpPlan, count_of
+
+_PRIVATE = (Space.FRAGMENT, Space.LOCAL, Space.VAR)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The barriers of a channel, and where in it iteration n is: in numbers of the loops around, or as kept count."""
+
+    channel: Channel
+    full: Buffer
+    empty: Buffer
+
+    @classmethod
+    def of(cls, channel: Channel) -> Ring:
+        shape = (channel.depth,)
+        full = Buffer(f"{channel.name}_full", shape, UINT64, Space.BARRIER)
+        return cls(channel, full, Buffer(f"{channel.name}_empty", shape, UINT64, Space.BARRIER))
+
+    @property
+    def reused(self) -> bool:
+        """Whether the tiles are written more than once: else nobody waits for them to be read."""
+        return bool(self.channel.copies[0].around)
+
+    def allocations(self, consumers: int) -> Block:
+        arrivals = consumers // WARPGROUP if self.channel.by == "warpgroups" else consumers
+        full: Block = (Alloc(self.full, Const(1, UINT64)),)
+        return (*full, Alloc(self.empty, Const(arrivals, UINT64))) if self.reused else full
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One side's place in a ring, for the present iteration.
+
+    `before` stands before its first use, `after` when the side is done with the iteration.
+    """
+
+    slot: Expr
+    phase: Expr  # 0 or 1
+    previous: Expr  # the phase of the slot before that: 1 or 0
+    declared: Block = ()
+    before: Block = ()
+    after: Block = ()
+
+
+def turn_of(channel: Channel) -> Turn:
+    """Computed from the loop variables where that can be done, else kept in two variables of each side."""
+    depth = channel.depth
+    if not channel.copies[0].around:
+        return Turn(Const(0), Const(0), Const(1))
+    if not channel.counted:
+        n = count_of(channel.copies[0].around)
+        slot, round_ = (n % depth, n // depth) if depth > 1 else (Const(0), n)
+        return Turn(slot, round_ % 2, (round_ + 1) % 2)
+    kept_slot, kept_phase = (Buffer(f"{channel.name}_{what}", (), INDEX, Space.VAR) for what in ("slot", "phase"))
+    now, parity = Var("slot"), Var("phase")
+    last, flipped = eq(now, depth - 1), Binary("-", Const(1), parity)
+    return Turn(
+        now,
+        parity,
+        flipped,
+        (Alloc(kept_slot, Const(0)), Alloc(kept_phase, Const(0))),
+        (Let(now, Load(kept_slot, ())), Let(parity, Load(kept_phase, ()))),
+        (
+            Store(kept_slot, (), Select(last, Const(0), now + 1)),
+            Store(kept_phase, (), Select(last, flipped, parity)),
+        ),
+    )
+
+
+def hoisted(launch: Launch) -> Launch:
+    """`launch` with the allocations of what all roles share at its top, wherever they stood."""
+    found: list[Stmt] = []
+
+    def without(block: Block) -> Block:
+        found.extend(s for s in block if _is_shared(s))
+        return tuple(map_blocks(s, without) for s in block if not _is_shared(s))
+
+    body = without(launch.body)
+    return replace(launch, body=(*found, *body))
+
+
+def specialised(launch: Launch, plan: WarpPlan) -> Launch:
+    """`launch`, whose shared tiles are allocated at its top, with the roles of `plan`."""
+    rings = tuple((Ring.of(c), turn_of(c), turn_of(c)) for c in plan.channels)
+    shared = tuple(s for s in launch.body if _is_shared(s))
+    producer = _Producer({c.path: (ring, turn) for ring, turn, _ in rings for c in ring.channel.copies}, launch)
+    copies = (*_declared(t for _, t, _ in rings), *producer.block(launch.body, ()))
+    work = _Consumer([(ring, turn) for ring, _, turn in rings])
+    number = Var(launch.thread.name)
+    rest = (*_declared(t for _, _, t in rings), *(s for s in work.block(launch.body, ()) if not _is_shared(s)))
+    roles = Roles(
+        (
+            Role("producer", 0, WARPGROUP, Var(launch.thread.name), copied(copies), plan.budget.producer),
+            Role(
+                "consumer", WARPGROUP, plan.consumers, number,
+                tuple(substitute(s, {launch.thread: number}) for s in rest), plan.budget.consumer,
+            ),
+        ),
+        span=launch.span,
+    )  # fmt: skip
+    barriers = tuple(s for ring, _, _ in rings for s in ring.allocations(plan.consumers))
+    made = replace(launch, threads=(plan.consumers + WARPGROUP,), body=(*shared, *barriers, roles))
+    versions = {t: replace(t, versions=c.depth) for c in plan.channels for t in c.tiles if c.depth > 1}
+    return replace_buffers(made, versions)
+
+
+def _declared(turns: Iterator[Turn]) -> Block:
+    return tuple(s for t in turns for s in t.declared)
+
+
+def _is_shared(s: Stmt) -> bool:
+    return isinstance(s, Alloc) and s.buffer.space in (Space.SHARED, Space.BARRIER)
+
+
+def _versions(ring: Ring, turn: Turn) -> dict[Buffer, Expr]:
+    return {t: turn.slot for t in ring.channel.tiles} if ring.channel.depth > 1 else {}
+
+
+@dataclass
+class _Producer:
+    """The part of a block that makes the copies: these, the control flow around them, and what says where they go."""
+
+    channels: Mapping[Path, tuple[Ring, Turn]]
+    launch: Launch
+    needed: set[Node] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        lets = {n.var: n.value for s in self.launch.body for n in walk(s) if isinstance(n, Let)}
+        writers = [s for s in _leaves(self.launch.body) if any(a.writes for a in accesses(s))]
+        wanted: list[Node] = []
+        for ring, _ in self.channels.values():
+            for c in ring.channel.copies:
+                wanted += [*c.copy.src.offsets, *(s.cond if isinstance(s, If) else s.extent for s in c.around)]  # type: ignore[attr-defined]
+        while wanted:
+            variables, loads = reach(wanted.pop(), lets)
+            self.needed |= variables
+            for buffer in {l.buffer for l in loads if l.buffer.space in _PRIVATE} - self.needed:
+                self.needed.add(buffer)
+                wanted += [s for s in writers if any(a.buffer is buffer and a.writes for a in accesses(s))]
+        for s in writers:  # what those statements read is needed too
+            if self.writes_needed(s):
+                self.needed |= {a.buffer for a in accesses(s, lets) if a.buffer.space in _PRIVATE}
+
+    def writes_needed(self, s: Stmt) -> bool:
+        return any(a.writes and a.buffer in self.needed and a.buffer.space in _PRIVATE for a in accesses(s))
+
+    def block(self, block: Block, path: Path) -> Block:
+        return tuple(t for i, s in enumerate(block) for t in self.statement(s, (*path, i)))
+
+    def statement(self, s: Stmt, path: Path) -> Block:
+        if path in self.channels:
+            return self.copy(path)
+        match s:
+            case For(body=body):
+                inner = self.block(body, path)
+                return (replace(s, body=inner, kind=Serial()),) if inner else ()
+            case If(_, then, orelse):
+                a, b = self.block(then, (*path, 0)), self.block(orelse, (*path, 1))
+                return (replace(s, then=a, orelse=b),) if a or b else ()
+            case Let(var):
+                return (s,) if var in self.needed else ()
+            case Alloc(buffer):
+                return (s,) if buffer in self.needed else ()
+        return (s,) if self.writes_needed(s) else ()
+
+    def copy(self, path: Path) -> Block:
+        ring, turn = self.channels[path]
+        channel = ring.channel
+        copies = channel.copies
+        at = [c.path for c in copies].index(path)
+        copy = copies[at].copy
+        full, empty = Address(ring.full, (turn.slot,)), Address(ring.empty, (turn.slot,))
+        made = replace(copy, bulk=True, barrier=full)
+        out: Block = with_versions((made,), _versions(ring, turn))
+        if at == 0:  # a fresh barrier lets the first `depth` turns pass: the phase before its first has ended
+            free: Block = (Await(empty, turn.previous, channel.tiles, span=copy.span),) if ring.reused else ()
+            out = (
+                *turn.before,
+                *free,
+                Arrive(full, channel.bytes, "one", span=copy.span),
+                *out,
+            )
+        return (*out, *turn.after) if at == len(copies) - 1 else out
+
+
+@dataclass
+class _Consumer:
+    """A block without the copies, with a wait before the first reader of their tiles and an arrival after the last."""
+
+    rings: list[tuple[Ring, Turn]]
+
+    def block(self, block: Block, path: Path) -> Block:
+        here = [(r, t) for r, t in self.rings if r.channel.copies[0].block == path]
+        gone = {c.path[-1] for r, _ in here for c in r.channel.copies}
+        out: list[Stmt] = []
+        for i, s in enumerate(block):
+            for ring, turn in here:
+                if i == ring.channel.copies[0].first:
+                    full = Address(ring.full, (turn.slot,))
+                    out += [*turn.before, Await(full, turn.phase, ring.channel.tiles, span=s.span)]
+            if i not in gone:
+                out += self.statement(s, (*path, i))
+            for ring, turn in here:
+                if i == ring.channel.copies[0].last:
+                    empty = Address(ring.empty, (turn.slot,))
+                    if ring.reused:
+                        out.append(Arrive(empty, 0, ring.channel.by, buffers=ring.channel.tiles, span=s.span))
+                    out += turn.after
+        versions: dict[Buffer, Expr] = {}
+        for ring, turn in here:
+            versions |= _versions(ring, turn)
+        return with_versions(tuple(out), versions)
+
+    def statement(self, s: Stmt, path: Path) -> Block:
+        match s:
+            case For(body=body):
+                return (replace(s, body=self.block(body, path)),)
+            case If(_, then, orelse):
+                return (replace(s, then=self.block(then, (*path, 0)), orelse=self.block(orelse, (*path, 1))),)
+        return (s,)
+
+
+def _leaves(block: Block) -> Iterator[Stmt]:
+    for s in block:
+        match s:
+            case For(body=body):
+                yield from _leaves(body)
+            case If(_, then, orelse):
+                yield from _leaves((*then, *orelse))
+            case _:
+                yield s

@@ -1,0 +1,43 @@
+"""Tensor maps of a launch: from what the compiler says of them and the sizes of the call to what a driver encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import prod
+
+from tiledsl.runtime.signature import MapParameter, Signature, evaluate
+from tiledsl.tensor_map import TensorMap, element_bytes, tensor_map
+
+_ALIGNMENT = 16  # bytes that strides are multiples of (CUDA Driver API, cuTensorMapEncodeTiled)
+
+
+def check_maps(signature: Signature, numbers: Mapping[str, int]) -> None:
+    """The driver's rules for every tensor map of the launches that a call makes.
+
+    Raises TileError TD0650 to TD0652, which name the tensor, the dimension, the value and the rule.
+    """
+    for e in signature.entries:
+        if e.maps and prod(evaluate(x, numbers) for x in e.grid):
+            for m in e.maps:
+                map_of(m, numbers)
+
+
+def map_of(p: MapParameter, numbers: Mapping[str, int]) -> TensorMap:
+    """The tensor map of `p` with the sizes of a call. Raises as `check_maps`."""
+    shape = tuple(evaluate(e, numbers) for e in p.shape)
+    strides = None if p.strides is None else tuple(evaluate(e, numbers) for e in p.strides)
+    return _made(p.tensor, p.dtype, shape, strides, p.box, p.swizzle)
+
+
+@lru_cache(maxsize=1024)
+def _made(
+    name: str, dtype: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, box: tuple[int, ...], swizzle: int
+) -> TensorMap:
+    size = element_bytes(name, dtype)
+    steps = [size * s for s in strides or [prod(shape[i + 1 :]) for i in range(len(shape))]]
+    # Along a single element no step is taken: any distance is right, so one that the driver accepts.
+    for i, extent in enumerate(shape[:-1]):
+        if extent == 1:
+            steps[i] = -(-steps[i] // _ALIGNMENT) * _ALIGNMENT
+    return tensor_map(name, dtype, shape, box, strides=steps, swizzle=swizzle)
