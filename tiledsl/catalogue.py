@@ -652,6 +652,12 @@ CATALOGUE: dict[str, Entry] = {
         "threads; a role keeps its fragments where its blocks follow each other, also in a loop, without other work "
         "between them.",
     ),
+    "TD0520": Entry(
+        "each version of '{name}' has {bytes} bytes, but its {swizzle}-byte swizzle repeats after {period}",
+        "make the tile a multiple of {period} bytes, or annotate a layout with a smaller swizzle",
+        "The copy engine and the tensor core permute the bytes of a tile by bits of their address, so each version of a tile "
+        "must begin where the pattern does: at a multiple of 1024, 512 or 256 bytes.",
+    ),
     # ---- TD06: arguments and launch
     "TD0601": Entry(
         "'{kernel}' takes ({expected}), but {given} arguments were given",

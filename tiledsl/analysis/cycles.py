@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import gcd, lcm, prod
+from math import gcd, inf, lcm, prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tiledsl.ir.dtypes import INDEX, Kind
-from tiledsl.ir.linear import Interval, combine
-from tiledsl.ir.nodes import Binary, Cast, Const, Expr, Unary, Var
+from tiledsl.ir.dtypes import INDEX, DType, Kind
+from tiledsl.ir.linear import Interval, combine, floor_quotient
+from tiledsl.ir.nodes import Binary, Cast, Const, Expr, For, Launch, Let, Unary, Var
 from tiledsl.ir.types import dtype_of
-from tiledsl.ir.walk import walk
+from tiledsl.ir.walk import statements, walk
 
 MOST_POINTS = 1 << 16
 Bounds: TypeAlias = Callable[[Expr], Interval]
@@ -71,6 +71,49 @@ def cycle_of(e: Expr, bounds: Bounds) -> Cycle | None:
     return Cycle(plain, {v: m.period for v, m in moves.items()})
 
 
+def bounds_in(launch: Launch, ranges: Mapping[Var, Interval]) -> Bounds:
+    """Bounds of integer expressions of a launch, step by step; `ranges` are those of what is bound outside of it.
+
+    Division of what may be negative keeps its bounds here, which matters for the extents of loops.
+    """
+    extents = {s.var: s.extent for s in statements(launch) if isinstance(s, For)}
+    lets = {s.var: s.value for s in statements(launch) if isinstance(s, Let)}
+    known: dict[Var, Interval] = {}
+
+    def variable(v: Var) -> Interval:
+        if v not in known:
+            if v in extents:
+                known[v] = (0, max(0, bounds(extents[v])[1] - 1))
+            else:
+                known[v] = bounds(lets[v]) if v in lets else ranges.get(v, _whole(v.dtype))
+        return known[v]
+
+    def bounds(e: Expr) -> Interval:
+        match e:
+            case Const(int(value)):
+                found: Interval = (value, value)
+            case Var():
+                return variable(e)
+            case Cast(_, a) if dtype_of(a) is INDEX or dtype_of(a).is_integer:
+                found = bounds(a)
+            case Binary("//" | "div", a, Const(int(c))) if c > 0:
+                found = floor_quotient(bounds(a), c)
+            case Binary(">>", a, Const(int(c))) if 0 <= c < 32:
+                found = floor_quotient(bounds(a), 1 << c)
+            case Binary(op, a, b):
+                found = combine(op, bounds(a), bounds(b))
+            case _:
+                return _whole(dtype_of(e))
+        low, high = _whole(dtype_of(e))
+        return found if low <= found[0] and found[1] <= high else (low, high)
+
+    return bounds
+
+
+def _whole(dtype: DType) -> Interval:
+    return (-inf, inf) if dtype.kind not in (Kind.INT, Kind.UINT, Kind.BOOL) else dtype.int_range
+
+
 def has_division(e: Expr) -> bool:
     return any(isinstance(n, Binary) and n.op in _DIVISIONS for n in walk(e))
 
@@ -114,7 +157,8 @@ def unwrapped(e: Expr, bounds: Bounds) -> Expr:
         case Unary("-", a):
             return Binary("*", unwrapped(a, bounds), Const(-1))
         case Binary(op, a, b):
-            _must_fit(combine(op, bounds(a), bounds(b)), e)
+            if op not in ("//", "div", ">>"):  # these cannot grow
+                _must_fit(combine(op, bounds(a), bounds(b)), e)
             if op in ("div", "rem") and bounds(a)[0] < 0:
                 raise Unclear
             return _plain(op, unwrapped(a, bounds), unwrapped(b, bounds))

@@ -33,7 +33,14 @@ def with_text(source: Source, text: str) -> Source:
         if after[entry.name] != before[entry.name]:
             raise error("TD0631", name=entry.name, given=after[entry.name], expected=before[entry.name])
     functions = tuple(sorted(set(re.findall(r"\btds::(\w+)", text))))
-    return Source(text, functions, tuple(replace(e, places=()) for e in source.entries))
+    entries = (replace(e, places=(), dependent=_waits_for_the_stream(text, e.name)) for e in source.entries)
+    return Source(text, functions, tuple(entries))
+
+
+def _waits_for_the_stream(text: str, name: str) -> bool:
+    """Whether the kernel waits by itself for the kernel before it: then it may be launched while that one runs."""
+    body = re.search(rf"^TDS_KERNEL\([^)]*\)\s*{name}\s*\(.*?^TDS_EXPORT\({name}\)", text, re.MULTILINE | re.DOTALL)
+    return body is not None and "tds::grid_wait()" in body[0]
 
 
 def _declared(text: str) -> dict[str, str]:

@@ -171,7 +171,8 @@ class MemoryAccess(Concurrent):
         return on
 
     @contextmanager
-    def _only(self, mask: Mask) -> Iterator[None]:
+    def only(self, mask: Mask) -> Iterator[None]:
+        """Only these lanes are on."""
         saved, self.mask = self.mask, mask
         try:
             yield
@@ -192,7 +193,7 @@ class MemoryAccess(Concurrent):
         safe: Array = np.asarray(self.outside(b), numpy_dtype(b.dtype)).reshape(1, 1, 1)
         if on is False:
             return np.broadcast_to(safe, (1, 1, count))
-        with self._only(on):
+        with self.only(on):
             found = self._gather(b, at, count)
         return np.where(self.full(on)[..., None], found, safe)
 
@@ -230,7 +231,7 @@ class MemoryAccess(Concurrent):
     def _write_global(self, b: ir.Buffer, at: tuple[Value, ...], data: Array) -> None:
         count = data.shape[-1]
         memory = self.tensors[b]
-        with self._only(self._in_tensor(b, at, count)):
+        with self.only(self._in_tensor(b, at, count)):
             if self.mask is False:
                 return
             if self.check:
@@ -289,7 +290,7 @@ class MemoryAccess(Concurrent):
         if s.result is not None:
             self.env[s.result] = np.zeros(self.domain, numpy_dtype(s.buffer.dtype))
         at = tuple(self.index(i) for i in s.indices)
-        with self._only(self._in_tensor(s.buffer, at, 1) if s.buffer.space is ir.Space.GLOBAL else self.mask):
+        with self.only(self._in_tensor(s.buffer, at, 1) if s.buffer.space is ir.Space.GLOBAL else self.mask):
             if self.mask is not False:
                 self._update(s, at, self.active(value))
 

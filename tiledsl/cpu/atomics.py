@@ -23,6 +23,12 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 OPERATIONS = frozenset(_COMBINE)
 
 
+def combined(op: str, old: Array, new: Array) -> Array:
+    """Element by element, in the type of `old`."""
+    result: Array = _COMBINE[op](old, new)
+    return result.astype(old.dtype)
+
+
 def apply_atomic(op: str, data: Array, places: tuple[Array, ...], values: Array, want_old: bool) -> Array:
     """`data[places] = op(data[places], values)`, each lane in one step; the old values if wanted, else anything.
 

@@ -21,7 +21,6 @@ from tiledsl.errors import error
 from tiledsl.ir.nodes import AtomCall, Space
 from tiledsl.isa.atom import Atom, Operand
 from tiledsl.isa.execute import gather, interpret, scatter
-from tiledsl.isa.table import ATOMS
 
 if TYPE_CHECKING:
     from tiledsl.cpu.interp import Machine
@@ -29,9 +28,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def execute(m: Machine, s: AtomCall) -> None:
+def execute(m: Machine, s: AtomCall, atom: Atom) -> None:
     """One AtomCall by all lanes that are on; a warp takes part as a whole or not at all (TD0811)."""
-    atom = ATOMS[s.atom]
     if atom.threads > 1:
         if m.domain[1] % SIZE:
             raise error("TD0811", what=atom.name, where=m.where())
@@ -41,19 +39,19 @@ def execute(m: Machine, s: AtomCall) -> None:
 
 def _read_registers(m: Machine, operand: Operand, p: Pointer) -> Array:
     """The registers of an operand from `p` on, of shape (warps, 32, registers)."""
-    count, offset, registers = _registers(m, operand, p)
-    if m.check and not registers.is_ready(offset, count, m.mask):
-        raise error("TD0803", buffer=p.buffer.name, place=f"[{m.show(p.at[0])}]", where=m.where())
+    count, offset, registers = registers_of(m, operand, p)
+    m.require_registers(registers, offset, count)
     data: Array = registers.read_run(offset, count)
     return data.reshape(-1, SIZE, count)
 
 
 def _write_registers(m: Machine, operand: Operand, p: Pointer, data: Array) -> None:
-    count, offset, registers = _registers(m, operand, p)
+    count, offset, registers = registers_of(m, operand, p)
+    m.require_own(registers, offset, count)
     registers.write_run(offset, data.reshape(*m.domain, count), m.mask)
 
 
-def _registers(m: Machine, operand: Operand, p: Pointer) -> tuple[int, Any, Registers]:
+def registers_of(m: Machine, operand: Operand, p: Pointer) -> tuple[int, Any, Registers]:
     """Number of registers, first one and the array, all in elements of the operand's type."""
     if p.buffer.space is not Space.LOCAL:
         raise TypeError(f"'{p.buffer.name}' is no register array")

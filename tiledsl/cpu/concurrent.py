@@ -159,6 +159,11 @@ class Concurrent(Lockstep):
         """What lanes expect that say so: at the tile stage one speaks for all."""
         return int(each[0])
 
+    def refuse_cluster(self, ranks: int) -> None:
+        """Blocks run one after the other here, so none can write to another one."""
+        if ranks:
+            raise error("TD0820", name="a copy to several blocks of a cluster")
+
     def wait_for_phase(self, s: ir.Await) -> None:
         a = s.barrier
         numbers = self.active(self.offset_of(a.buffer, a.indices, a.version)).tolist()

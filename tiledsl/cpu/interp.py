@@ -15,16 +15,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tiledsl.cpu import atoms, values, warp
-from tiledsl.cpu.access import MemoryAccess
+from tiledsl.cpu import atoms, bulk, values, warp, wgmma
+from tiledsl.cpu.asynchronous import Asynchronous
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
+from tiledsl.cpu.concurrent import Shared
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.memory import SharedMemory, plan
+from tiledsl.cpu.turns import Order, Turns
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
+from tiledsl.ir.concurrent import BulkMove, Role, Roles, TensorCopy
 from tiledsl.ir.walk import walk
+from tiledsl.isa.table import atom_named
 
 Array = np.ndarray[Any, Any]
 Mode = Literal["early", "late", "random"]
@@ -42,6 +46,7 @@ def run(
     races: bool = True,
     watch_blocks: bool = False,
     blocks: Sample = blocks_of,
+    roles: Order = "first",
 ) -> None:
     """Runs every launch on the arrays of `arguments` (by parameter name), in place. Raises TileError TD08xx.
 
@@ -50,7 +55,8 @@ def run(
     tensor does what guard-bounds makes of it: it reads 0 or the safe value, and writes nothing. `mode` says when an
     asynchronous copy writes its bytes: "early" at its issue, "late" at the wait that covers it, "random" by a coin with
     `seed`; until then the destination is poisoned and, with `check`, every access to it an error. `watch_blocks`
-    reports races between blocks in global memory. `blocks` gives the blocks of each grid that run.
+    reports races between blocks in global memory. `blocks` gives the blocks of each grid that run, `roles` (with
+    `seed`) who goes on where several roles of a block can.
     """
     if mode not in ("early", "late", "random"):
         raise ValueError(f"mode is 'early', 'late' or 'random', not {mode!r}")
@@ -58,7 +64,7 @@ def run(
     tensors = {
         b: GlobalMemory(b, a, b not in bound.undefined or not check, watch_blocks) for b, a in bound.arrays.items()
     }
-    how = Options(check, races, mode, np.random.default_rng(seed), {})
+    how = Options(check, races, mode, np.random.default_rng(seed), {}, roles)
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
@@ -66,7 +72,9 @@ def run(
             shared = _shared_buffers(launch)
             step = _blocks_in_a_chunk(launch, shared)
             for first in range(0, len(numbers), step):
-                Machine(launch, bound, tensors, grid, numbers[first : first + step], shared, how).finish()
+                machine = Machine(launch, bound, tensors, grid, numbers[first : first + step], shared, how)
+                machine.finish()
+                machine.require_phases_ended()
             for memory in tensors.values():
                 memory.forget()
 
@@ -78,10 +86,11 @@ class Options:
     mode: Mode
     rng: np.random.Generator
     dtypes: DTypes
+    roles: Order = "first"
 
 
-class Machine(MemoryAccess):
-    """A chunk of blocks of one launch."""
+class Machine(Asynchronous):
+    """A chunk of blocks of one launch, or a role of one block (`within`: the machine of the block)."""
 
     def __init__(
         self,
@@ -92,10 +101,17 @@ class Machine(MemoryAccess):
         blocks: Array,
         buffers: list[ir.Buffer],
         how: Options,
+        within: tuple[Machine, Role] | None = None,
     ) -> None:
-        shared = SharedMemory(launch, buffers, len(blocks), how.check, how.races, self.name_block)
-        super().__init__((len(blocks), launch.num_threads), how.check, shared, tensors, how.dtypes)
+        if within is None:
+            threads, common = launch.num_threads, Shared(Turns(how.roles, how.rng))
+            shared = SharedMemory(launch, buffers, len(blocks), how.check, how.races, self.name_block)
+        else:
+            machine, role = within
+            threads, common, shared = role.threads, machine.common, machine.shared.seen_by(role)
+        super().__init__((len(blocks), threads), how.check, shared, tensors, how.dtypes, common)
         self.launch, self.grid, self.numbers = launch, grid, blocks
+        self.bound, self.buffers, self.how = bound, buffers, how
         self.mode, self.rng = how.mode, how.rng
         strides = [prod(grid[:i]) for i in range(len(grid))]
         self.block_number = blocks @ np.array(strides, np.int64)
@@ -110,19 +126,23 @@ class Machine(MemoryAccess):
             ir.Barrier: self.barrier,
             ir.AsyncCommit: self.commit,
             ir.AsyncWait: self.wait,
-            ir.AtomCall: lambda s: atoms.execute(self, s),
+            ir.AtomCall: self.atom_call,
             ir.Move: self.move,
+            TensorCopy: lambda s: bulk.tensor_copy(self, s),
+            BulkMove: lambda s: bulk.bulk_move(self, s),
         }
+        self.evaluators[ir.Descriptor] = lambda e: wgmma.MatrixAt(self.address(e.start), e.leading, e.stride, e.swizzle)
+
+    def machine_of(self, role: Role) -> Machine:
+        return Machine(
+            self.launch, self.bound, self.tensors, self.grid, self.numbers, self.buffers, self.how, (self, role)
+        )
 
     def finish(self) -> None:
-        """Executes the blocks to their end."""
         if self.domain[0] == 0:
             return
-        self.run(self.launch.body)
-        if self.check and self.pending:
-            copy = self.pending[0]
-            where = self.name_block(int(copy.lanes.block[0]), int(copy.lanes.thread[0]))
-            raise error("TD0808", copy.span, buffer=copy.buffer.name, where=where)
+        self.run(self.role.body if self.role else self.launch.body)
+        self.require_nothing_in_flight(self.launch.span)
 
     def name_block(self, block: int, thread: int | None) -> str:
         """How messages name a block of the chunk, and a thread in it."""
@@ -130,7 +150,14 @@ class Machine(MemoryAccess):
         return name if thread is None else f"{name}, thread {thread}"
 
     def name_lane(self, lane: tuple[int, ...]) -> str:
-        return self.name_block(*lane)
+        block, thread = lane
+        return self.name_block(block, thread + self.shared.first)
+
+    def atom_call(self, s: ir.AtomCall) -> None:
+        atom = atom_named(s.atom)
+        if atom is None:
+            raise TypeError(f"no instruction '{s.atom}'")
+        (wgmma.issue if atom.kind == "wgmma" else atoms.execute)(self, s, atom)
 
     def dealt(self) -> tuple[Value, int]:
         number = self.block_number[:, None]
@@ -146,7 +173,9 @@ class Machine(MemoryAccess):
             block = int(np.argmax(wrong))
             where = self.name_block(block, None)
             raise error("TD0807", active=int(counts[block]), threads=expected, where=where)
-        if self.check:
+        if self.check and self.role is not None:
+            self.shared.order(self.threads_that_arrive())
+        elif self.check:
             self.shared.barrier(counts != 0, None if expected == threads else on)
 
     def collective(self, fn: str, args: list[Value]) -> Value:
@@ -162,7 +191,13 @@ class Machine(MemoryAccess):
         print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
 
 
+_ONE_BLOCK = (Roles, TensorCopy, BulkMove, ir.Descriptor)  # what is modelled for one block only, as barriers are
+
+
 def _blocks_in_a_chunk(launch: ir.Launch, shared: list[ir.Buffer]) -> int:
+    nodes = (n for s in launch.body for n in walk(s))
+    if any(isinstance(n, _ONE_BLOCK) or (isinstance(n, ir.Buffer) and n.space is ir.Space.BARRIER) for n in nodes):
+        return 1
     _, size = plan(launch, shared)
     return max(1, min(LANES // launch.num_threads, CHUNK_BYTES // size))
 

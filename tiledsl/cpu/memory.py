@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tiledsl.cpu.marks import Marks, first_unknown, reader_name
+from tiledsl.cpu.beside import Marks, first_unknown, reader_name
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import NOWHERE, error
@@ -251,6 +251,10 @@ class SharedMemory:
         self.marks.make_copies()[at] = number + 1
         self.owner[at] = self.slots[buffer].owner
         self.written_at[at] = self.site(statement)
+
+    def mark_copy(self, lanes: Lanes, buffer: Buffer, offset: Array, count: int, number: int) -> None:
+        """What lanes have copied arrives for those who know of copy `number`."""
+        self.marks.make_copies()[self._cells(lanes, buffer, offset, count)] = number + 1
 
     def lend(self, lanes: Lanes, buffer: Buffer, offset: Array, readers: int) -> None:
         """So many more read these elements asynchronously: BY_PRODUCT or BY_STORE each, negative when they end."""

@@ -6,7 +6,7 @@ wait. In both, until that wait, what is written may not be used and what is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiledsl.cpu import tile_ops
-from tiledsl.cpu.marks import BY_PRODUCT, BY_STORE
+from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work
 from tiledsl.cpu.tile_memory import Index, TileMemory
 from tiledsl.errors import error
 from tiledsl.ir.nodes import Buffer
@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from tiledsl.cpu.tile_interp import TileMachine
 
 Array = np.ndarray[Any, Any]
-
-
-class Work:
-    """Something in flight. `buffer` names it in messages."""
-
-    buffer: Buffer
-
-    def release(self) -> None:
-        """Its sources are not read after this."""
-
-    def finish(self) -> None:
-        """Its result is there after this."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True)
@@ -72,48 +59,20 @@ class Queue:
 class LateCopy(Work):
     """An asynchronous copy that delivers at its wait."""
 
+    buffer: Buffer
     memory: TileMemory
     at: Index
     data: Array
-
-    @property
-    def buffer(self) -> Buffer:  # type: ignore[override]
-        return self.memory.buffer
 
     def finish(self) -> None:
         self.memory.put(self.at, self.data)
 
 
 @dataclass(slots=True)
-class BulkStore(Work):
-    """A store of the copy engine. `write` stores a tile; None when it has been done."""
-
-    memory: TileMemory
-    at: Index
-    write: Callable[[Array], None] | None
-    data: Array | None = None
-    released: bool = False
-
-    @property
-    def buffer(self) -> Buffer:  # type: ignore[override]
-        return self.memory.buffer
-
-    def release(self) -> None:
-        if not self.released:
-            self.released = True
-            self.memory.lend(self.at, -BY_STORE)
-            self.data = np.array(self.memory.data[self.at])
-
-    def finish(self) -> None:
-        self.release()
-        if self.write is not None and self.data is not None:
-            self.write(self.data)
-
-
-@dataclass(slots=True)
 class Product(Work):
     """`before` is the old c, if no product before this one in the queue makes it."""
 
+    buffer: Buffer
     statement: Gemm
     a: tuple[TileMemory, Index]
     b: tuple[TileMemory, Index]
@@ -121,10 +80,6 @@ class Product(Work):
     queue: Queue
     before: Array | None
     done: bool = False
-
-    @property
-    def buffer(self) -> Buffer:  # type: ignore[override]
-        return self.c[0].buffer
 
     def compute(self) -> None:
         s, (memory, at) = self.statement, self.c
@@ -156,7 +111,7 @@ def multiply(m: TileMachine, s: Gemm) -> None:
         m.require_landed(c, at)
         if not s.clear:
             m.require_ready(c, at)
-    work = Product(s, (a, a_at), (b, b_at), (c, at), queue, None if follows else np.array(c.data[at]))
+    work = Product(c.buffer, s, (a, a_at), (b, b_at), (c, at), queue, None if follows else np.array(c.data[at]))
     for memory, where in (work.a, work.b):
         memory.lend(where, BY_PRODUCT)
     if m.mode == "early":
@@ -170,7 +125,7 @@ def multiply(m: TileMachine, s: Gemm) -> None:
 def load(m: TileMachine, s: Copy) -> None:
     """The copy engine brings a box to shared memory, all of it: what lies outside of the tensor as zeros."""
     assert s.barrier is not None
-    refuse_cluster(m, s.ranks)
+    m.refuse_cluster(s.ranks)
     tile = np.array(tile_ops.read(m, s.src))
     _, inside, _ = tile_ops.place(m, s.src)
     safe = m.outside(s.src.buffer)
@@ -203,12 +158,6 @@ def store(m: TileMachine, s: Copy | Atomic) -> None:
         else:
             target.put(to, tile)
 
-    if m.mode == "early":
-        write(memory.data[at])
-    memory.lend(at, BY_STORE)
-    m.queues["store"].open.append(BulkStore(memory, at, None if m.mode == "early" else write))
-
-
-def refuse_cluster(m: TileMachine, ranks: int) -> None:
-    if ranks:
-        raise error("TD0820", name="a copy to several blocks of a cluster")
+    work = BulkStore(memory.buffer, partial(memory.lend, at), lambda: memory.data[at], write, m.mode == "late")
+    work.issue()
+    m.queues["store"].open.append(work)

@@ -19,12 +19,13 @@ import numpy as np
 
 from tiledsl.cpu import tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
+from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
 from tiledsl.cpu.concurrent import Concurrent, Shared
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
-from tiledsl.cpu.tile_async import BulkStore, LateCopy, Queue
+from tiledsl.cpu.tile_async import LateCopy, Queue
 from tiledsl.cpu.tile_memory import Index, TileMemory
 from tiledsl.cpu.turns import Order, Turns
 from tiledsl.cpu.values import Value, is_uniform
@@ -262,7 +263,7 @@ class TileMachine(Concurrent):
         """Queues a copy whose destination is poisoned until it is waited for."""
         self.require_landed(memory, at)
         memory.poison(at)
-        self.queues["copy"].open.append(LateCopy(memory, at, data))
+        self.queues["copy"].open.append(LateCopy(memory.buffer, memory, at, data))
 
     def hand_over_copies(self) -> int:
         queue, self.queues["copy"] = self.queues["copy"], Queue()

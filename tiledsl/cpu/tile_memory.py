@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.cpu.marks import Marks, first_unknown, reader_name
+from tiledsl.cpu.beside import Marks, first_unknown, reader_name
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import POISON, ready_word
 from tiledsl.cpu.values import Value

@@ -95,8 +95,7 @@ class Tensor(Traced):
     def __setitem__(self, index: Any, value: Any) -> None:
         offsets, extents, _ = parse_index(self, index)
         tracer = tracer_of("a store")
-        if self.buffer.space is Space.BARRIER:
-            raise fail("TD0249", name=self.buffer.name)
+        self.check_elements()
         if any(e is not POINT for e in extents):
             raise fail("TD0230", name=self.buffer.name)
         if isinstance(value, (Tensor, Slice)):
@@ -104,6 +103,11 @@ class Tensor(Traced):
         tracer.launch("a store")
         self.check_alive()
         tracer.emit(Store(self.buffer, offsets, converted(value, self.buffer.dtype), span=tracer.here()))
+
+    def check_elements(self) -> None:
+        """Raises TileError TD0249 for barriers, whose elements are no numbers."""
+        if self.buffer.space is Space.BARRIER:
+            raise fail("TD0249", name=self.buffer.name)
 
     def check_alive(self) -> None:
         """Raises TileError TD0112 if the block that allocated the tensor has ended."""
@@ -321,15 +325,15 @@ class Tile:
 def tile_of(value: Any, word: str, parameter: str) -> Tile:
     """`value` as an operand of a tile word. Raises TileError TD0235 if it is no tensor or part of one."""
     match value:
-        case Tensor(buffer=Buffer(space=Space.BARRIER)) | Slice(tensor=Tensor(buffer=Buffer(space=Space.BARRIER))):
-            raise fail("TD0249", name=(value if isinstance(value, Tensor) else value.tensor).name)
         case BarrierElement():
-            raise fail("TD0249", name=value.tensor.name)
+            value.tensor.check_elements()
         case Tensor():
+            value.check_elements()
             value.check_alive()
             whole = tuple(e if isinstance(e, int) else None for e in value.buffer.shape)
             return Tile(value, (ZERO,) * len(whole), whole)
         case Slice():
+            value.tensor.check_elements()
             value.tensor.check_alive()
             return Tile(value.tensor, value.offsets, value.extents)
         case Scalar(expr=Load(buffer, indices)) if buffer.space is not Space.VAR:

@@ -20,6 +20,7 @@ def print_(obj: Any, msg: str = "", warp_group_id: int = 0, warp_id: int = 0) ->
     if isinstance(obj, Slice):
         raise fail("TD0103", word="print of a slice", hint="print the whole tensor or one element")
     if isinstance(obj, Tensor):
+        obj.check_elements()
         obj.check_alive()
         tracer.emit(Print(str(msg) or obj.name, buffer=obj.buffer, span=tracer.here()))
         return

@@ -87,6 +87,7 @@ def _view(word: str, src: Any, shape: Any, dtype: Any) -> Tensor:
     tracer.launch(word)
     if not isinstance(src, Tensor):
         raise fail("TD0235", word=word, parameter="src", value=describe(src))
+    src.check_elements()
     src.check_alive()
     old = src.buffer
     type_ = old.dtype if dtype is None else dtype_named(dtype)

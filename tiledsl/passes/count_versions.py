@@ -15,6 +15,7 @@ from tiledsl.analysis.cycles import (
     Bounds,
     Cycle,
     Unclear,
+    bounds_in,
     continues,
     cycle_of,
     follows,
@@ -22,6 +23,7 @@ from tiledsl.analysis.cycles import (
     is_phase,
     is_ring,
     unwrapped,
+    values_of,
     variables,
 )
 from tiledsl.analysis.ranges import launch_facts
@@ -57,6 +59,7 @@ from tiledsl.ir.walk import children, map_children, rewrite, statements, substit
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
 
+_MOST_VERSIONS = 64  # of a phase without the remainder that it belongs to: beyond that it is left alone
 Remainder = tuple[Expr, int, int]  # (expression, offset, modulus): (loop variable + offset) % modulus
 
 
@@ -76,7 +79,8 @@ def count_versions(kernel: Kernel) -> Kernel:
 def _launch(kernel: Kernel, launch: Launch) -> Launch:
     if not any(isinstance(s, Await) for s in statements(launch)):
         return replace(launch, body=_block(launch.body))
-    return replace(launch, body=_Phases(launch_facts(kernel, launch).simplifier).block(launch.body))
+    facts = launch_facts(kernel, launch)
+    return replace(launch, body=_Phases(facts.simplifier, bounds_in(launch, facts.ranges)).block(launch.body))
 
 
 def _block(block: Block) -> Block:
@@ -181,11 +185,8 @@ class _Running:
 @dataclass(slots=True)
 class _Phases:
     simplifier: Simplifier
+    bounds: Bounds
     running: dict[Buffer, _Running] = field(default_factory=dict)
-
-    @property
-    def bounds(self) -> Bounds:
-        return self.simplifier.bounds
 
     def block(self, block: Block) -> Block:
         return tuple(t for s in block for t in self.statement(s))
@@ -220,7 +221,7 @@ class _Phases:
         result = replace(loop, body=(*step.first, *body, *step.last))
         starts: list[Stmt] = []
         for c in found:
-            starts.append(Alloc(step.held[c], self.value_at(c.expr, loop.var, Const(0, loop.var.dtype))))
+            starts.append(Alloc(step.held[c], self.at_start(c.expr, loop.var)))
             self.running[step.held[c]] = _Running(c, loop, complete)
         return (*starts, result)
 
@@ -242,19 +243,29 @@ class _Phases:
         return [*rings, *phases]
 
     def implied(self, e: Expr, c: Cycle, var: Var) -> _Counter | None:
-        """The ring whose returns to 0 would turn `c`, where it depends on nothing but the loop."""
-        if set(c.periods) != {var} or c.periods[var] % 2:
-            return None
-        dtype, modulus = dtype_of(e), c.periods[var] // 2
-        for offset in range(modulus if dtype is var.dtype else 0):
-            ring = Binary("%", Binary("+", var, Const(offset, dtype)) if offset else var, Const(modulus, dtype))
-            cycle = cycle_of(ring, self.bounds)
-            if cycle is not None and is_phase(c, cycle, var):
-                return _Counter(ring, cycle, modulus)
+        """The ring whose returns to 0 would turn `c`: a remainder of what `e` divides."""
+        for n in walk(e):
+            match n:
+                case Binary("//" | "div", a, Const(int(modulus))) if modulus > 1:
+                    pass
+                case Binary(">>", a, Const(int(bits))) if bits > 0:
+                    modulus = 1 << bits
+                case _:
+                    continue
+            for offset in range(min(modulus, _MOST_VERSIONS)):
+                x = Binary("+", a, Const(offset, dtype_of(a))) if offset else a
+                ring = Binary("%", x, Const(modulus, dtype_of(a)))
+                cycle = cycle_of(ring, self.bounds)
+                if cycle is not None and is_phase(c, cycle, var):
+                    return _Counter(ring, cycle, modulus)
         return None
 
-    def value_at(self, e: Expr, var: Var, value: Expr) -> Expr:
-        return self.simplifier.simplify(substitute(e, {var: value}))
+    def at_start(self, e: Expr, var: Var) -> Expr:
+        """The value of `e` when the loop over `var` begins."""
+        first = substitute(e, {var: Const(0, var.dtype)})
+        cycle = cycle_of(first, self.bounds)
+        values = values_of(cycle) if cycle else ()
+        return Const(values[0], dtype_of(e)) if len(values) == 1 else self.simplifier.simplify(first)
 
     # ---- where counters live
 
@@ -270,13 +281,12 @@ class _Phases:
             if run is None or buffer is None or not self.runs_on(run, outer, inside):
                 kept.append(s)
                 continue
-            zero = Const(0, run.loop.var.dtype)
-            at_start = self.value_at(run.counter.expr, run.loop.var, zero)
-            moved.append(Alloc(buffer, self.value_at(at_start, outer.var, Const(0, outer.var.dtype)), span=s.span))
-            cycle = cycle_of(at_start, self.bounds)
+            first = self.at_start(run.counter.expr, run.loop.var)
+            moved.append(Alloc(buffer, self.at_start(first, outer.var), span=s.span))
+            cycle = cycle_of(first, self.bounds)
             del self.running[buffer]
             if cycle is not None:
-                self.running[buffer] = _Running(replace(run.counter, expr=at_start, cycle=cycle), outer, complete)
+                self.running[buffer] = _Running(replace(run.counter, expr=first, cycle=cycle), outer, complete)
         return tuple(moved), (replace(outer, body=tuple(kept)) if moved else outer)
 
     def runs_on(self, run: _Running, outer: For, inside: set[Var | Buffer]) -> bool:

@@ -30,10 +30,10 @@ from tiledsl.target import Target
 _ORDER: tuple[Pass, ...] = (
     normalise,
     expand_lets,  # the planner of pipelines reads the variables that a region depends on, not names for them
-    warp_specialise.bind(enabled=False),  # before the pipeline, which overlaps what the consumers are left with
+    warp_specialise,  # before the pipeline, which overlaps what the consumers are left with
     software_pipeline,  # on tile operations, where a copy is one statement and there are few of them
     fold_clears,  # after the pipeline, whose first iteration may stand next to the zeros
-    bulk_stores.bind(enabled=False),  # after the pipeline, for which a store is a statement like others
+    bulk_stores,  # after the pipeline, for which a store is a statement like others
     infer_layouts,  # after the pipeline, whose versions do not change a layout
     order_globals,  # after the pipeline, in which a barrier would keep statements apart; by tiles and their layouts
     lower_tiles,

@@ -2,8 +2,11 @@
 
 A lifetime reaches from the first access to the last, in program order. An access inside a loop counts for the whole
 loop if the buffer is allocated outside of it. Bytes that cp.async writes belong to the buffer from the issue on; they
-stay its own until the read that waits for them, or to the end where no read follows. Packing is first-fit in falling
-order of size, which is deterministic. Source of the method: interval-graph colouring with sizes (algorithms.md D.4).
+stay its own until the read that waits for them, or to the end where no read follows. What the copy engine or the tensor
+core touches stays the buffer's until the wait for it. Roles work at the same time, so what one of them touches lives
+through all of their statement, and barriers in memory live from their initialisation to the end. Packing is first-fit
+in falling order of size, which is deterministic. Source of the method: interval-graph colouring with sizes
+(algorithms.md D.4).
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import statements_below, storage_roots
-from tiledsl.analysis.touches import bytes_of, is_shared, touches, version_bytes
+from tiledsl.analysis.touches import bytes_of, is_shared, queue_of, touches, version_bytes
 from tiledsl.errors import NOWHERE, Span, TileError, error
+from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Roles, TensorCopy
 from tiledsl.ir.nodes import (
     Alloc,
+    AsyncWait,
     AtomCall,
     Binary,
     Block,
     Buffer,
+    Descriptor,
     Expr,
     For,
     If,
@@ -145,7 +151,8 @@ class _Scanner:
     touched: dict[Buffer, list[int]] = field(default_factory=dict)
     home: dict[Buffer, int] = field(default_factory=dict)  # the number of loops around the allocation
     made: list[tuple[Buffer, Span]] = field(default_factory=list)
-    in_flight: set[Buffer] = field(default_factory=set)
+    in_flight: set[Buffer] = field(default_factory=set)  # cp.async writes them
+    engaged: dict[Buffer, set[object]] = field(default_factory=dict)  # queues and barriers that say when it is over
 
     def block(self, block: Block) -> None:
         for s in block:
@@ -163,6 +170,17 @@ class _Scanner:
                     self.touch(s)
                     self.block(then)
                     self.block(orelse)
+                case Roles(roles):
+                    self.together([role.body for role in roles])
+                case AsyncWait(pending, queue):
+                    self.over(queue, last=pending == 0)
+                case Await(barrier, buffers=buffers):
+                    self.touch(s)
+                    self.hand(buffers)
+                    self.over(barrier.buffer, last=True)
+                case Arrive(buffers=buffers):
+                    self.touch(s)
+                    self.hand(buffers)
                 case _:
                     self.touch(s)
 
@@ -181,19 +199,61 @@ class _Scanner:
                 if self.loops:
                     self.loops[-1].append(b)
 
+    def together(self, bodies: Sequence[Block]) -> None:
+        """Roles: whatever one of them touches lives from the first statement to the last of all."""
+        start, inside = self.number, list[Buffer]()
+        self.loops.append(inside)
+        for body in bodies:
+            self.block(body)
+        self.loops.pop()
+        self.number += 1
+        for b in inside:
+            self.extend(b, start)
+            self.extend(b, self.number)
+            if self.loops and self.home[b] <= len(self.loops):
+                self.loops[-1].append(b)
+
     def touch(self, s: Stmt) -> None:
         for buffer, _, _, _, _, issued, _ in touches(s):
             b = self.roots.get(buffer, buffer)
             if b not in self.home:
                 continue
-            self.extend(b, self.number)
-            if self.loops:
-                self.loops[-1].append(b)
-            (self.in_flight.add if issued else self.in_flight.discard)(b)
+            self.at(b)
+            if not issued:
+                self.in_flight.discard(b)
+            elif (end := _end_of(s)) == "copy":
+                self.in_flight.add(b)
+            else:
+                self.engaged.setdefault(b, set()).add(end)
+
+    def hand(self, buffers: Sequence[Buffer]) -> None:
+        for b in buffers:
+            if (root := self.roots.get(b, b)) in self.home:
+                self.at(root)
+
+    def over(self, end: object, last: bool) -> None:
+        """A wait: what it is for was needed up to here. `last`: and nothing of it is on its way any more."""
+        for b, ends in self.engaged.items():
+            if end in ends:
+                self.at(b)
+                if last:
+                    ends.discard(end)
+
+    def at(self, b: Buffer) -> None:
+        self.extend(b, self.number)
+        if self.loops:
+            self.loops[-1].append(b)
 
     def extend(self, b: Buffer, number: int) -> None:
         span = self.touched.setdefault(b, [number, number])
         span[0], span[1] = min(span[0], number), max(span[1], number)
+
+
+def _end_of(s: Stmt) -> object:
+    """What says that the asynchronous accesses of `s` are complete: the name of a queue, or a barrier."""
+    if isinstance(s, TensorCopy | BulkMove) and s.barrier is not None:
+        return s.barrier.buffer
+    return queue_of(s)
 
 
 def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
@@ -202,8 +262,10 @@ def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
     aligned = alignments(launch)
     for buffer, span in scanner.made:
         first, last = scanner.touched.get(buffer, (scanner.number, scanner.number))
-        if buffer in scanner.in_flight:
+        if buffer in scanner.in_flight or scanner.engaged.get(buffer):
             last = scanner.number
+        if buffer.space is Space.BARRIER:  # others may still arrive, or look whether a phase is over
+            first, last = 0, scanner.number
         yield Lifetime(buffer, bytes_of(buffer), aligned.get(buffer, 16), first, last, span)
 
 
@@ -212,7 +274,11 @@ def alignments(launch: Launch) -> dict[Buffer, int]:
 
     128 for what ldmatrix, stmatrix or cp.async address: a line of the 32 banks. The period of the swizzle where offsets
     are permuted with `^`: the hardware's modes repeat after at most 1024 bytes, and never after more than the tile.
+    That of the mode for what the copy engine or the tensor core swizzle, in which each version begins: TD0520 where its
+    size does not let it. Source: PTX ISA, "Tensor Swizzle Modes" and "Strides"; CUDA driver API,
+    cuTensorMapEncodeTiled.
     """
+    roots = storage_roots(launch.body)
     swizzled: set[Var] = set()
     result: dict[Buffer, int] = {}
 
@@ -232,7 +298,22 @@ def alignments(launch: Launch) -> dict[Buffer, int]:
         for buffer, indices, *_ in touches(s):
             if is_shared(buffer):
                 need(buffer, indices, 128 if wide else 16)
+        for buffer, swizzle in _swizzled_by_hardware(s):
+            period = 8 * max(16, swizzle)
+            if swizzle and buffer.versions > 1 and version_bytes(buffer) % period:
+                raise _broken_pattern(s, buffer, swizzle, period)
+            need(roots.get(buffer, buffer), (), period)
     return result
+
+
+def _swizzled_by_hardware(s: Stmt) -> Iterator[tuple[Buffer, int]]:
+    """Shared buffers that the copy engine takes a box of in `s`, or the tensor core, with the bytes of the swizzle."""
+    if isinstance(s, TensorCopy):
+        yield from ((a.buffer, s.swizzle) for a in (s.dst, s.src) if is_shared(a.buffer))
+        return
+    for n in walk(s) if isinstance(s, AtomCall | Let) else ():
+        if isinstance(n, Descriptor):
+            yield n.start.buffer, n.swizzle
 
 
 # ---------------------------------------------------------------------------------------------------------- errors
@@ -262,6 +343,11 @@ def _too_large(launch: Launch, plan: SharedPlan, target: Target, reuse: bool) ->
         table=table,
         advice=advice,
     )
+
+
+def _broken_pattern(s: Stmt, buffer: Buffer, swizzle: int, period: int) -> TileError:
+    size = version_bytes(buffer)
+    return error("TD0520", s.span, name=buffer.name, bytes=size, swizzle=swizzle, period=period)
 
 
 def _versions(plan: SharedPlan) -> list[int]:

@@ -7,6 +7,7 @@ known; tests hold the two together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES, Cost, global_cost, shared_cost
 from tiledsl.analysis.touches import touches
+from tiledsl.ir.concurrent import BulkMove, TensorCopy
 from tiledsl.ir.frozen import dataclass
 from tiledsl.ir.nodes import (
     AtomCall,
@@ -35,6 +37,7 @@ from tiledsl.report.domain import Array
 from tiledsl.report.visit import Visit, walk
 
 UNITS = {"shared": "wavefronts", "global": "sectors"}  # of transactions, by the space of an access
+_SECTOR, _WAVEFRONT = 32, 128  # bytes
 FAR = 1 << 15  # extents that are not known: rows of a tensor count as far apart
 
 
@@ -42,9 +45,10 @@ FAR = 1 << 15  # extents that are not known: rows of a tensor count as far apart
 class Access:
     """One access of a line of the source, by all threads of all blocks in all iterations that are known.
 
-    `op` is load, store, atomic or the name of an instruction; `space` shared or global, in which `transactions` are
-    wavefronts or sectors of 32 bytes. `exact`: the figures are those of every run; otherwise an address, a condition or
-    a number of iterations depends on data or on sizes that were not given, and counts as in `Visit` and `Domain`.
+    `op` is load, store, atomic (with "bulk " before it if the copy engine does it) or the name of an instruction;
+    `space` shared or global, in which `transactions` are wavefronts or sectors of 32 bytes. `exact`: the figures are
+    those of every run; otherwise an address, a condition or a number of iterations depends on data or on sizes that
+    were not given, and counts as in `Visit` and `Domain`.
     """
 
     op: str
@@ -103,6 +107,9 @@ def merged(found: Iterable[Access]) -> tuple[Access, ...]:
 
 
 def _of_statement(s: Stmt, visit: Visit, roots: Mapping[Buffer, Buffer], as_counted: bool) -> Iterator[Access]:
+    if isinstance(s, TensorCopy | BulkMove):
+        yield from _of_engine(s, visit, roots)
+        return
     for op, buffer, indices, size, when in _touched(s):
         if buffer.space not in (Space.SHARED, Space.GLOBAL) or not indices:
             continue
@@ -114,6 +121,23 @@ def _of_statement(s: Stmt, visit: Visit, roots: Mapping[Buffer, Buffer], as_coun
             name = roots.get(buffer, buffer).name
             counts = (cost.requests, cost.transactions, cost.ideal, cost.bytes)
             yield Access(op, buffer.space.value, name, s.span.file, s.span.line, visit.loops > 0, *counts, exact)
+
+
+def _of_engine(s: TensorCopy | BulkMove, visit: Visit, roots: Mapping[Buffer, Buffer]) -> Iterator[Access]:
+    """A copy of the copy engine: one request, which moves a whole box without conflicts. Out of bounds counts too.
+
+    The counters of a run leave these out: they count what warps ask for.
+    """
+    times, exact = visit.times()
+    box = s.box if isinstance(s, TensorCopy) else (s.lanes,)
+    op = "bulk atomic" if isinstance(s, TensorCopy) and s.op else "bulk load" if s.barrier is not None else "bulk store"
+    row = box[-1] * s.dst.buffer.dtype.bits // 8
+    moved = prod(box[:-1]) * row
+    for buffer in (s.src.buffer, s.dst.buffer):
+        lines = prod(box[:-1]) * -(-row // _SECTOR) if buffer.space is Space.GLOBAL else -(-moved // _WAVEFRONT)
+        name = roots.get(buffer, buffer).name
+        counts = (times, lines * times, lines * times, moved * times)
+        yield Access(op, buffer.space.value, name, s.span.file, s.span.line, visit.loops > 0, *counts, exact)
 
 
 Touched = tuple[str, Buffer, tuple[Expr, ...], int, tuple[Expr, ...]]

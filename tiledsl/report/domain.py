@@ -16,7 +16,7 @@ import numpy as np
 
 from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES
-from tiledsl.ir.nodes import Binary, Cast, Const, Expr, Select, Unary, Var
+from tiledsl.ir.nodes import Binary, Call, Cast, Const, Expr, Select, Unary, Var
 from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.types import dtype_of
 
@@ -114,6 +114,8 @@ class Domain:
                 return getattr(np, UNARY[op].ufunc)(self.value(a))
             case Cast(dtype, a) if dtype.is_integer and dtype_of(a).is_integer:
                 return self.value(a)  # exact: narrow-indices proves that indices fit
+            case Call("warp_uniform", (a,)):
+                return self.value(a)
             case Select(cond, a, b):
                 return self._together(np.where, self.value(cond), self.value(a), self.value(b))
         return self._unknown()

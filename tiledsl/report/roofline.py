@@ -55,7 +55,8 @@ def traffic(found: Sequence[Access], sizes: Mapping[str, int]) -> Traffic:
     once: dict[tuple[str, bool], int] = {}
     for a in outside:
         for writes in (False, True):
-            if a.op == "atomic" or writes == (a.op == "store"):
+            kind = a.op.removeprefix("bulk ")
+            if kind == "atomic" or writes == (kind == "store"):
                 once[a.buffer, writes] = once.get((a.buffer, writes), 0) + a.bytes
     dram = sum(min(moved, sizes.get(name, moved)) for (name, _), moved in once.items())
     return Traffic(dram, _SECTOR * sum(a.transactions for a in outside), sum(a.bytes for a in outside))

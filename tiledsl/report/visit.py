@@ -12,6 +12,7 @@ import numpy as np
 from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES
 from tiledsl.analysis.touches import blocks_of
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import (
     AtomCall,
     Barrier,
@@ -31,6 +32,9 @@ from tiledsl.ir.nodes import (
     Var,
     Vectorized,
     While,
+    all_of,
+    ge,
+    lt,
 )
 from tiledsl.ir.ops import FUNCTIONS, Effect
 from tiledsl.ir.walk import children
@@ -139,6 +143,13 @@ def _walk(block: Block, visit: Visit) -> Iterator[tuple[Stmt, Visit]]:
                     yield from _walk(then, visit)
                 with visit.inside(mask=None if known is None else ~known, certain=known is not None):
                     yield from _walk(orelse, visit)
+            case Roles(roles):
+                thread = visit.domain.thread
+                for role in roles:
+                    visit.domain.bind(role.thread, thread - role.first)
+                    members = all_of([ge(thread, role.first), lt(thread, role.first + role.threads)])
+                    with visit.inside(mask=visit.condition(members)):
+                        yield from _walk(role.body, visit)
 
 
 def _loop(s: For, visit: Visit) -> Iterator[tuple[Stmt, Visit]]:

@@ -121,7 +121,7 @@ def _collectives(s: Stmt) -> Iterator[str]:
         yield s.atom
     for e in expressions(s):
         if isinstance(e, Call) and FUNCTIONS[e.fn].effect is Effect.COLLECTIVE:
-            yield "shuffle" if e.fn.startswith("shfl") else "vote"
+            yield "vote" if e.fn in ("warp_any", "warp_all") else "shuffle"
 
 
 def _operations(s: Stmt) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,8 @@ def check_maps(signature: Signature, numbers: Mapping[str, int]) -> None:
     Raises TileError TD0650 to TD0652, which name the tensor, the dimension, the value and the rule.
     """
     for e in signature.entries:
-        if e.maps and prod(evaluate(x, numbers) for x in e.grid):
+        grid = [evaluate(x, numbers) for x in e.grid] if e.maps else []
+        if grid and prod(grid):
             for m in e.maps:
                 map_of(m, numbers)
 

@@ -32,6 +32,14 @@ class Compiled:
     log: str
     seconds: float  # 0 if it came from the cache
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What ptxas found worth saying: products that it serialises, waits that it adds, register counts it ignores.
+
+        They cost speed, not correctness. Each begins with ptxas's number for it, as (C7510).
+        """
+        return tuple(_REMARK.findall(self.log))
+
 
 @cache
 def _nvrtc() -> Any:
@@ -103,6 +111,7 @@ def _place(log: str) -> Span:
     return Span(found[1], int(found[2]), 0, int(found[2]), 0) if found else NOWHERE
 
 
+_REMARK = re.compile(r"^ptxas +(?:info|warning) *: *(\(C\d+\) .*?)\s*$", re.MULTILINE)
 _ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)'.*?(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
     r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers",

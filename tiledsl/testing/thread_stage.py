@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tiledsl.codegen.cuda import Source, cuda_text, emit
+from tiledsl.compile import Lowered, Stage
 from tiledsl.cpu.device import compile_source
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import INT32, DType
@@ -27,6 +28,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.walk import walk
 from tiledsl.runtime import nvrtc
+from tiledsl.target import target_named
 
 
 def i32(value: int) -> Const:
@@ -58,6 +60,11 @@ def placed(kernel: Kernel) -> Kernel:
                 offset += -(-size // 128) * 128
         launches.append(replace(launch, shared=tuple(slots), shared_bytes=offset))
     return replace(kernel, launches=tuple(launches))
+
+
+def lowered(kernel: Kernel, target: str = "sm_90a") -> Lowered:
+    """A kernel of the thread stage, as if passes had made it of another: it runs wherever such a one does."""
+    return Lowered(target_named(target), (Stage("trace", kernel, 0.0),), emit(kernel), 0.0)
 
 
 def run_on_device(kernel: Kernel, arguments: Mapping[str, Any], *, checked: bool = True, **how: Any) -> Source:

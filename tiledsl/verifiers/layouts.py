@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from tiledsl.errors import Span, VerifyError
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.layout import Fragment, Layout, linear_at
 from tiledsl.ir.nodes import (
+    Alloc,
     AtomicUpdate,
     Binary,
     Buffer,
@@ -38,8 +40,8 @@ from tiledsl.ir.nodes import (
     View,
 )
 from tiledsl.ir.ops import BINARY, UNARY
-from tiledsl.ir.tile import TILE_OPS, Gemm, Parallel, Reduce, Scan
-from tiledsl.ir.walk import children, walk
+from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Gemm, Parallel, Reduce, Scan
+from tiledsl.ir.walk import children, statements, walk
 from tiledsl.target import Target
 
 MOST_SAMPLES = 64  # values of variables outside a loop that its indices are tried with
@@ -60,7 +62,15 @@ def verify_layouts(kernel: Kernel) -> None:
 class _Checker:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
-        self.threads = launch.num_threads
+        self.threads = launch.num_threads  # that execute the statement in hand
+        self.threads_of = {
+            s.buffer: role.threads
+            for roles in statements(launch)
+            if isinstance(roles, Roles)
+            for role in roles.roles
+            for s in statements(role)
+            if isinstance(s, Alloc)
+        }
         self.layouts = {a.buffer: a.layout for a in launch.layouts}
         self._owns: dict[Buffer, Any] = {}
 
@@ -79,7 +89,8 @@ class _Checker:
             layout = self.layouts.get(buffer)
             if not isinstance(layout, Fragment):
                 raise VerifyError(f"I1: fragment '{buffer.name}' has no register layout", span)
-            if tuple(layout.shape) != tuple(buffer.shape) or layout.num_threads != self.threads:
+            threads = self.threads_of.get(buffer, self.launch.num_threads)
+            if tuple(layout.shape) != tuple(buffer.shape) or layout.num_threads != threads:
                 raise VerifyError(f"I1: the layout of '{buffer.name}' is for another shape or block", span)
             self._owns[buffer] = _executions(layout, f"the layout of '{buffer.name}'", span)
         return self._owns[buffer]
@@ -91,6 +102,13 @@ class _Checker:
             case Parallel():
                 self.loop(stmt, lets, extents)
                 return
+            case Roles(roles):
+                for role in roles:
+                    self.threads = role.threads
+                    for inner in role.body:
+                        self.statement(inner, dict(lets), extents)
+                self.threads = self.launch.num_threads
+                return
             case Reduce():
                 self.reduction(stmt)
             case View(buffer, source):
@@ -99,7 +117,8 @@ class _Checker:
                 lets[var] = value
             case For(var, Const(int(extent))):
                 extents = {**extents, var: extent}
-        if isinstance(stmt, TILE_OPS) and not isinstance(stmt, KEPT):
+        by_engine = isinstance(stmt, (Copy, Atomic)) and stmt.bulk
+        if isinstance(stmt, TILE_OPS) and not isinstance(stmt, KEPT) and not by_engine:
             raise VerifyError(f"I1: {type(stmt).__name__} is no loop with a layout", stmt.span)
         if isinstance(stmt, Store) and stmt.buffer.space is Space.FRAGMENT:
             self.everywhere(stmt.buffer, stmt.span)

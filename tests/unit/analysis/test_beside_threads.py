@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from tiledsl.analysis.access import accesses, statements_below
-from tiledsl.analysis.arrivals import arrivals, blocks_at
+from tiledsl.analysis.arrivals import Path, arrivals, blocks_at
 from tiledsl.analysis.footprint import Footprint, Tables, meet
 from tiledsl.analysis.ranges import variable_ranges
 from tiledsl.analysis.touches import blocks_of, granules_of, is_shared, queue_of, touches
@@ -54,7 +56,8 @@ def summary(s: Stmt) -> list[tuple[str, str, object, bool]]:
     ("statement", "expected"),
     [
         ("await bar[0], n // 2 of P", [
-            ("bar", "read", (1,), True), ("bar", "write", (1,), True), ("P", "read", None, False), ("P", "write", None, False),
+            ("bar", "read", (1,), True), ("bar", "write", (1,), True),
+            ("P", "read", None, False), ("P", "write", None, False),
         ]),
         ("arrive(bytes=16) bar[1]", [("bar", "read", (1,), True), ("bar", "write", (1,), True)]),
         ("expect bar[1], 16", [("bar", "read", (1,), True), ("bar", "write", (1,), True)]),
@@ -64,7 +67,9 @@ def summary(s: Stmt) -> list[tuple[str, str, object, bool]]:
             ("A", "read", (8, 64), True), ("S", "write", (512,), True), ("bar", "atomic", (1,), True),
         ]),
         ("tensor_copy(box=[8, 64]) P[512] -> A[8, 0]", [("P", "read", (512,), True), ("A", "write", (8, 64), True)]),
-        ("tensor_copy(box=[8, 64], add) P[0] -> A[8, 0]", [("P", "read", (512,), True), ("A", "atomic", (8, 64), True)]),
+        ("tensor_copy(box=[8, 64], add) P[0] -> A[8, 0]", [
+            ("P", "read", (512,), True), ("A", "atomic", (8, 64), True),
+        ]),
         ("bulk_move(lanes=64) A[0, 0] -> P[64] on bar[0]", [
             ("A", "read", None, False), ("P", "write", (64,), True), ("bar", "atomic", (1,), True),
         ]),
@@ -94,7 +99,7 @@ def test_versions_of_descriptors_are_told_apart() -> None:
 ROLES = """
 let x = t // 128
 roles {
-  role load(first=0, threads=128) p { let w = p // 32 let e = n + 1 P[p] = cast<float16>(n) v = v + 1 }
+  role load(first=0, threads=128) p { let w = p // 32 let e = b + 1 P[p] = cast<float16>(n) v = v + 1 }
   role rest(first=128, threads=128) q { alloc own: var int32 = 1 own = 2 P[t * 8] = cast<float16>(own) let z = b }
 }
 """
@@ -182,51 +187,29 @@ def test_footprints_of_a_role_are_of_its_threads() -> None:
     assert not meet(first, second) and meet(first, first) is False
 
 
-def own_footprints(body: Block, tables: Tables) -> dict[tuple[int, ...], list[Footprint]]:
-    found: dict[tuple[int, ...], list[Footprint]] = {}
-
-    def visit(block: Block, path: tuple[int, ...]) -> None:
-        for i, s in enumerate(block):
-            found[(*path, i)] = [
-                tables.footprint(b, index, version, size, kind, stmt=s, issued=issued)
-                for b, index, version, size, kind, issued, _ in touches(s)
-                if is_shared(b)
-            ]
-            for inner, below in blocks_at(s, (*path, i)):
-                visit(below, inner)
-
-    visit(body, ())
-    return {path: at for path, at in found.items() if at}
+def statements_by_path(block: Block, path: Path) -> Iterator[tuple[Path, Stmt]]:
+    for i, s in enumerate(block):
+        yield (*path, i), s
+        for inner, below in blocks_at(s, (*path, i)):
+            yield from statements_by_path(below, inner)
 
 
 def covered(body: str) -> dict[str, list[tuple[str, str]]]:
-    """For each wait, by its text, what it is the first to cover: buffer and version."""
+    """For each wait, by its queue and number, what it is the first to cover."""
     launch = kernel(body).launches[0]
     tables = Tables(launch.thread, 256, granules_of(launch.body, {}), {})
-    found = arrivals(launch.body, own_footprints(launch.body, tables))
-
-    def at(path: tuple[int, ...]) -> Stmt:
-        block, here = launch.body, launch.body[path[0]]
-        for n, i in enumerate(path[:-1]):
-            below = dict(blocks_at(block[i], path[: n + 1]))
-            if path[: n + 1] in below:
-                block = below[path[: n + 1]]
-            elif path[: n + 2] in below:
-                return at_in(below[path[: n + 2]], path[n + 2 :])
-        here = block[path[-1]]
-        return here
-
-    def at_in(block: Block, rest: tuple[int, ...]) -> Stmt:
-        s = block[rest[0]]
-        if len(rest) == 1:
-            return s
-        below = [b for _, b in blocks_at(s, ())]
-        single = len(below) == 1 and type(s).__name__ != "Roles"
-        return at_in(below[0], rest[1:]) if single else at_in(below[rest[1]], rest[2:])
-
+    at = dict(statements_by_path(launch.body, ()))
+    own = {
+        path: [
+            tables.footprint(b, index, version, size, kind, stmt=s, issued=issued)
+            for b, index, version, size, kind, issued, _ in touches(s)
+            if is_shared(b)
+        ]
+        for path, s in at.items()
+    }
     said: dict[str, list[tuple[str, str]]] = {}
-    for path, footprints in found.items():
-        wait = at(path)
+    for path, footprints in arrivals(launch.body, own).items():
+        wait = at[path]
         assert isinstance(wait, AsyncWait)
         said[f"{wait.queue} {wait.pending}"] = sorted({(f.buffer.name, f.kind.value) for f in footprints})
     return said
@@ -261,7 +244,8 @@ def test_both_operands_of_a_product_are_covered() -> None:
 def test_a_wait_leaves_the_youngest_groups_in_flight() -> None:
     first, second = PRODUCT.format(a="P[0]", b="P[64]"), PRODUCT.format(a="S@0[0]", b="S@0[0]")
     commit = "async_commit(queue=product)"
-    body = f"{first}\n{commit}\n{second}\n{commit}\nasync_wait(pending=1, queue=product)\nasync_wait(pending=0, queue=product)"
+    waits = "async_wait(pending=1, queue=product) async_wait(pending=0, queue=product)"
+    body = f"{first} {commit} {second} {commit} {waits}"
     assert covered(body) == {"product 1": [("P", "read")], "product 0": [("S", "read")]}
 
 

@@ -56,6 +56,12 @@ def test_edited_text_runs_on_the_cpu_device(compiled: CompiledKernel, alone: boo
     assert "3.0f" in tripled.source and tripled.source.startswith(compiled.source[:1000])
 
 
+def test_a_kernel_that_waits_for_the_one_before_may_start_early(compiled: CompiledKernel) -> None:
+    assert not compiled.lowered.signature.entries[0].dependent
+    waiting = edited(compiled, "tds::barrier();", "tds::grid_wait();\n  tds::barrier();")
+    assert waiting.lowered.signature.entries[0].dependent
+
+
 @pytest.mark.cxx
 def test_helpers_and_further_device_functions(compiled: CompiledKernel) -> None:
     kernel = "TDS_KERNEL("

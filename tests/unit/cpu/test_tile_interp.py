@@ -501,7 +501,7 @@ def test_every_node_class_has_a_meaning() -> None:
     at_tiles = tile_interp.TileMachine(k.launches[0], bound, {}, (1,), (0,), tile_interp.Options())
     how = interp.Options(True, True, "early", np.random.default_rng(0), {})
     at_threads = interp.Machine(k.launches[0], bound, {}, (1,), np.zeros((1, 1), int), [], how)
-    meaning = {*at_tiles.executors, *at_tiles.evaluators, *at_threads.executors}
+    meaning = {*at_tiles.executors, *at_tiles.evaluators, *at_threads.executors, *at_threads.evaluators}
     assert own - meaning == set()
     assert set(tile.TILE_OPS) & set(at_threads.executors) == set()
 

@@ -216,9 +216,7 @@ def test_a_map_is_encoded_once_for_the_same_tensor() -> None:
 
 
 def test_a_tensor_that_the_copy_engine_cannot_move_is_an_error_of_the_call() -> None:
-    with pytest.raises(
-        TileError, match=r"TD0651: tensor map of 'A': the stride in dimension 0 is 126; it must be a"
-    ):
+    with pytest.raises(TileError, match=r"TD0651: tensor map of 'A': the stride in dimension 0 is 126; it must be a"):
         mapped_call((64, 63))
     mapped_call((0, 63))  # nothing is launched
     mapped_call((1, 64))

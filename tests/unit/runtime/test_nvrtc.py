@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tiledsl.codegen.device_api import device_functions, functions_in
 from tiledsl.errors import TileError
 from tiledsl.runtime import nvrtc
 
@@ -66,3 +67,40 @@ ptxas info    : Used 20 registers"""
         nvrtc.Resources("k1", 255, 32, 12, 16),
         nvrtc.Resources("k2", 20, 0, 0, 0),
     )
+
+
+def test_remarks_of_a_log() -> None:
+    log = """ptxas info    : Compiling entry function 'k' for 'sm_90a'
+ptxas info    : Used 168 registers, used 16 barriers
+ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to x in function 'k'
+ptxas warning : (C7514) Potential Performance Loss: something else
+ptxas info    : (C7508) Potential Performance Loss: 'setmaxnreg' ignored; unable to determine register count."""
+    made = nvrtc.Compiled(b"", "", (), log, 0.0)
+    assert [r.partition(" ")[0] for r in made.remarks] == ["(C7510)", "(C7514)", "(C7508)"]
+    assert made.remarks[2].endswith("register count.")
+
+
+PRODUCT = """
+TDS_KERNEL(128, 1) product(float* out, tds::u64 a, tds::u64 b) {
+  TDS_LOCAL(float, d, 4);
+  for (int i = 0; i < 4; ++i) d[i] = 0.0f;
+  tds::wgmma_hold<4>(d);
+  tds::wgmma_fence();
+  tds::wgmma_m64n8k16_f32_f16_ss(d, a, b, true);
+  tds::wgmma_commit();
+  tds::wgmma_wait<0>();
+  tds::wgmma_hold<4>(d);
+  for (int i = 0; i < 4; ++i) out[tds::thread_index() * 4 + i] = d[i];
+}
+"""
+
+
+def test_what_ptxas_says_of_products_is_kept() -> None:
+    """Registers used while the tensor core writes them: ptxas adds a wait, and says so, from the cache too."""
+    text = device_functions(functions_in(PRODUCT)) + PRODUCT
+    assert nvrtc.compile_cuda(text, "sm_90a").remarks == ()
+    early = text.replace("  tds::wgmma_commit();\n  tds::wgmma_wait<0>();\n  tds::wgmma_hold<4>(d);\n", "")
+    assert early != text
+    for _ in range(2):
+        (remark,) = nvrtc.compile_cuda(early, "sm_90a").remarks
+        assert remark.startswith("(C75") and "'product'" in remark

@@ -274,7 +274,7 @@ extern "C" void tds_rt_wgmma(const WgmmaCall* call, Site at) {
   std::shared_ptr<Accumulator> sums = sums_of(f, t, o, *call);
   if (!o.sums) o.sums = sums;
   if (o.sums != sums) fail(finding(849, at, {{"where", where()}}));
-  sums->last = index + 1;
+  sums->last = std::max(sums->last, index + 1);  // another thread may be ahead
   on_operation(f, "wgmma", at);
   if (++o.arrived == WARPGROUP) issue(f, o, group, index);
 }

@@ -70,6 +70,12 @@ def shared_offset(ctx: Context, layout: Layout, coords: Sequence[Expr]) -> Expr:
     return total([*(parts or [(1, wrap(swizzle(total([*thread, *low]))))]), *high])
 
 
+def unswizzled(ctx: Context, layout: Layout, coords: Sequence[Expr]) -> Expr:
+    """Where a layout would put an element if it had no swizzle: what the tensor core and the copy engine are told."""
+    plain = Layout(layout.shape, layout.dims, layout.size)
+    return total(linear_terms(ctx.simplify(wrap(plain.offset(coords)))))
+
+
 def _swizzled_parts(ctx: Context, thread: list[Term], low: list[Term], swizzle: Swizzle) -> list[Term] | None:
     """swizzle(thread + low) as terms `(thread' ^ loops) * unit` and the rest; None where bits of the parts may meet.
 

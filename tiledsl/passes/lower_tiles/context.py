@@ -45,6 +45,7 @@ class Context:
         self.storage = memory.storage
         self.differing = differing
         self.products = Products()
+        self.blocks: Ranges = {}  # of the block's numbers
         self.prologue: list[Stmt] = []
         self.thread_vars: set[Var] = {self.thread}
         self.digit_vars: set[Var] = set()
@@ -56,7 +57,9 @@ class Context:
 
     def of_role(self, role: Role) -> Context:
         """The context of the threads of a role: their own number, digits and prologue, the same memory."""
-        return Context(role.thread, role.threads, self.target, self.memory, self.differing, self.ranges)
+        own = Context(role.thread, role.threads, self.target, self.memory, self.differing, self.ranges)
+        own.blocks = self.blocks
+        return own
 
     # ------------------------------------------------------------------------------------------------------ layouts
 
@@ -174,7 +177,9 @@ def _uniform(value: Expr) -> Expr:
 def context_of(launch: Launch, target: Target) -> Context:
     """The context of a launch's own statements."""
     memory = Memory({a.buffer: a.layout for a in launch.layouts})
-    return Context(launch.thread, launch.num_threads, target, memory, differing(launch), {})
+    ctx = Context(launch.thread, launch.num_threads, target, memory, differing(launch), {})
+    ctx.blocks = {v: (0, n.value - 1 if isinstance(n, Const) else inf) for v, n in zip(launch.blocks, launch.grid)}
+    return ctx
 
 
 @dataclass

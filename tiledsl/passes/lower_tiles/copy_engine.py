@@ -1,63 +1,126 @@
-"""Copies by the copy engine: one thread starts it for each box of the tile."""
+"""Copies by the copy engine: one thread starts it, for each box of the tile or for all of it at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 from tiledsl.analysis.tensor_boxes import Boxes, boxes_of
 from tiledsl.errors import error
-from tiledsl.ir.concurrent import TensorCopy
-from tiledsl.ir.nodes import Address, Block, Const, Expr, For, Region, Space, Stmt, Unrolled, Var, eq
+from tiledsl.ir.concurrent import BulkMove, TensorCopy
+from tiledsl.ir.layout import row_major
+from tiledsl.ir.nodes import Address, Block, Const, Expr, For, Region, Space, Stmt, Unrolled, Var, eq, static_shape
+from tiledsl.ir.simplify import bounds_of, divisible
+from tiledsl.ir.swizzle import UNIT
 from tiledsl.ir.tile import Atomic, Copy
-from tiledsl.passes.lower_tiles.access import root_coordinates
+from tiledsl.passes.lower_tiles.access import root_coordinates, unswizzled
 from tiledsl.passes.lower_tiles.context import Context
 from tiledsl.passes.lower_tiles.expressions import expression, optional
 from tiledsl.passes.lower_tiles.scope import Scope
 from tiledsl.passes.lower_tiles.spread import guarded
-from tiledsl.passes.lower_tiles.wgmma import unswizzled
 
 
 def lower_bulk(ctx: Context, s: Copy | Atomic, scope: Scope) -> Block:
-    """The boxes of a bulk copy or bulk atomic, by the first thread."""
-    load = s.dst.buffer.space is Space.SHARED
-    tile, tensor = (s.dst, s.src) if load else (s.src, s.dst)
-    root, _ = root_coordinates(ctx, tile.buffer, tile.offsets)
-    boxes = boxes_of(tile, ctx.shared_layout(tile.buffer if root is tile.buffer else root))
+    """A bulk copy or bulk atomic, by the first thread."""
+    tile, tensor = (s.dst, s.src) if s.dst.buffer.space is Space.SHARED else (s.src, s.dst)
+    body = _one_move(ctx, s, tile, tensor) if isinstance(s, Copy) else None
+    return guarded(() if scope.single else (eq(ctx.thread, 0),), body or _boxes(ctx, s, tile, tensor))
+
+
+def _one_move(ctx: Context, s: Copy, tile: Region, tensor: Region) -> Block | None:
+    """The copy as one run of bytes; None where it is none on both sides, or may leave the tensor."""
+    bits = tile.buffer.dtype.bits
+    lanes = prod(tile.extents)
+    shape = static_shape(tile.buffer)
+    contiguous = ctx.shared_layout(tile.buffer) == row_major(shape) and _is_run(tile.extents, shape)
+    whole = tensor.buffer.strides is None and _is_run(tensor.extents, tensor.buffer.shape)
+    if not contiguous or not whole or lanes * bits // 8 % UNIT or not _inside(ctx, tensor):
+        return None
+    here, there = _address(ctx, tile, None), _corner(ctx, tensor, None)
+    if not ctx.divisible(here.indices[0], UNIT * 8 // bits) or not _starts_aligned(ctx, tensor):
+        return None
+    if s.dst.buffer.space is not Space.SHARED:
+        return (BulkMove(there, here, lanes),)
+    return (BulkMove(here, there, lanes, _barrier(ctx, s), s.ranks),)
+
+
+def _is_run(extents: Sequence[int], shape: Sequence[object]) -> bool:
+    """Whether a box of `extents` is one run of a row-major tile: whole rows below the first dimension that it cuts."""
+    moving = next((i for i, n in enumerate(extents) if n != 1), len(extents))
+    return all(n == whole for n, whole in zip(extents[moving + 1 :], shape[moving + 1 :]))
+
+
+def _inside(ctx: Context, tensor: Region) -> bool:
+    ranges = {**ctx.ranges, **ctx.blocks}
+    for offset, extent, whole in zip(tensor.offsets, tensor.extents, tensor.buffer.shape):
+        low, high = bounds_of(offset, ranges)
+        if not isinstance(whole, int) or low < 0 or high + extent > whole:
+            return False
+    return True
+
+
+def _starts_aligned(ctx: Context, tensor: Region) -> bool:
+    """Whether the first element is a multiple of 16 bytes into the tensor."""
+    unit, below = UNIT * 8 // tensor.buffer.dtype.bits, 1
+    for offset, whole in zip(reversed(tensor.offsets), reversed(tensor.buffer.shape)):
+        if not divisible(offset * below, unit, {**ctx.ranges, **ctx.blocks}):
+            return False
+        assert isinstance(whole, int)
+        below *= whole
+    return True
+
+
+def _boxes(ctx: Context, s: Copy | Atomic, tile: Region, tensor: Region) -> Block:
+    """The copy box by box. Raises TD0320 where the tile's layout has no boxes."""
+    boxes = boxes_of(tile, ctx.shared_layout(tile.buffer))
     if isinstance(boxes, str):
         raise error("TD0320", s.span, buffer=tile.buffer.name, why=boxes)
     numbers = [ctx.digit_var("box", n) if n > 1 else Const(0) for n in boxes.counts]
     steps = [ctx.simplify(v * n) for v, n in zip(numbers, boxes.box)]
-    shared = _address(ctx, tile, steps)
-    moves = _matched(tile, tensor, steps)
-    corner = tuple(ctx.simplify(expression(ctx, o, {}) + x) for o, x in zip(tensor.offsets, moves))
-    outside = Address(tensor.buffer, corner, optional(ctx, tensor.version, {}))
+    here, there = _address(ctx, tile, steps), _corner(ctx, tensor, _matched(tile, tensor, steps))
     box = _box(tile, tensor, boxes)
+    if box[-1] * tile.buffer.dtype.bits // 8 % UNIT:
+        why = f"what follows on in it is apart in '{tensor.buffer.name}'"
+        raise error("TD0320", s.span, buffer=tile.buffer.name, why=why)
     copy: Stmt
     if isinstance(s, Atomic):
-        copy = TensorCopy(outside, shared, box, boxes.swizzle, op=s.op)
-    elif load:
-        assert s.barrier is not None
-        copy = TensorCopy(shared, outside, box, boxes.swizzle, _barrier(ctx, s.barrier), ranks=s.ranks)
+        copy = TensorCopy(there, here, box, boxes.swizzle, op=s.op)
+    elif s.barrier is None:
+        copy = TensorCopy(there, here, box, boxes.swizzle)
     else:
-        copy = TensorCopy(outside, shared, box, boxes.swizzle)
+        copy = TensorCopy(here, there, box, boxes.swizzle, _barrier(ctx, s), ranks=s.ranks)
     body: Block = (copy,)
     for v, n in reversed(list(zip(numbers, boxes.counts))):
         if isinstance(v, Var):
             body = (For(v, Const(n), body, Unrolled()),)
-    return guarded(() if scope.single else (eq(ctx.thread, 0),), body)
+    return body
 
 
-def _barrier(ctx: Context, a: Address) -> Address:
+def _barrier(ctx: Context, s: Copy) -> Address:
+    a = s.barrier
+    assert a is not None
     return Address(a.buffer, tuple(ctx.simplify(i) for i in a.indices), optional(ctx, a.version, {}))
 
 
-def _address(ctx: Context, tile: Region, steps: list[Expr]) -> Address:
-    """Where a box begins in flat shared memory."""
-    at = tuple(ctx.simplify(expression(ctx, o, {}) + x) for o, x in zip(tile.offsets, steps))
+def _address(ctx: Context, tile: Region, steps: Sequence[Expr] | None) -> Address:
+    """Where the tile, or a box of it, begins in flat shared memory."""
+    at = _moved(ctx, tile, steps)
     root, coords = root_coordinates(ctx, tile.buffer, at)
     offset = unswizzled(ctx, ctx.shared_layout(root), coords)
     return Address(ctx.store_for(root), (offset,), optional(ctx, tile.version, {}))
 
 
-def _matched(tile: Region, tensor: Region, steps: list[Expr]) -> list[Expr]:
+def _corner(ctx: Context, tensor: Region, steps: Sequence[Expr] | None) -> Address:
+    """Where the region of the tensor, or a box of it, begins."""
+    return Address(tensor.buffer, _moved(ctx, tensor, steps), optional(ctx, tensor.version, {}))
+
+
+def _moved(ctx: Context, region: Region, steps: Sequence[Expr] | None) -> tuple[Expr, ...]:
+    offsets = (expression(ctx, o, {}) for o in region.offsets)
+    return tuple(ctx.simplify(o + x if steps else o) for o, x in zip(offsets, steps or region.offsets))
+
+
+def _matched(tile: Region, tensor: Region, steps: Sequence[Expr]) -> list[Expr]:
     """`steps` along the tile as steps along the tensor: dimensions in order, those of extent 1 aside."""
     moving = iter([x for x, n in zip(steps, tile.extents) if n != 1])
     return [next(moving) if n != 1 else Const(0) for n in tensor.extents]

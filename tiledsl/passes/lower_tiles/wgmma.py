@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tiledsl.analysis.gemm_plan import GemmPlan, OperandPlan, Read
 from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import WARPGROUP, Fence, Hold
-from tiledsl.ir.layout import Fragment, Layout
+from tiledsl.ir.layout import Fragment
 from tiledsl.ir.layout_ops import same_map
 from tiledsl.ir.nodes import (
     FALSE,
@@ -29,11 +29,10 @@ from tiledsl.ir.nodes import (
     Unrolled,
     Var,
     lt,
-    wrap,
 )
 from tiledsl.ir.tile import Gemm
 from tiledsl.isa.wgmma import M
-from tiledsl.passes.lower_tiles.access import linear_terms, root_coordinates, total
+from tiledsl.passes.lower_tiles.access import root_coordinates, unswizzled
 from tiledsl.passes.lower_tiles.context import Context
 
 
@@ -113,9 +112,3 @@ def _descriptor(ctx: Context, region: Region, plan: OperandPlan, point: tuple[Ex
     root, coords = root_coordinates(ctx, region.buffer, indices)
     start = Address(ctx.store_for(root), (unswizzled(ctx, ctx.shared_layout(root), coords),), region.version)
     return Descriptor(start, matrix.leading, matrix.stride, matrix.swizzle)
-
-
-def unswizzled(ctx: Context, layout: Layout, coords: tuple[Expr, ...]) -> Expr:
-    """Where a layout would put an element if it had no swizzle: what the tensor core and the copy engine are told."""
-    plain = Layout(layout.shape, layout.dims, layout.size)
-    return total(linear_terms(ctx.simplify(wrap(plain.offset(coords)))))

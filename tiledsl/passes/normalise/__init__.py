@@ -14,6 +14,7 @@ from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.normalise.blocks import dealt, rastered
 from tiledsl.passes.normalise.roles import gathered
+from tiledsl.passes.normalise.slots import slots_as_versions
 from tiledsl.passes.normalise.views import without_single_views
 
 LARGEST = 1 << 22  # points of a tile or of a loop over one
@@ -23,7 +24,8 @@ LARGEST = 1 << 22  # points of a tile or of a loop over one
 def normalise(kernel: Kernel) -> Kernel:
     """Deals blocks in the order of `Raster`, by computing their indices from those of the hardware, and the tiles of
     persistent loops to blocks in turn; allocates a shared tile that is only used through one view in the shape and
-    dtype of the view; gathers the roles of groups of threads into one statement, so that they run at the same time.
+    dtype of the view; gathers the roles of groups of threads into one statement, so that they run at the same time,
+    and makes the slots of tiles that they hand to each other versions.
 
     Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
@@ -70,5 +72,5 @@ def _check_iterations(loop: Parallel) -> None:
 
 
 def _launch(launch: Launch) -> Launch:
-    launch = gathered(dealt(without_single_views(launch)))
+    launch = slots_as_versions(gathered(dealt(without_single_views(launch))))
     return rastered(launch, launch.raster) if launch.raster and len(launch.grid) > 1 else replace(launch, raster=None)

@@ -76,7 +76,7 @@ def sunk(block: Block) -> Block:
         if len(users) == 1 and isinstance(at, Roles):
             bodies = used_by_each(group, at.roles, [r.body for r in at.roles])
             roles = tuple(replace(r, body=body) for r, body in zip(at.roles, bodies))
-            result = [replace(x, roles=roles) if x is at else x for x in result if x not in group]  # type: ignore[arg-type]
+            result = [replace(x, roles=roles) if x is at else x for x in result if x not in group]
         elif s.buffer.space is Space.FRAGMENT:
             raise _scattered(s.buffer, names, users)
     return tuple(result)
@@ -84,7 +84,8 @@ def sunk(block: Block) -> Block:
 
 def _below(s: Stmt) -> Stmt:
     if isinstance(s, For | If | While):
-        return replace(s, **{name: sunk(getattr(s, name)) for name in statement_fields(type(s))})
+        inside = {name: sunk(getattr(s, name)) for name in statement_fields(type(s))}
+        return replace(s, **inside)  # type: ignore[arg-type]
     return s
 
 
@@ -115,7 +116,7 @@ def _scattered(buffer: Buffer, names: set[Var | Buffer], users: Sequence[Stmt]) 
     who, place = uses[0]
     other, there = next(((w, p) for w, p in uses if w != who), uses[-1])
     if other == who:
-        other = f"the same threads, with work of the whole block in between or in a loop around {who}"
+        other = "the same threads again, after work that all threads do together"
     return error("TD0506", there, (("used first here", place),), name=buffer.name, first=who, second=other)
 
 

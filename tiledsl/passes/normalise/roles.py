@@ -145,13 +145,12 @@ class _Gatherer:
         made = {name: self.divided(block, roles) for name, block in blocks.items()}
         parts: list[Role] = []
         for i, role in enumerate(roles):
-            inner = replace(s, **{name: bodies[i] for name, bodies in made.items()})
+            inner: For | If = replace(s, **{n: bodies[i] for n, bodies in made.items()})  # type: ignore[arg-type]
             if isinstance(inner, For):
                 # The user's barriers order the roles; a pipeline would move statements across them.
-                var = Var(s.var.name, s.var.dtype) if i and isinstance(s, For) else inner.var
-                inner = (
-                    substitute(replace(inner, kind=Serial()), {inner.var: var}) if i else replace(inner, kind=Serial())
-                )
+                var = Var(inner.var.name, inner.var.dtype) if i else inner.var
+                body = tuple(substitute(x, {inner.var: var}) for x in inner.body) if i else inner.body
+                inner = replace(inner, var=var, body=body, kind=Serial())
             parts.append(replace(role, body=(inner,)))
         return (*outside, Roles(tuple(parts), span=held[0].span))
 

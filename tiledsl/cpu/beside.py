@@ -1,11 +1,14 @@
-"""What the copy engine and the tensor core do with memory beside the threads."""
+"""What goes on beside the threads: work of the copy engine and the tensor core, and its marks on memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from tiledsl.ir.nodes import Buffer
 
 Array = np.ndarray[Any, Any]
 BY_PRODUCT, BY_STORE = 1, 1 << 8  # units of counters of asynchronous readers
@@ -44,3 +47,45 @@ def reader_name(readers: int) -> str:
     if not readers:
         return ""
     return "a store of the copy engine" if readers >= BY_STORE else "a product"
+
+
+class Work:
+    """Something in flight. `buffer` names it in messages."""
+
+    buffer: Buffer
+
+    def release(self) -> None:
+        """Its sources are not read after this."""
+
+    def finish(self) -> None:
+        """Its result is there after this."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class BulkStore(Work):
+    """A store of the copy engine. If `late`, it reads when its sources are waited for, and writes when it is."""
+
+    buffer: Buffer
+    lend: Callable[[int], None]
+    read: Callable[[], Array]
+    write: Callable[[Array], None]
+    late: bool
+    data: Array | None = None
+    released: bool = False
+
+    def issue(self) -> None:
+        self.lend(BY_STORE)
+        if not self.late:
+            self.write(self.read())
+
+    def release(self) -> None:
+        if not self.released:
+            self.released = True
+            self.lend(-BY_STORE)
+            self.data = np.array(self.read()) if self.late else None
+
+    def finish(self) -> None:
+        self.release()
+        if self.data is not None:
+            self.write(self.data)

@@ -1,0 +1,183 @@
+"""The copy engine at the thread stage: boxes of tensors and runs of bytes, to and from shared memory.
+
+Source: PTX ISA, "cp.async.bulk.tensor", "cp.async.bulk", "cp.reduce.async.bulk.tensor"; CUDA Driver API,
+`cuTensorMapEncodeTiled` (the rules are those of `tensor_map.py`). A swizzle moves units of 16 bytes: bits 4 to 6 of the
+address are XORed with as many of the bits 7 to 9 as it has. A buffer is taken to begin at a multiple of its period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiledsl.cpu.access import Pointer
+from tiledsl.cpu.atomics import combined
+from tiledsl.cpu.beside import BulkStore
+from tiledsl.cpu.box import clipped
+from tiledsl.cpu.memory import Lanes
+from tiledsl.cpu.registers import POISON
+from tiledsl.errors import error
+from tiledsl.ir.concurrent import BulkMove, TensorCopy
+from tiledsl.ir.nodes import Buffer
+from tiledsl.tensor_map import tensor_map
+
+if TYPE_CHECKING:
+    from tiledsl.cpu.interp import Machine
+
+Array = np.ndarray[Any, Any]
+_SWIZZLE_BITS = {0: 0, 32: 1, 64: 3, 128: 7}
+
+
+def swizzled(address: Any, swizzle: int) -> Any:
+    """Where byte `address` of a tile with a swizzle of 0, 32, 64 or 128 bytes lies."""
+    return address ^ (address >> 7 & _SWIZZLE_BITS[swizzle]) << 4
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Elements of shared memory that one thread's copy reads or writes, in the order of the box."""
+
+    machine: Machine
+    thread: int
+    buffer: Buffer
+    offset: Array
+
+    @property
+    def lanes(self) -> Lanes:
+        return Lanes(np.zeros(len(self.offset), np.int64), np.full(len(self.offset), self.thread))
+
+    def read(self) -> Array:
+        typed, base = self.machine.shared.typed(self.buffer)
+        found: Array = typed[0, base + self.offset]
+        return found
+
+    def write(self, data: Array) -> None:
+        typed, base = self.machine.shared.typed(self.buffer)
+        typed[0, base + self.offset] = data.ravel()
+
+    def lend(self, readers: int) -> None:
+        if self.machine.check:
+            self.machine.shared.lend(self.lanes, self.buffer, self.offset, readers)
+
+
+def tensor_copy(m: Machine, s: TensorCopy) -> None:
+    """Every lane that is on moves a box."""
+    tensor, shared = _ends(m, s)
+    m.require_aligned(shared, 1024 // shared.buffer.dtype.bits)
+    memory = m.tensors[tensor.buffer]
+    tensor_map(
+        tensor.buffer.name,
+        tensor.buffer.dtype.name,
+        memory.data.shape,
+        s.box,
+        strides=memory.data.strides,
+        swizzle=s.swizzle,
+    )
+    size = shared.buffer.dtype.bits // 8
+    for thread, corner, start in _lanes(m, tensor, shared):
+        offset = swizzled((start + np.arange(prod(s.box))) * size, s.swizzle) // size
+        inner, outer = clipped(memory.data.shape, corner, s.box)
+        side = _side(m, thread, shared.buffer, offset)
+        if s.barrier is not None:
+            data = np.zeros(s.box, memory.data.dtype)
+            _record(m, tensor.buffer, inner, thread, written=False)
+            data[outer] = memory.data[inner]
+            _load(m, s, side, data)
+        else:
+            _record(m, tensor.buffer, inner, thread, written=True)
+            _store(m, s, side, partial(_put, memory.data, inner, outer, s.box, s.op))
+
+
+def _put(tensor: Array, inner: Any, outer: Any, box: tuple[int, ...], op: str, data: Array) -> None:
+    tile = data.reshape(box)[outer]
+    tensor[inner] = combined(op, tensor[inner], tile) if op else tile
+
+
+def bulk_move(m: Machine, s: BulkMove) -> None:
+    """Every lane that is on moves consecutive bytes."""
+    tensor, shared = _ends(m, s)
+    for p in (tensor, shared):
+        m.require_aligned(p, 128 // p.buffer.dtype.bits)
+    data = m.tensors[tensor.buffer].data
+    for thread, corner, start in _lanes(m, tensor, shared):
+        run = _run(m, tensor.buffer, data, corner, s.lanes)
+        side = _side(m, thread, shared.buffer, start + np.arange(s.lanes))
+        if s.barrier is not None:
+            _load(m, s, side, run.copy())
+        else:
+            _store(m, s, side, partial(run.__setitem__, ...))
+
+
+def _run(m: Machine, b: Buffer, data: Array, corner: tuple[int, ...], lanes: int) -> Array:
+    """`lanes` consecutive elements of a tensor, as a view."""
+    row = data[corner[:-1]]
+    first = corner[-1]
+    if first + lanes > len(row) and data.flags.c_contiguous:
+        row, first = data.reshape(-1), int(np.ravel_multi_index(corner, data.shape))
+    if first + lanes > len(row):
+        raise error(
+            "TD0802", buffer=b.name, what="element", index=first + lanes - 1, extent=len(row), where=m.where()
+        )
+    found: Array = row[first : first + lanes]
+    return found
+
+
+def _ends(m: Machine, s: TensorCopy | BulkMove) -> tuple[Pointer, Pointer]:
+    """The global and the shared address."""
+    m.refuse_cluster(s.ranks)
+    source, target = m.eval(s.src), m.eval(s.dst)
+    return (source, target) if s.barrier is not None else (target, source)
+
+
+def _lanes(m: Machine, tensor: Pointer, shared: Pointer) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    """Thread, indices in the tensor and offset in shared memory of each lane that is on."""
+    corners = np.stack([m.active(i) for i in tensor.at], axis=1)
+    for thread, corner, start in zip(m.lanes(m.mask).thread, corners, m.active(shared.at[0])):
+        yield int(thread), tuple(int(i) for i in corner), int(start)
+
+
+def _side(m: Machine, thread: int, b: Buffer, offset: Array) -> Side:
+    size = m.size(b)
+    outside = offset[(offset < 0) | (offset >= size)]
+    if len(outside):
+        raise error("TD0802", buffer=b.name, what="element", index=int(outside[0]), extent=size, where=m.where())
+    return Side(m, thread, b, offset)
+
+
+def _load(m: Machine, s: TensorCopy | BulkMove, side: Side, data: Array) -> None:
+    assert s.barrier is not None
+    number = next(m.common.copies)
+    if m.check:
+        m.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
+    early = m.is_early()
+    side.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
+    where = m.name_lane((0, side.thread))
+    barrier = m.barrier_of(s.barrier, side.thread)
+    barrier.require_initialised("a bulk copy", where)
+    barrier.deliver(data.nbytes, 1 << number, None if early else partial(side.write, data), where)
+
+
+def _store(m: Machine, s: TensorCopy | BulkMove, side: Side, write: Any) -> None:
+    if m.check:
+        m.shared.record_read(side.lanes, side.buffer, side.offset, 1, s)
+    work = BulkStore(side.buffer, side.lend, side.read, write, not m.is_early())
+    work.issue()
+    m.enqueue("store", side.thread, work)
+
+
+def _record(m: Machine, b: Buffer, inner: tuple[slice, ...], thread: int, written: bool) -> None:
+    """Tells the memory of a tensor that a box of it is read or written."""
+    memory = m.tensors[b]
+    if not m.check or (memory.written is None and memory.writer is None):
+        return
+    places = tuple(g.ravel() for g in np.meshgrid(*(np.arange(c.start, c.stop) for c in inner), indexing="ij"))
+    block = np.full(len(places[0]), m.block_number[0])
+    if written:
+        memory.record_write(places, block)
+    else:
+        memory.record_read(places, block, lambda i: m.name_lane((0, thread)))

@@ -1,0 +1,513 @@
+"""Kernels for the planner of roles: loops that copy tiles which the copy engine could bring, or almost.
+
+All numbers are small and not negative, so every sum is exact and no product gives -0: whatever overlaps, the bits are
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INDEX, INT32, DType
+from tiledsl.ir.nodes import (
+    Alloc,
+    AtomicUpdate,
+    Binary,
+    Block,
+    Buffer,
+    Cast,
+    Const,
+    Expr,
+    Extent,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Load,
+    Pipelined,
+    Region,
+    SafeValue,
+    Serial,
+    Space,
+    Stmt,
+    Store,
+    Var,
+    View,
+    While,
+    eq,
+    lt,
+    static_shape,
+)
+from tiledsl.ir.printer import text
+from tiledsl.ir.tile import Copy, Fill, Gemm, Parallel, Reduce
+
+SIDE = 8  # of the tiles that elements are computed from: rows of 16 or 32 bytes
+DEEP = 16  # what a product sums over, of float16
+ENTRIES = 16  # of the table of indices: more than any loop runs
+MOST_TRIPS = 6
+SLOTS = 8  # places of the result for each store, for the iterations of a loop
+LINES = 24  # stores that a kernel has at most
+
+
+@dataclass(frozen=True)
+class WarpKernel:
+    """A kernel and its arguments by name. Failures show it as text."""
+
+    kernel: Kernel
+    scalars: tuple[tuple[str, int], ...]
+    seed: int
+
+    def arguments(self) -> dict[str, Any]:
+        """New arguments for one run."""
+        rng = np.random.default_rng(self.seed)
+        values: dict[str, Any] = dict(self.scalars)
+        for b in self.kernel.params:
+            if not isinstance(b, Buffer):
+                continue
+            shape = tuple(e if isinstance(e, int) else values[e.name] for e in b.shape)  # type: ignore[attr-defined]
+            low, high = (-1, 5) if b.name == "table" else (0, 3)
+            numbers = rng.integers(low, high, shape)
+            values[b.name] = (np.zeros(shape) if b.name == "tickets" else numbers).astype(numpy_dtype(b.dtype))
+        return values
+
+    def __repr__(self) -> str:
+        return f"{dict(self.scalars)}, seed {self.seed}\n{text(self.kernel)}"
+
+
+@st.composite
+def warp_kernels(draw: st.DrawFn, products: bool | None = None) -> WarpKernel:
+    """Kernels with pipelined loops over tiles; with `products` of tensor cores, without, or drawn."""
+    maker = _Maker(draw, draw(st.booleans()) if products is None else products)
+    body = maker.body()
+    kernel = maker.kernel(body)
+    scalars = tuple((v.name, value) for v, value in maker.values.items())
+    return WarpKernel(kernel, scalars, draw(st.integers(0, 9)))
+
+
+Place = tuple[Var, ...]  # the loops around, outermost first
+
+
+def _whole(b: Buffer) -> Region:
+    return Region(b, (Const(0),) * len(b.shape), static_shape(b))
+
+
+def _block(b: Buffer, row: Expr, shape: tuple[int, ...], column: Expr | int = 0) -> Region:
+    """The block of a tensor that begins at `row`, in units of blocks."""
+    return Region(b, (row * shape[0], column * Const(shape[1])), shape)
+
+
+class _Maker:
+    """Draws a kernel from the outside in."""
+
+    def __init__(self, draw: st.DrawFn, products: bool) -> None:
+        self.draw, self.products = draw, products
+        self.pick: Callable[[Any], Any] = lambda options: draw(st.sampled_from(list(options)))
+        self.dtype: DType = FLOAT16 if products else self.pick((FLOAT16, FLOAT32))
+        self.values: dict[Var, int] = {Var("n"): draw(st.integers(0, MOST_TRIPS))}
+        (self.n,) = self.values
+        rows: Extent = self.pick((48, 37))
+        if self.rarely():
+            self.values[Var("m")] = rows if self.rarely() else 0  # type: ignore[assignment]
+            rows = list(self.values)[-1]
+        self.sources = [Buffer(f"A{i}", (rows, 4 * SIDE), self.dtype) for i in range(2)]
+        self.other = Buffer("O", (48, 4 * SIDE), BFLOAT16)
+        self.matrix = Buffer("M", (6 * DEEP, 4 * DEEP), FLOAT16)
+        self.left = Buffer("L", (256, 8 * DEEP), FLOAT16)
+        self.table = Buffer("table", (ENTRIES,), INT32)
+        self.tickets = Buffer("tickets", (1,), INT32)
+        self.threads: tuple[int, ...] = self.pick(((128,), (128,), (256,), (256,), (384,), (64,), (64, 2)))
+        self.height = 64 * max(1, self.threads[0] // 128)
+        self.out = Buffer("out", (2 * LINES * SLOTS * SIDE, SIDE), self.dtype)
+        self.result = Buffer("C", (4 * self.height, 2 * DEEP), FLOAT32)
+        self.block = Var("bx")
+        self.thread = Var("tx")
+        self.lines = 0
+        self.at_top: list[Stmt] = []
+        self.at_end: list[Stmt] = []
+        self.sums: list[Buffer] = []
+        self.cursor: Buffer | None = None
+        self.index: Buffer | None = None
+
+    def rarely(self, one_in: int = 5) -> bool:
+        return self.draw(st.integers(0, one_in - 1)) == one_in - 1  # the rest is simpler: failures shrink to it
+
+    def new(self, name: str, shape: tuple[int, ...], dtype: DType, space: Space) -> Buffer:
+        """A tile of the kernel, allocated at the top."""
+        made = Buffer(name, shape, dtype, space)
+        self.at_top.append(Alloc(made))
+        return made
+
+    def filled(self, name: str, shape: tuple[int, ...], dtype: DType, space: Space = Space.FRAGMENT) -> Buffer:
+        made = self.new(name, shape, dtype, space)
+        self.at_top.append(Fill(_whole(made), Const(0 if dtype.is_integer else 0.0, dtype)))
+        return made
+
+    def kernel(self, body: Block) -> Kernel:
+        grid = self.pick((1, 1, 2))
+        safe = (SafeValue(self.sources[0], Const(1.0, self.dtype)),) if self.rarely(9) else ()
+        launch = Launch(
+            "warps", (Const(grid),), (self.block,), self.threads, self.thread, (*self.at_top, *body, *self.at_end),
+            safe_values=safe,
+        )  # fmt: skip
+        tensors = (*self.sources, self.other, self.matrix, self.left, self.table, self.tickets, self.out, self.result)
+        sizes = tuple(v for v in self.values if v is not self.n)
+        return Kernel("warps", (*tensors, self.n), (launch,), sizes)
+
+    # ---- loops
+
+    def body(self) -> Block:
+        """Nests of loops, one after the other."""
+        out: list[Stmt] = []
+        for _ in range(self.draw(st.integers(1, 2))):
+            if self.rarely(4):
+                out += self.work(())  # a tile that is there before the loop, or copied in no loop at all
+            out += self.nest(())
+        return tuple(out)
+
+    def nest(self, place: Place) -> list[Stmt]:
+        shape = self.pick(("one", "one", "one", "serial", "pipelined", "deep", "guarded"))
+        match shape:
+            case "serial":
+                return [self.loop(place, Serial(), lambda at: [*self.some_work(at), *self.nest_of_one(at)])]
+            case "pipelined":
+                return [self.loop(place, self.depth(), lambda at: [*self.some_work(at), *self.nest_of_one(at)])]
+            case "deep":
+                return [
+                    self.loop(
+                        place, Serial(), lambda at: [self.loop(at, Serial(), self.nest_of_one), *self.some_work(at)]
+                    )
+                ]
+            case "guarded":
+                before, cond = self.condition(place)
+                orelse = tuple(self.nest_of_one(place)) if self.rarely(3) else ()
+                return [*before, If(cond, tuple(self.nest_of_one(place)), orelse)]
+        return self.nest_of_one(place)
+
+    def nest_of_one(self, place: Place) -> list[Stmt]:
+        return [self.loop(place, self.depth(), self.work)]
+
+    def some_work(self, place: Place) -> list[Stmt]:
+        return self.work(place) if self.rarely(3) else []
+
+    def depth(self) -> Pipelined:
+        return Pipelined(self.draw(st.integers(1, 4)))
+
+    def loop(self, place: Place, kind: Any, body: Callable[[Place], Sequence[Stmt]]) -> For:
+        k = Var("ijkl"[len(place)])
+        extent = self.extent(place)
+        clears = [Fill(_whole(b), Const(0.0, b.dtype)) for b in self.sums if self.rarely(6)]
+        inside = tuple(body((*place, k)))
+        return For(k, extent, (*clears, *inside) if place else inside, kind)
+
+    def extent(self, place: Place) -> Expr:
+        m = [v for v in self.values if v is not self.n]
+        choices: list[Expr] = [Const(self.draw(st.integers(0, MOST_TRIPS - 2 * len(place)))), self.n]
+        choices += [Binary("//", v + (SIDE - 1), Const(SIDE)) for v in m]
+        if self.rarely(4):
+            choices += [place[-1] + 1] if place else []
+            entry = Cast(INDEX, Load(self.table, (Const(self.draw(st.integers(0, 3))),)))
+            choices.append(Binary("max", entry, Const(0)))
+        extent: Expr = self.pick(choices)
+        return extent
+
+    # ---- where a tile is, and whether it is copied
+
+    def number(self, place: Place) -> tuple[list[Stmt], Expr]:
+        """Statements, and the number that they find, of rows of tiles; it may lie outside of the tensor."""
+        at: Expr = place[-1] if place else Const(self.draw(st.integers(0, 2)))
+        how = self.pick(("loop", "loop", "loop", "sum", "table", "let", "lets", "fragment", "cursor", "odd"))
+        match how:
+            case "sum" if len(place) > 1:
+                return [], place[0] * 2 + at
+            case "sum":
+                return [], at + self.block
+            case "table":
+                return [], self.entry(at)
+            case "let":
+                v = Var("v")
+                return [Let(v, self.entry(at))], v
+            case "lets":
+                v, w = Var("v", INT32), Var("w")
+                return [Let(v, Load(self.table, (at,))), Let(w, Cast(INDEX, v) + 1)], w
+            case "fragment":
+                return [], Cast(INDEX, Load(self.copied_table(), (at,)))
+            case "cursor":
+                return self.moved(at)
+            case "odd":
+                return self.odd_number(at)
+        return [], at
+
+    def entry(self, at: Expr) -> Expr:
+        return Cast(INDEX, Load(self.table, (at,)))
+
+    def copied_table(self) -> Buffer:
+        """The table in registers, by way of up to two other fragments."""
+        made = self.new("where", (ENTRIES,), INT32, Space.FRAGMENT)
+        self.at_top.append(Copy(_whole(self.table), _whole(made)))
+        for _ in range(self.draw(st.integers(0, 2))):
+            before, made = made, self.new("where", (ENTRIES,), INT32, Space.FRAGMENT)
+            self.at_top.append(Copy(_whole(before), _whole(made)))
+        return made
+
+    def moved(self, at: Expr) -> tuple[list[Stmt], Expr]:
+        """A variable that moves on, perhaps only in some iterations, or by what an inner loop counts."""
+        if self.cursor is None:
+            self.cursor = Buffer("cursor", (), INDEX, Space.VAR)
+            self.at_top.append(Alloc(self.cursor, Const(0)))
+        value = Load(self.cursor, ())
+        step: Stmt = Store(self.cursor, (), Binary("%", value + 1, Const(5)))
+        match self.pick(("plain", "plain", "guard", "loop", "data")):
+            case "guard":
+                step = If(lt(Const(0), Load(self.table, (at,))), (step,))
+            case "loop":
+                step = For(Var("q"), Binary("max", self.entry(at), Const(0)), (step,), Serial())
+            case "data" if self.sums:  # what only the consumers know
+                seen = Load(self.sums[0], (Const(0),) * len(self.sums[0].shape))
+                step = If(lt(Const(2.0, self.sums[0].dtype), seen), (step,))
+        v = Var("v")
+        return ([step], value) if self.draw(st.booleans()) else ([Let(v, value), step], v)
+
+    def odd_number(self, at: Expr) -> tuple[list[Stmt], Expr]:
+        """Numbers that no producer can know."""
+        match self.pick(("shared", "ticket", "written")):
+            case "shared":
+                tile = self.new("places", (ENTRIES,), INT32, Space.SHARED)
+                return [Copy(_whole(self.table), _whole(tile))], Cast(INDEX, Load(tile, (at,)))
+            case "ticket":
+                got = Var("ticket", INT32)
+                zero = (Const(0),)
+                step = AtomicUpdate("add", self.tickets, zero, Const(1, INT32), result=got)
+                return [If(eq(self.thread, 0), ()), step][1:], Cast(INDEX, got)
+            case _:
+                put = Store(self.tickets, (Const(0),), Const(1, INT32))
+                return [put], Cast(INDEX, Load(self.tickets, (Const(0),)))
+
+    def condition(self, place: Place) -> tuple[list[Stmt], Expr]:
+        at: Expr = place[-1] if place else Const(0)
+        match self.pick(("compare", "even", "argument", "number")):
+            case "compare":
+                return [], lt(at, self.draw(st.integers(0, 4)))
+            case "even":
+                return [], eq(at % 2, self.draw(st.integers(0, 1)))
+            case "argument":
+                return [], lt(self.draw(st.integers(0, 3)), self.n)
+            case _:
+                before, number = self.number(place)
+                return before, lt(0, number)
+
+    # ---- what a loop does
+
+    def work(self, place: Place) -> list[Stmt]:
+        """Copies and their readers: one group, or more; some under conditions."""
+        out: list[Stmt] = []
+        for _ in range(self.draw(st.integers(1, 2))):
+            part = self.product_part(place) if self.products and not self.rarely(4) else self.part(place)
+            if self.rarely(4):
+                before, cond = self.condition(place)
+                part = [*before, If(cond, tuple(part), tuple(self.part(place)) if self.rarely(4) else ())]
+            out += part
+        return out
+
+    def part(self, place: Place) -> list[Stmt]:
+        pairs = [self.copied(place) for _ in range(self.draw(st.integers(1, 2)))]
+        return list(self.arranged(pairs))
+
+    def arranged(self, pairs: Sequence[tuple[list[Stmt], list[Stmt]]]) -> Iterator[Stmt]:
+        """Copies with their readers: all copies first, or each before its readers."""
+        if self.draw(st.booleans()):
+            for before, after in pairs:
+                yield from (*before, *after)
+        else:
+            yield from (s for before, _ in pairs for s in before)
+            yield from (s for _, after in pairs for s in after)
+
+    def copied(self, place: Place) -> tuple[list[Stmt], list[Stmt]]:
+        """Statements that fill a tile, and statements that read it."""
+        before, number = self.number(place)
+        tile = Buffer("S", (SIDE, SIDE), self.dtype, Space.SHARED)
+        column = self.pick((0, 1, *place[:1]))
+        move = Copy(_block(self.pick(self.sources), number, (SIDE, SIDE), column), _whole(tile))
+        fill: list[Stmt] = [move]
+        after = self.readers(place, tile)
+        here = self.draw(st.booleans())
+        match self.pick((*("plain",) * 6, "converts", "halves", "twice", "late", "view", "unread", "sometimes", "slow")):
+            case "converts":
+                fill = [Copy(_block(self.other, number, (SIDE, SIDE), column), _whole(tile))]
+            case "halves":
+                half = (SIDE // 2, SIDE)
+                parts = [Region(tile, (Const(i * half[0]), Const(0)), half) for i in range(2)]
+                fill = [Copy(_block(self.sources[0], number * 2 + i, half), part) for i, part in enumerate(parts)]
+            case "twice":
+                fill = [move, *self.readers(place, tile), Copy(_block(self.sources[0], number, (SIDE, SIDE)), move.dst)]
+            case "late":
+                self.at_top += [Alloc(tile), Fill(_whole(tile), Const(1.0, self.dtype))]
+                self.at_end += self.stored((), tile)
+                return [*before, *fill], after
+            case "view":
+                flat = Buffer("flat", (SIDE * SIDE,), self.dtype, Space.SHARED)
+                add = Load(flat, (Const(self.draw(st.integers(0, SIDE * SIDE - 1))),))
+                after = [View(flat, tile), *after, self.added(add)]
+            case "unread":
+                after = []
+            case "sometimes":
+                self.at_top += [Alloc(tile), Fill(_whole(tile), Const(1.0, self.dtype))]
+                more, cond = self.condition(place)
+                return [*before, *more, If(cond, tuple(fill))], after
+            case "slow":
+                fill = [replace(move, width=1)]
+        if not here:
+            self.at_top.append(Alloc(tile))
+        return [*before, *([Alloc(tile)] if here else []), *fill], after
+
+    # ---- readers
+
+    def sum(self) -> Buffer:
+        """A sum in registers, which is stored at the end of the kernel."""
+        if not self.sums or self.rarely(3):
+            made = self.filled("sum", (SIDE, SIDE), self.dtype)
+            self.sums.append(made)
+            self.at_end += self.stored((), made)
+        return self.pick([b for b in self.sums if b.shape == (SIDE, SIDE)])  # type: ignore[no-any-return]
+
+    def added(self, value: Expr) -> Stmt:
+        return self.changed(self.sum(), lambda old, _: old + value)
+
+    def changed(self, b: Buffer, value: Callable[[Expr, tuple[Var, Var]], Expr]) -> Stmt:
+        x, y = Var("x"), Var("y")
+        rows, columns = static_shape(b)
+        return Parallel((x, y), (rows, columns), (Store(b, (x, y), value(Load(b, (x, y)), (x, y))),))
+
+    def readers(self, place: Place, tile: Buffer) -> list[Stmt]:
+        return [s for _ in range(self.draw(st.integers(1, 2))) for s in self.reader(place, tile)]
+
+    def reader(self, place: Place, tile: Buffer) -> list[Stmt]:
+        match self.pick(("add", "add", "copy", "store", "stage", "reduce", "some")):
+            case "copy":
+                held = self.new("held", (SIDE, SIDE), self.dtype, Space.FRAGMENT)
+                return [Copy(_whole(tile), _whole(held)), self.sum_with(held)]
+            case "store":
+                return self.stored(place, tile)
+            case "stage":
+                stage = self.new("stage", (SIDE, SIDE), self.dtype, Space.SHARED)
+                return [Copy(_whole(tile), _whole(stage)), *self.stored(place, stage)]
+            case "reduce":
+                held = self.new("held", (SIDE, SIDE), self.dtype, Space.FRAGMENT)
+                most = self.new("most", (SIDE,), self.dtype, Space.FRAGMENT)
+                add = self.changed(self.sum(), lambda old, at: old + Load(most, (at[0],)))
+                return [Copy(_whole(tile), _whole(held)), Reduce(_whole(held), _whole(most), "max", 1), add]
+            case "some":
+                before, cond = self.condition(place)
+                return [*before, If(cond, (self.sum_with(tile),))]
+        return [self.sum_with(tile)]
+
+    def sum_with(self, tile: Buffer) -> Stmt:
+        return self.changed(self.sum(), lambda old, at: old + Load(tile, at))
+
+    def stored(self, place: Place, tile: Buffer) -> list[Stmt]:
+        """A tile to a place of the result that is its own, or its own in each iteration of the innermost loop."""
+        line, self.lines = self.lines % LINES, self.lines + 1
+        slot: Expr = place[-1] % SLOTS if place and self.draw(st.booleans()) else Const(0)
+        row = (self.block * LINES + line) * SLOTS + slot
+        return [Copy(_whole(tile), _block(self.out, row, (SIDE, SIDE)))]
+
+    # ---- products
+
+    def operand(
+        self, place: Place, name: str, tensor: Buffer, shape: tuple[int, int], transposed: bool = False
+    ) -> tuple[Buffer, list[Stmt]]:
+        """A tile of a product: new ones in each iteration, mostly."""
+        tile = self.new(name, shape, FLOAT16, Space.SHARED)
+        before, number = self.number(place) if not self.rarely(3) else ([], place[-1] if place else Const(1))
+        if tensor is self.left:
+            source = Region(tensor, (Const(0), number * shape[1]), shape)
+        else:
+            source = _block(tensor, number, shape, self.pick((0, 1)))
+        return tile, [*before, Copy(source, _whole(tile))]
+
+    def product_part(self, place: Place) -> list[Stmt]:
+        if self.pick((0, 0, 1)):
+            return self.chain(place)
+        width = self.pick((8, 16, 32))
+        total = self.filled("acc", (self.height, width), FLOAT32)
+        self.sums.append(total)
+        self.at_end += self.shown(total)
+        a, copy_a = self.operand(place, "As", self.left, (self.height, DEEP))
+        b, copy_b = self.operand(place, "Bs", self.matrix, (DEEP, width))
+        multiply: list[Stmt] = [Gemm(_whole(a), _whole(b), _whole(total))]
+        if self.rarely(3):
+            second = self.filled("acc", (self.height, width), FLOAT32)
+            self.at_end += self.shown(second)
+            multiply.append(Gemm(_whole(a), _whole(b), _whole(second if self.draw(st.booleans()) else total)))
+        return [*self.arranged([(copy_a, []), (copy_b, [*multiply, *self.afterwards(place, total, b)])])]
+
+    def afterwards(self, place: Place, total: Buffer, operand: Buffer) -> list[Stmt]:
+        """What may be in the way of a product in flight."""
+        match self.pick(("", "", "", "", "scale", "read", "show", "clear")):
+            case "scale":
+                return [self.changed(total, lambda old, _: Binary("min", old, Const(64.0, FLOAT32)))]
+            case "read":
+                value = Cast(self.dtype, Load(operand, (Const(0), Const(0))))
+                return [self.added(value)]
+            case "show":
+                return self.shown(total)
+            case "clear":
+                return [*self.shown(total), Fill(_whole(total), Const(0.0, FLOAT32))]
+        return []
+
+    def shown(self, total: Buffer) -> list[Stmt]:
+        rows, columns = static_shape(total)
+        place = Region(self.result, (self.block * self.height, Const(0)), (rows, columns))
+        return [self.plus_stored(total, place)]
+
+    def plus_stored(self, total: Buffer, place: Region) -> Stmt:
+        """The result grows by the sums, so that none is lost."""
+        x, y = Var("x"), Var("y")
+        rows, columns = place.extents
+        at = (place.offsets[0] + x, place.offsets[1] + y)
+        value = Load(self.result, at) + Load(total, (x, y))
+        return Parallel((x, y), (rows, columns), (Store(self.result, at, value),))
+
+    def chain(self, place: Place) -> list[Stmt]:
+        """Two products with work on the result of the first between them, as in attention."""
+        width = self.pick((8, 16, 32))
+        turned = self.draw(st.booleans())
+        total = self.filled("total", (self.height, width), FLOAT32)
+        self.at_end += self.shown(total)
+        first_here = self.rarely(3)
+        q, copy_q = self.operand(place if first_here else (), "Qs", self.left, (self.height, DEEP))
+        if not first_here:
+            self.at_top += copy_q
+            copy_q = []
+        k, copy_k = self.operand(place, "Ks", self.matrix, (DEEP, DEEP))
+        v, copy_v = self.operand(place, "Vs", self.matrix, (DEEP, width))
+        scores = self.filled("scores", (self.height, DEEP), FLOAT32)
+        weights = self.new("weights", (self.height, DEEP), FLOAT16, self.pick((Space.FRAGMENT, Space.SHARED)))
+        clears = self.draw(st.booleans())
+        zero: list[Stmt] = [] if clears else [Fill(_whole(scores), Const(0.0, FLOAT32))]
+        head = Gemm(_whole(q), _whole(k), _whole(scores), transpose_b=turned, clear=clears)
+        work = [self.changed(scores, lambda old, _: Binary("min", old, Const(2.0, FLOAT32)))]
+        work.append(Copy(_whole(scores), _whole(weights)))
+        if self.draw(st.booleans()):
+            scaled = self.changed(total, lambda old, _: Binary("min", old, Const(99.0, FLOAT32)))
+            work.insert(self.draw(st.integers(0, 2)), scaled)
+        tail = Gemm(_whole(weights), _whole(v), _whole(total))
+        users = [tail, *self.afterwards(place, total, v)]
+        early = [*zero, *copy_q]
+        return [*early, *self.arranged([(copy_k, [head, *work]), (copy_v, users)])]
+
+
+# Loops whose trips depend on data are for one test each: the planner refuses them whole.
+def with_while(program: WarpKernel) -> WarpKernel:
+    """The same kernel with a loop `while` that ends at once."""
+    launch = program.kernel.launches[0]
+    counter = Buffer("left", (), INT32, Space.VAR)
+    never = While(lt(Const(0, INT32), Load(counter, ())), (Store(counter, (), Const(0, INT32)),))
+    made = replace(launch, body=(Alloc(counter, Const(0, INT32)), *launch.body, never))
+    return replace(program, kernel=replace(program.kernel, launches=(made,)))
