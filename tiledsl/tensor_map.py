@@ -14,6 +14,7 @@ from math import prod
 
 from tiledsl.errors import error
 
+ALIGNMENT = 16  # bytes, of addresses and strides
 MAX_RANK = 5
 MAX_BOX = 256
 # CUtensorMapDataType and the CPU device's code of what a reduction computes with, by the name of the element type.
@@ -128,6 +129,21 @@ def tensor_map(
     made = TensorMap(name, dtype, tuple(shape), tuple(strides), tuple(box), swizzle, tuple(steps), im2col, fill_nan)
     check_tensor_map(made)
     return made
+
+
+def map_of_elements(
+    name: str, dtype: str, shape: Sequence[int], box: Sequence[int], strides: Sequence[int] | None, swizzle: int
+) -> TensorMap:
+    """As `tensor_map`, for the tensor of a call: `strides` in elements, None if it is contiguous.
+
+    Along a single element no step is taken: any distance is right, so one is chosen that the driver accepts.
+    """
+    size = element_bytes(name, dtype)
+    steps = [size * s for s in strides or [prod(shape[i + 1 :]) for i in range(len(shape))]]
+    for i, extent in enumerate(shape[:-1]):
+        if extent == 1:
+            steps[i] = -(-steps[i] // ALIGNMENT) * ALIGNMENT
+    return tensor_map(name, dtype, shape, box, strides=steps, swizzle=swizzle)
 
 
 def check_tensor_map(m: TensorMap) -> None:

@@ -11,7 +11,7 @@ from enum import Enum
 from math import prod
 
 from tiledsl.analysis.boxes import box_of, whole_region
-from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Expect, Hold, InitBarrier, Roles, TensorCopy
+from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Expect, Hold, InitBarrier, Roles, Settle, TensorCopy
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -296,6 +296,8 @@ class _Collector:
                     self.loop({role.thread: role.threads}, role.body)
             case TensorCopy() | BulkMove():
                 self.engine(s)
+            case Settle(buffer):
+                self.unknown(buffer, read)
             case Hold(buffer):  # the tensor core may have written it
                 self.unknown(buffer, read)
                 self.unknown(buffer, write)

@@ -14,8 +14,8 @@ from tiledsl.analysis.vector_width import divisor
 from tiledsl.ir.layout import Digit, Layout, read_digits, row_major
 from tiledsl.ir.nodes import Const, Region
 from tiledsl.ir.swizzle import SPANS, UNIT, hardware_swizzle, panelled
-from tiledsl.tensor_map import MAX_BOX
 
+MAX_BOX = 256  # elements of a box along a dimension
 ALIGNMENT = 128  # bytes, of a box in shared memory
 
 

@@ -18,6 +18,7 @@ from tiledsl.ir.concurrent import (
     InitBarrier,
     Role,
     SetRegisters,
+    Settle,
     TensorCopy,
 )
 from tiledsl.ir.dtypes import FLOAT32, INT32, UINT32
@@ -128,6 +129,11 @@ def _hold(s: Hold, e: Expressions, maps: TensorMaps) -> str:
     return f"wgmma_hold<{count * b.dtype.bits // dtype.bits}>(tds::view<{type_name(dtype)}>({e.name(b)}))"
 
 
+def _settle(s: Settle, e: Expressions, maps: TensorMaps) -> str:
+    words = s.buffer.dtype.bits * static_shape(s.buffer)[0] // 32
+    return f"settle<{max(1, words)}>(tds::view<tds::u32>({e.name(s.buffer)}))"
+
+
 def _tensor_copy(s: TensorCopy, e: Expressions, maps: TensorMaps) -> str:
     """Coordinates are innermost first, as the hardware has them."""
     tensor, shared = (s.src, s.dst) if s.barrier is not None else (s.dst, s.src)
@@ -183,6 +189,7 @@ _RULES: dict[type[Stmt], Callable[[Any, Expressions, TensorMaps], str]] = {
     Await: lambda s, e, maps: f"mbarrier_wait({e.bare(s.barrier)}, {e.bare(s.parity)})",
     Fence: lambda s, e, maps: f"{_FENCE[s.kind]}()",
     Hold: _hold,
+    Settle: _settle,
     SetRegisters: lambda s, e, maps: f"setmaxnreg_{'inc' if s.increase else 'dec'}<{s.count}>()",
     AsyncCommit: lambda s, e, maps: f"{_COMMIT[s.queue]}()",
     AsyncWait: lambda s, e, maps: f"{_WAIT[s.queue, s.sources]}<{s.pending}>()",

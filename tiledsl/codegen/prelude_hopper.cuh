@@ -185,6 +185,15 @@ template <int PENDING> TDS_DEVICE void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
 }
 
+// Makes ptxas compute these registers before what follows, a wait for wgmma: it sinks arithmetic below waits, but not below
+// what depends on it. That is an event of the performance monitor, on a condition that no result of arithmetic meets, and
+// which does nothing if it is met.
+template <int COUNT> TDS_DEVICE void settle(const u32* registers) {
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i)
+    asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, %0, 0x7fbfdead;\n@p pmevent 1;\n}" ::"r"(registers[i]) : "memory");
+}
+
 // Keeps the compiler from moving uses of these registers across this place: after wgmma_wait, before wgmma_fence.
 template <int COUNT> TDS_DEVICE void wgmma_hold(float* registers) {
 #pragma unroll

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tiledsl.cpu.atomics import apply_atomic
-from tiledsl.cpu.concurrent import Concurrent, Shared
+from tiledsl.cpu.concurrent import Common, Concurrent
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import Mask, narrow
@@ -45,7 +45,7 @@ class MemoryAccess(Concurrent):
         shared: SharedMemory,
         tensors: Mapping[ir.Buffer, GlobalMemory],
         dtypes: DTypes,
-        common: Shared,
+        common: Common,
     ) -> None:
         super().__init__(domain, check, dtypes, common)
         self.shared, self.tensors = shared, dict(tensors)

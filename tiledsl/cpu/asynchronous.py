@@ -14,7 +14,7 @@ import numpy as np
 
 from tiledsl.cpu.access import MemoryAccess, Pointer
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work, reader_name
-from tiledsl.cpu.concurrent import Shared
+from tiledsl.cpu.concurrent import Common
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.mbarrier import Mbarrier
@@ -60,7 +60,7 @@ class Asynchronous(MemoryAccess):
         shared: SharedMemory,
         tensors: Mapping[ir.Buffer, GlobalMemory],
         dtypes: DTypes,
-        common: Shared,
+        common: Common,
     ) -> None:
         super().__init__(domain, check, shared, tensors, dtypes, common)
         self.committed = {name: np.zeros(domain, np.int64) for name in QUEUES}  # groups that each thread has closed
@@ -151,12 +151,13 @@ class Asynchronous(MemoryAccess):
         return landed
 
     def hand_over_copies(self) -> int:
-        number = next(self.common.copies)
-        everything = self.committed["copy"] + 1
+        known, everything = 0, self.committed["copy"] + 1
         for copy in self._land_copies(everything if self.mask is None else np.where(self.mask, everything, -1)):
+            number = self.common.new_copy(copy.buffer)
+            known |= 1 << number
             if self.check:
                 self.shared.mark_copy(copy.lanes, copy.buffer, copy.offset, copy.data.shape[-1], number)
-        return 1 << number
+        return known
 
     # --------------------------------------------------------------------------------------------------- barriers
 

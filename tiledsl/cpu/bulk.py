@@ -120,9 +120,7 @@ def _run(m: Machine, b: Buffer, data: Array, corner: tuple[int, ...], lanes: int
     if first + lanes > len(row) and data.flags.c_contiguous:
         row, first = data.reshape(-1), int(np.ravel_multi_index(corner, data.shape))
     if first + lanes > len(row):
-        raise error(
-            "TD0802", buffer=b.name, what="element", index=first + lanes - 1, extent=len(row), where=m.where()
-        )
+        raise error("TD0802", buffer=b.name, what="element", index=first + lanes - 1, extent=len(row), where=m.where())
     found: Array = row[first : first + lanes]
     return found
 
@@ -151,7 +149,7 @@ def _side(m: Machine, thread: int, b: Buffer, offset: Array) -> Side:
 
 def _load(m: Machine, s: TensorCopy | BulkMove, side: Side, data: Array) -> None:
     assert s.barrier is not None
-    number = next(m.common.copies)
+    number = m.common.new_copy(side.buffer)
     if m.check:
         m.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
     early = m.is_early()

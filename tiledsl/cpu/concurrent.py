@@ -1,14 +1,13 @@
-"""Roles and barriers in shared memory, for both NumPy executions: an agent of a block is its threads, or those of a role.
+"""Roles and barriers in shared memory, for both NumPy executions.
 
-Each role has a machine of its own, whose domain is the role's threads; `cpu/turns.py` lets them take turns. What they
-share is memory and `Shared`.
+An *agent* of a block is all of its threads, or those of a role. Each role has a machine of its own, whose domain is the
+role's threads; `cpu/turns.py` lets them take turns. What they share is memory and `Common`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Self
 
 import numpy as np
@@ -29,12 +28,17 @@ _THREADS_OF = {"threads": 1, "warps": 32, "warpgroups": ir.WARPGROUP, "one": 0}
 
 
 @dataclass(slots=True)
-class Shared:
-    """What all agents of a block share: its barriers, whose turn it is, and numbers for copies (see cpu/mbarrier.py)."""
+class Common:
+    """What all agents of a block share: whose turn it is, barriers, and where each bulk copy went (cpu/mbarrier.py)."""
 
     turns: Turns
     barriers: dict[Buffer, list[Mbarrier]] = field(default_factory=dict)
-    copies: Iterator[int] = field(default_factory=count)
+    copies: list[Buffer] = field(default_factory=list)
+
+    def new_copy(self, into: Buffer) -> int:
+        """The number of one more copy."""
+        self.copies.append(into)
+        return len(self.copies) - 1
 
 
 class Concurrent(Lockstep):
@@ -42,7 +46,7 @@ class Concurrent(Lockstep):
 
     launch: Launch
 
-    def __init__(self, domain: tuple[int, ...], check: bool, dtypes: DTypes, common: Shared) -> None:
+    def __init__(self, domain: tuple[int, ...], check: bool, dtypes: DTypes, common: Common) -> None:
         super().__init__(domain, check, dtypes)
         self.common = common
         self.role: ir.Role | None = None
@@ -57,6 +61,7 @@ class Concurrent(Lockstep):
             # Proxies, the order of registers and their number are not modelled.
             ir.Fence: lambda s: None,
             ir.Hold: lambda s: None,
+            ir.Settle: lambda s: None,
             ir.SetRegisters: lambda s: None,
         }
         self.executors |= own
@@ -199,8 +204,15 @@ class Concurrent(Lockstep):
         raise NotImplementedError
 
     def require_phases_ended(self) -> None:
-        """Raises TileError TD0843 if a barrier is in the middle of a phase when the block ends."""
+        """At the end of the block: raises TileError TD0843 if a barrier is in the middle of a phase, TD0808 if nobody has
+        waited for a copy."""
+        if not self.check:
+            return
         for barrier in (b for found in self.common.barriers.values() for b in found):
-            if self.check and barrier.in_use:
+            if barrier.in_use:
                 raise error("TD0843", self.launch.span, barrier=barrier.name, state=barrier.state)
-
+        for number, buffer in enumerate(self.common.copies):
+            if not self.known >> number & 1:
+                raise error(
+                    "TD0808", self.launch.span, buffer=buffer.name, where=self.name_lane((0,) * len(self.domain))
+                )

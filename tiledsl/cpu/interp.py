@@ -18,7 +18,7 @@ import numpy as np
 from tiledsl.cpu import atoms, bulk, values, warp, wgmma
 from tiledsl.cpu.asynchronous import Asynchronous
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
-from tiledsl.cpu.concurrent import Shared
+from tiledsl.cpu.concurrent import Common
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.memory import SharedMemory, plan
@@ -104,7 +104,7 @@ class Machine(Asynchronous):
         within: tuple[Machine, Role] | None = None,
     ) -> None:
         if within is None:
-            threads, common = launch.num_threads, Shared(Turns(how.roles, how.rng))
+            threads, common = launch.num_threads, Common(Turns(how.roles, how.rng))
             shared = SharedMemory(launch, buffers, len(blocks), how.check, how.races, self.name_block)
         else:
             machine, role = within

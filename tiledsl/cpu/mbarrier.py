@@ -2,9 +2,10 @@
 
 Phases are counted from 0 here; hardware tells them apart by their parity only, so nobody may be two phases behind.
 
-What an agent *knows* is a set of asynchronous copies, as bits of an integer: those of which it has learned that they
-have arrived. Whoever arrives at a barrier hands over what he knows, a copy that completes on the barrier itself; whoever
-has waited for the phase knows all that. So it never depends on the schedule whether data may be read or overwritten.
+What an agent *knows* is a set of bulk copies, as bits of an integer: those of which it has learned that they have
+arrived. Whoever arrives at a barrier hands over what he knows, a copy that completes on the barrier hands over itself;
+whoever has waited for the phase knows all that. Without knowing the last copy into a place nobody may use the place:
+so who forgets to wait is found under any schedule.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ class Mbarrier:
 
     def arrive(self, times: int, where: str, knowledge: int = 0, threads: int = 0) -> None:
         if times > self.pending:
-            facts = {"arrivals": times, "pending": self.pending, "count": self.count}
-            raise error("TD0841", barrier=self.name, where=where, **facts)
+            raise error(
+                "TD0841", barrier=self.name, arrivals=times, pending=self.pending, count=self.count, where=where
+            )
         self.knowledge |= knowledge
         self.threads |= threads
         self.pending -= times

@@ -46,13 +46,13 @@ class Queue:
         self.open = []
 
     def wait(self, pending: int, sources: bool) -> None:
-        ended = self.groups[: max(len(self.groups) - pending, 0)]
-        for work in (w for group in ended for w in group):
-            work.release()
-            if not sources:
-                work.finish()
+        for group in self.groups[: max(len(self.groups) - pending, 0)]:
+            for work in group:
+                work.release()
+            while group and not sources:  # what has ended is no longer in the queue
+                group.pop(0).finish()
         if not sources:
-            self.groups = self.groups[len(ended) :]
+            self.groups = self.groups[-pending:] if pending else []
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ def load(m: TileMachine, s: Copy) -> None:
         raise error("TD0863", buffer=s.src.buffer.name, value=safe, where=m.where())
     memory, at, _ = tile_ops.place(m, s.dst)
     m.require_landed(memory, at)
-    copy = next(m.common.copies)
+    copy = m.common.new_copy(memory.buffer)
     put = partial(memory.put, at, tile.reshape(s.dst.extents))
     if m.mode == "early":
         put()

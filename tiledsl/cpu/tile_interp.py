@@ -21,7 +21,7 @@ from tiledsl.cpu import tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
-from tiledsl.cpu.concurrent import Concurrent, Shared
+from tiledsl.cpu.concurrent import Common, Concurrent
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
@@ -90,10 +90,10 @@ class TileMachine(Concurrent):
         grid: tuple[int, ...],
         block: tuple[int, ...],
         how: Options,
-        common: Shared | None = None,
+        common: Common | None = None,
         threads: int = 0,
     ) -> None:
-        common = common or Shared(Turns(how.roles, how.rng))
+        common = common or Common(Turns(how.roles, how.rng))
         super().__init__((threads or launch.num_threads,), how.check, how.dtypes, common)
         self.launch, self.block, self.grid, self.bound, self.how = launch, block, grid, bound, how
         self.mode = how.mode
@@ -267,12 +267,14 @@ class TileMachine(Concurrent):
 
     def hand_over_copies(self) -> int:
         queue, self.queues["copy"] = self.queues["copy"], Queue()
-        number = next(self.common.copies)
+        known = 0
         for work in queue:
             work.finish()
             if isinstance(work, LateCopy):
+                number = self.common.new_copy(work.buffer)
+                known |= 1 << number
                 work.memory.mark_copy(work.at, number)
-        return 1 << number
+        return known
 
     def require_ready(self, memory: TileMemory, at: Index, on: Any = None) -> None:
         """Raises TileError TD0803, TD0805 or TD0862 if an element at `at` whose lane is `on` (None: all) cannot be

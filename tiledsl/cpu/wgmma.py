@@ -21,7 +21,7 @@ from tiledsl.ir.nodes import AtomCall, Buffer
 from tiledsl.isa.atom import Atom, Operand
 from tiledsl.isa.descriptor import UNIT, Descriptor, mode_of
 from tiledsl.isa.execute import gather, scatter
-from tiledsl.isa.wgmma import M, THREADS, extent_k, wgmma_dtypes
+from tiledsl.isa.wgmma import THREADS, M, extent_k, wgmma_dtypes
 
 if TYPE_CHECKING:
     from tiledsl.cpu.interp import Machine

@@ -21,6 +21,7 @@ from tiledsl.ir.concurrent import (
     Role,
     Roles,
     SetRegisters,
+    Settle,
     TensorCopy,
 )
 from tiledsl.ir.dtypes import DTYPES
@@ -313,6 +314,7 @@ _FORMS: dict[str, Form] = {
     "await_": _await,
     "fence": _plain(Fence),
     "hold": lambda b, at, name: Hold(b.named(name, Buffer), span=at),
+    "settle": lambda b, at, name: Settle(b.named(name, Buffer), span=at),
     "set_registers": _plain(SetRegisters),
     "roles": _roles,
     "tensor_copy": _engine(TensorCopy),

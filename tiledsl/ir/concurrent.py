@@ -103,6 +103,16 @@ class Hold(Stmt):
 
 
 @dataclass(frozen=True, slots=True)
+class Settle(Stmt):
+    """What `buffer` (a fragment or registers) holds is computed before what follows: compilers must not sink it.
+
+    It stands before waits for products, beside which that work is to run.
+    """
+
+    buffer: Buffer
+
+
+@dataclass(frozen=True, slots=True)
 class SetRegisters(Stmt):
     """From here on each thread of the warpgroup has `count` registers. `increase` waits until others gave theirs."""
 

@@ -13,6 +13,7 @@ from tiledsl.ir.concurrent import (
     Hold,
     InitBarrier,
     SetRegisters,
+    Settle,
     TensorCopy,
 )
 from tiledsl.ir.literals import options, string, word
@@ -122,6 +123,7 @@ FORMS: dict[type[Stmt], Callable[..., str]] = {
     Await: lambda p, s: f"await {p.at(s.barrier)}, {p.expr(s.parity)}{p.handed(s.buffers)}",
     Fence: lambda p, s: f"fence{options(s)}",
     Hold: lambda p, s: f"hold {p.names.of(s.buffer)}",
+    Settle: lambda p, s: f"settle {p.names.of(s.buffer)}",
     SetRegisters: lambda p, s: f"set_registers{options(s)}",
     TensorCopy: _engine("tensor_copy"),
     BulkMove: _engine("bulk_move"),

@@ -17,6 +17,7 @@ from tiledsl.ir.concurrent import (
     Hold,
     InitBarrier,
     SetRegisters,
+    Settle,
     TensorCopy,
 )
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Buffer, Space, Stmt
@@ -82,6 +83,12 @@ def possible_registers(count: int) -> bool:
     return count % 8 == 0 and 24 <= count <= 256
 
 
+def _settle(scope: Scope, s: Settle) -> None:
+    scope.buffer(s.buffer)
+    if s.buffer.space not in (Space.FRAGMENT, Space.LOCAL):
+        raise fail(f"'{s.buffer.name}' is in {s.buffer.space.value} memory: it has no registers to settle")
+
+
 def _set_registers(scope: Scope, s: SetRegisters) -> None:
     if not possible_registers(s.count):
         raise fail(f"{s.count} registers a thread: a multiple of 8 from 24 to 256 is possible")
@@ -115,6 +122,7 @@ CONCURRENT_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     Await: _await,
     Fence: _fence,
     Hold: _hold,
+    Settle: _settle,
     SetRegisters: _set_registers,
     TensorCopy: _tensor_copy,
     BulkMove: _bulk_move,

@@ -26,6 +26,8 @@ def _copy(scope: Scope, s: Copy) -> None:
         raise fail("a copy is asynchronous or bulk: the copy engine is no cp.async")
     if s.width < 0:
         raise fail(f"a copy of width {s.width}")
+    if s.engine not in ("", "threads") or (s.engine and s.bulk):
+        raise fail(f"a {'bulk ' * s.bulk}copy by '{s.engine}'")
     if s.bulk:
         bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
     elif s.barrier is not None or s.ranks:

@@ -13,6 +13,7 @@ from tiledsl.passes.fold_clears import fold_clears
 from tiledsl.passes.guard_bounds import guard_bounds
 from tiledsl.passes.infer_layouts import infer_layouts
 from tiledsl.passes.insert_barriers import insert_barriers
+from tiledsl.passes.insert_fences import insert_fences
 from tiledsl.passes.legalise_dtypes import legalise_dtypes
 from tiledsl.passes.lower_tiles import lower_tiles
 from tiledsl.passes.narrow_indices import narrow_indices
@@ -41,7 +42,8 @@ _ORDER: tuple[Pass, ...] = (
     vectorise,
     plan_shared_memory,  # before barriers: buffers that share bytes conflict
     insert_barriers,
-    unroll,  # after barriers, which would otherwise be found once for each copy of a body
+    insert_fences,  # after barriers, before which fences go
+    unroll,  # after both, which would otherwise be found once for each copy of a body
     simplify_indices,  # after unroll, which makes loop variables constants
     remove_dead,  # simplified conditions decide branches
     legalise_dtypes,

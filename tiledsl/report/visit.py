@@ -190,6 +190,8 @@ def expressions(s: Stmt) -> Iterator[Expr]:
     match s:
         case For(extent=e) | If(cond=e) | While(cond=e):
             own = (e,)
+        case Roles():
+            own = ()
         case _:
             own = tuple(children(s))
     stack = list(own)

@@ -7,9 +7,7 @@ from functools import lru_cache
 from math import prod
 
 from tiledsl.runtime.signature import MapParameter, Signature, evaluate
-from tiledsl.tensor_map import TensorMap, element_bytes, tensor_map
-
-_ALIGNMENT = 16  # bytes that strides are multiples of (CUDA Driver API, cuTensorMapEncodeTiled)
+from tiledsl.tensor_map import TensorMap, map_of_elements
 
 
 def check_maps(signature: Signature, numbers: Mapping[str, int]) -> None:
@@ -19,7 +17,7 @@ def check_maps(signature: Signature, numbers: Mapping[str, int]) -> None:
     """
     for e in signature.entries:
         grid = [evaluate(x, numbers) for x in e.grid] if e.maps else []
-        if grid and prod(grid):
+        if grid and prod(grid) > 0:
             for m in e.maps:
                 map_of(m, numbers)
 
@@ -28,17 +26,7 @@ def map_of(p: MapParameter, numbers: Mapping[str, int]) -> TensorMap:
     """The tensor map of `p` with the sizes of a call. Raises as `check_maps`."""
     shape = tuple(evaluate(e, numbers) for e in p.shape)
     strides = None if p.strides is None else tuple(evaluate(e, numbers) for e in p.strides)
-    return _made(p.tensor, p.dtype, shape, strides, p.box, p.swizzle)
+    return _made(p.tensor, p.dtype, shape, p.box, strides, p.swizzle)
 
 
-@lru_cache(maxsize=1024)
-def _made(
-    name: str, dtype: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, box: tuple[int, ...], swizzle: int
-) -> TensorMap:
-    size = element_bytes(name, dtype)
-    steps = [size * s for s in strides or [prod(shape[i + 1 :]) for i in range(len(shape))]]
-    # Along a single element no step is taken: any distance is right, so one that the driver accepts.
-    for i, extent in enumerate(shape[:-1]):
-        if extent == 1:
-            steps[i] = -(-steps[i] // _ALIGNMENT) * _ALIGNMENT
-    return tensor_map(name, dtype, shape, box, strides=steps, swizzle=swizzle)
+_made = lru_cache(maxsize=1024)(map_of_elements)  # calls repeat

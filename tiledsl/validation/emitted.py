@@ -17,7 +17,7 @@ from tiledsl.cpu.binding import bind, blocks_of, grid_of, host_value
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.nodes import Const, Kernel, Launch, Var
 from tiledsl.ir.types import dtype_of
-from tiledsl.tensor_map import tensor_map
+from tiledsl.tensor_map import map_of_elements
 from tiledsl.validation.compare import Outputs, first_difference
 from tiledsl.validation.inputs import Inputs
 
@@ -68,9 +68,8 @@ def execute_source(source: Source, kernel: Kernel, inputs: Inputs, *, checked: b
 def _mapped(m: TensorMapping, array: np.ndarray[Any, Any], scalars: Mapping[Var, Any]) -> device.Mapped:
     """The tensor map `m` of an array."""
     shape = [host_value(n, scalars) for n in m.view.shape]
-    steps = None if m.view.strides is None else [host_value(n, scalars) * array.itemsize for n in m.view.strides]
-    made = tensor_map(m.tensor, m.view.dtype.name, shape, m.box, strides=steps, swizzle=m.swizzle)
-    return device.Mapped(made, array)
+    strides = None if m.view.strides is None else [host_value(n, scalars) for n in m.view.strides]
+    return device.Mapped(map_of_elements(m.tensor, m.view.dtype.name, shape, m.box, strides, m.swizzle), array)
 
 
 def _scalars(scalars: Mapping[Var, Any]) -> dict[str, Any]:

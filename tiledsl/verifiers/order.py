@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tiledsl.ir.nodes import Buffer, Stmt
 Array = np.ndarray[Any, Any]
 Place = tuple[Any, ...]  # of elements: version and indices
 Key = tuple[Buffer, int, tuple[int, ...]]  # a barrier: buffer, version, indices
+T = TypeVar("T")
 WARP = 32
 
 
@@ -35,12 +36,16 @@ class Knowledge:
 
     def learn(self, other: Knowledge) -> None:
         self.operations |= other.operations
-        for mine, theirs in ((self.clock, other.clock), (self.phases, other.phases)):
-            for key, time in theirs.items():  # type: ignore[attr-defined]
-                mine[key] = max(time, mine.get(key, 0))  # type: ignore[index, call-overload]
+        _raise(self.clock, other.clock)
+        _raise(self.phases, other.phases)
 
     def copy(self) -> Knowledge:
         return Knowledge(dict(self.clock), self.operations, dict(self.phases))
+
+
+def _raise(mine: dict[T, int], theirs: dict[T, int]) -> None:
+    for key, time in theirs.items():
+        mine[key] = max(time, mine.get(key, 0))
 
 
 @dataclass
@@ -95,7 +100,8 @@ class Agent:
         return q.issued | sum(q.groups)  # groups have no bit in common
 
     def arrivals(self, by: str) -> int:
-        return {"threads": self.threads, "warps": self.threads // WARP, "warpgroups": self.threads // WARPGROUP}.get(by, 1)
+        agents = {"threads": self.threads, "warps": self.threads // WARP, "warpgroups": self.threads // WARPGROUP}
+        return agents.get(by, 1)
 
 
 @dataclass
@@ -109,7 +115,9 @@ class Phases:
     gathered: Knowledge = field(default_factory=Knowledge)
     over: list[Knowledge] = field(default_factory=list)
 
-    def arrive(self, knows: Knowledge, times: int) -> None:
+    def arrive(self, knows: Knowledge, times: int, stmt: Stmt) -> None:
+        if self.arrived + times > self.count:
+            raise VerifyError(f"W5: {times} arrivals more at barrier {self} are too many for its phase", stmt.span)
         self.gathered.learn(knows)
         self.arrived += times
         self.end()
@@ -126,7 +134,7 @@ class Phases:
     def end(self) -> None:
         if self.arrived < self.count or self.bytes:
             return
-        self.arrived -= self.count
+        self.arrived = 0
         self.gathered.phases[self.key] = len(self.over) + 1
         self.over.append(self.gathered.copy())
 
@@ -146,8 +154,8 @@ class Phases:
             agent.knows.learn(self.over[needed - 1])
 
     def __str__(self) -> str:
-        missing = f"{self.arrived} of {self.count} arrivals"
-        return f"'{self.key[0].name}'{list(self.key[2])} ({missing}{f', {self.bytes} bytes to come' * bool(self.bytes)})"
+        to_come = f", {self.bytes} bytes to come" if self.bytes else ""
+        return f"'{self.key[0].name}'{list(self.key[2])} ({self.arrived} of {self.count} arrivals{to_come})"
 
 
 @dataclass
@@ -229,9 +237,7 @@ class Ordering:
                 stmt.span,
             )
 
-    def _after_writes(
-        self, agent: Agent, name: str, tile: Tile, at: Place, stmt: Stmt, law: str, does: str
-    ) -> None:
+    def _after_writes(self, agent: Agent, name: str, tile: Tile, at: Place, stmt: Stmt, law: str, does: str) -> None:
         by, times = tile.mark("wrote")[at], tile.mark("wrote at")[at]
         for number in np.unique(by):
             other = int(number) - 1

@@ -14,7 +14,8 @@ from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import For, Kernel, Pipelined
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
-from tiledsl.verifiers.tiles import Trace, run
+from tiledsl.verifiers.tile_memory import Trace
+from tiledsl.verifiers.tiles import run
 from tiledsl.verifiers.world import SIZES, GivenUp, worlds
 
 

@@ -61,7 +61,7 @@ class TileMemory(Evaluator):
     def mine(self, b: Buffer) -> Tile:
         """The tile, of which registers belong to the threads that allocated them."""
         tile = self.tile(b)
-        if b.space is not Space.SHARED and self.owners.get(b, self.agent) is not self.agent:
+        if b.space is not Space.SHARED and self.owners.get(b, self.agent).number != self.agent.number:
             raise VerifyError(
                 f"W14: {self.agent.name} uses '{b.name}', which is in the registers of {self.owners[b].name}",
                 self.statement.span,
@@ -79,10 +79,8 @@ class TileMemory(Evaluator):
         self.ordering.read(self.agent, b.name, tile, _chosen(at, inside), self.statement, allowed)
         return np.where(inside, tile.tokens[at], mix("outside", *indices))
 
-    def put(
-        self, b: Buffer, version: Any, indices: list[Any], tokens: Any, on: Mask, *, operation: int = 0, allowed: int = 0
-    ) -> None:
-        """Stores tokens; an `operation` is what does it."""
+    def put(self, b: Buffer, version: Any, indices: list[Any], tokens: Any, on: Mask, **how: int) -> None:
+        """Stores tokens; an `operation` does it, others that are `allowed` may still write there."""
         if b.space is Space.GLOBAL:
             self.trace.memory.write(self.names[b], indices, tokens, on)
         else:
@@ -90,9 +88,9 @@ class TileMemory(Evaluator):
             at, inside = _clipped(b, version, indices)
             where, tokens, *spread = np.broadcast_arrays(both(inside, on), as_token(tokens), *at)
             at = tuple(x[where] for x in spread)
-            self.ordering.write(self.agent, b.name, tile, at, self.statement, allowed)
+            self.ordering.write(self.agent, b.name, tile, at, self.statement, how.get("allowed", 0))
             tile.tokens[at] = tokens[where]
-            if operation:
+            if operation := how.get("operation", 0):
                 self.ordering.issue(tile, at, operation, self.statement)
         chosen, tokens, *spread = np.broadcast_arrays(on, as_token(tokens), *indices)
         self.record(b, tokens[chosen], *(i[chosen] for i in spread))
@@ -127,10 +125,10 @@ class TileMemory(Evaluator):
         version = self.version(r.buffer, r.version, True)
         return np.broadcast_to(self.fetch(r.buffer, version, self.box(r), allowed=allowed), r.extents)
 
-    def write(self, r: Region, tokens: Any, *, operation: int = 0, allowed: int = 0) -> None:
+    def write(self, r: Region, tokens: Any, **how: int) -> None:
         shaped = np.broadcast_to(tokens, [n for n in r.extents if n != 1]).reshape(r.extents)
         version = self.version(r.buffer, r.version, True)
-        self.put(r.buffer, version, self.box(r), shaped, True, operation=operation, allowed=allowed)
+        self.put(r.buffer, version, self.box(r), shaped, True, **how)
 
     def lend(self, r: Region, operation: int) -> None:
         """`operation` reads the region from here on, if it is on chip."""

@@ -1,35 +1,37 @@
-"""Runs the tile stage of one block on tokens, with copies in flight, and records what every statement left behind."""
+"""Runs the tile stage of one block on tokens, with copies and products in flight, and records what every statement left
+behind. Roles are executed in turn; that their order does not matter is checked by what each of them knows (`order`)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from tiledsl.errors import Span, VerifyError
+from tiledsl.errors import VerifyError
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Role, Roles, SetRegisters
 from tiledsl.ir.nodes import (
+    Address,
     Alloc,
     Assert,
     Assume,
     AsyncCommit,
     AsyncWait,
     AtomicUpdate,
+    Barrier,
     Block,
     Break,
     Buffer,
     Continue,
     Evaluate,
-    Expr,
     For,
     If,
     Kernel,
     Launch,
     Let,
-    Load,
     Print,
-    Region,
     Space,
     Stmt,
     Store,
@@ -38,22 +40,14 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
-from tiledsl.verifiers.values import (
-    Array,
-    Evaluator,
-    GlobalMemory,
-    Mask,
-    as_number,
-    as_token,
-    both,
-    initial,
-    mix,
-    none,
-)
-from tiledsl.verifiers.world import GivenUp, World, tensors
+from tiledsl.verifiers.order import Agent, Key, Phases, work
+from tiledsl.verifiers.tile_memory import TileMemory, Trace
+from tiledsl.verifiers.values import Mask, as_number, as_token, both, initial, mix, none
+from tiledsl.verifiers.world import GivenUp, World
 
 MOST_STATEMENTS = 6000  # executions after which a run is given up: it says nothing of the kernel
 MOST_ROUNDS = 8  # of a loop whose condition depends on data
+Steps = Generator[None, None, None]  # yields where an agent cannot go on before others have
 
 
 class _Leaves(Exception):
@@ -61,188 +55,172 @@ class _Leaves(Exception):
         self.again = again
 
 
-@dataclass
-class Tile:
-    """A buffer on chip: tokens of (versions, *shape), and the number of the group that still writes an element."""
-
-    tokens: Array
-    flying: Array
-    writer: dict[int, Stmt] = field(default_factory=dict)  # group -> the copy, for messages
-
-
-@dataclass
-class Trace:
-    """What a run did: `left` counts (statement's kind, buffer, content) of every write, `first` has its order."""
-
-    left: Counter[int] = field(default_factory=Counter)
-    events: list[tuple[int, Stmt, str]] = field(default_factory=list)
-    effects: list[tuple[int, Stmt]] = field(default_factory=list)
-    memory: GlobalMemory = field(default_factory=lambda: GlobalMemory({}))
-
-
 def run(kernel: Kernel, launch: Launch, world: World) -> Trace:
     """Raises VerifyError P13, P15, P17 for a copy that is touched in flight or never awaited, P8 for a version out of
-    range; GivenUp."""
-    machine = _TileMachine(kernel, launch, world)
-    machine.block(launch.body)
-    machine.finish()
-    return machine.trace
+    range, W3 to W14 for roles that are not ordered; GivenUp."""
+    return TileMachine(kernel, launch, world).run()
 
 
-class _TileMachine(Evaluator):
+class TileMachine(TileMemory):
     def __init__(self, kernel: Kernel, launch: Launch, world: World) -> None:
-        super().__init__({**world.values, launch.thread: 0})
-        self.names = tensors(kernel)
-        self.trace = Trace(memory=GlobalMemory(world.shapes))
-        self.tiles: dict[Buffer, Tile] = {}
-        self.scalars: dict[Buffer, Any] = {}
+        super().__init__(kernel, launch, world)
+        self.launch = launch
         self.count = 0
-        self.committed = 0  # groups
-        self.arrived = 0
+        self.agents: dict[tuple[int, int], Agent] = {}  # of roles, by their threads
+        self.barriers: dict[Key, Phases] = {}
+        self.counts: dict[Buffer, int] = {}  # arrivals
+        self.waiting: dict[int, tuple[str, Stmt]] = {}  # what each agent waited for last
         self.issued: list[Stmt] = []
-        self.pending: dict[int, list[Stmt]] = {}
-        self.statement: Stmt = AsyncCommit()
 
-    # ------------------------------------------------------------------------------------------------------- memory
+    # ------------------------------------------------------------------------------------------------- control flow
 
-    def version(self, b: Buffer, version: Expr | None, on: Mask) -> Any:
-        if version is None:
-            if b.versions > 1:
-                raise VerifyError(f"P8: an access to '{b.name}' names none of its versions", self.statement.span)
-            return 0
-        found = self.value(version, on)
-        if np.any(np.asarray(found) < 0) or np.any(np.asarray(found) >= b.versions):
-            raise VerifyError(f"P8: version {found} of '{b.name}', which has {b.versions}", self.statement.span)
-        return found
+    def run(self) -> Trace:
+        for _ in self.block(self.launch.body):
+            raise self.stuck([self.agent])
+        self.finish()
+        return self.trace
 
-    def tile(self, b: Buffer) -> Tile:
-        if b not in self.tiles:
-            extents = static_shape(b)
-            one = initial(mix("nothing", *np.ogrid[tuple(slice(n) for n in extents)]), b.dtype)
-            tokens = np.broadcast_to(one.reshape(extents), (b.versions, *extents)).copy()
-            self.tiles[b] = Tile(tokens, np.zeros(tokens.shape, np.int32))
-        return self.tiles[b]
-
-    def settled(self, b: Buffer, tile: Tile, at: Any) -> None:
-        flying = tile.flying[at]
-        late = flying[flying > self.arrived]
-        if late.size:
-            copy = tile.writer[int(late.flat[0])]
-            raise VerifyError(
-                f"P13: a statement uses '{b.name}' while the copy at {_where(copy.span)} may still write it; "
-                "wait for its group before",
-                self.statement.span,
-            )
-
-    def fetch(self, b: Buffer, version: Any, indices: list[Any]) -> Any:
-        """Tokens of elements."""
-        if b.space is Space.VAR:
-            return as_token(self.scalars.get(b, 0))
-        if b.space is Space.GLOBAL:
-            return self.trace.memory.read(self.names[b], b.dtype, indices)
-        tile = self.tile(b)
-        at, inside = _clipped(b, version, indices)
-        self.settled(b, tile, at)
-        return np.where(inside, tile.tokens[at], mix("outside", *indices))
-
-    def put(self, b: Buffer, version: Any, indices: list[Any], tokens: Any, on: Mask, *, issue: bool = False) -> None:
-        if b.space is Space.GLOBAL:
-            self.trace.memory.write(self.names[b], indices, tokens, on)
-        else:
-            tile = self.tile(b)
-            at, inside = _clipped(b, version, indices)
-            where, tokens, *spread = np.broadcast_arrays(both(inside, on), as_token(tokens), *at)
-            at = tuple(x[where] for x in spread)
-            self.settled(b, tile, at)
-            tile.tokens[at] = tokens[where]
-            if issue:
-                tile.flying[at] = self.committed + 1
-                tile.writer[self.committed + 1] = self.statement
-        chosen, tokens, *spread = np.broadcast_arrays(on, as_token(tokens), *indices)
-        self.record(b, tokens[chosen], *(i[chosen] for i in spread))
-
-    def record(self, b: Buffer, *content: Any) -> None:
-        digest = hash((b.name, *(np.asarray(as_token(c)).tobytes() for c in content)))
-        self.trace.left[digest] += 1
-        self.trace.events.append((digest, self.statement, b.name))
-
-    def load(self, e: Load, on: Mask) -> Any:
-        b = e.buffer
-        if b.space is Space.VAR:
-            return self.scalars.get(b, 0)
-        indices = [self.value(i, on) for i in e.indices]
-        token = self.fetch(b, self.version(b, e.version, on), [np.asarray(i) for i in indices])
-        return as_number(token, b.dtype)
-
-    def box(self, r: Region) -> list[Any]:
-        rank = len(r.extents)
-        offsets = [self.value(o, True) for o in r.offsets]
-        return [
-            np.reshape(np.max(o) + np.arange(n), (1,) * d + (n,) + (1,) * (rank - d - 1))
-            for d, (o, n) in enumerate(zip(offsets, r.extents))
-        ]
-
-    def read(self, r: Region) -> Any:
-        """Tokens of the region, dimensions of extent 1 dropped."""
-        return self.whole(r).reshape([n for n in r.extents if n != 1])
-
-    def whole(self, r: Region) -> Any:
-        """Tokens of the region."""
-        return np.broadcast_to(self.fetch(r.buffer, self.version(r.buffer, r.version, True), self.box(r)), r.extents)
-
-    def write(self, r: Region, tokens: Any, *, issue: bool = False) -> None:
-        shaped = np.broadcast_to(tokens, [n for n in r.extents if n != 1]).reshape(r.extents)
-        self.put(r.buffer, self.version(r.buffer, r.version, True), self.box(r), shaped, True, issue=issue)
-
-    # --------------------------------------------------------------------------------------------------- statements
-
-    def block(self, block: Block) -> None:
+    def block(self, block: Block) -> Steps:
         for s in block:
-            self.execute(s)
+            yield from self.execute(s)
 
-    def execute(self, s: Stmt) -> None:
+    def execute(self, s: Stmt) -> Steps:
         self.count += 1
         if self.count > MOST_STATEMENTS:
             raise GivenUp
         self.statement = s
         match s:
             case For(extent=extent):
-                self.loop(s, int(np.max(self.value(extent, True))))
+                yield from self.loop(s, int(np.max(self.value(extent, True))))
             case While(cond, body):
                 rounds = 0
                 while rounds < MOST_ROUNDS and bool(np.all(self.truth(cond, True))):
                     rounds += 1
-                    if self.leaves(body):
+                    if (yield from self.leaves(body)):
                         return
                     self.statement = s
             case If(cond, then, orelse):
-                self.block(then if bool(np.all(self.truth(cond, True))) else orelse)
+                yield from self.block(then if bool(np.all(self.truth(cond, True))) else orelse)
             case Break() | Continue():
                 raise _Leaves(isinstance(s, Continue))
-            case AsyncCommit():
-                self.committed += 1
-                self.pending[self.committed] = self.issued
-                self.issued = []
-            case AsyncWait(pending):
-                self.arrived = max(self.arrived, self.committed - pending)
+            case AsyncCommit(queue):
+                self.agent.commit(queue)
+            case AsyncWait(pending, queue):
+                self.agent.wait(queue, pending)
+            case Roles(roles):
+                self.roles(roles)
+            case Await(barrier, parity):
+                phases, wanted = self.phases(barrier), int(np.max(self.value(parity, True)))
+                self.waiting[self.agent.number] = f"{phases} for phases of parity {wanted}", s
+                yield from phases.pass_by(self.agent, wanted, s)
             case Parallel():
                 self.parallel(s)
             case _:
-                if not self.tile_operation(s):
+                if not self.tile_operation(s) and not self.at_barrier(s):
                     self.scalar(s, True)
 
-    def loop(self, s: For, extent: int) -> None:
+    def loop(self, s: For, extent: int) -> Steps:
         for k in range(extent):
             self.env[s.var] = k
-            if self.leaves(s.body):
+            if (yield from self.leaves(s.body)):
                 return
 
-    def leaves(self, body: Block) -> bool:
+    def leaves(self, body: Block) -> Generator[None, None, bool]:
         try:
-            self.block(body)
+            yield from self.block(body)
         except _Leaves as left:
             return not left.again
         return False
+
+    # -------------------------------------------------------------------------------------------- roles and barriers
+
+    def roles(self, roles: Sequence[Role]) -> None:
+        """Executes each until it has to wait, in turn. What comes after them is after a barrier of the whole block."""
+        block, finished = self.agent, 0
+        running = [(self.agent_of(r), self.role(r)) for r in roles]
+        while running:
+            before = self.count, finished
+            for agent, program in list(running):
+                self.agent = agent
+                try:
+                    next(program)
+                except StopIteration:
+                    running.remove((agent, program))
+                    finished += 1
+            if before == (self.count, finished):
+                raise self.stuck([agent for agent, _ in running])
+        self.agent = block
+        for r in roles:
+            block.knows.learn(self.agents[r.first, r.threads].knows)
+
+    def agent_of(self, r: Role) -> Agent:
+        """Roles are not held up where they end, so each goes on in the next round of a loop with what it knew."""
+        key = r.first, r.threads
+        made = self.agent.role(1 + len(self.agents), r.name, r.threads)
+        if key in self.agents:
+            old = self.agents[key]
+            old.knows.clock[0] = self.agent.now
+            made = replace(old, scalars=made.scalars)
+        self.agents[key] = made
+        return made
+
+    def role(self, r: Role) -> Steps:
+        self.env[r.thread] = 0
+        yield from self.block(r.body)
+
+    def stuck(self, agents: Sequence[Agent]) -> VerifyError:
+        said, stmts = zip(*(self.waiting[a.number] for a in agents))
+        who = "; ".join(f"{a.name} at barrier {what}" for a, what in zip(agents, said))
+        return VerifyError(f"W3: all that goes on waits for ever: {who}", stmts[0].span)
+
+    def phases(self, barrier: Address) -> Phases:
+        version = int(self.version(barrier.buffer, barrier.version, True))
+        at = tuple(int(np.max(self.value(i, True))) for i in barrier.indices)
+        key = barrier.buffer, version, at
+        if key not in self.barriers:
+            if barrier.buffer not in self.counts:
+                raise GivenUp  # it is initialised by a statement of the thread stage
+            if not all(0 <= i < n for i, n in zip(at, static_shape(barrier.buffer))):
+                raise VerifyError(f"P8: barrier {list(at)} of '{barrier.buffer.name}'", self.statement.span)
+            self.barriers[key] = Phases(key, self.counts[barrier.buffer])
+        return self.barriers[key]
+
+    def at_barrier(self, s: Stmt) -> bool:
+        match s:
+            case Arrive(barrier, count, by, copies):
+                phases, knows = self.phases(barrier), self.agent.knows.copy()
+                knows.operations |= self.agent.in_queue("copy") if copies else 0
+                phases.expect(count)
+                phases.arrive(knows, self.agent.arrivals(by), s)
+                self.agent.tick()
+            case Expect(barrier, count):
+                self.phases(barrier).expect(int(np.max(self.value(count, True))))
+            case Barrier() | Fence() | SetRegisters():
+                pass  # the threads of an agent execute tile statements together
+            case _:
+                return False
+        return True
+
+    def operation(self, queue: str) -> int:
+        """Number of an operation that `statement` issues to `queue`."""
+        self.issued.append(self.statement)
+        number = len(self.issued)
+        if queue:
+            self.agent.queues[queue].issued |= 1 << number
+        return number
+
+    def finish(self) -> None:
+        left = [s for n, s in enumerate(self.issued, 1) if not self.agent.knows.operations >> n & 1]
+        if left:
+            raise VerifyError(
+                f"P15: this {work(left[0])} is still in flight when the kernel ends; commit it and wait for its group",
+                left[0].span,
+            )
+        for phases in self.barriers.values():
+            if phases.bytes:
+                raise VerifyError(f"W6: at the end bytes are missing at barrier {phases}", self.launch.span)
+
+    # ----------------------------------------------------------------------------------------------- single elements
 
     def scalar(self, s: Stmt, on: Mask) -> None:
         """A statement on elements, for all points of a loop together or once."""
@@ -251,20 +229,28 @@ class _TileMachine(Evaluator):
                 self.env[var] = self.value(value, on)
             case Alloc(buffer, init):
                 if buffer.space is Space.VAR:
-                    self.scalars[buffer] = 0 if init is None else self.value(init, on)
+                    self.agent.scalars[buffer] = 0 if init is None else self.value(init, on)
+                if buffer.space is Space.BARRIER and init is not None:
+                    self.counts[buffer] = int(np.max(self.value(init, on)))
             case View(buffer, source):
                 self.view(buffer, source)
             case Store(buffer, indices, value, version, issue):
                 found = self.value(value, on)
                 if buffer.space is Space.VAR:
-                    old = self.scalars.get(buffer, 0)
-                    self.scalars[buffer] = found if on is True else np.where(on, as_token(found), as_token(old))
+                    old = self.agent.scalars.get(buffer, 0)
+                    self.agent.scalars[buffer] = found if on is True else np.where(on, as_token(found), as_token(old))
                     return
                 at = [np.asarray(self.value(i, on)) for i in indices]
                 shape = np.broadcast_shapes(np.shape(found), np.shape(on), *(i.shape for i in at))
                 found = np.broadcast_to(as_token(found), shape)
-                self.put(buffer, self.version(buffer, version, on), at, found, on, issue=issue)
-                self.issued += [s] if issue else []
+                self.put(
+                    buffer,
+                    self.version(buffer, version, on),
+                    at,
+                    found,
+                    on,
+                    operation=self.operation("copy") if issue else 0,
+                )
             case AtomicUpdate(op, buffer, indices, value, _, result):
                 at = [np.asarray(self.value(i, on)) for i in indices]
                 version = self.version(buffer, None, on)
@@ -285,19 +271,9 @@ class _TileMachine(Evaluator):
             case _:
                 raise GivenUp
 
-    def fetch_all(self, b: Buffer) -> Any:
-        return self.tile(b).tokens if b.space is not Space.VAR else as_token(self.scalars.get(b, 0))
-
     def effect(self, s: Stmt, *what: Any) -> None:
         tokens = (mix(w) if isinstance(w, str) else as_token(w) for w in what)
         self.trace.effects.append((hash(tuple(np.asarray(t).tobytes() for t in tokens)), s))
-
-    def view(self, b: Buffer, source: Buffer) -> None:
-        if b.dtype.bits != source.dtype.bits or source.space is Space.GLOBAL:
-            raise GivenUp
-        tile = self.tile(source)
-        shape = (source.versions, *static_shape(b))
-        self.tiles[b] = Tile(tile.tokens.reshape(shape), tile.flying.reshape(shape), tile.writer)
 
     def parallel(self, s: Parallel) -> None:
         points = np.meshgrid(*(np.arange(n) for n in s.extents), indexing="ij")
@@ -327,18 +303,14 @@ class _TileMachine(Evaluator):
 
     def tile_operation(self, s: Stmt) -> bool:
         match s:
-            case Copy(src, dst, _, issue):
-                tokens = self.read(src)
-                if src.buffer.dtype is not dst.buffer.dtype:
-                    tokens = initial(mix(dst.buffer.dtype.name, tokens), dst.buffer.dtype)
-                self.write(dst, tokens, issue=issue)
-                self.issued += [s] if issue else []
+            case Copy():
+                self.copy(s)
             case Transpose(src, dst):
                 self.write(dst, self.read(src).T)
             case Fill(dst, value):
                 self.write(dst, as_token(self.value(value, True)))
-            case Gemm(a, b, c):
-                self.gemm(s, self.read(a), self.read(b), self.read(c))
+            case Gemm():
+                self.gemm(s)
             case Reduce(src, dst, op, dim, clear):
                 folded = _folded(self.whole(src), dim)
                 kept = [n for d, n in enumerate(src.extents) if d != dim and n != 1]
@@ -350,6 +322,8 @@ class _TileMachine(Evaluator):
                 self.write(dst, found.reshape([n for n in src.extents if n != 1]))
             case Atomic(op, dst, src):
                 self.write(dst, self.read(dst) + mix(op, self.read(src)))
+                if s.bulk:
+                    self.lend(src, self.operation("store"))
             case Im2col(image, dst, row, column):
                 whole = [np.zeros(1, np.int64) for _ in image.extents]
                 tokens = mix(self.fetch(image.buffer, 0, whole), self.value(row, True), self.value(column, True))
@@ -359,19 +333,33 @@ class _TileMachine(Evaluator):
                 return False
         return True
 
-    def gemm(self, s: Gemm, a: Any, b: Any, c: Any) -> None:
+    def copy(self, s: Copy) -> None:
+        """By threads, at once or as an operation of theirs, or by the copy engine."""
+        if s.ranks:
+            raise GivenUp  # other blocks of the cluster take part
+        tokens = self.read(s.src)
+        if s.src.buffer.dtype is not s.dst.buffer.dtype:
+            tokens = initial(mix(s.dst.buffer.dtype.name, tokens), s.dst.buffer.dtype)
+        if s.barrier is not None:
+            phases, operation = self.phases(s.barrier), self.operation("")
+            self.write(s.dst, tokens, operation=operation)
+            phases.deliver(1 << operation, prod(s.dst.extents) * s.dst.buffer.dtype.bits // 8)
+        else:
+            self.write(s.dst, tokens, operation=self.operation("copy") if s.asynchronous else 0)
+            if s.bulk:
+                self.lend(s.src, self.operation("store"))
+
+    def gemm(self, s: Gemm) -> None:
+        """Products follow each other into one accumulator; nobody else touches it while they are in flight."""
+        before = self.agent.in_queue("product") if s.asynchronous else 0
+        a, b, c = self.read(s.a), self.read(s.b), self.read(s.c, allowed=before)
         rows = _folded(a, 0 if s.transpose_a else 1)
         columns = _folded(b, 1 if s.transpose_b else 0)
-        product = mix("product", rows[:, None], columns[None, :])
-        self.write(s.c, product.reshape(c.shape) if s.clear else mix(c, product.reshape(c.shape)))
-
-    def finish(self) -> None:
-        left = [*self.issued, *(s for n, found in self.pending.items() if n > self.arrived for s in found)]
-        if left:
-            raise VerifyError(
-                "P15: this copy is still in flight when the kernel ends; commit it and wait for its group",
-                left[0].span,
-            )
+        product = mix("product", rows[:, None], columns[None, :]).reshape(c.shape)
+        operation = self.operation("product") if s.asynchronous else 0
+        self.write(s.c, product if s.clear else mix(c, product), operation=operation, allowed=before)
+        for r in (s.a, s.b) if s.asynchronous else ():
+            self.lend(r, operation)
 
 
 def _folded(tokens: Any, dim: int) -> Any:
@@ -383,17 +371,3 @@ def _folded(tokens: Any, dim: int) -> Any:
 def _along(shape: tuple[int, ...], dim: int) -> Any:
     """The position along `dim`."""
     return np.arange(shape[dim]).reshape([-1 if d == dim else 1 for d in range(len(shape))])
-
-
-def _clipped(b: Buffer, version: Any, indices: list[Any]) -> tuple[tuple[Any, ...], Any]:
-    inside: Any = np.True_
-    at = []
-    for i, n in zip(indices, b.shape):
-        assert isinstance(n, int)
-        inside = inside & (i >= 0) & (i < n)
-        at.append(np.clip(i, 0, n - 1))
-    return (np.asarray(version), *at), inside
-
-
-def _where(span: Span) -> str:
-    return f"line {span.line}" if span.line else "a place that is not known"

@@ -212,3 +212,87 @@ def test_operands_in_the_wrong_place() -> None:
     refused("TD0314", Gemm(region("A", (64, 32), FLOAT16, Space.GLOBAL), g.b, g.c, span=SPAN))
     half = Region(Buffer("C", (64, 128), FLOAT32, Space.FRAGMENT), (Const(0), Const(0)), (64, 64))
     refused("TD0314", Gemm(g.a, g.b, half, span=SPAN))
+
+
+# ------------------------------------------------------------------------------------------------------------- wgmma
+
+SM90 = target_named("sm_90a")
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "threads", "policy", "warpgroups", "repeats", "columns"),
+    [
+        (64, 64, 128, "square", (1, 1), (1, 1), 64),
+        (128, 128, 256, "square", (2, 1), (1, 1), 128),
+        (128, 256, 256, "square", (2, 1), (1, 1), 256),
+        (256, 128, 256, "square", (2, 1), (2, 1), 128),
+        (64, 256, 256, "square", (1, 2), (1, 1), 128),
+        (128, 256, 256, "full_col", (1, 2), (2, 1), 128),
+        (256, 256, 256, "full_row", (2, 1), (2, 1), 256),
+        (64, 272, 128, "square", (1, 1), (1, 2), 136),
+        (192, 128, 384, "square", (3, 1), (1, 1), 128),
+    ],
+)
+def test_warpgroups_read_as_little_as_they_can(m, n, threads, policy, warpgroups, repeats, columns) -> None:
+    plan = plan_gemm(gemm(m, n, 64, policy=policy), threads, SM90)
+    assert plan.kind == "wgmma" and plan.atom is not None and f"n{columns}k16" in plan.atom.name
+    assert (plan.warps, plan.repeats, plan.k_steps) == (warpgroups, repeats, 4)
+    assert plan.c.shape == (m, n) and plan.c.num_threads == threads and is_injective(plan.c)
+    assert plan.refused == "" and plan.a.read is plan.b.read is Read.DESCRIPTOR
+
+
+def test_each_warpgroup_owns_a_block_of_rows() -> None:
+    """A.3: thread = (Wn, wg, w, i0, j1), slot = (atomM, jN, i1, j0)."""
+    plan = plan_gemm(gemm(256, 128, 64), 256, SM90)
+    owners = thread_table(plan.c)[:, 0].reshape(256, 128)
+    assert set((owners[:128] // 128).ravel()) == {0} and set((owners[128:] // 128).ravel()) == {1}
+    assert set((owners[64 + 16 : 64 + 32] // 32).ravel()) == {1}  # the second atom of warp 1
+    assert owners[8, 2] == 1 and owners[1, 0] == 4
+
+
+def test_integers_have_fewer_widths() -> None:
+    plan = plan_gemm(gemm(64, 40, 64, INT8, INT32, tb=True), 128, SM90)
+    assert plan.atom is not None and plan.repeats == (1, 5) and "n8k32" in plan.atom.name
+
+
+@pytest.mark.parametrize(
+    ("g", "threads", "why"),
+    [
+        (gemm(64, 64, 64), 64, "64 threads are no whole warpgroups of 128"),
+        (gemm(32, 64, 64), 128, "32 x 64 does not split into multiples of 64 x 8 for 1 warpgroups"),
+        (gemm(64, 64, 64, FLOAT64, FLOAT64), 128, "wgmma does not multiply float64 by float64 into float64"),
+        (gemm(64, 64, 16, INT8, INT32, tb=True), 128, "in steps of 32"),
+        (gemm(64, 64, 64, INT8, INT32, True, True), 128, "operand a, 'A', is not contiguous along k"),
+        (gemm(64, 64, 64, INT8, INT32), 128, "operand b, 'B', is not contiguous along k"),
+    ],
+    ids=["threads", "tile", "types", "depth", "a_along_m", "b_along_n"],
+)
+def test_other_products_say_why_they_are_none_of_wgmma(g: Gemm, threads: int, why: str) -> None:
+    asynchronous = Gemm(g.a, g.b, g.c, g.transpose_a, g.transpose_b, asynchronous=True, span=SPAN)
+    assert why in refused("TD0319", asynchronous, threads, SM90).message
+    if "steps" not in why:  # the depth is no multiple of mma's either
+        plan = plan_gemm(g, threads, SM90)
+        assert plan.kind == "mma" and why in plan.refused
+        assert plan_gemm(g, threads, SM89).refused == ""  # that there is none needs no reason
+
+
+def test_b_in_registers_and_foreign_layouts_are_refused_with_a_reason() -> None:
+    g = gemm(64, 64, 64)
+    held = Region(Buffer("B", (64, 64), FLOAT16, Space.FRAGMENT), (Const(0), Const(0)), (64, 64))
+    assert "'B', is not in shared memory" in plan_gemm(Gemm(g.a, held, g.c), 128, SM90).refused
+    plan = plan_gemm(g, 128, SM90, {g.a.buffer: row_major((64, 64), 8)})
+    assert plan.kind == "mma" and plan.refused == "no matrix descriptor describes the layout of 'A'"
+
+
+def test_asynchronous_products_need_the_instruction() -> None:
+    g = gemm(64, 64, 64)
+    raised = refused("TD0319", Gemm(g.a, g.b, g.c, asynchronous=True, span=SPAN), 128, SM80)
+    assert "sm_80" in raised.message
+
+
+@pytest.mark.parametrize(
+    ("columns", "span"), [(64, 128), (128, 128), (32, 64), (96, 64), (16, 32), (48, 32), (24, 0), (8, 0)]
+)
+def test_tiles_get_the_widest_swizzle_that_their_rows_have(columns: int, span: int) -> None:
+    plan = plan_gemm(gemm(64, columns, 64), 128, SM90)
+    assert plan.b.matrix is not None and plan.b.matrix.swizzle == span

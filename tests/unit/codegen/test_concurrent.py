@@ -18,6 +18,7 @@ from tiledsl.codegen.cuda import emit
 from tiledsl.codegen.offset import divided
 from tiledsl.compile import Lowered
 from tiledsl.cpu.findings import Finding
+from tiledsl.errors import TileError
 from tiledsl.ir.dtypes import INT32
 from tiledsl.ir.nodes import Binary, Const, Expr, Var
 from tiledsl.ir.parser import parse
@@ -270,6 +271,17 @@ def test_clusters_reach_the_launch() -> None:
     text = body_of("barrier").replace("threads(t: int32 in 256)", "threads(t: int32 in 256) cluster(2, 1)")
     (entry,) = lowered(parse(text)).signature.entries
     assert entry.cluster == (2, 1)
+
+
+@pytest.mark.cxx
+def test_a_grid_without_whole_clusters_is_refused_on_the_cpu_too() -> None:
+    launch = "launch k(b: int32 in int32({})) threads(t: int32 in 32) cluster(2) {{ if t == 0 {{ A[b] = b }} }}"
+    text = f"kernel k(A: global int32[4]) {{{{ {launch} }}}}"
+    a = np.full(4, -1, np.int32)
+    with pytest.raises(TileError, match=r"TD0654: 'k' cannot be launched: grid x has 3 blocks, its clusters 2"):
+        backends.run(lowered(parse(text.format(3))), (a,), {}, backend="cpu")
+    backends.run(lowered(parse(text.format(4))), (a,), {}, backend="cpu")
+    assert a.tolist() == [0, 1, 2, 3]
 
 
 # ---------------------------------------------------------------------------------------------------------- computed

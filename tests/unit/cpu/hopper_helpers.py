@@ -7,11 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from tiledsl.codegen.device_api import device_functions, functions_in
 from tiledsl.cpu.device import Mapped, Module, compile_source
 from tiledsl.cpu.findings import Finding
+from tiledsl.ir.dtypes import UINT8, DType
+from tiledsl.isa.descriptor import Descriptor, Mode, mode_of
 from tiledsl.runtime import nvrtc
 from tiledsl.tensor_map import tensor_map
 
@@ -19,6 +22,12 @@ Array = np.ndarray[Any, Any]
 MODES = ("early", "late", "random")
 SCHEDULES = ("fifo", "reverse", "random")
 KERNELS = Path(__file__).parent / "kernels"
+HOLDERS = {
+    "bfloat16": ml_dtypes.bfloat16,
+    "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
+    "float8_e5m2": ml_dtypes.float8_e5m2,
+    "tfloat32": np.float32,
+}
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> Array:
@@ -73,3 +82,27 @@ def swizzled(offset: Array, swizzle: int) -> Array:
     mask = {0: 0, 32: 1, 64: 3, 128: 7}[swizzle]
     moved: Array = offset ^ (offset // 128 & mask) << 4
     return moved
+
+
+def values(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> Any:
+    """Small integers: every sum is exact, in float16 too."""
+    low = 0 if dtype is UINT8 else -2
+    return rng.integers(low, 3, shape).astype(HOLDERS.get(dtype.name, dtype.name))
+
+
+def place(image: Any, tile: Any, d: Descriptor, k_major: bool) -> None:
+    """Writes `tile`, (m or n, k), where the descriptor has it."""
+    rows = tile if k_major else tile.T
+    raw = np.ascontiguousarray(rows).view(np.uint8).reshape(rows.shape[0], -1)
+    for r in range(raw.shape[0]):
+        for u in range(raw.shape[1] // 16):
+            at = d.unit_address(r, u, k_major)
+            image[at : at + 16] = raw[r, 16 * u : 16 * u + 16]
+
+
+def descriptor(start: int, swizzle: int, k_major: bool, base_offset: int = 0) -> Descriptor:
+    """A packed tile: panels as wide as the swizzle."""
+    mode = mode_of(swizzle)
+    if mode is Mode.NONE:
+        return Descriptor(start, 128 if k_major else 4096, 256 if k_major else 128, mode)
+    return Descriptor(start, 16 if k_major else 16 * swizzle, 8 * swizzle, mode, base_offset)

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
-from hopper_helpers import MODES, codes, compiled_for_sm_90a, findings_of
+from hopper_helpers import HOLDERS, MODES, codes, compiled_for_sm_90a, descriptor, findings_of, place, values
 
-from tiledsl.ir.dtypes import BFLOAT16, FLOAT8_E4M3, FLOAT16, FLOAT32, INT8, TFLOAT32, UINT8, DType
-from tiledsl.isa.descriptor import Descriptor, Mode, mode_of
+from tiledsl.ir.dtypes import BFLOAT16, FLOAT8_E4M3, FLOAT16, FLOAT32, INT8, TFLOAT32, DType
 from tiledsl.isa.execute import gather, scatter
 from tiledsl.isa.wgmma import TYPES, bits_in_memory, extent_k, operand_a, row_name, takes_mn_major, wgmma_row
 
 pytestmark = pytest.mark.cxx
 B_AT = 32 * 1024
 SHARED = 96 * 1024
-HOLDERS = {
-    "bfloat16": ml_dtypes.bfloat16,
-    "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
-    "float8_e5m2": ml_dtypes.float8_e5m2,
-    "tfloat32": np.float32,
-}
 REGISTERS = "alignas(16) tds::u32 held[4];\n  for (int i = 0; i < 4; ++i) held[i] = tds::load(a_words + 4 * t + i);"
 
 
@@ -63,30 +55,6 @@ TDS_KERNEL(128, 1) k(const tds::u32* image, const tds::u32* a_words, tds::u32* d
 }}
 TDS_EXPORT(k)
 """
-
-
-def values(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> Any:
-    """Small integers: every sum is exact, in float16 too."""
-    low = 0 if dtype is UINT8 else -2
-    return rng.integers(low, 3, shape).astype(HOLDERS.get(dtype.name, dtype.name))
-
-
-def place(image: Any, tile: Any, d: Descriptor, k_major: bool) -> None:
-    """Writes `tile`, (m or n, k), where the descriptor has it."""
-    rows = tile if k_major else tile.T
-    raw = np.ascontiguousarray(rows).view(np.uint8).reshape(rows.shape[0], -1)
-    for r in range(raw.shape[0]):
-        for u in range(raw.shape[1] // 16):
-            at = d.unit_address(r, u, k_major)
-            image[at : at + 16] = raw[r, 16 * u : 16 * u + 16]
-
-
-def descriptor(start: int, swizzle: int, k_major: bool, base_offset: int = 0) -> Descriptor:
-    """A packed tile: panels as wide as the swizzle."""
-    mode = mode_of(swizzle)
-    if mode is Mode.NONE:
-        return Descriptor(start, 128 if k_major else 4096, 256 if k_major else 128, mode)
-    return Descriptor(start, 16 if k_major else 16 * swizzle, 8 * swizzle, mode, base_offset)
 
 
 def run(

@@ -53,6 +53,8 @@ def test_message(path: Path, request: pytest.FixtureRequest) -> None:
 # Rows that no kernel of the language reaches alone; each is tested where its reason is.
 TESTED_ELSEWHERE = {
     "TD0312": "tests/unit/analysis/test_gemm_plan.py",
+    "TD0319": "tests/unit/analysis/test_gemm_plan.py",
+    "TD0320": "tests/unit/passes/test_infer_roles.py",
     "TD0303": "tests/unit/passes/test_infer_layouts.py",
     "TD0340": "tests/unit/passes/test_lower_statements.py",
     "TD0341": "tests/unit/passes/test_lower_reduce.py",

@@ -133,6 +133,8 @@ TDS_DEVICE void wgmma_wait(TDS_HERE) {
 }
 template <int COUNT>
 TDS_DEVICE void wgmma_hold(const void*) {}
+template <int COUNT>
+TDS_DEVICE void settle(const void*) {}
 TDS_DEVICE u64 wgmma_descriptor(u32 start, u32 leading, u32 stride, u32 layout, u32 base_offset) {
   return (u64)((start & 0x3ffff) >> 4) | (u64)((leading & 0x3ffff) >> 4) << 16 | (u64)((stride & 0x3ffff) >> 4) << 32 |
          (u64)(base_offset & 7) << 49 | (u64)layout << 62;

@@ -13,7 +13,6 @@ from typing import cast
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses, reduced_lines
 from tiledsl.analysis.ranges import variable_ranges
-from tiledsl.analysis.tensor_boxes import boxes_of
 from tiledsl.analysis.vector_width import Divisors, Ranges, assumed_divisors
 from tiledsl.errors import Span, error, locating
 from tiledsl.ir.concurrent import Role, Roles
@@ -44,6 +43,7 @@ from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned, tile_stage
 from tiledsl.passes.infer_layouts.loops import plans
+from tiledsl.passes.infer_layouts.moved import check_moved
 from tiledsl.passes.infer_layouts.rules import Assignment, Clash, Level, Op, Setting, choose_loop
 from tiledsl.passes.infer_layouts.shared import choose_shared
 from tiledsl.passes.infer_layouts.solver import Problem, solve
@@ -133,7 +133,7 @@ def plan(launch: Launch, target: Target, divisors: Divisors | None = None, range
             layout = next(plans(static_shape(buffer), collected.threads_of[buffer], 1, True))
             state[buffer] = Assignment(layout, "no statement asks for another", level=Level.FREE)
     state, rearranged = choose_shared(problem, state, [b for b in collected.buffers if b.space is Space.SHARED])
-    _check_moved(collected, state)
+    check_moved(collected.moved, {b: (a.layout, a.why, a.span) for b, a in state.items()})
     loops = []
     for op in problem.ops:
         if isinstance(op.stmt, Parallel):
@@ -144,18 +144,6 @@ def plan(launch: Launch, target: Target, divisors: Divisors | None = None, range
             loops.append(loop)
     ordered = {b: state[b] for b in collected.buffers if b in state}
     return LayoutPlan(ordered, tuple(loops))
-
-
-def _check_moved(collected: _Collector, state: Mapping[Buffer, Assignment]) -> None:
-    """Raises TD0320 where the copy engine would have to fill a layout that it does not have."""
-    for buffer, regions in collected.moved.items():
-        held = state[buffer]
-        for region, span in regions:
-            assert isinstance(held.layout, Layout)
-            found = boxes_of(region, held.layout)
-            if isinstance(found, str):
-                note = ((f"'{buffer.name}' got its layout from {held.why}", held.span),)
-                raise error("TD0320", span, note, buffer=buffer.name, why=found)
 
 
 def _given(launch: Launch, threads_of: Mapping[Buffer, int]) -> dict[Buffer, Assignment]:

@@ -15,12 +15,11 @@ from typing import TypeAlias
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.layout_tables import compared, contains
 from tiledsl.analysis.loop_access import LoopAccess
-from tiledsl.analysis.tensor_boxes import boxes_of, copyable
 from tiledsl.analysis.vector_width import ACCESS_BITS, Divisors, Ranges, memory_accesses, widest_vector
 from tiledsl.errors import NOWHERE, Span, TileError, error
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated, row_major
 from tiledsl.ir.layout_ops import canonical, expand_dim, reduce_dim, separable_partition
-from tiledsl.ir.nodes import AtomicUpdate, Buffer, Region, Space, Stmt, Store, Var, static_shape
+from tiledsl.ir.nodes import AtomicUpdate, Buffer, Space, Stmt, Store, Var, static_shape
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.walk import walk
@@ -33,6 +32,7 @@ from tiledsl.passes.infer_layouts.loops import (
     plans,
     registers_are_static,
 )
+from tiledsl.passes.infer_layouts.moved import Moved, movable
 from tiledsl.target import Target
 
 
@@ -103,7 +103,7 @@ class Setting:
     num_threads: int
     divisors: Divisors
     ranges: Ranges = field(default_factory=dict)
-    moved: Mapping[Buffer, tuple[Region, ...]] = field(default_factory=dict)
+    moved: Moved = field(default_factory=dict)
     widths: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -308,29 +308,9 @@ def gemm_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int
     parts = (("c", stmt.c, plan.c), ("a", stmt.a, plan.a.layout), ("b", stmt.b, plan.b.layout))
     for role, region, layout in parts:
         if region.buffer in setting.moved and isinstance(layout, Layout) and region.buffer not in given:
-            layout = movable(region.buffer, layout, setting)
+            layout = movable(region.buffer, layout, setting.moved)
         demands.setdefault(region.buffer, Assignment(layout, f"operand {role} of T.gemm", stmt.span))
     return demands
-
-
-def movable(buffer: Buffer, wanted: Layout, setting: Setting) -> Layout:
-    """`wanted`, or the widest swizzle that the copy engine has for the tile if it cannot move that."""
-    if number_of_boxes(buffer, wanted, setting):
-        return wanted
-    choices = [x for x in movable_layouts(buffer, setting) if x.swizzle] or movable_layouts(buffer, setting)
-    return choices[0] if choices else wanted
-
-
-def movable_layouts(buffer: Buffer, setting: Setting) -> list[Layout]:
-    """The layouts in which the copy engine moves all that it has to of a tile: those of fewest boxes first."""
-    counted = [(number_of_boxes(buffer, x, setting), x) for x in copyable(static_shape(buffer), buffer.dtype.bits)]
-    return [x for n, x in sorted((c for c in counted if c[0]), key=lambda c: c[0])]
-
-
-def number_of_boxes(buffer: Buffer, layout: Layout, setting: Setting) -> int:
-    """The boxes of all bulk copies of the tile; 0 if one of them cannot be made."""
-    found = [boxes_of(region, layout) for region in setting.moved[buffer]]
-    return 0 if any(isinstance(x, str) for x in found) else sum(x.number for x in found if not isinstance(x, str))
 
 
 def reduce_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int = 0) -> Demands | Clash:

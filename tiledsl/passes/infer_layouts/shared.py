@@ -20,7 +20,8 @@ from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
 from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel, Reduce
-from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, Setting, choose_loop, movable_layouts
+from tiledsl.passes.infer_layouts.moved import movable_layouts
+from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, Setting, choose_loop
 from tiledsl.passes.infer_layouts.solver import Problem, State
 
 WARP = 32
@@ -167,14 +168,14 @@ def _addresses(a: LoopAccess, points: Any, shape: tuple[int, ...], layout: Layou
 
 def _plain(buffer: Buffer, setting: Setting) -> Layout:
     """Row-major; of a tile that the copy engine moves the layout of fewest boxes."""
-    choices = movable_layouts(buffer, setting) if buffer in setting.moved else []
+    choices = movable_layouts(buffer, setting.moved) if buffer in setting.moved else []
     return choices[0] if choices else row_major(static_shape(buffer))
 
 
 def _layouts(buffer: Buffer, setting: Setting) -> Iterator[Layout]:
     """Row-major, layouts of whole 16-byte chunks, rows padded by a word, finer swizzles; simplest first."""
     if buffer in setting.moved:
-        yield from movable_layouts(buffer, setting) or [row_major(static_shape(buffer))]
+        yield from movable_layouts(buffer, setting.moved) or [row_major(static_shape(buffer))]
         return
     shape, bits = static_shape(buffer), buffer.dtype.bits
     lead, matrix = shape[:-2], shape[-2:]

@@ -6,8 +6,12 @@ conflicts within an iteration and from one to the next are arcs on a circle of p
 all arcs are found by trying every start. A barrier is never put under a branch or loop that the threads do not all take
 together: such statements are one item, and the barrier goes before it.
 
-An asynchronous copy is the destination of conflicts where it is issued, and their source where it may be waited for: a
-wait makes the data visible to the waiting thread only, so a barrier must stand between the wait and other threads' use.
+An asynchronous access is the destination of conflicts where it is issued, and their source where it may be waited for:
+a wait tells the waiting thread only, so a barrier must stand between the wait and other threads' use. What the copy
+engine loads every reader awaits for itself.
+
+Inside a role the barriers are those of its threads, and conflicts are looked for among them: roles order themselves
+with barriers in memory. To the code around it a statement of roles is one item, which touches all that any role does.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tiledsl.analysis.access import AccessKind, negated, storage_roots
-from tiledsl.analysis.arrivals import Path, arrivals
-from tiledsl.analysis.footprint import Footprint, Tables, meet, meet_in_arena
-from tiledsl.analysis.touches import binds_of, bytes_of, granules_of, is_shared, touches
+from tiledsl.analysis.access import AccessKind, storage_roots
+from tiledsl.analysis.arrivals import Path
+from tiledsl.analysis.footprint import Footprint, meet, meet_in_arena
+from tiledsl.analysis.touches import bytes_of, granules_of
 from tiledsl.analysis.uniform import Uniform, uniform_values
 from tiledsl.errors import error
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Role, Roles
 from tiledsl.ir.nodes import (
     AsyncWait,
     Barrier,
@@ -55,6 +60,8 @@ from tiledsl.passes.insert_barriers.items import (
     synchronises,
     trip_count,
 )
+from tiledsl.passes.insert_barriers.measured import Measured, measured
+from tiledsl.passes.scoped import role_barrier
 from tiledsl.verifiers.barriers import verify_barriers
 
 
@@ -64,7 +71,7 @@ def insert_barriers(kernel: Kernel) -> Kernel:
     launches = []
     for launch in kernel.launches:
         plan = make_barrier_plan(kernel, launch)
-        launches.append(replace(launch, body=_apply(launch.body, plan, ())) if plan.barriers else launch)
+        launches.append(replace(launch, body=_apply(launch.body, plan, (), Barrier())) if plan.barriers else launch)
     return replace(kernel, launches=tuple(launches))
 
 
@@ -92,63 +99,49 @@ def _unordered(s: Stmt, found: Sequence[Footprint]) -> Iterator[tuple[Footprint,
                 yield a, b
 
 
-def _apply(block: Block, plan: BarrierPlan, path: Path) -> Block:
+def _apply(block: Block, plan: BarrierPlan, path: Path, whole: Barrier) -> Block:
     out: list[Stmt] = []
     for i, s in enumerate(block):
         here = (*path, i)
         if here in plan.barriers:
-            out.append(Barrier(span=s.span))
+            out.append(replace(whole, span=s.span))
         if any(p[: len(here)] == here and len(p) > len(here) for p in plan.barriers):
             match s:
                 case For(body=body) | While(body=body):
-                    s = replace(s, body=_apply(body, plan, here))
+                    s = replace(s, body=_apply(body, plan, here, whole))
                 case If(_, then, orelse):
-                    s = replace(s, then=_apply(then, plan, (*here, 0)), orelse=_apply(orelse, plan, (*here, 1)))
+                    then, orelse = _apply(then, plan, (*here, 0), whole), _apply(orelse, plan, (*here, 1), whole)
+                    s = replace(s, then=then, orelse=orelse)
+                case Roles(roles):
+                    bodies = (_apply(r.body, plan, (*here, n), role_barrier(n, r)) for n, r in enumerate(roles))
+                    s = replace(s, roles=tuple(replace(r, body=b) for r, b in zip(roles, bodies)))
         out.append(s)
     return tuple(out)
 
 
 @dataclass(slots=True)
 class _Planner:
-    """`own` has the footprints of each statement by its path, with its loops enumerated and its branches as masks."""
+    """`whole` is the barrier of all threads that execute the code in hand: the block's or a role's."""
 
     kernel: Kernel
     launch: Launch
     roots: Mapping[Buffer, Buffer]
     granules: Mapping[Buffer, int]
     barriers: dict[Path, tuple[Hazard, ...]] = field(default_factory=dict)
-    own: dict[Path, list[Footprint]] = field(default_factory=dict)
+    whole: Barrier = field(default_factory=Barrier)
     slots: dict[Buffer, int] = field(init=False)
-    arrived: Mapping[Path, list[Footprint]] = field(init=False)  # what each wait makes visible to the waiting thread
+    measured: Measured = field(init=False)
     given: frozenset[Node] = frozenset()  # variables that are the same in all threads, as far as one sees at once
     differing: Uniform | None = None
 
     def __post_init__(self) -> None:
         self.given = frozenset((*self.kernel.params, *self.kernel.sizes, *self.launch.blocks))
-        lets = {let.var: let.value for let in binds_of(self.launch.body)}
-        tables = Tables(self.launch.thread, self.launch.num_threads, self.granules, self.roots, lets)
-        self.measure(tables, self.launch.body, (), ())
         self.slots = {s.buffer: s.offset for s in self.launch.shared}
-        self.arrived = arrivals(self.launch.body, self.own)
+        self.measured = measured(self.launch, self.granules, self.roots)
 
-    def measure(self, tables: Tables, block: Block, path: Path, masks: tuple[Expr, ...]) -> None:
-        for i, s in enumerate(block):
-            here = (*path, i)
-            touched = [t for t in touches(s) if is_shared(t[0])]
-            if touched:
-                self.own[here] = [
-                    tables.footprint(buffer, index, version, size, kind, stmt=s, issued=issued, masks=(*masks, *when))
-                    for buffer, index, version, size, kind, issued, when in touched
-                ]
-            if isinstance(s, For) and isinstance(s.extent, Const):
-                tables.loops.append((s.var, int(s.extent.value)))
-                self.measure(tables, s.body, here, masks)
-                tables.loops.pop()
-            elif isinstance(s, If):
-                self.measure(tables, s.then, (*here, 0), (*masks, s.cond))
-                self.measure(tables, s.orelse, (*here, 1), (*masks, negated(s.cond)))
-            elif isinstance(s, (For, While)):
-                self.measure(tables, s.body, here, masks)
+    @property
+    def own(self) -> Mapping[Path, list[Footprint]]:
+        return self.measured.own
 
     def uniform(self, e: Expr) -> bool:
         if all(isinstance(n, (Const, Binary)) or n in self.given for n in walk(e)):
@@ -168,6 +161,8 @@ class _Planner:
         ]
 
     def meets(self, a: Footprint, b: Footprint) -> bool:
+        if isinstance(b.stmt, Arrive) and self.spoken_for(a, b.stmt):
+            return False
         if a.buffer is b.buffer:
             return meet(a, b)
         if a.buffer not in self.slots or b.buffer not in self.slots:
@@ -180,6 +175,13 @@ class _Planner:
             return a.kind is not AccessKind.READ or b.kind is not AccessKind.READ
         return meet_in_arena(a, b, self.slots, self.granules[a.buffer])
 
+    def spoken_for(self, a: Footprint, arrival: Arrive) -> bool:
+        """Whether `a` is a product that has been waited for in all warpgroups that arrive: they execute it as one."""
+        if not isinstance(a.stmt, AsyncWait) or a.stmt.queue != "product":
+            return False
+        readers = range(int(a.low.min()) // WARPGROUP, int(a.high.max()) // WARPGROUP + 1)
+        return self.measured.groups.get(id(arrival), frozenset()).issuperset(readers)
+
     # -------------------------------------------------------------------------------------------------------- items
 
     def items(self, block: Block, path: Path) -> list[Item]:
@@ -187,10 +189,12 @@ class _Planner:
 
     def item(self, s: Stmt, path: Path) -> Item:
         match s:
-            case Barrier(id=0, count=0):
+            case Barrier() if s.count == self.whole.count and (s.count or s.id == 0):
                 return Item(through=False)
             case AsyncWait():
-                return Item(leave=tuple(replace(f, stmt=s, issued=False) for f in self.arrived.get(path, ())))
+                return Item(leave=tuple(self.told(s, path)))
+            case Roles(roles):
+                return self.together(s, roles, path)
             case For() | While() | If():
                 if not synchronises(s):
                     found = tuple(self.collect(s, path))
@@ -198,6 +202,21 @@ class _Planner:
                         return leaf(found, s)
                 return self.compound(s, path)
         return leaf(tuple(self.own.get(path, ())), s)
+
+    def told(self, s: AsyncWait, path: Path) -> Iterator[Footprint]:
+        """What the threads that wait here know to be complete, and others do not."""
+        return (replace(f, stmt=s, issued=False) for f in self.measured.arrived.get(path, ()))
+
+    def together(self, s: Roles, roles: Sequence[Role], path: Path) -> Item:
+        """Places the barriers of each role. All that they touch was touched when they have ended."""
+        outer = self.whole
+        for n, role in enumerate(roles):
+            here = (*path, n)
+            self.whole = role_barrier(n, role)
+            self.straight(self.items(role.body, here), here)
+        self.whole = outer
+        found = tuple(self.collect(s, path))
+        return Item(found, tuple(replace(f, issued=False) for f in found))
 
     def compound(self, s: Stmt, path: Path) -> Item:
         """A statement that has conflicts or synchronisation inside."""
@@ -241,6 +260,12 @@ class _Planner:
             case While(body=body):
                 for i, x in enumerate(body):
                     found += self.collect(x, (*path, i))
+            case AsyncWait():
+                found += self.told(s, path)
+            case Roles(roles):
+                for n, role in enumerate(roles):
+                    for i, x in enumerate(role.body):
+                        found += self.collect(x, (*path, n, i))
         return found
 
     # ----------------------------------------------------------------------------------------------------- placement

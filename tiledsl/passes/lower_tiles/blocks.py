@@ -9,7 +9,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles, Settle
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -266,6 +266,10 @@ def _scan(ctx: Context, s: Scan, scope: Scope) -> Block:
     return lower_scan(ctx, s)
 
 
+def _settle(ctx: Context, s: Settle, scope: Scope) -> Block:
+    return (replace(s, buffer=ctx.store_for(s.buffer)),)
+
+
 def _view(ctx: Context, s: View, scope: Scope) -> Block:
     return lower_view(ctx, s)
 
@@ -293,6 +297,7 @@ RULES: dict[type[Stmt], Rule] = {
     Expect: lower_expect,
     Await: lower_await,
     Fence: _kept,
+    Settle: _settle,
     AtomCall: _mapped,
     Move: _mapped,
     Copy: _copy,

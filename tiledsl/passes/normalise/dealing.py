@@ -1,4 +1,4 @@
-"""Work of the whole block in a loop of roles: each role gets a share of it, between two barriers of all roles.
+"""Work of the whole block in a loop of roles: each role gets a share of it, between two meetings of all roles.
 
 So that the loop goes into the roles, and with it what they keep in registers from one iteration to the next.
 """
@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
-from tiledsl.analysis.access import accesses
-from tiledsl.ir.concurrent import Role, Roles
-from tiledsl.ir.nodes import Alloc, Barrier, Block, Const, Launch, Region, Space, Stmt, Var
+from tiledsl.analysis.access import Access, accesses, conflict
+from tiledsl.ir.concurrent import Arrive, Await, Role, Roles
+from tiledsl.ir.dtypes import UINT64
+from tiledsl.ir.nodes import Address, Alloc, Block, Buffer, Const, Region, Space, Stmt, Var
 from tiledsl.ir.tile import TILE_OPS, Copy, Fill, Parallel
 from tiledsl.ir.walk import walk
 
-_HIGHEST = 15  # of the named barriers of a block; PTX ISA, "bar"
 
-
-def free_barrier(launch: Launch) -> int:
-    """The highest number that no barrier of the launch has; roles take theirs from the lowest."""
-    used = {n.id for n in walk(launch) if isinstance(n, Barrier)}
-    return next(number for number in range(_HIGHEST, -1, -1) if number not in used)
+def conflicting(ours: Sequence[Access], theirs: Sequence[Access]) -> bool:
+    """Whether the order of the accesses matters, by whole buffers."""
+    return any(x.buffer is y.buffer and conflict(x.kind, y.kind) for x, y in product(ours, theirs))
 
 
 def keeps_registers(block: Block) -> bool:
@@ -36,16 +35,34 @@ def can_be_dealt(s: Stmt) -> bool:
     return all(a.buffer.space in (Space.SHARED, Space.GLOBAL) for a in accesses(s))
 
 
-def dealt(s: Stmt, roles: Sequence[Role], barrier: int) -> Roles:
-    """`s`, executed by the roles together."""
-    meet = Barrier(barrier, sum(r.threads for r in roles), span=s.span)
+def meeting_barrier(threads: int) -> Alloc:
+    """A barrier at which all threads of a block meet. Each share of work takes two phases of it, 0 and 1 modulo 2."""
+    return Alloc(Buffer("meeting", (1,), UINT64, Space.BARRIER), Const(threads, UINT64))
+
+
+def dealt(work: Sequence[Stmt], roles: Sequence[Role], barrier: Buffer) -> Roles:
+    """`work`, executed by the roles together, after all that they did before and before all that they do then."""
+    at, span = Address(barrier, (Const(0),)), work[0].span
+    first, second = ((Arrive(at, span=span), Await(at, Const(parity), span=span)) for parity in (0, 1))
     equal = len({r.threads for r in roles}) == 1
-    shares = _shares(s, len(roles)) if equal else None
+    shares = [_shares(s, len(roles)) if equal else None for s in work]
     parts: list[Role] = []
     for i, r in enumerate(roles):
-        own = (shares[i],) if shares else (s,) if i == 0 else ()
-        parts.append(replace(r, thread=Var(r.thread.name), body=(meet, *own, meet), registers=0))
-    return Roles(tuple(parts), span=s.span)
+        own = [found[i] if found else s for s, found in zip(work, shares) if found or i == 0]
+        parts.append(replace(r, thread=Var(r.thread.name), body=(*first, *own, *second), registers=0))
+    return Roles(tuple(parts), span=span)
+
+
+def together(block: Sequence[Stmt]) -> list[list[Stmt]]:
+    """`block` cut into runs of statements that do not depend on each other."""
+    runs: list[list[Stmt]] = []
+    for s in block:
+        ours = accesses(s)
+        if runs and not any(conflicting(ours, accesses(x)) for x in runs[-1]):
+            runs[-1].append(s)
+        else:
+            runs.append([s])
+    return runs
 
 
 def _shares(s: Stmt, count: int) -> list[Stmt] | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain, pairwise, product
+from itertools import chain, groupby, pairwise, product
 
-from tiledsl.analysis.access import Access, accesses, conflict
+from tiledsl.analysis.access import Access, accesses
 from tiledsl.ir.concurrent import Arrive, Await, Expect, Role, Roles, SetRegisters
 from tiledsl.ir.nodes import (
     Alloc,
@@ -40,7 +40,14 @@ from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, substitute, walk
 from tiledsl.passes.normalise.branches import thread_branches
-from tiledsl.passes.normalise.dealing import can_be_dealt, dealt, free_barrier, keeps_registers
+from tiledsl.passes.normalise.dealing import (
+    can_be_dealt,
+    conflicting,
+    dealt,
+    keeps_registers,
+    meeting_barrier,
+    together,
+)
 from tiledsl.passes.normalise.private import sunk, used_by_each
 
 _EVERYWHERE = (Space.SHARED, Space.BARRIER)  # allocated outside of roles
@@ -59,15 +66,17 @@ def gathered(launch: Launch) -> Launch:
     views = {n.buffer: n.source for n in walk(launch) if isinstance(n, View)}
     while aliases := {views[b] for b in written & views.keys()} - written:
         written |= aliases
-    body = _Gatherer(frozenset(written), launch.num_threads, free_barrier(launch)).block(launch.body)
-    return replace(launch, body=sunk(body))
+    gatherer = _Gatherer(frozenset(written), launch.num_threads)
+    body = gatherer.block(launch.body)
+    return replace(launch, body=sunk((*gatherer.meetings, *body)))
 
 
 class _Gatherer:
-    """`written` is the memory that the launch writes anywhere, `barrier` the number of one that nobody uses."""
+    """`written` is the memory that the launch writes anywhere, `meetings` what the roles need to share out work."""
 
-    def __init__(self, written: frozenset[Buffer], threads: int, barrier: int) -> None:
-        self.written, self.threads, self.barrier = written, threads, barrier
+    def __init__(self, written: frozenset[Buffer], threads: int) -> None:
+        self.written, self.threads = written, threads
+        self.meetings: tuple[Alloc, ...] = ()
 
     def block(self, block: Block) -> Block:
         result: list[Stmt] = []
@@ -127,7 +136,14 @@ class _Gatherer:
         covered = roles is not None and sum(r.threads for r in roles) == self.threads
         if not roles or not rest or not covered or not keeps_registers(block) or not all(map(can_be_dealt, rest)):
             return block
-        return tuple(dealt(s, roles, self.barrier) if s in rest else s for s in block)
+        self.meetings = self.meetings or (meeting_barrier(self.threads),)
+        result: list[Stmt] = []
+        for is_rest, part in groupby(block, key=lambda s: any(s is x for x in rest)):
+            if is_rest:
+                result += [dealt(run, roles, self.meetings[0].buffer) for run in together(list(part))]
+            else:
+                result += part
+        return tuple(result)
 
     def distributed(self, s: For | If, head: Expr, *fields: str) -> Iterable[Stmt]:
         """`for: roles` as `roles: for`, if the loop (or branch) holds nothing else."""
@@ -224,8 +240,7 @@ def _joined(group: Role, *blocks: Roles) -> Role:
 
 def _conflicts(a: Block, b: Block) -> bool:
     """Whether the order of the two matters. Of shared and global memory, by whole buffers."""
-    found, others = (_memory(accesses(s) for s in block) for block in (a, b))
-    return any(x.buffer is y.buffer and conflict(x.kind, y.kind) for x, y in product(found, others))
+    return conflicting(*(_memory(accesses(s) for s in block) for block in (a, b)))
 
 
 def _memory(found: Iterable[list[Access]]) -> list[Access]:
@@ -236,5 +251,4 @@ def _independent(roles: Stmt, s: Stmt) -> bool:
     """Whether the tile operation `s` may as well be executed before `roles`."""
     if not isinstance(s, TILE_OPS) or any(isinstance(n, _SYNCHRONISING) for n in walk(roles)):
         return False
-    theirs, ours = accesses(roles), accesses(s)
-    return not any(x.buffer is y.buffer and conflict(x.kind, y.kind) for x, y in product(theirs, ours))
+    return not conflicting(accesses(roles), accesses(s))

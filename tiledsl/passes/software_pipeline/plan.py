@@ -15,7 +15,7 @@ from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Buffer, Pipelined
 from tiledsl.passes.software_pipeline.body import WORLD, Body, Unit
 from tiledsl.passes.software_pipeline.legal import Constraints, Dependence, least_versions, versions_of, violated
-from tiledsl.passes.software_pipeline.products import product_needs, product_schedule
+from tiledsl.passes.software_pipeline.products import product_needs, product_schedule, settled_before
 from tiledsl.passes.software_pipeline.waits import Use, assign_waits, steady_product_waits
 
 
@@ -27,7 +27,8 @@ class PipelinePlan:
     member. `waits`: how many committed groups may be in flight before this unit executes in the steady state, None
     where it need not wait. `covered[i]`: the uses that the wait before i is for. `versions`: copies of each buffer
     that needs more than one. `products`: units that are issued to the tensor core, each a group of its own, and
-    `product_waits`: how many of these groups may be in flight before each unit.
+    `product_waits`: how many of these groups may be in flight before each unit. `settled`: what must have been
+    computed before that wait, for the work is to run beside the product.
     """
 
     labels: tuple[str, ...]
@@ -39,6 +40,7 @@ class PipelinePlan:
     versions: tuple[tuple[Buffer, int], ...]
     products: frozenset[int] = frozenset()
     product_waits: tuple[int | None, ...] = ()
+    settled: tuple[tuple[Buffer, ...], ...] = ()
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -108,7 +110,8 @@ def _product_plan(body: Body, stage: tuple[int, ...], order: tuple[int, ...]) ->
     products = frozenset(i for i, u in enumerate(body.units) if u.product)
     labels, covered = tuple(u.label for u in body.units), ((),) * count
     waits = steady_product_waits(stage, order, product_needs(body), products)
-    return PipelinePlan(labels, stage, order, none, none, covered, (), products, waits)
+    settled = settled_before(body, order, waits)
+    return PipelinePlan(labels, stage, order, none, none, covered, (), products, waits, settled)
 
 
 def serial(body: Body) -> Schedule:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from tiledsl.analysis.access import Access, conflict
 from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.ir.concurrent import Arrive, Await
-from tiledsl.ir.nodes import Buffer
+from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.tile import Gemm
 from tiledsl.passes.software_pipeline.body import Body, Unit
 from tiledsl.passes.software_pipeline.legal import Constraints, violated
@@ -104,6 +104,36 @@ def product_needs(body: Body) -> list[list[tuple[int, int]]]:
                 found.append((g, 1))
         out.append(found)
     return out
+
+
+def settled_before(body: Body, order: Sequence[int], waits: Sequence[int | None]) -> tuple[tuple[Buffer, ...], ...]:
+    """For each unit with a wait: the results of the units since the last wait or product that nothing of these reads.
+
+    All their work flows into those. Only small fragments count: to settle one costs two instructions a register.
+    """
+    units = body.units
+    sequence = sorted(range(len(units)), key=lambda i: order[i])
+    out: list[tuple[Buffer, ...]] = [()] * len(units)
+    work: list[int] = []
+    for i in sequence:
+        if waits[i] is not None:
+            made = dict.fromkeys(a.buffer for j in work for a in units[j].accesses if a.writes)
+            last = {a.buffer: j for j in work for a in units[j].accesses if a.writes}
+            out[i] = tuple(b for b in made if _is_small(b) and not _read_later(units, work, last[b], b))
+        if waits[i] is not None or units[i].product:
+            work = []
+        if not units[i].product and not units[i].handover:
+            work.append(i)
+    return tuple(out)
+
+
+def _read_later(units: Sequence[Unit], work: Sequence[int], writer: int, b: Buffer) -> bool:
+    after = work[work.index(writer) + 1 :]
+    return any(a.buffer is b and a.reads for j in after for a in units[j].accesses)
+
+
+def _is_small(b: Buffer) -> bool:
+    return b.space is Space.FRAGMENT and sum(n != 1 for n in static_shape(b)) <= 1
 
 
 def accumulates(g: Unit, user: Unit) -> bool:

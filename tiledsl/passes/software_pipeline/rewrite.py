@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tiledsl.analysis.access import accesses, reach
+from tiledsl.ir.concurrent import Settle
 from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
     AsyncCommit,
@@ -145,7 +146,10 @@ class _Writer:
             if self.plan.stage[u] == 0:
                 out += self.issue(u, waits[0, u], _Time(None, 0), guards)
         t = Var(self.body.loop.var.name)
-        inner = [s for u in self.plan.sequence for s in self.issue(u, self.plan.product_waits[u], _Time(t, 1))]
+        inner: list[Stmt] = []
+        for u in self.plan.sequence:
+            inner += (Settle(b, span=self.body.units[u].span) for b in self.plan.settled[u])
+            inner += self.issue(u, self.plan.product_waits[u], _Time(t, 1))
         if not constant or int(extent.value) > 1:  # type: ignore[attr-defined]
             trips: Expr = Const(int(extent.value) - 1) if constant else Binary("max", extent - 1, Const(0))  # type: ignore[attr-defined]
             out.append(replace(self.body.loop, var=t, extent=trips, body=tuple(inner), kind=Serial()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tiledsl.analysis.access import Access, accesses, reach, storage_roots
+from tiledsl.analysis.access import Access, accesses, reach
 from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
 from tiledsl.analysis.vector_width import Divisors
 from tiledsl.ir.concurrent import WARPGROUP, Roles
@@ -26,7 +26,6 @@ from tiledsl.ir.nodes import (
     For,
     If,
     Launch,
-    Let,
     Pipelined,
     Space,
     Stmt,
@@ -35,6 +34,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import Copy, Gemm
 from tiledsl.ir.walk import walk
+from tiledsl.passes.warp_specialise.replay import Replay, decided_by, leaves
 
 Path = tuple[int, ...]  # statement numbers from the launch's body down; 0 or 1 before those in a branch of an If
 
@@ -150,7 +150,7 @@ def make_plan(setting: Setting) -> WarpPlan:
 
 def budget(consumers: int) -> Budget:
     """algorithms.md C.9: the pool of registers is what the block was launched with, so the producer gives its own."""
-    return {1: Budget(24, 240), 2: Budget(24, 240), 3: Budget(24, 160)}.get(consumers // WARPGROUP, Budget())
+    return {2: Budget(24, 240), 3: Budget(24, 160)}.get(consumers // WARPGROUP, Budget())
 
 
 def _why_not(launch: Launch) -> str:
@@ -209,9 +209,8 @@ class _Scan:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.body = setting.launch.body
-        self.lets = {n.var: n.value for s in self.body for n in walk(s) if isinstance(n, Let)}
-        self.roots = storage_roots(self.body)
-        self.written = {a.buffer for s in self.body for a in accesses(s) if a.writes}
+        self.replay = Replay(setting.launch)
+        self.roots, self.written = self.replay.roots, self.replay.written
         self.copied: dict[Buffer, int] = {}
         for _, copy, _ in _copies(self.body, (), ()):
             self.copied[copy.dst.buffer] = self.copied.get(copy.dst.buffer, 0) + 1
@@ -229,9 +228,8 @@ class _Scan:
             return f"'{tile.name}' is also used through a view", None
         if self.copied[tile] > 1:
             return f"'{tile.name}' is copied to at several places", None
-        for e in (*copy.src.offsets, *(s.cond if isinstance(s, If) else s.extent for s in around)):  # type: ignore[attr-defined]
-            if why := self.not_known_to_producer(e):
-                return why, None
+        if why := self.replay.why_not([*copy.src.offsets, *decided_by(around)]):
+            return why, None
         siblings = block_at(self.body, path)
         reads = [i for i, s in enumerate(siblings) if i > path[-1] and any(a.buffer is tile for a in accesses(s))]
         if not reads:
@@ -239,47 +237,6 @@ class _Scan:
         if self.touched_elsewhere(tile, path, siblings):
             return f"'{tile.name}' is also used outside of the iteration, or written", None
         return "", Candidate(path, copy, around, reads[0], reads[-1])
-
-    def not_known_to_producer(self, e: Expr) -> str:
-        """Why threads that only copy cannot evaluate `e`; empty if they can."""
-        variables, loads = reach(e, self.lets)
-        if self.setting.launch.thread in variables:
-            return "it depends on the number of the thread"
-        for load in loads:
-            why = self.why_not_repeated(load.buffer, set())
-            if why:
-                return why
-        return ""
-
-    def why_not_repeated(self, b: Buffer, seen: set[Buffer]) -> str:
-        """Why the producer cannot have a copy of `b` of its own, made by the same statements; empty if it can.
-
-        Tensors are read by all. A private buffer can be computed twice if that needs only such values.
-        """
-        if b in seen:
-            return ""
-        seen.add(b)
-        if b.space is Space.GLOBAL:
-            return f"'{b.name}', which says where to copy, is written by the kernel" if b in self.written else ""
-        if b.space not in (Space.FRAGMENT, Space.LOCAL, Space.VAR):
-            return f"'{b.name}', which says where to copy, is in {b.space.value} memory"
-        for s in self.leaves(self.body):
-            found = accesses(s, self.lets)
-            if any(a.buffer is b and a.writes for a in found):
-                for a in found:
-                    if why := self.why_not_repeated(a.buffer, seen):
-                        return why
-        return ""
-
-    def leaves(self, block: Block) -> Iterator[Stmt]:
-        for s in block:
-            match s:
-                case For(body=body):
-                    yield from self.leaves(body)
-                case If(_, then, orelse):
-                    yield from self.leaves((*then, *orelse))
-                case _:
-                    yield s
 
     def touched_elsewhere(self, tile: Buffer, path: Path, siblings: Block) -> bool:
         """Whether anything but later reads in the block of the copy touches the tile."""
@@ -309,7 +266,7 @@ class _Scan:
         readers = [
             s
             for c in group
-            for s in self.leaves(block_at(self.body, c.path)[c.first : c.last + 1])
+            for s, _ in leaves(block_at(self.body, c.path)[c.first : c.last + 1])
             if any(a.buffer in tiles for a in accesses(s))
         ]
         products = all(isinstance(s, Gemm) and self.setting.is_product.get(id(s), False) for s in readers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tiledsl.analysis.access import accesses, reach
+from tiledsl.analysis.access import accesses
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles
 from tiledsl.ir.dtypes import INDEX, UINT64
 from tiledsl.ir.fresh import copied
@@ -32,10 +32,9 @@ from tiledsl.ir.nodes import (
     eq,
 )
 from tiledsl.ir.versions import with_versions
-from tiledsl.ir.walk import map_blocks, replace_buffers, substitute, walk
+from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
 from tiledsl.passes.warp_specialise.plan import Channel, Path, WarpPlan, count_of
-
-_PRIVATE = (Space.FRAGMENT, Space.LOCAL, Space.VAR)
+from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
 
 @dataclass(frozen=True)
@@ -161,24 +160,12 @@ class _Producer:
     needed: set[Node] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        lets = {n.var: n.value for s in self.launch.body for n in walk(s) if isinstance(n, Let)}
-        writers = [s for s in _leaves(self.launch.body) if any(a.writes for a in accesses(s))]
-        wanted: list[Node] = []
-        for ring, _ in self.channels.values():
-            for c in ring.channel.copies:
-                wanted += [*c.copy.src.offsets, *(s.cond if isinstance(s, If) else s.extent for s in c.around)]  # type: ignore[attr-defined]
-        while wanted:
-            variables, loads = reach(wanted.pop(), lets)
-            self.needed |= variables
-            for buffer in {l.buffer for l in loads if l.buffer.space in _PRIVATE} - self.needed:
-                self.needed.add(buffer)
-                wanted += [s for s in writers if any(a.buffer is buffer and a.writes for a in accesses(s))]
-        for s in writers:  # what those statements read is needed too
-            if self.writes_needed(s):
-                self.needed |= {a.buffer for a in accesses(s, lets) if a.buffer.space in _PRIVATE}
+        made = [c for ring, _ in self.channels.values() for c in ring.channel.copies]
+        needs = Replay(self.launch).needs([e for c in made for e in (*c.copy.src.offsets, *decided_by(c.around))])
+        self.needed |= needs.variables | needs.private
 
     def writes_needed(self, s: Stmt) -> bool:
-        return any(a.writes and a.buffer in self.needed and a.buffer.space in _PRIVATE for a in accesses(s))
+        return any(a.writes and a.buffer in self.needed for a in accesses(s))
 
     def block(self, block: Block, path: Path) -> Block:
         return tuple(t for i, s in enumerate(block) for t in self.statement(s, (*path, i)))
@@ -254,14 +241,3 @@ class _Consumer:
             case If(_, then, orelse):
                 return (replace(s, then=self.block(then, (*path, 0)), orelse=self.block(orelse, (*path, 1))),)
         return (s,)
-
-
-def _leaves(block: Block) -> Iterator[Stmt]:
-    for s in block:
-        match s:
-            case For(body=body):
-                yield from _leaves(body)
-            case If(_, then, orelse):
-                yield from _leaves((*then, *orelse))
-            case _:
-                yield s

@@ -163,7 +163,8 @@ class _KernelMaker(ConcurrentMaker):
             dst = self.region(self.fresh(space, src.extents), src.extents)
             return tile.Copy(src, dst, self.number(0, 8), space is Space.SHARED and self.coin())
         src = self.region(self.buffer(*TILE_SPACES))
-        return tile.Copy(src, self.tile(src.extents, Space.SHARED, Space.FRAGMENT, Space.LOCAL), self.number(0, 8))
+        dst, engine = self.tile(src.extents, Space.SHARED, Space.FRAGMENT, Space.LOCAL), self.pick(["", "threads"])
+        return tile.Copy(src, dst, self.number(0, 8), engine=engine)
 
     def tile_reduce(self) -> Stmt:
         src = self.region(self.buffer(*TILE_SPACES))

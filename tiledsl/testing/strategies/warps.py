@@ -131,9 +131,9 @@ class _Maker:
         self.lines = 0
         self.at_top: list[Stmt] = []
         self.at_end: list[Stmt] = []
-        self.sums: list[Buffer] = []
+        self.sums: list[Buffer] = []  # of small tiles
+        self.totals: list[Buffer] = []  # of products
         self.cursor: Buffer | None = None
-        self.index: Buffer | None = None
 
     def rarely(self, one_in: int = 5) -> bool:
         return self.draw(st.integers(0, one_in - 1)) == one_in - 1  # the rest is simpler: failures shrink to it
@@ -202,7 +202,7 @@ class _Maker:
     def loop(self, place: Place, kind: Any, body: Callable[[Place], Sequence[Stmt]]) -> For:
         k = Var("ijkl"[len(place)])
         extent = self.extent(place)
-        clears = [Fill(_whole(b), Const(0.0, b.dtype)) for b in self.sums if self.rarely(6)]
+        clears = [Fill(_whole(b), Const(0.0, b.dtype)) for b in (*self.sums, *self.totals) if self.rarely(6)]
         inside = tuple(body((*place, k)))
         return For(k, extent, (*clears, *inside) if place else inside, kind)
 
@@ -265,7 +265,7 @@ class _Maker:
         step: Stmt = Store(self.cursor, (), Binary("%", value + 1, Const(5)))
         match self.pick(("plain", "plain", "guard", "loop", "data")):
             case "guard":
-                step = If(lt(Const(0), Load(self.table, (at,))), (step,))
+                step = If(lt(0, self.entry(at)), (step,))
             case "loop":
                 step = For(Var("q"), Binary("max", self.entry(at), Const(0)), (step,), Serial())
             case "data" if self.sums:  # what only the consumers know
@@ -282,9 +282,7 @@ class _Maker:
                 return [Copy(_whole(self.table), _whole(tile))], Cast(INDEX, Load(tile, (at,)))
             case "ticket":
                 got = Var("ticket", INT32)
-                zero = (Const(0),)
-                step = AtomicUpdate("add", self.tickets, zero, Const(1, INT32), result=got)
-                return [If(eq(self.thread, 0), ()), step][1:], Cast(INDEX, got)
+                return [AtomicUpdate("load", self.tickets, (Const(0),), Const(0, INT32), result=got)], Cast(INDEX, got)
             case _:
                 put = Store(self.tickets, (Const(0),), Const(1, INT32))
                 return [put], Cast(INDEX, Load(self.tickets, (Const(0),)))
@@ -337,7 +335,9 @@ class _Maker:
         fill: list[Stmt] = [move]
         after = self.readers(place, tile)
         here = self.draw(st.booleans())
-        match self.pick((*("plain",) * 6, "converts", "halves", "twice", "late", "view", "unread", "sometimes", "slow")):
+        match self.pick(
+            (*("plain",) * 6, "converts", "halves", "twice", "late", "view", "unread", "sometimes", "slow")
+        ):
             case "converts":
                 fill = [Copy(_block(self.other, number, (SIDE, SIDE), column), _whole(tile))]
             case "halves":
@@ -374,7 +374,7 @@ class _Maker:
             made = self.filled("sum", (SIDE, SIDE), self.dtype)
             self.sums.append(made)
             self.at_end += self.stored((), made)
-        return self.pick([b for b in self.sums if b.shape == (SIDE, SIDE)])  # type: ignore[no-any-return]
+        return self.pick(self.sums)  # type: ignore[no-any-return]
 
     def added(self, value: Expr) -> Stmt:
         return self.changed(self.sum(), lambda old, _: old + value)
@@ -436,7 +436,7 @@ class _Maker:
             return self.chain(place)
         width = self.pick((8, 16, 32))
         total = self.filled("acc", (self.height, width), FLOAT32)
-        self.sums.append(total)
+        self.totals.append(total)
         self.at_end += self.shown(total)
         a, copy_a = self.operand(place, "As", self.left, (self.height, DEEP))
         b, copy_b = self.operand(place, "Bs", self.matrix, (DEEP, width))

@@ -1,0 +1,93 @@
+"""What the statements of a launch touch of shared memory, by their paths: the tables that barriers are placed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tiledsl.analysis.access import AccessKind, negated
+from tiledsl.analysis.arrivals import Path, arrivals
+from tiledsl.analysis.footprint import Footprint, Tables
+from tiledsl.analysis.touches import binds_of, blocks_of, is_shared, touches
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Roles
+from tiledsl.ir.nodes import Block, Buffer, Const, Expr, For, If, Launch, Stmt, While
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`own` has the footprints of each statement, with its loops enumerated and its branches as masks; `arrived` what
+    each wait for a queue tells the waiting thread; `groups` the warpgroups that have a thread at an arrival."""
+
+    own: dict[Path, list[Footprint]] = field(default_factory=dict)
+    arrived: dict[Path, list[Footprint]] = field(default_factory=dict)
+    groups: dict[int, frozenset[int]] = field(default_factory=dict)
+
+
+def measured(launch: Launch, granules: Mapping[Buffer, int], roots: Mapping[Buffer, Buffer]) -> Measured:
+    lets = {let.var: let.value for let in binds_of(launch.body)}
+    walker = _Walker(launch, Measured())
+    walker.block(Tables(launch.thread, launch.num_threads, granules, roots, lets), launch.body, (), ())
+    found = walker.found
+    for start, body in _programs(launch.body, ()):
+        below = {path[len(start) :]: touched for path, touched in found.own.items() if path[: len(start)] == start}
+        found.arrived.update({(*start, *path): known for path, known in arrivals(body, below).items()})
+    return found
+
+
+def _programs(block: Block, path: Path) -> Iterator[tuple[Path, Block]]:
+    """The whole launch, and each role: what a role waits for, it has issued itself."""
+    if not path:
+        yield path, block
+    for i, s in enumerate(block):
+        for n, inner in enumerate(blocks_of(s)):
+            below = (*path, i, n) if isinstance(s, If | Roles) else (*path, i)
+            if isinstance(s, Roles):
+                yield below, inner
+            yield from _programs(inner, below)
+
+
+@dataclass(slots=True)
+class _Walker:
+    launch: Launch
+    found: Measured
+
+    def block(self, tables: Tables, block: Block, path: Path, masks: tuple[Expr, ...]) -> None:
+        for i, s in enumerate(block):
+            self.statement(tables, s, (*path, i), masks)
+
+    def statement(self, tables: Tables, s: Stmt, path: Path, masks: tuple[Expr, ...]) -> None:
+        touched = [t for t in touches(s) if is_shared(t[0])]
+        if touched:
+            self.found.own[path] = [
+                tables.footprint(buffer, index, version, size, kind, stmt=s, issued=issued, masks=(*masks, *when))
+                for buffer, index, version, size, kind, issued, when in touched
+            ]
+        match s:
+            case Arrive():
+                self.arrive(tables, s, path, masks)
+            case For(extent=Const(extent)):
+                tables.loops.append((s.var, int(extent)))
+                self.block(tables, s.body, path, masks)
+                tables.loops.pop()
+            case For() | While():
+                self.block(tables, s.body, path, masks)
+            case If(cond, then, orelse):
+                self.block(tables, then, (*path, 0), (*masks, cond))
+                self.block(tables, orelse, (*path, 1), (*masks, negated(cond)))
+            case Roles(roles):
+                for n, role in enumerate(roles):
+                    self.block(tables.of_role(role, self.launch.thread), role.body, (*path, n), masks)
+
+    def arrive(self, tables: Tables, s: Arrive, path: Path, masks: tuple[Expr, ...]) -> None:
+        """A thread that arrives for others hands over what they touched: they must have come to a barrier before.
+
+        So it counts as its write of the tiles; but only towards what was before, for what comes after awaits a barrier.
+        """
+        active = tables.active(masks)
+        if len(active) == tables.threads:
+            return
+        self.found.groups[id(s)] = frozenset((tables.first + int(t)) // WARPGROUP for t in active)
+        for b in s.buffers:
+            if is_shared(b) and tables.roots.get(b, b) in tables.granules:
+                write = tables.footprint(b, (), None, 0, AccessKind.WRITE, stmt=s, issued=True, masks=masks)
+                self.found.own.setdefault(path, []).append(write)

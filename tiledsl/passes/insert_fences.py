@@ -1,0 +1,250 @@
+"""Orders what threads write in shared memory before what the copy engine and the tensor core do there.
+
+Those two reach memory by another way, the async proxy, which barriers do not order with a thread's own accesses: the
+threads that wrote execute a fence before they publish, at a barrier, by an arrival, or by an asynchronous access of
+their own. Source: PTX ISA, "Proxies" and "membar/fence: fence.proxy"; algorithms.md D.6.
+
+A walk along the paths of a thread remembers which tiles it has written since its last fence. A point that publishes
+gets a fence if such a tile is touched asynchronously afterwards: further on, around a loop, or by another role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from tiledsl.analysis.access import AccessKind, storage_roots
+from tiledsl.analysis.arrivals import Path
+from tiledsl.analysis.touches import blocks_of, bytes_of, is_shared, queue_of, touches
+from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Fence, Roles, TensorCopy
+from tiledsl.ir.nodes import (
+    AsyncWait,
+    AtomCall,
+    Barrier,
+    Block,
+    Break,
+    Buffer,
+    Const,
+    Continue,
+    Descriptor,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Let,
+    Stmt,
+    While,
+)
+from tiledsl.ir.walk import statements, walk
+from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.facts import thread_stage
+
+ASYNC_PROXY = "async_proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Why a fence is needed: `write` changed `buffer`, which `access` touches through the async proxy."""
+
+    buffer: Buffer
+    write: Stmt
+    access: Stmt
+
+    def __str__(self) -> str:
+        def name(s: Stmt) -> str:
+            return f"{type(s).__name__.lower()} at line {s.span.line}" if s.span.line else type(s).__name__.lower()
+
+        return f"'{self.buffer.name}': {name(self.write)}, then {name(self.access)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FencePlan:
+    """For each fence what asked for it, keyed by the path of the statement that it goes before."""
+
+    fences: Mapping[Path, tuple[Published, ...]]
+
+    def __str__(self) -> str:
+        rows = []
+        for path, why in sorted(self.fences.items()):
+            rows += [f"before {'.'.join(map(str, path))}:", *(f"    {p}" for p in dict.fromkeys(map(str, why)))]
+        return "\n".join(rows) or "no fences"
+
+
+@kernel_pass(requires=(thread_stage,))
+def insert_fences(kernel: Kernel) -> Kernel:
+    """Adds the fences between what threads write in shared memory and what the copy engine and the tensor core do.
+
+    Existing ones count. Safe because a fence changes no value. A kernel that touches no shared memory asynchronously,
+    other than with cp.async, which writes as threads do, is left as it is.
+    """
+    launches = []
+    for launch in kernel.launches:
+        plan = make_fence_plan(launch)
+        launches.append(replace(launch, body=_apply(launch.body, plan, ())) if plan.fences else launch)
+    return replace(kernel, launches=tuple(launches))
+
+
+def make_fence_plan(launch: Launch) -> FencePlan:
+    """The fences of a thread-stage launch with its barriers."""
+    planner = _Planner(launch)
+    if planner.asynchronous:
+        planner.block(launch.body, (), {}, {})
+    return FencePlan(planner.fences)
+
+
+def _apply(block: Block, plan: FencePlan, path: Path) -> Block:
+    out: list[Stmt] = []
+    for i, s in enumerate(block):
+        here = (*path, i)
+        if here in plan.fences:
+            out.append(Fence(ASYNC_PROXY, span=s.span))
+        if any(p[: len(here)] == here and len(p) > len(here) for p in plan.fences):
+            match s:
+                case For(body=body) | While(body=body):
+                    s = replace(s, body=_apply(body, plan, here))
+                case If(_, then, orelse):
+                    s = replace(s, then=_apply(then, plan, (*here, 0)), orelse=_apply(orelse, plan, (*here, 1)))
+                case Roles(roles):
+                    bodies = (_apply(role.body, plan, (*here, n)) for n, role in enumerate(roles))
+                    s = replace(s, roles=tuple(replace(role, body=b) for role, b in zip(roles, bodies)))
+        out.append(s)
+    return tuple(out)
+
+
+Dirty = dict[Buffer, Stmt]  # tiles written since the last fence, with a statement that did
+Ahead = dict[Buffer, Stmt]  # tiles touched asynchronously later on, with a statement that does
+
+
+@dataclass(slots=True)
+class _Planner:
+    launch: Launch
+    fences: dict[Path, tuple[Published, ...]] = field(default_factory=dict)
+    roots: Mapping[Buffer, Buffer] = field(init=False)
+    slots: Mapping[Buffer, int] = field(init=False)
+    described: set[Buffer] = field(init=False)  # by descriptors that have a name
+    copied: set[Buffer] = field(
+        init=False
+    )  # handed over when cp.async is complete, which no thread sees: by its readers
+    flying: Dirty = field(default_factory=dict)  # what cp.async writes
+    left: list[Dirty] = field(default_factory=list)  # of each loop around: where an iteration ended early
+    asynchronous: Ahead = field(init=False)
+
+    def __post_init__(self) -> None:
+        body = self.launch.body
+        every = list(statements(self.launch))
+        self.roots = storage_roots(body)
+        self.slots = {s.buffer: s.offset for s in self.launch.shared}
+        self.described = {self.root(d.start.buffer) for s in every if isinstance(s, Let) for d in _descriptors(s)}
+        self.copied = {self.root(b) for s in every if isinstance(s, Arrive) and s.copies for b in s.buffers}
+        self.asynchronous = self.ahead_in(body)
+
+    def root(self, b: Buffer) -> Buffer:
+        return self.roots.get(b, b)
+
+    # ---- what statements do
+
+    def asynchronously(self, s: Stmt) -> Iterator[Buffer]:
+        """Tiles that `s` itself touches through the async proxy."""
+        match s:
+            case TensorCopy(dst, src) | BulkMove(dst, src):
+                yield from (self.root(a.buffer) for a in (dst, src) if is_shared(a.buffer))
+            case AtomCall() if queue_of(s) == "product":
+                yield from (self.root(d.start.buffer) for d in _descriptors(s))
+                yield from self.described
+
+    def written(self, s: Stmt) -> Iterator[Buffer]:
+        """Tiles that `s` itself writes as threads do."""
+        if not isinstance(s, TensorCopy | BulkMove):
+            yield from (
+                self.root(b) for b, _, _, _, kind, *_ in touches(s) if kind is not AccessKind.READ and is_shared(b)
+            )
+
+    def ahead_in(self, block: Block) -> Ahead:
+        found: Ahead = {}
+        for s in block:
+            for b in self.asynchronously(s):
+                found.setdefault(b, s)
+            for inner in blocks_of(s):
+                for b, by in self.ahead_in(inner).items():
+                    found.setdefault(b, by)
+        return found
+
+    def meet(self, a: Buffer, b: Buffer) -> bool:
+        """Whether two tiles have bytes in common."""
+        if a is b or a not in self.slots or b not in self.slots:
+            return a is b
+        start_a, start_b = self.slots[a], self.slots[b]
+        return start_a < start_b + bytes_of(b) and start_b < start_a + bytes_of(a)
+
+    def publish(self, path: Path, dirty: Dirty, ahead: Ahead) -> Dirty:
+        """A fence before `path` if something of `dirty` is touched asynchronously; and what is dirty then."""
+        why = [Published(b, w, a) for b, w in dirty.items() for other, a in ahead.items() if self.meet(b, other)]
+        if not why:
+            return dirty
+        self.fences[path] = tuple(why)
+        return {}
+
+    # ---- the walk
+
+    def block(self, block: Block, path: Path, dirty: Dirty, after: Ahead) -> Dirty:
+        """What is dirty after `block`, before which `dirty` is; `after` is what is touched asynchronously behind it."""
+        behind = [after]
+        for s in reversed(block):
+            behind.append({**self.ahead_in((s,)), **behind[-1]})
+        behind.reverse()
+        for i, s in enumerate(block):
+            dirty = self.statement(s, (*path, i), dirty, behind[i + 1])
+        return dirty
+
+    def statement(self, s: Stmt, path: Path, dirty: Dirty, after: Ahead) -> Dirty:
+        match s:
+            case Fence(kind) if kind == ASYNC_PROXY:
+                return {}
+            case Barrier() | Arrive():
+                return self.publish(path, dirty, after)
+            case AsyncWait(pending, "copy"):
+                dirty = {**self.flying, **dirty}
+                self.flying = self.flying if pending else {}
+                return dirty
+            case Await(buffers=buffers):
+                return {**dirty, **{self.root(b): s for b in buffers if self.root(b) in self.copied}}
+            case Break() | Continue():
+                self.left[-1].update(dirty)
+                return {}
+            case If(_, then, orelse):
+                yes = self.block(then, (*path, 0), dirty, after)
+                return {**yes, **self.block(orelse, (*path, 1), dirty, after)}
+            case For() | While():
+                return self.loop(s, path, dirty, after)
+            case Roles(roles):
+                others = [self.ahead_in(role.body) for role in roles]
+                result: Dirty = {}
+                for n, role in enumerate(roles):
+                    beside = {b: by for m, found in enumerate(others) if m != n for b, by in found.items()}
+                    result |= self.block(role.body, (*path, n), dirty, {**beside, **after})
+                return result
+        own = dict.fromkeys(self.asynchronously(s), s)
+        if own:
+            dirty = self.publish(path, dirty, own)
+        new = dict.fromkeys(self.written(s), s)
+        if queue_of(s) == "copy":  # not before a wait, and no fence before that is of use
+            self.flying.update(new)
+            return dirty
+        return {**dirty, **new} if new else dirty
+
+    def loop(self, s: For | While, path: Path, dirty: Dirty, after: Ahead) -> Dirty:
+        """To a fixpoint: what an iteration leaves dirty is dirty when the next begins."""
+        around = {**self.ahead_in(s.body), **after}
+        certain = isinstance(s, For) and isinstance(s.extent, Const) and s.extent.value > 0
+        while True:
+            flying = set(self.flying)
+            self.left.append({})
+            end = {**self.block(s.body, path, dirty, around), **self.left[-1]}
+            self.left.pop()
+            if end.keys() <= dirty.keys() and flying == set(self.flying):
+                return end if certain else {**dirty, **end}
+            dirty = {**dirty, **end}
+
+
+def _descriptors(s: Stmt) -> Iterator[Descriptor]:
+    return (n for n in walk(s) if isinstance(n, Descriptor))
