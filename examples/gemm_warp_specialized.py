@@ -1,6 +1,6 @@
 """Matrix products whose warpgroups have programs of their own, written by hand with T.ws and mbarriers (sm_90a).
 
-`producer` copies tiles to shared memory, `consumer` multiplies them; two barriers for each slot hand tiles over and back.
+`producer` copies tiles to shared memory, `consumer` multiplies them; two barriers a slot hand tiles over and back.
 The compiler makes such programs of `T.Pipelined` loops by itself (examples/gemm.py): here one sees what it writes.
 """
 
@@ -32,20 +32,20 @@ def gemm_roles(M, N, K, block=(128, 128, 64), producer=0, consumer=1, slots=1, n
             with T.ws(consumer):
                 T.clear(C_local)
             for k in T.Pipelined(T.ceildiv(K, block_K), num_stages=num_stages):
-                slot, turn = k % slots, k // slots % 2
+                stage, turn = k % slots, k // slots % 2
                 with T.ws(producer):
-                    T.barrier_wait(consumed[slot], turn ^ 1)  # passes at once in the first turn
+                    T.barrier_wait(consumed[stage], turn ^ 1)  # passes at once in the first turn
                     if tma:
-                        T.tma_copy(A[by * block_M, k * block_K], A_shared[slot, :, :], barrier=loaded[slot])
-                        T.tma_copy(B[k * block_K, bx * block_N], B_shared[slot, :, :], barrier=loaded[slot])
+                        T.tma_copy(A[by * block_M, k * block_K], A_shared[stage, :, :], barrier=loaded[stage])
+                        T.tma_copy(B[k * block_K, bx * block_N], B_shared[stage, :, :], barrier=loaded[stage])
                     else:
-                        T.copy(A[by * block_M, k * block_K], A_shared[slot, :, :])
-                        T.copy(B[k * block_K, bx * block_N], B_shared[slot, :, :])
-                    T.barrier_arrive(loaded[slot])
+                        T.copy(A[by * block_M, k * block_K], A_shared[stage, :, :])
+                        T.copy(B[k * block_K, bx * block_N], B_shared[stage, :, :])
+                    T.barrier_arrive(loaded[stage])
                 with T.ws(consumer):
-                    T.barrier_wait(loaded[slot], turn)
-                    T.gemm(A_shared[slot, :, :], B_shared[slot, :, :], C_local)
-                    T.barrier_arrive(consumed[slot])
+                    T.barrier_wait(loaded[stage], turn)
+                    T.gemm(A_shared[stage, :, :], B_shared[stage, :, :], C_local)
+                    T.barrier_arrive(consumed[stage])
             with T.ws(consumer):
                 T.copy(C_local, C[by * block_M, bx * block_N])
 

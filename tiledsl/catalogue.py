@@ -652,6 +652,12 @@ CATALOGUE: dict[str, Entry] = {
         "threads; a role keeps its fragments where its blocks follow each other, also in a loop, without other work "
         "between them.",
     ),
+    "TD0507": Entry(
+        "{what} does not exist on {target}",
+        "compile for sm_90a, or leave copies and products to T.copy, T.gemm and T.Pipelined",
+        "Barriers that count bytes, the copy engine and moving registers came with Hopper, compute capability 9.0. "
+        "T.Pipelined overlaps copies with products on every target, by what it has.",
+    ),
     "TD0520": Entry(
         "each version of '{name}' has {bytes} bytes, but its {swizzle}-byte swizzle repeats after {period}",
         "make the tile a multiple of {period} bytes, or annotate a layout with a smaller swizzle",

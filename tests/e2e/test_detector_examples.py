@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from cases import all_cases
+from cases import all_cases, variant_id, variants
 from test_examples import agree, execute
 
 from tiledsl.backends import Backend, run_on_cpu
@@ -21,9 +21,9 @@ SEEDS = 11  # with every mode and schedule: 99 runs
 DEFAULT = (("random", "random", 2),)
 
 
-def require_clean(name: str, *hows: tuple[str, str, int]) -> None:
-    case = CASES[name]
-    lowered = case.compiled().lowered
+def require_clean(variant: tuple[str, str], *hows: tuple[str, str, int]) -> None:
+    case = CASES[variant[0]]
+    lowered = case.compiled(variant[1]).lowered
     inputs: dict[str, Any] = dict(case.inputs(Draw(2, exact=True)))
     expected = case.reference(**inputs)
     for mode, schedule, seed in hows:
@@ -34,12 +34,12 @@ def require_clean(name: str, *hows: tuple[str, str, int]) -> None:
         agree(case, f"{mode}, {schedule}, seed {seed}", actual, expected, exact=True)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_examples_are_clean(name: str) -> None:
-    require_clean(name, *DEFAULT)
+@pytest.mark.parametrize("variant", variants(), ids=variant_id)
+def test_examples_are_clean(variant: tuple[str, str]) -> None:
+    require_clean(variant, *DEFAULT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_examples_are_clean_under_99_schedules(name: str) -> None:
-    require_clean(name, *product(MODES, SCHEDULES, range(SEEDS)))
+@pytest.mark.parametrize("variant", variants(), ids=variant_id)
+def test_examples_are_clean_under_99_schedules(variant: tuple[str, str]) -> None:
+    require_clean(variant, *product(MODES, SCHEDULES, range(SEEDS)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import all_cases
+from cases import all_cases, variant_id, variants
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.compile import Lowered, Stage
@@ -23,6 +23,7 @@ from tiledsl.testing.case import Draw, poison
 CASES = all_cases()
 FIRST_THREAD_STAGE = "lower-tiles"
 every_case = pytest.mark.parametrize("name", CASES)
+every_variant = pytest.mark.parametrize("variant", variants(), ids=variant_id)
 
 
 def thread_stages(lowered: Lowered) -> list[Stage]:
@@ -52,9 +53,9 @@ def agree(case: Case, where: str, actual: dict[str, Any], expected: Any, exact: 
         compare(f"{where}/{name}", actual[name], value, rtol, atol)
 
 
-@every_case
-def test_text_round_trip_and_verify_at_every_stage(name: str) -> None:
-    for stage in CASES[name].compiled().lowered.stages:
+@every_variant
+def test_text_round_trip_and_verify_at_every_stage(variant: tuple[str, str]) -> None:
+    for stage in CASES[variant[0]].compiled(variant[1]).lowered.stages:
         verify(stage.kernel)
         printed = text(stage.kernel)
         again = parse(printed)
@@ -62,11 +63,11 @@ def test_text_round_trip_and_verify_at_every_stage(name: str) -> None:
         assert text(again) == printed, stage.name
 
 
-@every_case
-def test_every_stage_computes_the_reference(name: str) -> None:
+@every_variant
+def test_every_stage_computes_the_reference(variant: tuple[str, str]) -> None:
     """Exact inputs at every stage: bit for bit where the kernel's arithmetic is exact."""
-    case = CASES[name]
-    lowered = case.compiled().lowered
+    case = CASES[variant[0]]
+    lowered = case.compiled(variant[1]).lowered
     inputs = dict(case.inputs(Draw(1, exact=True)))
     expected = case.reference(**inputs)
     for stage in tile_stages(lowered):
@@ -85,23 +86,23 @@ def test_every_stage_computes_the_reference(name: str) -> None:
         agree(case, f"final, checked, {mode}", actual, expected, exact=True)
 
 
-@every_case
+@every_variant
 @pytest.mark.cxx
-def test_emitted_cuda_on_the_cpu(name: str) -> None:
-    case = CASES[name]
-    lowered = case.compiled().lowered
+def test_emitted_cuda_on_the_cpu(variant: tuple[str, str]) -> None:
+    case = CASES[variant[0]]
+    lowered = case.compiled(variant[1]).lowered
     for exact in (True, False):
         inputs = dict(case.inputs(Draw(2, exact)))
         expected = case.reference(**inputs)
-        for mode in ("early", "late"):
+        for mode in ("early", "late", "random"):
             actual = execute(case, lowered, inputs, lambda b, _, m=mode: run_on_cpu(lowered, b, Backend.CPU, mode=m))
             agree(case, f"emitted C++, {mode}", actual, expected, exact)
 
 
-@every_case
-def test_random_inputs_within_tolerance(name: str) -> None:
-    case = CASES[name]
-    lowered = case.compiled().lowered
+@every_variant
+def test_random_inputs_within_tolerance(variant: tuple[str, str]) -> None:
+    case = CASES[variant[0]]
+    lowered = case.compiled(variant[1]).lowered
     inputs = dict(case.inputs(Draw(3, exact=False)))
     expected = case.reference(**inputs)
     actual = execute(case, lowered, inputs, lambda _, a: tile_interp.run(lowered.stages[0].kernel, a))

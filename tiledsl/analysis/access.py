@@ -296,11 +296,10 @@ class _Collector:
                     self.loop({role.thread: role.threads}, role.body)
             case TensorCopy() | BulkMove():
                 self.engine(s)
-            case Settle(buffer):
+            case Hold(buffer) | Settle(buffer):
                 self.unknown(buffer, read)
-            case Hold(buffer):  # the tensor core may have written it
-                self.unknown(buffer, read)
-                self.unknown(buffer, write)
+                if isinstance(s, Hold):  # the tensor core may have written it
+                    self.unknown(buffer, write)
             case InitBarrier(barrier) | Arrive(barrier) | Expect(barrier) | Await(barrier):
                 self.barrier(s, barrier)
             case Evaluate(value):

@@ -90,22 +90,21 @@ def waits(block: Block) -> bool:
     return any(isinstance(inner, Await) for s in block for inner in (s, *statements(s)))
 
 
-def role_condition(role: Role, threads: int, warp: str, thread: str) -> str:
-    """Whether a thread belongs to `role`, of a block of `threads`: by the number of its warp where roles allow it.
+def is_of_whole_warps(role: Role, threads: int) -> bool:
+    """Whether the number of a thread's warp says if it belongs to `role`, in a block of `threads`.
 
     That number is the same in all lanes, and the compiler knows it: what depends on the role then lives in uniform
     registers, and the branch needs no convergence.
     """
+    return role.first % WARP == role.threads % WARP == threads % WARP == 0
+
+
+def role_condition(role: Role, threads: int, number: str, unit: int) -> str:
+    """Whether a thread of a block of `threads` belongs to `role`: `number` is that of its group of `unit` threads."""
     end = role.first + role.threads
-    whole = is_of_whole_warps(role)
-    number, unit = (warp, WARP) if whole else (thread, 1)
     bounds = [f"{number} >= {role.first // unit}"] if role.first else []
     bounds += [f"{number} < {end // unit}"] if end < threads else []
     return " && ".join(bounds) or "true"
-
-
-def is_of_whole_warps(role: Role) -> bool:
-    return role.first % WARP == 0 and role.threads % WARP == 0
 
 
 # ---- statements

@@ -291,9 +291,12 @@ class _Body:
     def _roles(self, roles: tuple[Role, ...]) -> None:
         e, start = self.expr, "if"
         for role in roles:
-            if concurrent.is_of_whole_warps(role):
+            if concurrent.is_of_whole_warps(role, self.threads):
                 self.warp = self.warp or e.names.new("warp")
-            self.line(f"{start} ({concurrent.role_condition(role, self.threads, self.warp, e.name(self.thread))}) {{")
+                own, unit = self.warp, concurrent.WARP
+            else:
+                own, unit = e.name(self.thread), 1
+            self.line(f"{start} ({concurrent.role_condition(role, self.threads, own, unit)}) {{")
             if any(n is role.thread for s in role.body for n in walk(s)):
                 number = e.name(self.thread) + (f" - {role.first}" if role.first else "")
                 self.line(f"  const {type_name(role.thread.dtype)} {e.name(role.thread)} = {number};")

@@ -85,6 +85,7 @@ def tensor_copy(m: Machine, s: TensorCopy) -> None:
         side = _side(m, thread, shared.buffer, offset)
         if s.barrier is not None:
             data = np.zeros(s.box, memory.data.dtype)
+            m.require_zeros_outside(tensor.buffer, data[outer].size < data.size)
             _record(m, tensor.buffer, inner, thread, written=False)
             data[outer] = memory.data[inner]
             _load(m, s, side, data)

@@ -169,6 +169,12 @@ class Concurrent(Lockstep):
         if ranks:
             raise error("TD0820", name="a copy to several blocks of a cluster")
 
+    def require_zeros_outside(self, tensor: Buffer, missing: bool) -> None:
+        """Raises TileError TD0863 if a box is partly outside of a tensor, where another value than 0 is asked for."""
+        safe = self.outside(tensor)
+        if missing and safe != 0:
+            raise error("TD0863", buffer=tensor.name, value=safe, where=self.where())
+
     def wait_for_phase(self, s: ir.Await) -> None:
         a = s.barrier
         numbers = self.active(self.offset_of(a.buffer, a.indices, a.version)).tolist()
@@ -204,8 +210,8 @@ class Concurrent(Lockstep):
         raise NotImplementedError
 
     def require_phases_ended(self) -> None:
-        """At the end of the block: raises TileError TD0843 if a barrier is in the middle of a phase, TD0808 if nobody has
-        waited for a copy."""
+        """At the end of the block. Raises TileError TD0843 if a barrier is in the middle of a phase, TD0808 if nobody
+        has waited for a bulk copy."""
         if not self.check:
             return
         for barrier in (b for found in self.common.barriers.values() for b in found):

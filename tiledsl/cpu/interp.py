@@ -3,7 +3,8 @@
 A value is a scalar, or an array of shape (1, threads), (blocks, 1) or (blocks, threads). Lanes that a branch or a
 finished loop has switched off compute garbage but touch no memory. Blocks run in chunks of about `LANES` lanes, so that
 the arrays stay in the cache and NumPy's overhead is spread. Lockstep order would hide a missing barrier: the checks of
-`cpu/memory.py` do not depend on it.
+`cpu/memory.py` do not depend on it. Blocks with roles, mbarriers or work of the copy engine run alone
+(`cpu/concurrent.py`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ import numpy as np
 from tiledsl.cpu import tile_ops
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work
 from tiledsl.cpu.tile_memory import Index, TileMemory
-from tiledsl.errors import error
 from tiledsl.ir.nodes import Buffer
 from tiledsl.ir.tile import Atomic, Copy, Gemm
 
@@ -127,10 +126,8 @@ def load(m: TileMachine, s: Copy) -> None:
     assert s.barrier is not None
     m.refuse_cluster(s.ranks)
     tile = np.array(tile_ops.read(m, s.src))
-    _, inside, _ = tile_ops.place(m, s.src)
-    safe = m.outside(s.src.buffer)
-    if safe != 0 and tile.size != m.memory[s.src.buffer].data[inside].size:
-        raise error("TD0863", buffer=s.src.buffer.name, value=safe, where=m.where())
+    source, inside, _ = tile_ops.place(m, s.src)
+    m.require_zeros_outside(source.buffer, source.data[inside].size < tile.size)
     memory, at, _ = tile_ops.place(m, s.dst)
     m.require_landed(memory, at)
     copy = m.common.new_copy(memory.buffer)

@@ -2,9 +2,9 @@
 
 Reads outside a global tensor give 0 or its safe value and writes there vanish, as the lowered kernel guards them; an
 index outside shared memory, a fragment or registers is an error. Scalar statements are executed once for all threads of
-the block, a value that depends on the thread being an array over them. A `Parallel` loop is executed for its whole box
-at once. A variable or register array from outside has its old value at every point of the box, and afterwards
-the new value if all points agree on one, else none.
+the block, or of a role (`cpu/concurrent.py`), a value that depends on the thread being an array over them. A `Parallel`
+loop is executed for its whole box at once. A variable or register array from outside has its old value at every point
+of the box, and afterwards the new value if all points agree on one, else none.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ class LaunchFrame(Frame):
     raster: Raster | None = None
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
+    has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
 
 

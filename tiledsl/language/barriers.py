@@ -99,6 +99,7 @@ def _emit(word: str, build: Any) -> None:
     if tracer.enclosing("parallel") is not None:
         raise fail("TD0129", word=word)
     stmt: Stmt = build(tracer)
+    tracer.launch(word).has_roles = True
     tracer.emit(stmt)
 
 

@@ -76,22 +76,25 @@ class Kernel(NamedContext):
             return
         frame = self.frame
         body = self.tracer.close(frame)
-        self.tracer.launches.append(
-            Launch(
-                self.tracer.name,
-                frame.grid,
-                frame.blocks,
-                frame.threads,
-                frame.thread,
-                body,
-                tuple(frame.layouts),
-                tuple(frame.safe_values),
-                raster=frame.raster,
-                min_blocks=frame.min_blocks,
-                registers=frame.registers,
-                span=self.span,
-            )
+        launch = Launch(
+            self.tracer.name,
+            frame.grid,
+            frame.blocks,
+            frame.threads,
+            frame.thread,
+            body,
+            tuple(frame.layouts),
+            tuple(frame.safe_values),
+            raster=frame.raster,
+            min_blocks=frame.min_blocks,
+            registers=frame.registers,
+            span=self.span,
         )
+        if frame.has_roles:
+            from tiledsl.language.gathering import gathered  # few kernels need it
+
+            launch = gathered(launch)
+        self.tracer.launches.append(launch)
 
 
 def _grid_size(value: Any) -> Expr:

@@ -52,6 +52,7 @@ class WarpSpecialize(NamedContext):
         name = "ws" + "_".join(map(str, self.groups))
         body = self.tracer.close(f)
         role = Role(name, f.first, f.threads, f.thread, body, f.registers)
+        self.tracer.launch("T.ws").has_roles = True
         self.tracer.emit(Roles((role,), span=self.span))
 
 
@@ -113,6 +114,7 @@ def _set_registers(word: str, count: Any, increase: Any) -> None:
     if isinstance(frame, RoleFrame) and not frame.registers and not frame.block:
         frame.registers = count  # at its start: the compiler then knows the budget of the role as a whole
         return
+    tracer.launch(word).has_roles = True
     tracer.emit(SetRegisters(count, bool(increase), span=tracer.here()))
 
 

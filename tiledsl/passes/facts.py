@@ -31,7 +31,7 @@ def _fail(fact: str, what: str, span: Span = NOWHERE) -> None:
     raise VerifyError(f"the fact '{fact}' does not hold: {what}", span)
 
 
-_OF_THREADS = ("AtomCall", "Move", "InitBarrier", "TensorCopy", "BulkMove", "Hold", "SetRegisters")
+_OF_THREADS = ("AtomCall", "Move", "InitBarrier", "TensorCopy", "BulkMove", "Hold")
 
 
 def tile_stage(kernel: Kernel) -> None:

@@ -2,11 +2,14 @@
 
 One block is executed, and threads that touch the same bytes of the arena must have a barrier between them (S10, at all
 distances of a loop: S12), which all threads reach (S11). Copies by cp.async are writes by their thread from the wait on
-that covers them; before that nobody may touch what they write (P13, P16).
+that covers them; before that nobody may touch what they write (P13, P16). Loads of the copy engine are there for all who
+wait at their barrier. Of threads of one role a barrier of the role is asked; what orders roles is verified on tiles
+(`roles`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +19,9 @@ from tiledsl.ir.nodes import Alloc, Barrier, Buffer, Kernel, Launch, Space, Stmt
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
 from tiledsl.verifiers.thread_memory import version_bytes
-from tiledsl.verifiers.threads import ThreadMachine, Touch, Watcher
+from tiledsl.verifiers.threads import ThreadMachine
 from tiledsl.verifiers.values import Mask
+from tiledsl.verifiers.watch import Touch, Watcher
 from tiledsl.verifiers.world import GivenUp, worlds
 
 NOBODY, FAR = -1, 1 << 20
@@ -56,10 +60,11 @@ class _Side:
         self.low, self.high = np.full(size, FAR), np.full(size, NOBODY)
         self.epoch, self.stmt = np.full(size, -1), np.full(size, -1)
 
-    def others(self, at: Any, threads: Any, epoch: int) -> Any:
-        """Where another thread than `threads` touched the bytes in this epoch."""
+    def others(self, at: Any, threads: Any, epochs: Sequence[int]) -> Any:
+        """Where another thread than `threads` touched the bytes in these epochs."""
         same = (self.low[at] == threads) & (self.high[at] == threads)
-        return (self.epoch[at] == epoch) & ~same
+        recent = self.epoch[at] == epochs[-1] if len(epochs) == 1 else np.isin(self.epoch[at], epochs)
+        return recent & ~same
 
     def add(self, at: Any, threads: Any, epoch: int, stmt: int) -> None:
         old = self.epoch[at] != epoch
@@ -80,7 +85,10 @@ class _Races(Watcher):
         size = max((at + size_of(b) for b, at in self.arena.items()), default=0)
         self.written, self.read = _Side(size), _Side(size)
         self.flying = np.zeros(size, np.int64)
-        self.epoch = 0
+        self.loading = np.zeros(size, np.int64)  # the operation of the copy engine that writes a byte
+        self.epochs, self.here = 1, 0
+        self.open: list[int] = [0]  # epochs that no barrier has ended for the present group of threads; the last is now
+        self.groups: list[tuple[int, list[int]]] = []  # of each role its threads and its open epochs
         self.committed = self.arrived = 0
         self.issued: list[tuple[Any, Any, int]] = []
         self.pending: dict[int, list[tuple[Any, Any, int]]] = {}
@@ -111,10 +119,17 @@ class _Races(Watcher):
         if t.issued:
             self.flying[at] = self.committed + 1
             self.issued.append((at, threads, number))
+        elif t.operation:
+            self.loading[at] = t.operation
         else:
-            (self.written if t.writes else self.read).add(at, threads, self.epoch, number)
+            (self.written if t.writes else self.read).add(at, threads, self.open[-1], number)
 
     def in_flight(self, t: Touch, at: Any) -> None:
+        if self.loading[at].any():
+            raise VerifyError(
+                f"P13: '{t.buffer.name}' is touched while the copy engine may still write it: wait at its barrier before",
+                t.stmt.span,
+            )
         late = self.flying[at] > self.arrived
         if late.any():
             group = int(self.flying[at][late][0])
@@ -127,7 +142,7 @@ class _Races(Watcher):
             )
 
     def ordered(self, t: Touch, at: Any, threads: Any, side: _Side, what: str) -> None:
-        wrong = side.others(at, threads, self.epoch)
+        wrong = side.others(at, threads, self.open)
         if t.atomic:
             wrong &= ~self.is_atomic(side, at)
         if wrong.any():
@@ -145,13 +160,36 @@ class _Races(Watcher):
         return kinds[side.stmt[at]]
 
     def barrier(self, s: Stmt, on: Mask) -> None:
-        if isinstance(s, Barrier) and (s.id or s.count):
-            return  # of some threads: it orders less than the whole block
+        assert isinstance(s, Barrier)
+        whole = self.here if self.groups else 0
+        if s.count != whole:
+            if self.groups and not s.count:
+                raise VerifyError(
+                    "S11: a barrier of the whole block in a role: the other threads never reach it", s.span
+                )
+            return  # of some threads: it orders less than all of them
         if on is not True and not np.all(on):
             raise VerifyError("S11: not all threads reach this barrier: it must stand outside of the branch", s.span)
-        self.epoch += 1
+        self.open[:] = [self.new_epoch()]
+
+    def new_epoch(self) -> int:
+        self.epochs += 1
+        return self.epochs - 1
+
+    def roles(self, threads: Sequence[int]) -> None:
+        before = [e for _, epochs in self.groups for e in epochs] or self.open
+        self.groups = [(n, [*before, self.new_epoch()]) for n in threads]
+        self.open = [*dict.fromkeys(before), self.new_epoch()]
+
+    def turn(self, number: int) -> None:
+        self.here, self.open = self.groups[number]
+
+    def complete(self, operation: int) -> None:
+        self.loading[self.loading == operation] = 0
 
     def commit(self) -> None:
+        if self.groups:
+            raise GivenUp  # each role counts its own groups
         self.committed += 1
         self.pending[self.committed], self.issued = self.issued, []
 
@@ -159,7 +197,7 @@ class _Races(Watcher):
         last = self.committed - pending
         for group in range(self.arrived + 1, last + 1):
             for at, threads, number in self.pending.pop(group, ()):
-                self.written.add(at, threads, self.epoch, number)
+                self.written.add(at, threads, self.open[-1], number)
         self.arrived = max(self.arrived, last)
 
 

@@ -11,8 +11,8 @@ from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import Buffer, Kernel, Space, Stmt
 from tiledsl.target import Target
 from tiledsl.verifiers.equal import verify_same
-from tiledsl.verifiers.threads import Watcher
 from tiledsl.verifiers.values import Mask
+from tiledsl.verifiers.watch import Watcher
 from tiledsl.verifiers.world import World, tensors
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import Kernel, Launch
 from tiledsl.ir.walk import same
-from tiledsl.verifiers.threads import ThreadMachine, Watcher
+from tiledsl.verifiers.threads import ThreadMachine
+from tiledsl.verifiers.watch import Watcher
 from tiledsl.verifiers.world import GivenUp, World, worlds
 
 MakeWatcher = Callable[[Kernel, World], Watcher]

@@ -12,7 +12,8 @@ from tiledsl.ir.nodes import Alloc, AtomCall, Buffer, Kernel, Launch, Move, Spac
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
 from tiledsl.verifiers.barriers import place, size_of
-from tiledsl.verifiers.threads import ThreadMachine, Touch, Watcher
+from tiledsl.verifiers.threads import ThreadMachine
+from tiledsl.verifiers.watch import Touch, Watcher
 from tiledsl.verifiers.world import GivenUp, worlds
 
 
@@ -57,6 +58,7 @@ class _Owners(Watcher):
         self.owner = np.full(size, -1)
         self.writer = np.full(size, -1)
         self.flying = np.zeros(size, np.int64)
+        self.loading = np.zeros(size, np.int64)  # the operation of the copy engine that writes a byte
         self.ever: dict[Buffer, Any] = {b: np.zeros(size_of(b), bool) for b in self.buffers}
         self.committed = self.arrived = 0
         self.stmts: list[Stmt] = []
@@ -73,7 +75,8 @@ class _Owners(Watcher):
         self.aligned(t, start + base)
         at = inside + base
         foreign = (self.owner[at] != number) & (self.owner[at] >= 0)
-        lost = foreign & (self.flying[at] > self.arrived if t.writes else self.ever[t.buffer][inside])
+        in_flight = (self.flying[at] > self.arrived) | (self.loading[at] > 0)
+        lost = foreign & (in_flight if t.writes else self.ever[t.buffer][inside])
         if lost.any():
             n = int(np.argmax(lost))
             other = self.buffers[int(self.owner[at[n]])]
@@ -89,12 +92,16 @@ class _Owners(Watcher):
             self.ever[t.buffer][inside] = True
             if t.issued:
                 self.flying[at] = self.committed + 1
+            self.loading[at] = t.operation
 
     def aligned(self, t: Touch, address: Any) -> None:
         if isinstance(t.stmt, (Move, AtomCall)) and t.size in (2, 4, 8, 16) and np.any(address % t.size):
             raise VerifyError(
                 f"S7: an access of {t.size} bytes to '{t.buffer.name}' is not aligned in the arena", t.stmt.span
             )
+
+    def complete(self, operation: int) -> None:
+        self.loading[self.loading == operation] = 0
 
     def commit(self) -> None:
         self.committed += 1

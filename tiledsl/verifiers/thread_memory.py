@@ -27,7 +27,8 @@ class ThreadMemory(Evaluator):
         self.threads = launch.num_threads
         self.safe = {v.buffer: v.value for v in launch.safe_values}
         self.roots: dict[Buffer, Buffer] = {}
-        self.bytes: dict[Buffer, Any] = {}
+        self.bytes: dict[Buffer, Any] = {}  # of shared memory
+        self.registers: dict[Buffer, Any] = {}
         self.units: dict[Buffer, int] = {}  # bytes that a token stands for: of the smallest element of all views
         for n in statements(launch):
             if isinstance(n, View):
@@ -38,11 +39,11 @@ class ThreadMemory(Evaluator):
     def storage(self, b: Buffer) -> tuple[Buffer, Any]:
         """The buffer that owns the bytes of `b`, and their tokens: a row for each thread if LOCAL, else one."""
         root = self.roots.get(b, b)
-        if root not in self.bytes:
+        held = self.registers if root.space is Space.LOCAL else self.bytes
+        if root not in held:
             size = -(-root.versions * version_bytes(root) // self.units.get(root, _bytes(root)))
-            shape = (self.threads, size) if root.space is Space.LOCAL else (1, size)
-            self.bytes[root] = np.zeros(shape, np.uint64)
-        return root, self.bytes[root]
+            held[root] = np.zeros((self.threads if root.space is Space.LOCAL else 1, size), np.uint64)
+        return root, held[root]
 
     def places(self, b: Buffer, indices: Sequence[Any], version: Any, lanes: int = 1) -> tuple[Any, int]:
         """(first byte, bytes) of `lanes` elements from `indices` on."""
@@ -100,6 +101,19 @@ class ThreadMemory(Evaluator):
             else:
                 row = np.broadcast_to(row, at.shape)
                 held[row[where], at[where]] = pieces[where]
+
+    def spread(self, b: Buffer, starts: Any, tokens: Any | None = None) -> Any:
+        """Tokens of elements of shared memory that begin at the bytes `starts`, anywhere; stores `tokens` if given."""
+        root, held = self.storage(b)
+        unit = self.units.get(root, _bytes(root))
+        count = max(1, _bytes(b) // unit)
+        at = np.clip(starts[:, None] // unit + np.arange(count), 0, held.shape[1] - 1)
+        steps = np.arange(count, dtype=np.uint64) * _STEP
+        if tokens is not None:
+            held[0, at] = tokens[:, None] + steps
+        pieces = held[0, at] - steps
+        whole = (pieces == pieces[:, :1]).all(axis=1)
+        return np.where(whole, pieces[:, 0], mix(*(pieces[:, i] for i in range(count))))
 
     def direct(self, b: Buffer, indices: list[Any], lanes: int) -> tuple[Any, int] | None:
         """Registers that are the same in all threads, with their place; None where this is no such access."""

@@ -1,20 +1,22 @@
 """Runs the thread stage of one block on tokens, all threads of it together, and tells a watcher what memory they touch.
 
 Statements are executed in program order, each by all threads that reach it; what the order of threads could change is
-for the watcher to notice. Long loops are cut: the first iterations, then the last ones, with a distance that is a
-multiple of every count of versions, so that the schedule is that of the whole loop.
+for the watcher to notice. Roles are executed in turn, each until it has to wait (`beside`). Long loops are cut: the
+first iterations, then the last ones, with a distance that is a multiple of every count of versions, so that the
+schedule is that of the whole loop; but not where barriers in shared memory count the iterations too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from math import lcm, prod
 from typing import Any
 
 import numpy as np
 
 from tiledsl.errors import VerifyError
+from tiledsl.ir.concurrent import Arrive, Await
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
@@ -49,8 +51,8 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.walk import statements
-from tiledsl.isa.table import ATOMS
-from tiledsl.verifiers.thread_memory import ThreadMemory
+from tiledsl.isa.table import atom_named
+from tiledsl.verifiers.beside import BESIDE, Beside, Steps, line
 from tiledsl.verifiers.values import (
     Mask,
     as_number,
@@ -60,63 +62,35 @@ from tiledsl.verifiers.values import (
     mix,
     none,
 )
+from tiledsl.verifiers.watch import Touch, Watcher
 from tiledsl.verifiers.world import GivenUp, World
 
+MOST_STEPS = 50_000  # statements where loops are not cut: a longer run is given up
 FEW = 4  # iterations from the start and the end of a loop in which nothing is synchronised
 MOST_ROUNDS = 4  # of a loop whose condition depends on data
 ON_CHIP = (Space.SHARED, Space.LOCAL)
-_WEIGHTS = np.arange(1 << 10, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
 
 
-@dataclass(frozen=True)
-class Touch:
-    """`size` bytes from byte `start` of `buffer` (a number a thread) by the threads `on`. `issued`: by cp.async."""
-
-    buffer: Buffer
-    start: Any
-    size: int
-    writes: bool
-    on: Mask
-    stmt: Stmt
-    atomic: bool = False
-    issued: bool = False
-
-
-class Watcher:
-    """Is told what happens, in order. `wants` says of which memory."""
-
-    wants: tuple[Space, ...] = ()
-
-    def touch(self, t: Touch) -> None: ...
-
-    def element(self, stmt: Stmt, buffer: Buffer, indices: list[Any], lanes: int, on: Mask) -> None: ...
-
-    def barrier(self, s: Stmt, on: Mask) -> None: ...
-
-    def commit(self) -> None: ...
-
-    def wait(self, pending: int) -> None: ...
-
-
-class ThreadMachine(ThreadMemory):
+class ThreadMachine(Beside):
     """`data`: whether tokens are kept in memory; if not, loads find tokens of their places."""
 
     def __init__(self, kernel: Kernel, launch: Launch, world: World, watch: Watcher, *, data: bool) -> None:
         threads = np.arange(launch.num_threads)
         super().__init__(kernel, launch, world, {**world.values, launch.thread: threads}, data=data)
-        self.launch, self.watch = launch, watch
-        self.scalars: dict[Buffer, Any] = {}
+        self.watch = watch
         self.stmt: Stmt = AsyncCommit()
-        self.left: list[Any] = []  # of each loop around, the threads that have left it or its iteration
+        self.steps = 0
         self.effects: list[int] = []
         self.quiet = {
             id(n) for n in statements(launch) if isinstance(n, For) and not any(map(_synchronises, statements(n)))
         }
         versions = [b.versions for b in (s.buffer for s in statements(launch) if isinstance(s, Alloc))]
         self.period = lcm(*versions) if versions else 1
+        self.counted = any(isinstance(n, Await) for n in statements(launch))
 
     def run(self) -> None:
-        self.block(self.launch.body, True)
+        for _ in self.block(self.launch.body, True):
+            raise self.stuck([self.group])
 
     # ------------------------------------------------------------------------------------------------------- memory
 
@@ -137,8 +111,22 @@ class ThreadMachine(ThreadMemory):
             else:
                 start, size = self.places(b, indices, version, lanes)
                 root = self.roots.get(b, b)
-                self.watch.touch(Touch(root, start, size, writes, on, self.stmt, **how))
+                self.tell(Touch(root, start, size, writes, on, self.stmt, **how))
                 self.watch.element(self.stmt, b, indices, lanes, on)
+
+    @property
+    def progress(self) -> int:
+        return self.steps
+
+    def tell(self, t: Touch) -> None:
+        """Watchers count the threads of the block."""
+        first, count = self.group.first, self.launch.num_threads
+        if self.threads != count:
+            start, on = np.zeros(count, np.int64), np.zeros(count, bool)
+            start[first : first + self.threads] = t.start
+            on[first : first + self.threads] = t.on
+            t = replace(t, start=start, on=on)
+        self.watch.touch(t)
 
     def version(self, e: Expr | None, on: Mask) -> Any:
         return 0 if e is None else self.value(e, on)
@@ -165,34 +153,39 @@ class ThreadMachine(ThreadMemory):
 
     # --------------------------------------------------------------------------------------------------- statements
 
-    def block(self, block: Block, on: Mask) -> Mask:
+    def block(self, block: Block, on: Mask) -> Steps:
         """Executes `block`; the threads that reach its end."""
         for s in block:
             if none(on):
                 return on
-            on = self.execute(s, on)
+            on = yield from self.execute(s, on)
         return on
 
-    def execute(self, s: Stmt, on: Mask) -> Mask:
+    def execute(self, s: Stmt, on: Mask) -> Steps:
         self.stmt = s
+        self.steps += 1
+        if self.counted and self.steps > MOST_STEPS:
+            raise GivenUp
         match s:
             case For():
-                return self.loop(s, on)
+                return (yield from self.loop(s, on))
             case While():
                 self.left.append(False)
-                self.rounds(s, on)
+                yield from self.rounds(s, on)
                 self.left.pop()
             case If(cond, then, orelse):
-                return self.branch(self.truth(cond, on), then, orelse, on)
+                return (yield from self.branch(self.truth(cond, on), then, orelse, on))
             case Break() | Continue():
                 self.leave(on, for_good=isinstance(s, Break))
                 return np.zeros(self.threads, bool)
             case Barrier():
                 self.watch.barrier(s, on)
-            case AsyncCommit():
+            case AsyncCommit("copy"):
                 self.watch.commit()
-            case AsyncWait(pending):
+            case AsyncWait(pending, "copy"):
                 self.watch.wait(pending)
+            case _ if isinstance(s, BESIDE):
+                yield from self.beside(s, on)
             case _:
                 self.simple(s, on)
         return on
@@ -201,15 +194,15 @@ class ThreadMachine(ThreadMemory):
         if for_good:
             self.left[-1] = self.left[-1] | np.broadcast_to(on, (self.threads,))
 
-    def branch(self, cond: Any, then: Block, orelse: Block, on: Mask) -> Mask:
+    def branch(self, cond: Any, then: Block, orelse: Block, on: Mask) -> Steps:
         if isinstance(cond, bool) or cond.size == 1 or cond.all() or not cond.any():
-            return self.block(then if bool(np.all(cond)) else orelse, on)
-        a = self.block(then, both(on, cond)) if then else both(on, cond)
-        b = self.block(orelse, both(on, ~cond)) if orelse else both(on, ~cond)
+            return (yield from self.block(then if bool(np.all(cond)) else orelse, on))
+        a = (yield from self.block(then, both(on, cond))) if then else both(on, cond)
+        b = (yield from self.block(orelse, both(on, ~cond))) if orelse else both(on, ~cond)
         joined = np.broadcast_to(a, (self.threads,)) | np.broadcast_to(b, (self.threads,))
         return True if joined.all() else joined
 
-    def loop(self, s: For, on: Mask) -> Mask:
+    def loop(self, s: For, on: Mask) -> Steps:
         extent = self.value(s.extent, on)
         self.left.append(False)
         for k in self.iterations(s, int(np.max(np.where(on, extent, 0)))):
@@ -218,26 +211,28 @@ class ThreadMachine(ThreadMemory):
             here = here if np.ndim(extent) == 0 else both(here, k < extent)
             if none(here):
                 break
-            self.block(s.body, here)
+            yield from self.block(s.body, here)
         self.left.pop()
         return on
 
     def iterations(self, s: For, extent: int) -> Iterator[int]:
         quiet = id(s) in self.quiet
         few, period = (FEW, 1) if quiet else (2 * self.period + 2, self.period)
-        if isinstance(s.kind, Vectorized) or (isinstance(s.kind, Unrolled) and not quiet) or extent <= 3 * few:
+        whole = self.counted or isinstance(s.kind, Unrolled)
+        if isinstance(s.kind, Vectorized) or (whole and not quiet) or extent <= 3 * few:
             return iter(range(extent))
         skipped = (extent - 2 * few) // period * period
         return iter([*range(few), *range(few + skipped, extent)])
 
-    def rounds(self, s: While, on: Mask) -> None:
+    def rounds(self, s: While, on: Mask) -> Steps:
         for _ in range(MOST_ROUNDS):
             self.stmt = s
             here = both(on, ~self.left[-1]) if self.left[-1] is not False else on
             here = both(here, self.truth(s.cond, here))
             if none(here):
-                return
-            self.block(s.body, here)
+                break
+            yield from self.block(s.body, here)
+        return on
 
     def simple(self, s: Stmt, on: Mask) -> None:
         match s:
@@ -315,7 +310,11 @@ class ThreadMachine(ThreadMemory):
 
     def atom(self, name: str, args: tuple[Expr, ...], on: Mask) -> None:
         """One instruction. What it computes is a token of all that it reads."""
-        row = ATOMS[name]
+        row = atom_named(name)
+        assert row is not None, name
+        if row.kind == "wgmma":
+            self.product(row, args, on)
+            return
         places = [a for a in args if isinstance(a, Address)]
         if row.kind == "cp_async":
             dst, src = places
@@ -334,17 +333,11 @@ class ThreadMachine(ThreadMemory):
         stores = row.kind == "stmatrix"
         if not stores:
             read += [self.read(a, n, on) for a, n in zip(memory, in_row)]
-        whole = mix(name, *map(_line, read)) if self.data else np.uint64(0)
+        whole = mix(name, *map(line, read)) if self.data else np.uint64(0)
         target, lanes = (memory[0], in_row[0]) if stores else (registers[0], counts[0])
         if self.data or stores:
             self.write(target, mix(whole, np.arange(lanes)), lanes, on)
 
 
-def _line(tokens: Any) -> Any:
-    """One token of each thread's elements, in which their order matters."""
-    with np.errstate(over="ignore"):
-        return (tokens * _WEIGHTS[: tokens.shape[-1]]).sum(-1, np.uint64, keepdims=True)
-
-
 def _synchronises(s: Stmt) -> bool:
-    return isinstance(s, (AsyncCommit, AsyncWait, Barrier))
+    return isinstance(s, (AsyncCommit, AsyncWait, Barrier, Await, Arrive))

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import AtomCall, Buffer, Kernel, Move, Space, Stmt
-from tiledsl.isa.table import ATOMS
+from tiledsl.isa.table import atom_named
 from tiledsl.target import Target
 from tiledsl.verifiers.bounds import BoundsWatcher
 from tiledsl.verifiers.equal import verify_same
@@ -60,5 +60,6 @@ class _Aligned(BoundsWatcher):
 
 def _is_wide(s: Stmt, buffer: Buffer) -> bool:
     if isinstance(s, AtomCall):  # its registers are operands, not memory
-        return buffer.space is not Space.LOCAL and ATOMS[s.atom].bytes > 0
+        row = atom_named(s.atom)
+        return buffer.space is not Space.LOCAL and row is not None and row.bytes > 0
     return isinstance(s, Move)

@@ -1,8 +1,6 @@
 """A role ends where all threads work together."""
 
 import tiledsl.language as T
-from tiledsl.frontend.trace import trace_kernel
-from tiledsl.passes.normalise import normalise
 
 
 def kernel(A: T.Tensor((64, 64), "float32")):
@@ -16,16 +14,12 @@ def kernel(A: T.Tensor((64, 64), "float32")):
             T.copy(F, A)
 
 
-def trigger():
-    normalise(trace_kernel(kernel, {}, {}))
-
-
 # ruff: noqa
 # expect:
-# fragment_kept_across_work_of_the_block.py:16:13: TD0506: fragment 'F' is used by threads 0 to 127, and by the same threads again, after work that all threads do together
+# fragment_kept_across_work_of_the_block.py:14:13: TD0506: fragment 'F' is used by threads 0 to 127, and by the same threads again, after work that all threads do together
 #                 T.copy(F, A)
 #                 ^^^^^^^^^^^^
-#   note: used first here (fragment_kept_across_work_of_the_block.py:14:17)
+#   note: used first here (fragment_kept_across_work_of_the_block.py:12:17)
 #                     T.clear(F)
 #                     ^^^^^^^^^^
 #   hint: give each role a fragment of its own, and pass values through shared memory

@@ -1,8 +1,6 @@
 """A fragment lies in the registers of one role, or of all threads."""
 
 import tiledsl.language as T
-from tiledsl.frontend.trace import trace_kernel
-from tiledsl.passes.normalise import normalise
 
 
 def kernel(A: T.Tensor((64, 64), "float32")):
@@ -13,16 +11,12 @@ def kernel(A: T.Tensor((64, 64), "float32")):
         T.copy(F, A)
 
 
-def trigger():
-    normalise(trace_kernel(kernel, {}, {}))
-
-
 # ruff: noqa
 # expect:
-# fragment_of_a_role_and_the_block.py:13:9: TD0506: fragment 'F' is used by threads 0 to 127, and by all threads of the block
+# fragment_of_a_role_and_the_block.py:11:9: TD0506: fragment 'F' is used by threads 0 to 127, and by all threads of the block
 #             T.copy(F, A)
 #             ^^^^^^^^^^^^
-#   note: used first here (fragment_of_a_role_and_the_block.py:12:13)
+#   note: used first here (fragment_of_a_role_and_the_block.py:10:13)
 #                 T.clear(F)
 #                 ^^^^^^^^^^
 #   hint: give each role a fragment of its own, and pass values through shared memory

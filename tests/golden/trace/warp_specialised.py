@@ -43,12 +43,11 @@ def kernel(
 #     alloc A_shared: shared float16[2, 128, 64]
 #     alloc B_shared: shared float16[2, 64, 128]
 #     alloc C_shared: shared float16[128, 128]
-#     alloc C_local: fragment float32[128, 128]
 #     alloc loaded: barrier uint64[2] = 128
 #     alloc consumed: barrier uint64[2] = 256
-#     for k in 4 pipelined(stages=2) {
-#       roles {
-#         role ws0(first=0, threads=128, registers=40) t0 {
+#     roles {
+#       role ws0(first=0, threads=128, registers=40) t0 {
+#         for k in 4 {
 #           await consumed[k % 2], (k // 2 + 1) % 2
 #           expect loaded[k % 2], 16384
 #           bulk copy A[by * 128 : 128, k * 64 : 64] -> A_shared[k % 2, 0 : 128, 0 : 64] on loaded[k % 2]
@@ -56,18 +55,15 @@ def kernel(
 #           arrive loaded[k % 2]
 #         }
 #       }
-#       roles {
-#         role ws1_2(first=128, threads=256) t1 {
-#           await loaded[k % 2], k // 2 % 2
-#           async gemm A_shared[k % 2, 0 : 128, 0 : 64], B_shared[k % 2, 0 : 64, 0 : 128], C_local
+#       role ws1_2(first=128, threads=256) t1 {
+#         alloc C_local: fragment float32[128, 128]
+#         for k_1 in 4 {
+#           await loaded[k_1 % 2], k_1 // 2 % 2
+#           async gemm A_shared[k_1 % 2, 0 : 128, 0 : 64], B_shared[k_1 % 2, 0 : 64, 0 : 128], C_local
 #           async_commit(queue=product)
 #           async_wait(pending=0, queue=product)
-#           arrive consumed[k % 2]
+#           arrive consumed[k_1 % 2]
 #         }
-#       }
-#     }
-#     roles {
-#       role ws1_2(first=128, threads=256) t1_1 {
 #         copy C_local -> C_shared
 #         fence(kind=async_proxy)
 #         barrier

@@ -62,6 +62,7 @@ def summary(s: Stmt) -> list[tuple[str, str, object, bool]]:
         ("arrive(bytes=16) bar[1]", [("bar", "read", (1,), True), ("bar", "write", (1,), True)]),
         ("expect bar[1], 16", [("bar", "read", (1,), True), ("bar", "write", (1,), True)]),
         ("init_barrier(count=2) bar[1]", [("bar", "read", (1,), True), ("bar", "write", (1,), True)]),
+        ("settle L", [("L", "read", None, False)]),
         ("hold L", [("L", "read", None, False), ("L", "write", None, False)]),
         ("tensor_copy(box=[8, 64]) A[8, 0] -> S@1[512] on bar[0]", [
             ("A", "read", (8, 64), True), ("S", "write", (512,), True), ("bar", "atomic", (1,), True),

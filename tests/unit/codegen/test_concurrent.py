@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +378,23 @@ def test_each_thread_does_what_its_role_does(sizes: list[int], first: int, align
     np.testing.assert_array_equal(b, expected_thread)
     uses_warps = "tds::warp_uniform" in built(text).source.text
     assert uses_warps if aligned and texts else True
+
+
+def test_what_no_role_uses_is_not_declared() -> None:
+    """NVRTC warns of variables that nobody reads; and a block of part of a warp has no number for all its lanes."""
+    first, second = (
+        "role a(first=0, threads=32) m: int32 {{ A[0] = 1 }}",
+        "role b(first=32, threads={}) n: int32 {{ A[1] = 2 }}",
+    )
+    roles = f"roles {{{{ {first} {second} }}}}"
+    launch = "launch k(b: int32 in int32(1)) threads(t: int32 in {})"
+    for threads in (64, 40):
+        text = f"kernel k(A: global int32[4]) {{ {launch.format(threads)} {{ {roles.format(threads - 32)} }} }}"
+        source = emit(parse(text))
+        assert ("tds::warp_uniform" in source.text) == (threads == 64)
+        assert source.text.count("thread_index") == 1
+        if find_spec("cuda"):
+            assert "warning" not in compile_for(source, "sm_90a").log
 
 
 DESCRIPTOR = """

@@ -232,6 +232,13 @@ def test_misuse_of_copies(what: str, mode: str) -> None:
     assert execute(copier("float32", (16, 32), 512, body), mode, X=x, Y=y) == code
 
 
+def test_the_copy_engine_fills_with_zeros_only() -> None:
+    x, y = numbers((16, 32), np.float32), numbers((512,), np.float32)
+    inside = changed(copier("float32", (16, 32), 512, LOAD + AWAIT), ("alloc S", "safe X = 1.0\nalloc S"))
+    assert not execute(inside, X=x, Y=y)
+    assert execute(changed(inside, ("X[0, 0] ->", "X[1, 0] ->")), X=x, Y=y) == "TD0863"
+
+
 def test_what_is_stored_late_is_what_was_there_when_the_wait_came() -> None:
     """Without checks a source that is overwritten too early shows in the result."""
     x, y = np.zeros((16, 32), np.float32), numbers((512,), np.float32)

@@ -40,6 +40,7 @@ WELL_FORMED = [
     "init_barrier(count=1048575) bar[0]",
     "fence(kind=product) fence(kind=async_proxy) fence(kind=barrier_init)",
     "hold L",
+    "settle L settle F",
     "set_registers(count=256, increase)",
     "bulk copy A -> S on bar[0]",
     "bulk copy(ranks=65535) A -> S on bar[0]",
@@ -90,6 +91,7 @@ BROKEN = {
     # ---- fences, registers, queues
     "unknown fence 'generic'": "fence(kind=generic)",
     "'S' is in shared memory: it has no registers to hold": "hold S",
+    "'S' is in shared memory: it has no registers to settle": "settle S",
     "23 registers a thread": "set_registers(count=23)",
     "16 registers a thread": "set_registers(count=16)",
     "264 registers a thread": "set_registers(count=264)",

@@ -167,7 +167,9 @@ def test_what_leaves_an_iteration_early(outside: str, inside: str, skipped: list
 
 
 def test_an_inner_loop_under_a_condition_begins_anew() -> None:
-    source = LEAVING.replace("for k in 5 {", "if i %% 2 == 0 { for k in 5 {").replace("    }\n  }\n}", "    } }\n  }\n}")
+    source = LEAVING.replace("for k in 5 {", "if i %% 2 == 0 { for k in 5 {").replace(
+        "    }\n  }\n}", "    } }\n  }\n}"
+    )
     after = counted(source % ("", ""))
     assert run(after, 20) == [x % 3 if x // 5 % 2 == 0 else -1 for x in range(20)]
 

@@ -190,7 +190,7 @@ def test_products_read_what_threads_wrote_after_a_barrier() -> None:
 
 def test_an_exchange_under_a_branch_of_some_threads_of_a_role_is_an_error() -> None:
     with pytest.raises(TileError) as raised:
-        placed(roles(f"if u < 64 {{ S[u] = r[0]  r[0] = S[63 - u] }}"))
+        placed(roles("if u < 64 { S[u] = r[0]  r[0] = S[63 - u] }"))
     assert raised.value.code == "TD0502"
 
 

@@ -42,9 +42,10 @@ from tiledsl.ir.tile import Atomic, Copy, Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned, tile_stage
+from tiledsl.passes.infer_layouts.demands import Assignment, Clash, Level, Op, Setting
 from tiledsl.passes.infer_layouts.loops import plans
 from tiledsl.passes.infer_layouts.moved import check_moved
-from tiledsl.passes.infer_layouts.rules import Assignment, Clash, Level, Op, Setting, choose_loop
+from tiledsl.passes.infer_layouts.rules import choose_loop
 from tiledsl.passes.infer_layouts.shared import choose_shared
 from tiledsl.passes.infer_layouts.solver import Problem, solve
 from tiledsl.target import Target

@@ -7,22 +7,20 @@ come from instructions, common ones follow from known layouts, free ones are mad
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
 from math import prod
-from typing import TypeAlias
 
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.layout_tables import compared, contains
 from tiledsl.analysis.loop_access import LoopAccess
-from tiledsl.analysis.vector_width import ACCESS_BITS, Divisors, Ranges, memory_accesses, widest_vector
-from tiledsl.errors import NOWHERE, Span, TileError, error
+from tiledsl.analysis.vector_width import ACCESS_BITS, memory_accesses, widest_vector
+from tiledsl.errors import error
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated, row_major
 from tiledsl.ir.layout_ops import canonical, expand_dim, reduce_dim, separable_partition
 from tiledsl.ir.nodes import AtomicUpdate, Buffer, Space, Stmt, Store, Var, static_shape
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.walk import walk
+from tiledsl.passes.infer_layouts.demands import Assignment, Clash, Demands, Known, Level, Op, Setting
 from tiledsl.passes.infer_layouts.loops import (
     Misfit,
     fragment_from_loop,
@@ -32,93 +30,7 @@ from tiledsl.passes.infer_layouts.loops import (
     plans,
     registers_are_static,
 )
-from tiledsl.passes.infer_layouts.moved import Moved, movable
-from tiledsl.target import Target
-
-
-class Level(IntEnum):
-    FREE = 0
-    COMMON = 1
-    STRICT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """The layout of a buffer, who demanded it and how firmly.
-
-    `uniform` is the index, as text, with which all threads alike access the buffer, if that is the reason.
-    """
-
-    layout: Fragment | Layout
-    why: str
-    span: Span = NOWHERE
-    level: Level = Level.STRICT
-    uniform: str = ""
-
-
-Known: TypeAlias = Mapping[Buffer, Assignment]
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """Why a rule cannot be satisfied; `raised` is what the user sees if nothing else works."""
-
-    raised: TileError
-
-
-Demands: TypeAlias = dict[Buffer, Assignment]
-
-
-@dataclass(frozen=True)
-class Op:
-    """A tile statement of a launch; an element-wise one is a Parallel loop by now.
-
-    `accesses` are those of fragments by a loop, `by_buffer` the same sorted, `shared` those of shared memory. `threads`
-    of the block, or of the role in which it stands, execute it.
-    """
-
-    index: int
-    stmt: Stmt
-    uses: tuple[Buffer, ...]  # fragments and shared buffers
-    accesses: tuple[LoopAccess, ...] = ()
-    by_buffer: Mapping[Buffer, tuple[LoopAccess, ...]] = field(default_factory=dict)
-    shared: tuple[LoopAccess, ...] = ()
-    touches_global: bool = False
-    threads: int = 0
-
-    @property
-    def title(self) -> str:
-        """How messages call the statement."""
-        return _TITLES[type(self.stmt)]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all rules of a launch share, but for the threads: those of a role are its own.
-
-    `moved` are the regions of shared tiles that the copy engine moves. `widths` remembers what `loop_width` found.
-    """
-
-    target: Target
-    num_threads: int
-    divisors: Divisors
-    ranges: Ranges = field(default_factory=dict)
-    moved: Moved = field(default_factory=dict)
-    widths: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
-
-
-_TITLES: dict[type[Stmt], str] = {
-    Copy: "T.copy",
-    Fill: "T.fill",
-    Atomic: "a tile atomic",
-    Transpose: "T.transpose",
-    Im2col: "T.im2col",
-    Parallel: "an element-wise loop",
-    Gemm: "T.gemm",
-    Reduce: "a reduction",
-    Scan: "a scan",
-}
-
+from tiledsl.passes.infer_layouts.moved import movable
 
 # ----------------------------------------------------------------------------------------------- element-wise loops
 
@@ -306,10 +218,11 @@ def gemm_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int
     plan = plan_gemm(stmt, setting.num_threads, setting.target, given)
     demands: Demands = {}
     parts = (("c", stmt.c, plan.c), ("a", stmt.a, plan.a.layout), ("b", stmt.b, plan.b.layout))
+    instead = f", by {plan.kind}: {plan.refused}" if plan.refused else ""
     for role, region, layout in parts:
         if region.buffer in setting.moved and isinstance(layout, Layout) and region.buffer not in given:
             layout = movable(region.buffer, layout, setting.moved)
-        demands.setdefault(region.buffer, Assignment(layout, f"operand {role} of T.gemm", stmt.span))
+        demands.setdefault(region.buffer, Assignment(layout, f"operand {role} of T.gemm{instead}", stmt.span))
     return demands
 
 

@@ -20,8 +20,9 @@ from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
 from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel, Reduce
+from tiledsl.passes.infer_layouts.demands import Assignment, Level, Op, Setting
 from tiledsl.passes.infer_layouts.moved import movable_layouts
-from tiledsl.passes.infer_layouts.rules import Assignment, Level, Op, Setting, choose_loop
+from tiledsl.passes.infer_layouts.rules import choose_loop
 from tiledsl.passes.infer_layouts.solver import Problem, State
 
 WARP = 32

@@ -20,18 +20,8 @@ from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.swizzle import merge_swizzles
 from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.ir.views import view_layout
-from tiledsl.passes.infer_layouts.rules import (
-    RULES,
-    Assignment,
-    Clash,
-    Demands,
-    Known,
-    Level,
-    Op,
-    Setting,
-    choose_loop,
-    loop_width,
-)
+from tiledsl.passes.infer_layouts.demands import Assignment, Clash, Demands, Known, Level, Op, Setting
+from tiledsl.passes.infer_layouts.rules import RULES, choose_loop, loop_width
 
 VARIANTS = 8  # layouts that a root of a free component tries
 WARP = 32

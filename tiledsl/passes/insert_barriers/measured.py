@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tiledsl.analysis.access import AccessKind, negated
 from tiledsl.analysis.arrivals import Path, arrivals
 from tiledsl.analysis.footprint import Footprint, Tables
-from tiledsl.analysis.touches import binds_of, blocks_of, is_shared, touches
+from tiledsl.analysis.touches import binds_of, is_shared, touches
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, Roles
 from tiledsl.ir.nodes import Block, Buffer, Const, Expr, For, If, Launch, Stmt, While
 
@@ -27,23 +27,8 @@ def measured(launch: Launch, granules: Mapping[Buffer, int], roots: Mapping[Buff
     lets = {let.var: let.value for let in binds_of(launch.body)}
     walker = _Walker(launch, Measured())
     walker.block(Tables(launch.thread, launch.num_threads, granules, roots, lets), launch.body, (), ())
-    found = walker.found
-    for start, body in _programs(launch.body, ()):
-        below = {path[len(start) :]: touched for path, touched in found.own.items() if path[: len(start)] == start}
-        found.arrived.update({(*start, *path): known for path, known in arrivals(body, below).items()})
-    return found
-
-
-def _programs(block: Block, path: Path) -> Iterator[tuple[Path, Block]]:
-    """The whole launch, and each role: what a role waits for, it has issued itself."""
-    if not path:
-        yield path, block
-    for i, s in enumerate(block):
-        for n, inner in enumerate(blocks_of(s)):
-            below = (*path, i, n) if isinstance(s, If | Roles) else (*path, i)
-            if isinstance(s, Roles):
-                yield below, inner
-            yield from _programs(inner, below)
+    walker.found.arrived.update(arrivals(launch.body, walker.found.own))
+    return walker.found
 
 
 @dataclass(slots=True)

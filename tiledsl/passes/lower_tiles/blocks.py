@@ -9,7 +9,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles, Settle
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles, SetRegisters, Settle
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -48,8 +48,10 @@ from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
 from tiledsl.passes.lower_tiles.concurrent import (
+    joined,
     lower_arrive,
     lower_await,
+    lower_barrier,
     lower_commit,
     lower_expect,
     lower_roles,
@@ -81,7 +83,7 @@ def lower_block(ctx: Context, block: Iterable[Stmt], scope: Scope) -> Block:
             raise VerifyError(f"{type(s).__name__} cannot be lowered", s.span)
         with locating(s.span):
             out += (placed(t, s.span) for t in rule(ctx, s, scope))
-    return tuple(out)
+    return joined(out)
 
 
 # ------------------------------------------------------------------------------------------------------ control flow
@@ -289,7 +291,7 @@ RULES: dict[type[Stmt], Rule] = {
     Print: _print,
     Assert: _mapped,
     Assume: _mapped,
-    Barrier: _kept,
+    Barrier: lower_barrier,
     AsyncCommit: lower_commit,
     AsyncWait: lower_wait,
     Roles: _roles,
@@ -297,6 +299,7 @@ RULES: dict[type[Stmt], Rule] = {
     Expect: lower_expect,
     Await: lower_await,
     Fence: _kept,
+    SetRegisters: _kept,
     Settle: _settle,
     AtomCall: _mapped,
     Move: _mapped,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from tiledsl.errors import VerifyError
@@ -10,6 +10,7 @@ from tiledsl.ir.concurrent import (
     WARPGROUP,
     Arrive,
     Await,
+    BulkMove,
     Expect,
     Fence,
     Hold,
@@ -17,6 +18,7 @@ from tiledsl.ir.concurrent import (
     Role,
     Roles,
     SetRegisters,
+    TensorCopy,
 )
 from tiledsl.ir.nodes import (
     Address,
@@ -42,6 +44,7 @@ from tiledsl.passes.lower_tiles.context import Context
 from tiledsl.passes.lower_tiles.expressions import condition, expression, optional
 from tiledsl.passes.lower_tiles.scope import Scope
 from tiledsl.passes.lower_tiles.spread import guarded
+from tiledsl.passes.scoped import role_barrier
 
 WARP = 32
 LowerBlock = Callable[[Context, Iterable[Stmt], Scope], Block]
@@ -97,6 +100,32 @@ def lower_arrive(ctx: Context, s: Arrive, scope: Scope) -> Block:
     return guarded((eq(chosen, 0),), (arrive,))
 
 
+def lower_barrier(ctx: Context, s: Barrier, scope: Scope) -> Block:
+    """A barrier of all threads in hand is one of the role, inside of one."""
+    return (s if s.id or s.count else replace(ctx.barrier, span=s.span),)
+
+
+def joined(block: Sequence[Stmt]) -> Block:
+    """`block` with neighbours joined that one thread executes and that only start the copy engine or count for it."""
+    out: list[Stmt] = []
+    for s in block:
+        last = out[-1] if out else None
+        if isinstance(last, If) and isinstance(s, If) and last.cond == s.cond and _for_engine(last) and _for_engine(s):
+            out[-1] = replace(last, then=(*last.then, *s.then))
+        else:
+            out.append(s)
+    return tuple(out)
+
+
+def _for_engine(s: If) -> bool:
+    """Whether the statements under a condition change none of what it may depend on."""
+    return not s.orelse and all(
+        isinstance(x, Arrive | Expect | TensorCopy | BulkMove)
+        or (isinstance(x, For) and all(isinstance(y, For | TensorCopy) for y in statements(x)))
+        for x in s.then
+    )
+
+
 def lower_expect(ctx: Context, s: Expect, scope: Scope) -> Block:
     expect = replace(s, barrier=_barrier(ctx, s.barrier), bytes=expression(ctx, s.bytes, scope.env))
     return guarded(() if scope.single else (eq(ctx.thread, 0),), (expect,))
@@ -138,11 +167,13 @@ def lower_wait(ctx: Context, s: AsyncWait, scope: Scope) -> Block:
 
 def lower_roles(ctx: Context, s: Roles, scope: Scope, lower_block: LowerBlock) -> Block:
     """Each role for one of its threads."""
-    return (replace(s, roles=tuple(_role(ctx, s, role, scope, lower_block) for role in s.roles)),)
+    lowered = tuple(_role(ctx, s, number, scope, lower_block) for number in range(len(s.roles)))
+    return (replace(s, roles=lowered),)
 
 
-def _role(ctx: Context, s: Roles, role: Role, scope: Scope, lower_block: LowerBlock) -> Role:
-    own = ctx.of_role(role)
+def _role(ctx: Context, s: Roles, number: int, scope: Scope, lower_block: LowerBlock) -> Role:
+    role = s.roles[number]
+    own = ctx.of_role(role, role_barrier(number, role))
     own.products.all.update(issued(own, role.body))
     single = all(_by_one_thread(x, role.threads) for x in role.body)
     body = lower_block(own, role.body, replace(scope, single=single))

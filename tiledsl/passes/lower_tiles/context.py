@@ -10,7 +10,7 @@ from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import Role
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment, Layout, row_major
-from tiledsl.ir.nodes import Buffer, Call, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
+from tiledsl.ir.nodes import Barrier, Buffer, Call, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
 from tiledsl.ir.simplify import Simplifier
 from tiledsl.passes.lower_tiles.uniform import Differing, differing
 from tiledsl.target import Target
@@ -46,6 +46,7 @@ class Context:
         self.differing = differing
         self.products = Products()
         self.blocks: Ranges = {}  # of the block's numbers
+        self.barrier = Barrier()  # of all these threads
         self.prologue: list[Stmt] = []
         self.thread_vars: set[Var] = {self.thread}
         self.digit_vars: set[Var] = set()
@@ -55,10 +56,10 @@ class Context:
         self._digits: dict[tuple[int, int], Expr] = {}
         self._registers: dict[tuple[object, ...], Expr] = {}
 
-    def of_role(self, role: Role) -> Context:
+    def of_role(self, role: Role, barrier: Barrier) -> Context:
         """The context of the threads of a role: their own number, digits and prologue, the same memory."""
         own = Context(role.thread, role.threads, self.target, self.memory, self.differing, self.ranges)
-        own.blocks = self.blocks
+        own.blocks, own.barrier = self.blocks, barrier
         return own
 
     # ------------------------------------------------------------------------------------------------------ layouts

@@ -13,28 +13,30 @@ from tiledsl.ir.walk import walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.normalise.blocks import dealt, rastered
-from tiledsl.passes.normalise.roles import gathered
+from tiledsl.passes.normalise.features import supported
 from tiledsl.passes.normalise.slots import slots_as_versions
 from tiledsl.passes.normalise.views import without_single_views
+from tiledsl.target import Target
 
 LARGEST = 1 << 22  # points of a tile or of a loop over one
 
 
 @kernel_pass(requires=[tile_stage])
-def normalise(kernel: Kernel) -> Kernel:
+def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
     """Deals blocks in the order of `Raster`, by computing their indices from those of the hardware, and the tiles of
     persistent loops to blocks in turn; allocates a shared tile that is only used through one view in the shape and
-    dtype of the view; gathers the roles of groups of threads into one statement, so that they run at the same time,
-    and makes the slots of tiles that they hand to each other versions.
+    dtype of the view; makes the slots of tiles that roles hand to each other versions.
 
     Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
     is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can deal with: values of fewer than 8
-    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other.
+    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other. TD0507 for
+    words that the target has no instructions for; without wgmma, products are waited for at once.
     """
     _check(kernel)
-    return replace(kernel, launches=tuple(_launch(launch) for launch in kernel.launches))
+    launches = kernel.launches if target is None else tuple(supported(launch, target) for launch in kernel.launches)
+    return replace(kernel, launches=tuple(map(_launch, launches)))
 
 
 def _check(kernel: Kernel) -> None:
@@ -72,5 +74,5 @@ def _check_iterations(loop: Parallel) -> None:
 
 
 def _launch(launch: Launch) -> Launch:
-    launch = slots_as_versions(gathered(dealt(without_single_views(launch))))
+    launch = slots_as_versions(dealt(without_single_views(launch)))
     return rastered(launch, launch.raster) if launch.raster and len(launch.grid) > 1 else replace(launch, raster=None)

@@ -25,6 +25,7 @@ from tiledsl.testing.laws import (
     simplifier,
     text,
     verified,
+    warps,
     whole,
 )
 from tiledsl.testing.laws.base import Failure, Law, Outcome, law
@@ -39,6 +40,7 @@ ROOMS = (
     inference_traces,
     pipelines,
     pipeline_traces,
+    warps,
     lowering,
     memory,
     barriers,

@@ -12,7 +12,7 @@ from tiledsl.ir.layout import Fragment, fully_replicated
 from tiledsl.ir.nodes import Assigned, Buffer, Kernel, Space, Stmt, static_shape
 from tiledsl.ir.walk import walk
 from tiledsl.passes.infer_layouts import infer_layouts, layouts_of, solver
-from tiledsl.passes.infer_layouts.rules import Level
+from tiledsl.passes.infer_layouts.demands import Level
 from tiledsl.testing.laws.base import law, laws_of
 from tiledsl.testing.laws.inference import LEGITIMATE, SM80, inferred
 from tiledsl.testing.strategies.tiles import kernel, tile_bodies

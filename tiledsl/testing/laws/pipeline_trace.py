@@ -60,7 +60,7 @@ def traced(program: PipelinedKernel, kernel: Kernel, mode: str = "early") -> Tra
     class Machine(tile_interp.TileMachine):
         def execute(self, s: Stmt) -> None:
             if isinstance(s, AsyncCommit):
-                trace.commits.append(len(self.open))
+                trace.commits.append(len(self.queues["copy"].open))
             super().execute(s)
             if self.depth or not s.span.line:
                 return
@@ -88,7 +88,7 @@ def traced(program: PipelinedKernel, kernel: Kernel, mode: str = "early") -> Tra
 
         def finish(self) -> None:
             super().finish()
-            trace.left = len(self.open) + sum(map(len, self.groups))
+            trace.left = len(list(self.queues["copy"]))
 
     given = arguments(program.n)
     for i, name in enumerate(("A0", "A1")):

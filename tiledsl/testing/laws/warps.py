@@ -27,7 +27,6 @@ from tiledsl.ir.nodes import (
     Pipelined,
     Region,
     Space,
-    Stmt,
 )
 from tiledsl.ir.tile import Copy, Fill
 from tiledsl.ir.verify import verify
@@ -39,6 +38,7 @@ from tiledsl.passes.fold_clears import fold_clears
 from tiledsl.passes.software_pipeline import software_pipeline
 from tiledsl.passes.warp_specialise import warp_plans, warp_specialise
 from tiledsl.passes.warp_specialise.plan import Channel, WarpPlan
+from tiledsl.passes.warp_specialise.replay import leaves
 from tiledsl.target import target_named
 from tiledsl.testing.laws.base import law, laws_of
 from tiledsl.testing.strategies.warps import WarpKernel, warp_kernels, with_while
@@ -77,8 +77,15 @@ def plan_of(kernel: Kernel) -> WarpPlan:
 # ------------------------------------------------------------------------------------------------------------- values
 
 
-@law("W3", "W5", "W6", "W7", "W8", "W9", "W10", "W11", "W17", "W18", "W19", examples=60, share=3.0,
-     program=warp_kernels(), mode=st.sampled_from(MODES), roles=st.sampled_from(ORDERS), seed=st.integers(0, 99))  # fmt: skip
+@law(
+    *("W3", "W5", "W6", "W7", "W8", "W9", "W10", "W11", "W17", "W18", "W19"),
+    examples=60,
+    share=3.0,
+    program=warp_kernels(),
+    mode=st.sampled_from(MODES),
+    roles=st.sampled_from(ORDERS),
+    seed=st.integers(0, 99),
+)
 def roles_compute_what_the_kernel_means(program: WarpKernel, mode: Any, roles: Order, seed: int) -> None:
     """The interpreter raises where an mbarrier gets too many or too few arrivals or bytes, where a tile is read or
     overwritten too early, and where nobody can go on."""
@@ -233,36 +240,17 @@ def planning_does_not_depend_on_what_is_unrelated(program: WarpKernel, at: int) 
 
 
 def with_statement(kernel: Kernel, at: int) -> Kernel:
-    """`kernel` with a fragment of its own filled before the statement that has number `at`, modulo how many there are."""
+    """`kernel` with a fragment of its own filled before one of its statements."""
     b = Buffer("unrelated", (8,), FLOAT32, Space.FRAGMENT)
     fill = Fill(Region(b, (Const(0),), (8,)), Const(1.0, FLOAT32))
     (launch,) = kernel.launches
-    total = sum(1 for _ in _placed(launch.body))
-    wanted = at % total if total else 0
-    count = 0
+    every = list(leaves(launch.body))
+    before = every[at % len(every)][0]
 
     def block(body: Block) -> Block:
-        nonlocal count
-        out: list[Stmt] = []
-        for s in body:
-            count += 1
-            if count - 1 == wanted:
-                out.append(fill)
-            out.append(map_blocks(s, block) if isinstance(s, For) or type(s).__name__ == "If" else s)
-        return tuple(out)
+        return tuple(x for s in body for x in ((fill, s) if s is before else (map_blocks(s, block),)))
 
     return replace(kernel, launches=(replace(launch, body=(Alloc(b), *block(launch.body))),))
-
-
-def _placed(block: Block) -> Iterator[Stmt]:
-    for s in block:
-        yield s
-        for inner in (
-            getattr(s, "body", ()) if isinstance(s, For) else (),
-            getattr(s, "then", ()),
-            getattr(s, "orelse", ()),
-        ):
-            yield from _placed(inner)
 
 
 @law("W2", "W20", examples=30, program=warp_kernels())

@@ -15,6 +15,7 @@
 | `kernels`, `expressions`, `constants` | well-formed IR in which every kind of node occurs, for laws about form |
 | `tile_kernels` | kernels at the tile stage and their arguments: copies, products, reductions, loops, guards, ... |
 | `pipelined_kernels`, `manual_schedules` | kernels with pipelined loops; legal and illegal schedules |
+| `warp_kernels` | kernels with pipelined loops over tiles that roles may copy and multiply, or almost |
 | `tile_bodies` | statements over a few fragments, as layout inference sees them |
 | `thread_kernels` | kernels at the thread stage: each thread writes places of its own |
 | `barrier_programs`, `shared_lifetimes` | threads that exchange data through shared memory, without barriers |
@@ -45,6 +46,7 @@ from tiledsl.testing.strategies.scalars import scalar_code
 from tiledsl.testing.strategies.threads import thread_kernels
 from tiledsl.testing.strategies.tile_kernels import Options, TileKernel, tile_kernels
 from tiledsl.testing.strategies.tiles import tile_bodies
+from tiledsl.testing.strategies.warps import WarpKernel, warp_kernels
 
 __all__ = [
     "BarrierProgram",
@@ -53,6 +55,7 @@ __all__ = [
     "Options",
     "PipelinedKernel",
     "TileKernel",
+    "WarpKernel",
     "addresses",
     "barrier_programs",
     "conditions",
@@ -75,4 +78,5 @@ __all__ = [
     "thread_kernels",
     "tile_bodies",
     "tile_kernels",
+    "warp_kernels",
 ]

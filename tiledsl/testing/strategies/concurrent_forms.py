@@ -47,6 +47,7 @@ class ConcurrentMaker(Maker):
             lambda: concurrent.Await(self.barrier(), self.expr(INDEX), self.handed()),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),
+            lambda: concurrent.Settle(self.buffer(Space.LOCAL, Space.FRAGMENT)),
             lambda: concurrent.Settle(self.buffer(Space.LOCAL)),
             lambda: concurrent.SetRegisters(24 + 8 * number(0, 29), self.coin()),
             lambda: ir.Evaluate(self.descriptor()),

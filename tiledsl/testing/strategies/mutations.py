@@ -170,7 +170,7 @@ TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+\.\d+|->|\s+|\S')
 _WORDS = """
 alloc copy fill gemm reduce parallel for if else while break continue let async async_commit async_wait barrier shared
 fragment local var global versions layout slot pipelined unrolled vectorized persistent stages cast shfl_xor min select
-print assert assume view of move atomic barrier roles role bulk on await arrive expect fence hold init_barrier
+print assert assume view of move atomic barrier roles role bulk on await arrive expect fence hold settle init_barrier
 set_registers tensor_copy bulk_move descriptor queue product store async_proxy by warps bytes sources
 0 1 2 7 -1 3.5 nan inf true @ ( ) [ ] { } , : = + * // % ^ -> < == "x"
 """

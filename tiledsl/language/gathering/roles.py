@@ -28,6 +28,7 @@ from tiledsl.ir.nodes import (
     Let,
     Load,
     Node,
+    Pipelined,
     Serial,
     Space,
     Stmt,
@@ -39,8 +40,8 @@ from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import TILE_OPS
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, substitute, walk
-from tiledsl.passes.normalise.branches import thread_branches
-from tiledsl.passes.normalise.dealing import (
+from tiledsl.language.gathering.branches import thread_branches
+from tiledsl.language.gathering.dealing import (
     can_be_dealt,
     conflicting,
     dealt,
@@ -48,7 +49,7 @@ from tiledsl.passes.normalise.dealing import (
     meeting_barrier,
     together,
 )
-from tiledsl.passes.normalise.private import sunk, used_by_each
+from tiledsl.language.gathering.private import sunk, used_by_each
 
 _EVERYWHERE = (Space.SHARED, Space.BARRIER)  # allocated outside of roles
 _SYNCHRONISING = (Arrive, Await, Expect, Barrier, AsyncCommit, AsyncWait)
@@ -166,7 +167,8 @@ class _Gatherer:
                 # The user's barriers order the roles; a pipeline would move statements across them.
                 var = Var(inner.var.name, inner.var.dtype) if i else inner.var
                 body = tuple(substitute(x, {inner.var: var}) for x in inner.body) if i else inner.body
-                inner = replace(inner, var=var, body=body, kind=Serial())
+                kind = Serial() if isinstance(inner.kind, Pipelined) else inner.kind
+                inner = replace(inner, var=var, body=body, kind=kind)
             parts.append(replace(role, body=(inner,)))
         return (*outside, Roles(tuple(parts), span=held[0].span))
 

@@ -1,4 +1,4 @@
-"""normalise on roles: each thread executes what it executed before, and what can run together is one statement."""
+"""T.ws blocks together: each thread executes what it executed before, and what can run together is one statement."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 
 from tiledsl.errors import TileError
 from tiledsl.ir.concurrent import Role, Roles
-from tiledsl.ir.nodes import Binary, Block, Const, Expr, For, If, Kernel, Let, Serial, Store, Var
+from tiledsl.ir.nodes import Binary, Block, Const, Expr, For, If, Kernel, Let, Store, Var
 from tiledsl.ir.ops import BINARY
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Copy
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import statements
-from tiledsl.passes.normalise import normalise, roles
+from tiledsl.language.gathering import gathered, roles
 
-# ------------------------------------------------------------------------------------------------------------ law
+
+def gather(kernel: Kernel) -> Kernel:
+    return replace(kernel, launches=tuple(map(gathered, kernel.launches)))
+
 
 Env = dict[Var, int]
 GROUPS = (0, 128, 256)  # the first threads of three warpgroups
@@ -121,7 +124,7 @@ def events(kernel: Kernel) -> list[list[tuple[Any, ...]]]:
 @given(ITEMS)
 def test_each_thread_executes_what_it_executed_before(items: list[Any]) -> None:
     before = kernel_of(items)
-    after = normalise(before)
+    after = gather(before)
     verify(after)
     assert events(after) == events(before)
 
@@ -150,11 +153,11 @@ WITNESS = [
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_law_catches_wrong_gathering(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kernel_of(WITNESS)
-    assert events(normalise(before)) == events(before)
+    assert events(gather(before)) == events(before)
     owner, name, wrong = MUTANTS[mutant]
     monkeypatch.setattr(owner, name, wrong)
     with pytest.raises((AssertionError, TileError, KeyError)):
-        after = normalise(before)
+        after = gather(before)
         assert events(after) == events(before)
 
 
@@ -167,7 +170,7 @@ kernel k(A: global float16[512, 256], B: global float16[256, 256], N: global int
 
 
 def shown(body: str) -> str:
-    made = normalise(parse(HEAD + body + "}}"))
+    made = gather(parse(HEAD + body + "}}"))
     lines = text(made).splitlines()[2:-2]
     return "\n".join(line.removeprefix("    ") for line in lines)
 
@@ -177,7 +180,7 @@ def ws(first: int, body: str, name: str = "r") -> str:
 
 
 def counted(body: str) -> int:
-    return sum(isinstance(s, Roles) for s in statements(normalise(parse(HEAD + body + "}}"))))
+    return sum(isinstance(s, Roles) for s in statements(gather(parse(HEAD + body + "}}"))))
 
 
 def test_blocks_that_follow_each_other_are_one_program_for_each_group() -> None:
@@ -244,7 +247,7 @@ def test_registers_are_of_the_role_and_later_ones_statements() -> None:
     given = tuple(
         replace(s, roles=(replace(s.roles[0], registers=next(counts)),)) for s in launch.body if isinstance(s, Roles)
     )
-    made = text(normalise(replace(found, launches=(replace(launch, body=given),))))
+    made = text(gather(replace(found, launches=(replace(launch, body=given),))))
     assert "registers=240" in made and "set_registers(count=160)" in made
 
 
@@ -257,13 +260,6 @@ def test_variables_exist_once_in_each_role() -> None:
 
 def test_memory_of_the_block_is_allocated_outside() -> None:
     assert shown(ws(0, S + WRITE)).startswith("alloc S: shared float16[64, 64]\nroles")
-
-
-def test_slots_become_versions() -> None:
-    made = shown("alloc S: shared float16[3, 64, 64]\n" + ws(0, "for k in 8 { fill S[k % 3, 0 : 64, 0 : 64], 0.0 }"))
-    assert "alloc S: shared float16[64, 64] versions(3)" in made and "fill S@(k % 3), 0.0" in made
-    kept = shown("alloc S: shared float16[3, 64, 64]\n" + ws(0, "fill S, 0.0\nfill S[1, 0 : 64, 0 : 64], 1.0"))
-    assert "alloc S: shared float16[3, 64, 64]" in kept
 
 
 @pytest.mark.parametrize(
@@ -280,34 +276,10 @@ def test_slots_become_versions() -> None:
 )
 def test_branches_on_the_thread_are_roles(branch: str, ranges: list[tuple[int, int]]) -> None:
     body = "alloc bar: barrier uint64[1] = 128\n" + branch.format("arrive bar[0]", "await bar[0], 0")
-    made = normalise(parse(HEAD + body + "}}"))
+    made = gather(parse(HEAD + body + "}}"))
     found = [(r.first, r.threads) for s in statements(made) if isinstance(s, Roles) for r in s.roles]
     assert found == ranges
 
 
 def test_branches_without_barriers_stay_branches() -> None:
     assert shown("if t < 128 {\n A[t, 0] = float16(1.0) }").startswith("if t < 128")
-
-
-# -------------------------------------------------------------------------------------------------- persistent loops
-
-
-@given(st.integers(0, 40), st.integers(1, 3), st.integers(1, 5), st.integers(1, 4))
-def test_each_tile_is_dealt_to_one_block(count: int, width: int, height: int, group: int) -> None:
-    kernel = parse(
-        f"""
-kernel k(A: global index[400, 400]) {{
-  launch k(bx in {width}, by in {height}) threads(t in 1) {{
-    for tile in {count} persistent(group={group}) {{ A[0, tile] = tile }}
-  }}
-}}"""
-    )
-    launch = normalise(kernel).launches[0]
-    assert all(isinstance(s.kind, Serial) for s in statements(launch) if isinstance(s, For))
-    turns: list[list[int]] = []
-    for y, x in itertools.product(range(height), range(width)):
-        found = executed(launch.body, 0, dict(zip(launch.blocks, (x, y))))
-        turns.append([event[2] for event in found])
-    assert sorted(itertools.chain(*turns)) == list(range(count))
-    in_turn = [tile for wave in itertools.zip_longest(*turns) for tile in wave if tile is not None]
-    assert in_turn == list(range(count)), "in each wave, the blocks work on tiles that follow each other"

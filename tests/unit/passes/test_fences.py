@@ -1,0 +1,172 @@
+"""insert-fences: before what threads wrote is published to the copy engine and the tensor core, and nowhere else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tiledsl.ir.concurrent import Fence
+from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.parser import parse
+from tiledsl.ir.printer import text
+from tiledsl.ir.verify import verify
+from tiledsl.ir.walk import rewrite, walk
+from tiledsl.passes.insert_fences import insert_fences, make_fence_plan
+from tiledsl.passes.pipeline import PASSES
+from tiledsl.target import target_named
+
+SM90 = target_named("sm_90a")
+KERNELS = Path(__file__).parent / "kernels"
+
+HEAD = """kernel k(A: global float16[512, 64], C: global float16[512, 64]) {
+  launch k(b in 1) threads(t in 256) SLOTS
+    alloc S: shared float16[8192]
+    alloc O: shared float16[8192]
+    alloc x: local float16[8]
+    alloc acc: local float32[64]
+    alloc full: barrier uint64[3]
+    alloc n: var int32 = 0
+"""
+WRITE = "S[t] = x[0]"
+STORE = "if t == 0 { tensor_copy(box=[128, 64], swizzle=128) S[0] -> C[0, 0] }"
+LOAD = "if t == 0 { tensor_copy(box=[128, 64], swizzle=128) A[0, 0] -> S[0] on full[0] }"
+MULTIPLY = (
+    "atom wgmma_m64n128k16_f32_f16_ss(&acc[0], descriptor(S[0], 16, 1024, 128), descriptor(O[0], 8192, 1024, 128), "
+    "true, 0, 1)"
+)
+WAIT = "async_commit(queue=store)  async_wait(pending=0, queue=store, sources)"
+
+
+def kernel(body: str, slots: str = "{") -> Kernel:
+    k = parse(HEAD.replace("SLOTS", slots) + body + "}}")
+    verify(k)
+    return k
+
+
+def fences(body: str, slots: str = "{") -> list[str]:
+    """What each fence of the result goes before."""
+    out = insert_fences(kernel(body, slots))
+    verify(out)
+    lines = [line.strip() for line in text(out).splitlines()]
+    return [b for a, b in pairwise(lines) if a == "fence(kind=async_proxy)"]
+
+
+@pytest.mark.parametrize("access", [STORE, LOAD, MULTIPLY, "if t == 0 { bulk_move(lanes=8192) S[0] -> C[0, 0] }"])
+@pytest.mark.parametrize("write", [
+    WRITE,
+    "move(lanes=8) x[0] -> S[t * 8]",
+    "atom stmatrix_x4(&S[t * 8], &x[0])",
+    "if t < 32 { S[t] = x[0] }",
+    "for i in 4 { S[t + i * 256] = x[0] }",
+    "while n < 4 { S[t] = x[0]  n = n + 1 }",
+    "view W: shared uint16[8192] of S  W[t] = uint16(0)",
+])  # fmt: skip
+def test_before_the_barrier_that_publishes(write: str, access: str) -> None:
+    assert fences(f"{write}  barrier  {access}") == ["barrier"]
+
+
+def test_before_an_arrival() -> None:
+    assert fences(f"{WRITE}  arrive full[0] of S  await full[0], 0 of S  {MULTIPLY}") == ["arrive full[0] of S"]
+
+
+def test_before_an_own_access() -> None:
+    assert fences("if t == 0 { S[0] = x[0]  bulk_move(lanes=8) S[0] -> C[0, 0] }") == [
+        "bulk_move(lanes=8) S[0] -> C[0, 0]"
+    ]
+
+
+@pytest.mark.parametrize("body", [
+    f"{WRITE}  barrier  x[0] = S[255 - t]",  # nothing asynchronous
+    f"O[t] = x[0]  barrier  {STORE}",  # another tile
+    f"x[0] = S[t]  barrier  {LOAD}",  # only read
+    f"{LOAD}  await full[0], 0 of S  {MULTIPLY}",  # the engine wrote it
+    f"{STORE}  {WAIT}  barrier  {WRITE}  barrier  x[0] = S[255 - t]",  # nothing asynchronous any more
+    f"{WRITE}  fence(kind=async_proxy)  barrier  {STORE}",  # has one
+    "async S[t] = A[t, 0]  async_commit  async_wait(pending=0)  barrier  x[0] = S[255 - t]",
+])  # fmt: skip
+def test_none(body: str) -> None:
+    k = kernel(body)
+    assert insert_fences(k) == k
+    assert str(make_fence_plan(k.launches[0])) == "no fences"
+
+
+def test_one_fence_serves_several_tiles_and_barriers() -> None:
+    assert fences(f"{WRITE}  O[t] = x[0]  barrier  x[0] = S[255 - t]  barrier  {MULTIPLY}") == ["barrier"]
+
+
+def test_around_a_loop() -> None:
+    """What an iteration writes the next one publishes."""
+    assert fences(f"for i in 4 {{ barrier  {STORE}  {WAIT}  barrier  {WRITE} }}") == ["barrier"]
+    body = insert_fences(kernel(f"for i in 4 {{ barrier  {STORE}  {WAIT}  barrier  {WRITE} }}")).launches[0].body
+    assert isinstance(body[-1].body[0], Fence)  # type: ignore[attr-defined]  # before the first, not the second
+
+
+def test_on_every_path() -> None:
+    branch = f"if b == 0 {{ {WRITE} }} else {{ x[0] = x[1] }}  barrier  {STORE}"
+    assert fences(branch) == ["barrier"]
+    assert fences(f"if b == 0 {{ {WRITE}  barrier }} else {{ barrier }}  {STORE}") == ["barrier"]
+    leaving = f"for i in 4 {{ {WRITE}  if b == 0 {{ break }}  fence(kind=async_proxy) }}  barrier  {STORE}"
+    assert fences(leaving) == ["}", "barrier"]  # the first was there
+    assert fences(f"for i in 4 {{ {WRITE}  fence(kind=async_proxy) }}  barrier  {STORE}") == ["}"]
+
+
+def test_tiles_that_share_bytes() -> None:
+    """Bytes that a thread wrote as one tile are overwritten by the engine as another."""
+    body = f"O[t] = x[0]  barrier  {LOAD}"
+    assert fences(body, "shared_bytes(32768) { slot S = 0 slot O = 16384") == []
+    assert fences(body, "shared_bytes(32768) { slot S = 0 slot O = 0") == ["barrier"]
+
+
+def test_copies_of_threads_count_from_their_wait_on() -> None:
+    issue = "async S[t] = A[t, 0]  async_commit"
+    assert fences(f"{issue}  barrier  async_wait(pending=0)  barrier  {MULTIPLY}") == ["barrier"]
+    body = insert_fences(kernel(f"{issue}  barrier  async_wait(pending=0)  barrier  {MULTIPLY}")).launches[0].body
+    assert isinstance(body[-3], Fence)
+
+
+ROLES = """
+roles {
+  role one(first=0, threads=128) u { FIRST }
+  role two(first=128, threads=128) v { SECOND }
+}"""
+
+
+def roles(first: str, second: str) -> str:
+    return ROLES.replace("FIRST", first).replace("SECOND", second)
+
+
+def test_another_role_reads() -> None:
+    writer = "for k in 4 { await full[1], 1 of S  S[u] = x[0]  arrive full[0] of S }"
+    reader = f"for k in 4 {{ await full[0], 0 of S  {MULTIPLY}  arrive full[1] of S }}"
+    assert fences(roles(writer, reader)) == ["arrive full[0] of S"]
+    assert fences(roles(writer, "await full[0], 0 of S  x[0] = S[v]")) == []
+
+
+def test_copies_that_arrive_by_themselves_are_fenced_by_their_readers() -> None:
+    """No thread is there when `cp.async` is complete and its arrival is made."""
+    writer = "async S[u] = A[u, 0]  arrive(copies) full[0] of S"
+    reader = f"await full[0], 0 of S  {MULTIPLY}"
+    assert fences(roles(writer, reader)) == [MULTIPLY]
+
+
+def test_code_before_roles() -> None:
+    assert fences(f"{WRITE}  barrier  {roles('x[0] = x[1]', MULTIPLY)}") == ["barrier"]
+
+
+def test_the_plan_says_why() -> None:
+    plan = make_fence_plan(kernel(f"{WRITE}  barrier  {STORE}").launches[0])
+    assert str(plan) == "before 7:\n    'S': store at line 9, then tensorcopy at line 9"
+
+
+def test_the_gemm_has_one_and_needs_it() -> None:
+    k = parse((KERNELS / "gemm_roles.tir").read_text())
+    for name in ("plan-shared-memory", "insert-barriers", "insert-fences"):
+        k = PASSES[name].bind(SM90)(k)
+    lines = [line.strip() for line in text(k).splitlines()]
+    assert [b for a, b in pairwise(lines) if a == "fence(kind=async_proxy)"] == ["barrier(id=2, count=256)"]
+    again = insert_fences(k)
+    assert again == k
+    without = rewrite(k, lambda n: () if isinstance(n, Fence) and n.kind == "async_proxy" else n)
+    assert insert_fences(without) == k and sum(isinstance(n, Fence) for n in walk(without)) == 2

@@ -1,0 +1,53 @@
+"""What the thread machine tells of memory to whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tiledsl.ir.nodes import Buffer, Space, Stmt
+from tiledsl.verifiers.values import Mask
+
+
+@dataclass(frozen=True)
+class Touch:
+    """`size` bytes from byte `start` of `buffer` (a number a thread) by the threads `on`.
+
+    `issued`: by cp.async. `operation`: by that load of the copy engine, which completes on a barrier.
+    """
+
+    buffer: Buffer
+    start: Any
+    size: int
+    writes: bool
+    on: Mask
+    stmt: Stmt
+    atomic: bool = False
+    issued: bool = False
+    operation: int = 0
+
+
+class Watcher:
+    """Is told what happens, in order. `wants` says of which memory."""
+
+    wants: tuple[Space, ...] = ()
+
+    def touch(self, t: Touch) -> None: ...
+
+    def element(self, stmt: Stmt, buffer: Buffer, indices: list[Any], lanes: int, on: Mask) -> None: ...
+
+    def barrier(self, s: Stmt, on: Mask) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def wait(self, pending: int) -> None: ...
+
+    def complete(self, operation: int) -> None:
+        """A load of the copy engine is there, for those whose role goes on now."""
+
+    def roles(self, threads: Sequence[int]) -> None:
+        """Groups of so many threads go their own ways from here on; without any they are the whole block again."""
+
+    def turn(self, number: int) -> None:
+        """The next statements are of that group, counted from 0."""
