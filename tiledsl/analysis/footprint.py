@@ -22,6 +22,7 @@ from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import (
     Binary,
     Buffer,
+    Call,
     Cast,
     Const,
     Expr,
@@ -34,6 +35,7 @@ from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.types import dtype_of
 
 Array = np.ndarray[Any, Any]
+LANES = 32  # of a warp
 MOST_POINTS = 1 << 18  # threads times loop points: beyond that a table costs more than a barrier
 NOBODY = np.int32(1 << 30)
 
@@ -164,6 +166,8 @@ class Tables:
                 return self.value(a)  # exact for the small numbers that index shared memory
             case Select(cond, a, b):
                 return np.where(self.value(cond), self.value(a), self.value(b))
+            case Call("elected", (number,)):
+                return self.value(number) % LANES == 0
         raise Unknown
 
     def variable(self, v: Var) -> Any:

@@ -118,6 +118,8 @@ class Expressions:
             fn = f"fma_{short_name(texts[0].dtype)}"
         elif row.effect is not Effect.COLLECTIVE and is_small_float(texts[0].dtype):
             texts = [widen(t) for t in texts]
+        if fn == "elected":  # ptxas then issues for one thread what works on uniform registers
+            return Text("tds::elect_one()", BOOL)
         wraps = fn != "warp_uniform" or texts[0].wraps
         computed = Text(f"tds::{fn}({', '.join(t.text for t in texts)})", texts[0].dtype, wraps=wraps)
         return computed if computed.dtype is dtype else back_to(computed, dtype)

@@ -188,6 +188,7 @@ def _special() -> dict[str, Callable[..., Value]]:
         "clz": _clz,
         "fma": _fma,
         "fast_rcp": _in_float64(lambda x: 1 / x),
+        "elected": lambda x: x % 32 == 0,
         "prmt": _prmt,
         "dp4a": _dp4a,
     }

@@ -142,6 +142,8 @@ _FUNCTIONS = [
     *(Function(f"warp_{n}", 1, effect=Effect.COLLECTIVE) for n in ("any", "all")),
     # A value that all lanes of the warp have, so that the compiler knows it: it may then live once for the warp.
     Function("warp_uniform", 1, effect=Effect.COLLECTIVE),
+    # Whether the thread with this number is the one that its warp elects: lane 0, as far as anybody sees.
+    Function("elected", 1, "", Result.BOOL),
     # Byte permutation: bytes of (a, b) chosen by the nibbles of the selector, as PTX prmt.b32.
     Function("prmt", 3),
     Function("dp4a", 3),

@@ -29,7 +29,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY, Function, Result
 
 _INDEX_OPERATORS = frozenset(op.symbol for op in BINARY.values() if op.result is Result.SAME) - {"/"}
-_INTEGERS = frozenset({"popcount", "clz"})
+_INTEGERS = frozenset({"popcount", "clz", "elected"})
 _NUMBERS = frozenset({"abs"})
 _CONDITIONS = frozenset({"warp_any", "warp_all"})
 

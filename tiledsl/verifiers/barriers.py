@@ -2,9 +2,9 @@
 
 One block is executed, and threads that touch the same bytes of the arena must have a barrier between them (S10, at all
 distances of a loop: S12), which all threads reach (S11). Copies by cp.async are writes by their thread from the wait on
-that covers them; before that nobody may touch what they write (P13, P16). Loads of the copy engine are there for all who
-wait at their barrier. Of threads of one role a barrier of the role is asked; what orders roles is verified on tiles
-(`roles`).
+that covers them; before that nobody may touch what they write (P13, P16). Loads of the copy engine are there for all
+who wait at their barrier. Between threads of a role a barrier of the role is enough; what orders roles is verified on
+tiles (`roles`).
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class _Races(Watcher):
     def in_flight(self, t: Touch, at: Any) -> None:
         if self.loading[at].any():
             raise VerifyError(
-                f"P13: '{t.buffer.name}' is touched while the copy engine may still write it: wait at its barrier before",
+                f"P13: '{t.buffer.name}' is touched while the copy engine may still write it: wait at its barrier "
+                "before",
                 t.stmt.span,
             )
         late = self.flying[at] > self.arrived

@@ -280,11 +280,15 @@ class Beside(ThreadMemory):
         self.write(registers[0], mix(whole, added, np.arange(counts[0])), counts[0], on)
 
     def operand(self, d: Descriptor, operation: int, on: Mask) -> Any:
-        """A token of the version of the tile and of the way through it; the whole version counts as read."""
+        """A token of the version of the tile and of the way through it; the whole version counts as read.
+
+        Two of the threads stand for all: whoever else touches it differs from one of them.
+        """
         b, version = d.start.buffer, 0 if d.start.version is None else self.one(d.start.version, on)
         root, held = self.storage(b)
         size = version_bytes(root)
-        touch = Touch(root, version * size, size, False, on, self.stmt)
+        two = np.isin(np.arange(self.threads), self.active(on)[[0, -1]])
+        touch = Touch(root, version * size, size, False, two, self.stmt)
         self.tell(touch)
         if self.threads == self.launch.num_threads:
             self.reading.setdefault(operation, []).append(touch)

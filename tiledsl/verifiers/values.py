@@ -236,6 +236,10 @@ def _load(m: Evaluator, e: Load, on: Mask) -> Any:
 
 
 def _call(m: Evaluator, e: Call | Extern, on: Mask) -> Any:
+    if isinstance(e, Call) and e.fn == "warp_uniform":
+        return m.value(e.args[0], on)
+    if isinstance(e, Call) and e.fn == "elected":  # of the lanes of a warp, by any rule, one
+        return m.value(e.args[0], on) % 32 == 0
     found = m.call(e, [m.value(a, on) for a in e.args], on)
     dtype = dtype_of(e)
     return as_number(initial(found, dtype), dtype)

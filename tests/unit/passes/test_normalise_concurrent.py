@@ -135,3 +135,12 @@ def test_what_a_target_lacks_is_an_error(body: str) -> None:
     with pytest.raises(TileError) as caught:
         normalise(kernel, target=target_named("sm_80"))
     assert caught.value.code == "TD0507"
+
+
+def test_loops_and_views_in_roles_are_normalised_too() -> None:
+    body = "alloc S: shared float16[64, 64]\n" + ws(
+        0, "view V: shared float16[4096] of S\nfor tile in 8 persistent { fill V[tile * 64 : 64], 0.0 }"
+    )
+    made = shown(body)
+    assert "alloc V: shared float16[4096]" in made and "view" not in made
+    assert "for turn in (8 - bx + (2 - 1)) // 2 {" in made

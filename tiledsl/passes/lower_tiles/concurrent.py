@@ -26,9 +26,12 @@ from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
     Barrier,
+    Binary,
     Block,
     Buffer,
+    Call,
     Const,
+    Expr,
     For,
     If,
     Launch,
@@ -36,6 +39,7 @@ from tiledsl.ir.nodes import (
     Space,
     Stmt,
     eq,
+    lt,
     static_shape,
 )
 from tiledsl.ir.tile import Atomic, Copy, Gemm
@@ -178,8 +182,15 @@ def _role(ctx: Context, s: Roles, number: int, scope: Scope, lower_block: LowerB
     single = all(_by_one_thread(x, role.threads) for x in role.body)
     body = lower_block(own, role.body, replace(scope, single=single))
     if single:
-        body = (If(eq(role.thread, 0), body),)
+        body = (If(_alone(role), body),)
     return replace(role, body=(*_registers(ctx, s, role), *own.prologue, *body))
+
+
+def _alone(role: Role) -> Expr:
+    """Whether a thread is the one that acts for the role."""
+    if role.threads % WARP:
+        return eq(role.thread, 0)
+    return Binary("and", lt(role.thread, WARP), Call("elected", (role.thread,)))
 
 
 def _registers(ctx: Context, s: Roles, role: Role) -> Block:

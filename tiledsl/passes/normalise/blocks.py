@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import (
     Binary,
     Const,
@@ -35,7 +36,7 @@ def dealt(launch: Launch) -> Launch:
     number, count = _block(launch)
 
     def visit(node: Node) -> Node:
-        if not isinstance(node, Stmt | Launch):
+        if not isinstance(node, Stmt | Role | Launch):
             return node
         node = map_children(node, visit)
         if not isinstance(node, For) or not isinstance(node.kind, Persistent):

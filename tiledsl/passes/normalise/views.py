@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import Alloc, Buffer, Launch, Node, Space, Stmt, View
 from tiledsl.ir.walk import map_children, walk
 
@@ -30,7 +31,7 @@ def without_single_views(launch: Launch) -> Launch:
                 return ()
             case Alloc(buffer) if buffer in stands_for:
                 return replace(node, buffer=stands_for[buffer])
-            case Stmt() | Launch():
+            case Stmt() | Role() | Launch():
                 return map_children(node, visit)
         return node
 

@@ -8,7 +8,7 @@ must do without.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
@@ -43,7 +43,7 @@ from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Gemm
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
-from tiledsl.ir.walk import replace_buffers, walk
+from tiledsl.ir.walk import replace_buffers, statements, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.software_pipeline.body import Body, flatten
@@ -150,6 +150,7 @@ class _Pipeliner:
     threads: int
     versions: dict[Buffer, int] = field(default_factory=dict)
     plans: list[tuple[Body, PipelinePlan]] = field(default_factory=list)
+    supply: Mapping[Buffer, int] = field(default_factory=dict)  # see Body
 
     def block(self, block: Block, state: State) -> Block:
         """`block` with its pipelines written out; `state` is carried on to its end."""
@@ -165,17 +166,18 @@ class _Pipeliner:
             case For(body=body) | While(body=body):
                 return (replace(s, body=self.loop_body(body, state)),)
             case Roles(roles):
-                return (replace(s, roles=tuple(self.role(r, state) for r in roles)),)
+                return (replace(s, roles=tuple(self.role(r, roles, state) for r in roles)),)
             case If(_, then, orelse):
                 other = dict(state)
                 s = replace(s, then=self.scope(then, state), orelse=self.scope(orelse, other))
                 _assign(state, _joined(state, other))
         return (self.outside(s, state),)
 
-    def role(self, role: Role, state: State) -> Role:
+    def role(self, role: Role, roles: Sequence[Role], state: State) -> Role:
         threads, self.threads = self.threads, role.threads
+        self.supply = _supply(r for r in roles if r is not role)
         body = self.scope(role.body, state)
-        self.threads = threads
+        self.threads, self.supply = threads, {}
         return replace(role, body=body)
 
     def is_product(self, gemm: Gemm) -> bool:
@@ -225,7 +227,8 @@ class _Pipeliner:
         if effect_of(loop.extent) is not Effect.PURE:
             trips = Var("trips")
             bind, loop = (Let(trips, loop.extent, span=loop.span),), replace(loop, extent=trips)
-        body = flatten(loop, self.roots, manual=bool(kind.stage or kind.order), products=self.is_product)
+        manual = bool(kind.stage or kind.order)
+        body = flatten(loop, self.roots, manual=manual, products=self.is_product, supply=self.supply)
         rules = constraints(body, self.forbidden)
         plan = make_plan(body, rules, fuse_barrier=self.options.fuse_barrier)
         self.plans.append((body, plan))
@@ -237,6 +240,14 @@ class _Pipeliner:
             known = _rewritten(b, body)
             state[b] = _last_version(loop.extent, n, state.get(b, Const(0))) if known else None
         return result
+
+
+def _supply(others: Iterator[Role]) -> dict[Buffer, int]:
+    """Where each barrier stands first in the programs of other roles; none if there are several, with no order."""
+    programs = [statements(r) for r in others]
+    barriers = (getattr(s, "barrier", None) for p in programs for s in p)
+    found = (a.buffer for a in barriers if isinstance(a, Address))
+    return {b: i for i, b in enumerate(dict.fromkeys(found))} if len(programs) == 1 else {}
 
 
 def _overwrites(a: Access) -> bool:

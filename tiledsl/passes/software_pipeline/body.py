@@ -92,13 +92,15 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`declarations` are the allocations and views of the body: they are made once, before the loop."""
+    """`declarations` are the allocations and views of the body: they are made once, before the loop. `supply`: where
+    in the program of another role a barrier stands first; both barriers of a comparison are of the same role."""
 
     loop: For
     units: tuple[Unit, ...]
     declarations: Block
     lets_before: tuple[int, ...] = ()  # per let of the body, the number of counted units before it
     leaves: bool = False  # a break or continue leaves the iteration half-way
+    supply: Mapping[Buffer, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,12 @@ class _Item:
 
 
 def flatten(
-    loop: For, roots: Mapping[Buffer, Buffer], *, manual: bool, products: Callable[[Gemm], bool] = lambda _: False
+    loop: For,
+    roots: Mapping[Buffer, Buffer],
+    *,
+    manual: bool,
+    products: Callable[[Gemm], bool] = lambda _: False,
+    supply: Mapping[Buffer, int] | None = None,
 ) -> Body:
     """The units of `loop`. With a `manual` schedule a conditional is taken apart only if it is the whole body.
 
@@ -122,7 +129,7 @@ def flatten(
     for position, item in enumerate(items):
         builder.item(position, item)
     units = tuple(_classify(i, builder.units, products) for i in range(len(builder.units)))
-    return Body(loop, units, tuple(declarations), tuple(builder.lets_before), leaves)
+    return Body(loop, units, tuple(declarations), tuple(builder.lets_before), leaves, supply or {})
 
 
 def _items(

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from tiledsl.analysis.access import Access, conflict
 from tiledsl.analysis.boxes import Later, covers, may_overlap
-from tiledsl.ir.nodes import TRUE, Buffer, For, Space
+from tiledsl.ir.concurrent import Arrive, Await
+from tiledsl.ir.nodes import TRUE, Buffer, For, Space, static_shape
 from tiledsl.passes.software_pipeline.body import Body, Unit, opaque_buffers
 
 
@@ -51,7 +52,7 @@ def before(stage: Sequence[int], order: Sequence[int], d: Dependence) -> bool:
 
 def constraints(body: Body, forbidden: Mapping[Buffer, str]) -> Constraints:
     """All that a schedule of `body` must respect. `forbidden` buffers keep one version, for the reason given."""
-    fixed = list(_fences(body.units))
+    fixed = [*_fences(body.units), *_supplies(body)]
     reuse: dict[Buffer, tuple[Dependence, ...]] = {}
     single: dict[Buffer, str] = {}
     opaque = set().union(*(opaque_buffers(u) for u in body.units))
@@ -87,6 +88,22 @@ def _fences(units: Sequence[Unit]) -> Iterator[Dependence]:
                 first, second = min(i, j), max(i, j)
                 yield Dependence(first, second, 0, None, "fence")
                 yield Dependence(second, first, 1, None, "fence")
+
+
+def _supplies(body: Body) -> Iterator[Dependence]:
+    """Other roles bring tiles in an order of their own: before some arrive, all that come first must be given back.
+
+    In iteration k of theirs they wait for what iteration k - depth of this loop gives back, where a barrier has `depth`
+    slots, or if that wait comes behind the tiles in question, they have passed the one of iteration k - 1 only.
+    """
+    at = body.supply
+    for i, given in enumerate(body.units):
+        for j, wanted in enumerate(body.units):
+            match given.block, wanted.block:
+                case (Arrive(barrier=empty),), (Await(barrier=full),) if empty.buffer is not full.buffer:
+                    depth, *_ = static_shape(empty.buffer)
+                    behind = full.buffer in at and empty.buffer in at and at[full.buffer] < at[empty.buffer]
+                    yield Dependence(i, j, depth + behind, empty.buffer, "supply after return")
 
 
 def _kind(a: Access, b: Access) -> str:

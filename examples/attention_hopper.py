@@ -1,0 +1,95 @@
+"""Attention for Hopper (sm_90a): the fused forward pass of whole and of packed sequences.
+
+The loop over the keys says only what is computed. Of it the compiler makes a warpgroup that copies tiles by the copy
+engine, and two that multiply: the product of the weights with V runs beside the softmax of the next scores.
+"""
+
+import numpy as np
+
+import tiledsl
+import tiledsl.language as T
+from tiledsl.testing import Case
+
+LOG2E = 1.4426950408889634
+
+
+def flash_attention(
+    batch, heads, seq_q, seq_k, dim, causal=False, kv_heads=None, window=None, block_M=128, block_N=None, num_stages=2, threads=256
+):
+    """O = softmax(Q K^T / sqrt(dim)) V in fp16 over (batch, sequence, heads, dim).
+
+    Source: Dao, "FlashAttention-2", algorithm 1; Shah et al., "FlashAttention-3", for what runs beside what.
+    Causal: query i sees the keys 0 .. i; with a window of w only the last w of them. Neighbouring heads share one of
+    `kv_heads` heads of keys. A block of scores takes `block_N` keys; of wide heads fewer fit into the registers.
+    """
+    kv_heads = kv_heads or heads
+    block_N = block_N or (128 if dim <= 128 else 64)
+    group = heads // kv_heads
+    scale = dim**-0.5 * LOG2E
+    shape_q = (batch, seq_q, heads, dim)
+    shape_k = (batch, seq_k, kv_heads, dim)
+
+    @tiledsl.kernel(out_idx=-1, fast_math=True)
+    def flash_attention(
+        Q: T.Tensor(shape_q, T.float16),
+        K: T.Tensor(shape_k, T.float16),
+        V: T.Tensor(shape_k, T.float16),
+        O: T.Tensor(shape_q, T.float16),
+    ):
+        with T.Kernel(T.ceildiv(seq_q, block_M), heads, batch, threads=threads) as (bx, by, bz):
+            Q_shared = T.alloc_shared((block_M, dim), T.float16)
+            K_shared = T.alloc_shared((block_N, dim), T.float16)
+            V_shared = T.alloc_shared((block_N, dim), T.float16)
+            scores = T.alloc_fragment((block_M, block_N), T.float32)
+            weights = T.alloc_fragment((block_M, block_N), T.float16)
+            out = T.alloc_fragment((block_M, dim), T.float32)
+            greatest = T.alloc_fragment((block_M,), T.float32)
+            previous = T.alloc_fragment((block_M,), T.float32)
+            rescale = T.alloc_fragment((block_M,), T.float32)
+            row_sum = T.alloc_fragment((block_M,), T.float32)
+            total = T.alloc_fragment((block_M,), T.float32)
+
+            T.copy(Q[bz, bx * block_M : (bx + 1) * block_M, by, :], Q_shared)
+            T.clear(out)
+            T.clear(total)
+            T.fill(greatest, -1e30)
+            first_query = bx * block_M
+            end = T.min(seq_k, first_query + block_M) if causal else seq_k
+            start = T.max(0, first_query - window + 1) // block_N if window else 0
+            for k in T.Pipelined(start, T.ceildiv(end, block_N), num_stages=num_stages):
+                first_key = k * block_N
+                T.copy(K[bz, first_key : first_key + block_N, by // group, :], K_shared)
+                T.gemm(Q_shared, K_shared, scores, transpose_B=True, clear_accum=True, policy=T.GemmWarpPolicy.FullRow)
+                if causal:
+                    crossing = first_key + block_N > first_query + 1
+                    if window:
+                        crossing = crossing or first_key <= first_query + block_M - 1 - window
+                    if crossing:
+                        for i, j in T.Parallel(block_M, block_N):
+                            query, key = first_query + i, first_key + j
+                            seen = key <= query
+                            if window:
+                                seen = seen and key > query - window
+                            scores[i, j] = T.if_then_else(seen, scores[i, j], -T.infinity(T.float32))
+                elif seq_k % block_N:
+                    for i, j in T.Parallel(block_M, block_N):
+                        scores[i, j] = T.if_then_else(first_key + j < seq_k, scores[i, j], -T.infinity(T.float32))
+                T.copy(greatest, previous)
+                T.reduce_max(scores, greatest, dim=1, clear=False)
+                for i in T.Parallel(block_M):
+                    rescale[i] = T.exp2((previous[i] - greatest[i]) * scale)
+                for i, j in T.Parallel(block_M, block_N):
+                    scores[i, j] = T.exp2(scores[i, j] * scale - greatest[i] * scale)
+                T.reduce_sum(scores, row_sum, dim=1)
+                for i in T.Parallel(block_M):
+                    total[i] = total[i] * rescale[i] + row_sum[i]
+                T.copy(scores, weights)
+                for i, j in T.Parallel(block_M, dim):
+                    out[i, j] = out[i, j] * rescale[i]
+                T.copy(V[bz, first_key : first_key + block_N, by // group, :], V_shared)
+                T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
+            for i, j in T.Parallel(block_M, dim):
+                out[i, j] = out[i, j] / total[i]
+            T.copy(out, O[bz, bx * block_M : (bx + 1) * block_M, by, :])
+
+    return flash_attention
