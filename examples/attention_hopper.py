@@ -93,3 +93,43 @@ def flash_attention(
             T.copy(out, O[bz, bx * block_M : (bx + 1) * block_M, by, :])
 
     return flash_attention
+
+
+def attention_reference(Q, K, V, causal=False, window=None):
+    """In float64; (batch, sequence, heads, dim), heads of keys shared by neighbouring heads of queries."""
+    group = Q.shape[2] // K.shape[2]
+    q, k, v = (x.astype(np.float64).transpose(0, 2, 1, 3) for x in (Q, np.repeat(K, group, 2), np.repeat(V, group, 2)))
+    scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(q.shape[-1])
+    i, j = np.ogrid[: q.shape[2], : k.shape[2]]
+    if causal:
+        scores = np.where(j <= i, scores, -np.inf)
+    if window:
+        scores = np.where(j > i - window, scores, -np.inf)
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    out = (e / e.sum(axis=-1, keepdims=True)) @ v
+    return {"O": out.transpose(0, 2, 1, 3).astype(np.float16)}
+
+
+def forward_cases():
+    """Whole and ragged sequences, of one block and of more than the pipeline is deep."""
+    for dim in (64, 96, 128, 256):
+        for options in ({}, {"causal": True}, {"causal": True, "window": 100}):
+            if "window" in options and dim != 64:
+                continue
+            for seq in ((128, 300), (100, 384)) if not options else ((300, 300),):
+                name = "".join(f"-{key}" for key in options)
+                yield Case(
+                    f"attention-hopper-d{dim}{name}-{seq[0]}x{seq[1]}",
+                    flash_attention(1, 2, *seq, dim, kv_heads=1, **options),
+                    lambda draw, seq=seq, d=dim: {
+                        "Q": draw(1, seq[0], 2, d),
+                        "K": draw(1, seq[1], 1, d),
+                        "V": draw(1, seq[1], 1, d),
+                    },
+                    lambda Q, K, V, options=options: attention_reference(Q, K, V, **options),
+                    exact=False,
+                )
+
+
+def cases():
+    yield from forward_cases()

@@ -166,6 +166,8 @@ class Tables:
                 return self.value(a)  # exact for the small numbers that index shared memory
             case Select(cond, a, b):
                 return np.where(self.value(cond), self.value(a), self.value(b))
+            case Call("warp_uniform", (a,)):
+                return self.value(a)
             case Call("elected", (number,)):
                 return self.value(number) % LANES == 0
         raise Unknown

@@ -45,9 +45,12 @@ class Queue:
         self.open = []
 
     def wait(self, pending: int, sources: bool) -> None:
-        for group in self.groups[: max(len(self.groups) - pending, 0)]:
-            for work in group:
-                work.release()
+        ended = self.groups[: max(len(self.groups) - pending, 0)]
+        for work in (w for group in ended for w in group):
+            work.release()
+        if any(isinstance(w, BulkStore) for group in ended for w in group):
+            ended = [group[::-1] for group in ended[::-1]]  # stores end in no order: the last one first
+        for group in ended:
             while group and not sources:  # what has ended is no longer in the queue
                 group.pop(0).finish()
         if not sources:

@@ -121,7 +121,7 @@ class TileMachine(Concurrent):
 
     def finish(self) -> None:
         self.run(self.role.body if self.role else self.launch.body)
-        for work in self.queues["store"]:  # they end by themselves
+        for work in reversed([*self.queues["store"]]):  # they end by themselves, in no order: the last one first
             if self.check and not (isinstance(work, BulkStore) and work.released):
                 raise error("TD0853", self.launch.span, barrier=f"'{work.buffer.name}'", where=self.where((0,)))
             work.finish()

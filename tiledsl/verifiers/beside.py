@@ -78,8 +78,10 @@ class Beside(ThreadMemory):
         super().__init__(kernel, launch, world, env, data=data)
         self.launch = launch
         self.barriers: dict[Key, Phases] = {}
+        self.steps = 0  # statements executed
         self.waiting: dict[int, tuple[str, Stmt]] = {}  # what each group waited for last
-        self.operations = 0
+        self.fresh: set[Key] = set()  # barriers that were initialised since the last barrier of the block
+        self.issued: list[Stmt] = []  # by operation, counted from 1
         self.reading: dict[int, list[Touch]] = {}  # what operations of a queue read
         self.enter(Group(Agent(0, "the block", self.threads), 0, env, registers=self.registers))
 
@@ -117,35 +119,30 @@ class Beside(ThreadMemory):
         return int(found[0])
 
     def roles(self, roles: Sequence[Role]) -> None:
-        block, finished, steps = self.group, 0, -1
-        running = [(g, self.role(r)) for g, r in ((self.group_of(n, r), r) for n, r in enumerate(roles))]
-        outer = {id(g): {b: v for b, v in g.scalars.items()} for g, _ in running}
+        """Executes each until it has to wait, in turn."""
+        block = self.group
+        groups = [self.group_of(n, r) for n, r in enumerate(roles)]
+        outer = [dict(g.scalars) for g in groups]
+        running = [(g, self.block(r.body, True)) for g, r in zip(groups, roles)]
         self.watch.roles([r.threads for r in roles])
         while running:
-            before = steps, finished
-            steps = 0
+            before = self.steps, len(running)
             for group, program in list(running):
                 self.enter(group)
                 self.watch.turn(group.agent.number - 1)
-                known = self.progress
                 try:
                     next(program)
                 except StopIteration:
                     running.remove((group, program))
-                    finished += 1
-                steps += self.progress - known
-            if not steps and before[1] == finished:
+            if before == (self.steps, len(running)):
                 raise self.stuck([g for g, _ in running])
-            for group, _ in running:
-                if any(group.scalars[b] is not v for b, v in outer[id(group)].items()):
-                    raise GivenUp  # a variable of the whole block that some of its threads change
-        self.enter(block)
         self.watch.roles(())
-
-    @property
-    def progress(self) -> int:
-        """Grows with every statement."""
-        raise NotImplementedError
+        self.enter(block)
+        for group, before_it in zip(groups, outer):
+            if any(group.scalars[b] is not v for b, v in before_it.items()):
+                raise GivenUp  # a variable of the whole block that some of its threads change
+            for queue, mine in block.agent.queues.items():
+                mine.groups.append(group.agent.in_queue(queue) & ~mine.issued & ~sum(mine.groups))
 
     def group_of(self, number: int, r: Role) -> Group:
         mine = slice(r.first, r.first + r.threads)
@@ -158,9 +155,6 @@ class Beside(ThreadMemory):
         agent = self.group.agent.role(number + 1, r.name, r.threads)
         scalars = {b: part(x) for b, x in self.scalars.items()}
         return Group(agent, r.first, env, scalars, {b: x[mine] for b, x in self.registers.items()})
-
-    def role(self, r: Role) -> Generator[None, None, None]:
-        yield from self.block(r.body, True)
 
     def stuck(self, groups: Sequence[Group]) -> VerifyError:
         said, stmts = zip(*(self.waiting[g.agent.number] for g in groups))
@@ -177,6 +171,7 @@ class Beside(ThreadMemory):
             case InitBarrier(barrier, count):
                 key = self.key(barrier, on)
                 self.barriers[key] = Phases(key, count)
+                self.fresh.add(key)
             case Arrive(barrier, count):
                 phases = self.phases(barrier, on)
                 phases.expect(count * len(self.active(on)))
@@ -208,15 +203,25 @@ class Beside(ThreadMemory):
 
     def phases(self, barrier: Address, on: Mask) -> Phases:
         key = self.key(barrier, on)
-        if key not in self.barriers:
-            raise VerifyError(f"W16: barrier {list(key[2])} of '{key[0].name}' is not initialised", self.stmt.span)
+        if key not in self.barriers or key in self.fresh:
+            why = "is not initialised" if key not in self.barriers else "is initialised without a barrier after it"
+            raise VerifyError(f"W16: barrier {list(key[2])} of '{key[0].name}' {why}", self.stmt.span)
         return self.barriers[key]
 
     def issue(self, queue: str) -> int:
-        self.operations += 1
+        self.issued.append(self.stmt)
         if queue:
-            self.group.agent.queues[queue].issued |= 1 << self.operations
-        return self.operations
+            self.group.agent.queues[queue].issued |= 1 << len(self.issued)
+        return len(self.issued)
+
+    def finish(self) -> None:
+        """Raises VerifyError P15 for what is in flight at the end."""
+        for queue in ("product", "store"):
+            for n in _bits(self.group.agent.in_queue(queue)):
+                raise VerifyError(
+                    "P15: this is still in flight when the kernel ends; commit it and wait for its group",
+                    self.issued[n - 1].span,
+                )
 
     # ------------------------------------------------------------------------------------------------ the copy engine
 

@@ -79,7 +79,6 @@ class ThreadMachine(Beside):
         super().__init__(kernel, launch, world, {**world.values, launch.thread: threads}, data=data)
         self.watch = watch
         self.stmt: Stmt = AsyncCommit()
-        self.steps = 0
         self.effects: list[int] = []
         self.quiet = {
             id(n) for n in statements(launch) if isinstance(n, For) and not any(map(_synchronises, statements(n)))
@@ -91,6 +90,7 @@ class ThreadMachine(Beside):
     def run(self) -> None:
         for _ in self.block(self.launch.body, True):
             raise self.stuck([self.group])
+        self.finish()
 
     # ------------------------------------------------------------------------------------------------------- memory
 
@@ -113,10 +113,6 @@ class ThreadMachine(Beside):
                 root = self.roots.get(b, b)
                 self.tell(Touch(root, start, size, writes, on, self.stmt, **how))
                 self.watch.element(self.stmt, b, indices, lanes, on)
-
-    @property
-    def progress(self) -> int:
-        return self.steps
 
     def tell(self, t: Touch) -> None:
         """Watchers count the threads of the block."""
@@ -178,7 +174,9 @@ class ThreadMachine(Beside):
             case Break() | Continue():
                 self.leave(on, for_good=isinstance(s, Break))
                 return np.zeros(self.threads, bool)
-            case Barrier():
+            case Barrier(count=count):
+                if not count:
+                    self.fresh.clear()
                 self.watch.barrier(s, on)
             case AsyncCommit("copy"):
                 self.watch.commit()

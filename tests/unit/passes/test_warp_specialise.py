@@ -391,3 +391,47 @@ def test_every_change_of_a_handshake_is_caught(name: str) -> None:
     unnoticed = [m.what for m in every if not caught(name, m)]
     assert [what for what in unnoticed if not what.endswith(HARMLESS[name])] == []
     assert all(any(what.endswith(harmless) for what in unnoticed) for harmless in HARMLESS[name])
+
+
+# ------------------------------------------------------------------------------------------- the order of the producer
+
+KEYS = "copy K[k * 16 : 16, 0 : 16] -> Ks"
+VALUES = "copy V[k * 16 : 16, 0 : 16] -> Vs"
+SHALLOW = ATTENTION.replace("stages=2", "stages=1")
+LOOKUP = """
+kernel lookup(A: global float16[64, 64], B: global float16[64, 16], table: global int32[16], C: global float32[64, 8]) {
+  launch lookup(bx in 1) threads(tx in 128) {
+    alloc As: shared float16[64, 16]
+    alloc Bs: shared float16[16, 8]
+    alloc Bt: shared float16[16, 8]
+    alloc places: shared int32[16]
+    alloc acc: fragment float32[64, 8]
+    fill acc, 0.0
+    for i in 4 pipelined(stages=1) {
+      copy A[0 : 64, i * 16 : 16] -> As
+      copy B[i * 16 : 16, 0 : 8] -> Bs
+      gemm As, Bs, acc
+      copy table -> places
+      copy B[cast<index>(places[i]) * 16 : 16, 0 : 8] -> Bt
+      gemm As, Bt, acc
+    }
+    copy acc -> C
+  }
+}
+"""
+IN_TURN = {
+    "keys, then values": (SHALLOW, True),
+    "values come before keys": (SHALLOW.replace(VALUES, "").replace(KEYS, f"{VALUES}\n{KEYS}"), False),
+    "values come before keys, two deep": (ATTENTION.replace(VALUES, "").replace(KEYS, f"{VALUES}\n{KEYS}"), True),
+    "a copy of the consumer's own": (LOOKUP, False),
+}
+
+
+@pytest.mark.parametrize(("source", "in_flight"), IN_TURN.values(), ids=IN_TURN)
+def test_nobody_waits_for_tiles_behind_those_that_he_keeps(source: str, in_flight: bool) -> None:
+    """The producer brings tiles in the order of the program; with one version it stops where none is free."""
+    kernel = parse(source)
+    made = run_pipeline(kernel, PASSES)
+    products = (s for s in statements(made) if isinstance(s, AsyncWait) and s.queue == "product")
+    assert any(s.pending for s in products) == in_flight
+    assert all(found == outcome(kernel) for found in every_outcome(made))

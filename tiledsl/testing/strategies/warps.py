@@ -411,11 +411,21 @@ class _Maker:
         return self.changed(self.sum(), lambda old, at: old + Load(tile, at))
 
     def stored(self, place: Place, tile: Buffer) -> list[Stmt]:
-        """A tile to a place of the result that is its own, or its own in each iteration of the innermost loop."""
-        line, self.lines = self.lines % LINES, self.lines + 1
-        slot: Expr = place[-1] % SLOTS if place and self.draw(st.booleans()) else Const(0)
-        row = (self.block * LINES + line) * SLOTS + slot
-        return [Copy(_whole(tile), _block(self.out, row, (SIDE, SIDE)))]
+        """A tile to a place of the result that is its own, or its own in each iteration of the innermost loop.
+
+        Rarely it goes where another one went, or something is read back.
+        """
+        line = self.lines if not self.rarely(6) else self.draw(st.integers(0, self.lines))
+        self.lines = min(max(self.lines, line + 1), LINES - 1)
+        slot: Expr = place[-1] if place and self.draw(st.booleans()) else Const(0)
+        here = _block(self.out, (self.block * LINES + line) * SLOTS + slot, (SIDE, SIDE))
+        out: list[Stmt] = [Copy(_whole(tile), here)]
+        if place and self.rarely(6):
+            held = self.new("held", (SIDE, SIDE), self.dtype, Space.FRAGMENT)
+            behind = replace(here, offsets=(here.offsets[0] + self.pick((0, SIDE)), Const(0)))
+            out.append(Copy(behind, _whole(held)))
+            out.append(self.sum_with(held))
+        return out
 
     # ---- products
 
