@@ -33,6 +33,8 @@ def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
         tensor, tile = tile, tensor
     if (tensor.buffer.space, tile.buffer.space) != (Space.GLOBAL, Space.SHARED):
         return f"it is from {copy.src.buffer.space.value} to {copy.dst.buffer.space.value} memory"
+    if copy.engine == "threads":
+        return "the threads are to make it"
     if copy.width or copy.asynchronous:
         return "its width is given" if copy.width else "it is a cp.async copy"
     return (

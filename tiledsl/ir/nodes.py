@@ -530,6 +530,7 @@ class Launch(Node):
 
     Threads are numbered linearly, x fastest. `shared_bytes` is what plan-shared-memory found. `registers` are the
     user's, for a thread that copies and one that computes where the compiler makes roles: 0 as many as at launch.
+    `notes` say to people what passes decided.
     """
 
     name: str
@@ -546,6 +547,7 @@ class Launch(Node):
     raster: Raster | None = None
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
     @property

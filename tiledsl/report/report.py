@@ -101,6 +101,7 @@ def report(lowered: Lowered, sizes: Mapping[str, int] | None = None, gpu: str | 
         notes.append(f"figures of one block: the sizes are not known, give them as report({shown})")
     elif not all(e.exact for e in entries):
         notes.append("~: depends on data; conditions count as true, loops of unknown length as one iteration")
+    notes += [f"{launch.name}: {note}" for launch in kernel.launches for note in launch.notes]
     notes += [f"ptxas: {remark}" for remark in lowered.compiled.remarks]
     return Report(kernel.name, lowered.target.name, product.name, dict(sizes or {}), entries, "\n".join(notes))
 

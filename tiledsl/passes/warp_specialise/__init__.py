@@ -11,7 +11,7 @@ from dataclasses import replace
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.vector_width import assumed_divisors
 from tiledsl.errors import TileError
-from tiledsl.ir.nodes import Kernel, Launch
+from tiledsl.ir.nodes import For, Kernel, Launch, Pipelined
 from tiledsl.ir.tile import Gemm
 from tiledsl.ir.walk import statements
 from tiledsl.passes.base import kernel_pass
@@ -32,7 +32,9 @@ def warp_specialise(kernel: Kernel, *, target: Target, enabled: bool = True) -> 
     for launch in kernel.launches:
         made = hoisted(launch)
         plan = planned(kernel, made, target)
-        launches.append(launch if plan.refused else specialised(made, plan))
+        chosen = launch if plan.refused else specialised(made, plan)
+        pipelined = any(isinstance(s, For) and isinstance(s.kind, Pipelined) for s in statements(launch))
+        launches.append(replace(chosen, notes=(*launch.notes, str(plan))) if pipelined else chosen)
     return replace(kernel, launches=tuple(launches))
 
 

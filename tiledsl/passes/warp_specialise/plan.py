@@ -145,7 +145,8 @@ def make_plan(setting: Setting) -> WarpPlan:
         return WarpPlan(refused=reasons, left=tuple(left))
     consumers = launch.num_threads
     computes = any(c.by == "warpgroups" for c in channels)  # else registers do not limit, and moving them costs
-    return WarpPlan(consumers, channels, budget(consumers) if computes else Budget(), left=tuple(left))
+    asked = Budget(*launch.registers) if launch.registers else budget(consumers) if computes else Budget()
+    return WarpPlan(consumers, channels, asked, left=tuple(left))
 
 
 def budget(consumers: int) -> Budget:
