@@ -17,7 +17,7 @@ SOME = (
     *("transpose-70x45", "softmax-13x100", "gemm-3-stages", "gemm-split-k-60x100x200", "gemm-dynamic-70x50x105"),
     *("attention-d64-causal-90x90", "decode-split-100"),
 )
-# On sm_90a: roles with products in flight, copies left to the consumers, products of one role, stores by the copy engine.
+# On sm_90a: roles with products in flight, copies left to the consumers, products without roles, bulk stores.
 SOME_ON_SM90 = (
     *("gemm-3-stages", "gemm-split-k-60x100x200", "gemm-odd", "transpose-128x64", "gemm-block-sparse"),
     "attention-d64-causal-90x90",

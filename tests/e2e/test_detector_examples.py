@@ -6,8 +6,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from cases import all_cases, variant_id, variants
-from test_examples import agree, execute
+from cases import all_cases, executed, variant_id, variants
+from test_examples import agree
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.cpu.device import MODES, SCHEDULES
@@ -29,7 +29,7 @@ def require_clean(variant: tuple[str, str], *hows: tuple[str, str, int]) -> None
     for mode, schedule, seed in hows:
         findings: list[Finding] = []
         how = {"mode": mode, "schedule": schedule, "seed": seed, "findings": findings, "check": True}
-        actual = execute(case, lowered, inputs, lambda b, _, h=how: run_on_cpu(lowered, b, Backend.CPU, **h))
+        actual = executed(lowered, inputs, lambda b, _, h=how: run_on_cpu(lowered, b, Backend.CPU, **h))
         assert not findings, "\n".join(f.text for f in findings)
         agree(case, f"{mode}, {schedule}, seed {seed}", actual, expected, exact=True)
 

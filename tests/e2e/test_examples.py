@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-from cases import all_cases, variant_id, variants
+from cases import all_cases, executed, variant_id, variants
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.compile import Lowered, Stage
@@ -16,9 +15,8 @@ from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import same
-from tiledsl.runtime.arguments import as_array, bind
 from tiledsl.testing import Case, compare
-from tiledsl.testing.case import Draw, poison
+from tiledsl.testing.case import Draw
 
 CASES = all_cases()
 FIRST_THREAD_STAGE = "lower-tiles"
@@ -34,17 +32,6 @@ def thread_stages(lowered: Lowered) -> list[Stage]:
 def tile_stages(lowered: Lowered) -> list[Stage]:
     names = [s.name for s in lowered.stages]
     return list(lowered.stages[: names.index(FIRST_THREAD_STAGE)])
-
-
-def execute(case: Case, lowered: Lowered, inputs: dict[str, Any], how: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """Outputs by name after `how(bound, arguments)` ran on copies of the inputs."""
-    copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
-    bound = bind(lowered.signature, (), copies)
-    arrays = {n: as_array(t) for n, t in bound.tensors.items()}
-    for name in bound.results:
-        poison(arrays[name])
-    how(bound, {**arrays, **bound.scalars, **bound.sizes})
-    return arrays
 
 
 def agree(case: Case, where: str, actual: dict[str, Any], expected: Any, exact: bool) -> None:
@@ -71,7 +58,7 @@ def test_every_stage_computes_the_reference(variant: tuple[str, str]) -> None:
     inputs = dict(case.inputs(Draw(1, exact=True)))
     expected = case.reference(**inputs)
     for stage in tile_stages(lowered):
-        actual = execute(case, lowered, inputs, lambda _, a, k=stage.kernel: tile_interp.run(k, a, mode="late"))
+        actual = executed(lowered, inputs, lambda _, a, k=stage.kernel: tile_interp.run(k, a, mode="late"))
         agree(case, stage.name, actual, expected, exact=True)
     seen = None
     for stage in thread_stages(lowered):
@@ -79,10 +66,10 @@ def test_every_stage_computes_the_reference(variant: tuple[str, str]) -> None:
             continue
         seen = stage.kernel
         # Barriers come late in the pipeline, so races mean something only from then on.
-        actual = execute(case, lowered, inputs, lambda _, a, k=seen: interp.run(k, a, check=False, mode="early"))
+        actual = executed(lowered, inputs, lambda _, a, k=seen: interp.run(k, a, check=False, mode="early"))
         agree(case, stage.name, actual, expected, exact=True)
     for mode in ("early", "late"):
-        actual = execute(case, lowered, inputs, lambda _, a, m=mode: interp.run(lowered.final, a, check=True, mode=m))
+        actual = executed(lowered, inputs, lambda _, a, m=mode: interp.run(lowered.final, a, check=True, mode=m))
         agree(case, f"final, checked, {mode}", actual, expected, exact=True)
 
 
@@ -95,7 +82,7 @@ def test_emitted_cuda_on_the_cpu(variant: tuple[str, str]) -> None:
         inputs = dict(case.inputs(Draw(2, exact)))
         expected = case.reference(**inputs)
         for mode in ("early", "late", "random"):
-            actual = execute(case, lowered, inputs, lambda b, _, m=mode: run_on_cpu(lowered, b, Backend.CPU, mode=m))
+            actual = executed(lowered, inputs, lambda b, _, m=mode: run_on_cpu(lowered, b, Backend.CPU, mode=m))
             agree(case, f"emitted C++, {mode}", actual, expected, exact)
 
 
@@ -105,9 +92,9 @@ def test_random_inputs_within_tolerance(variant: tuple[str, str]) -> None:
     lowered = case.compiled(variant[1]).lowered
     inputs = dict(case.inputs(Draw(3, exact=False)))
     expected = case.reference(**inputs)
-    actual = execute(case, lowered, inputs, lambda _, a: tile_interp.run(lowered.stages[0].kernel, a))
+    actual = executed(lowered, inputs, lambda _, a: tile_interp.run(lowered.stages[0].kernel, a))
     agree(case, "tile stage", actual, expected, exact=False)
-    actual = execute(case, lowered, inputs, lambda _, a: interp.run(lowered.final, a, check=False))
+    actual = executed(lowered, inputs, lambda _, a: interp.run(lowered.final, a, check=False))
     agree(case, "thread stage", actual, expected, exact=False)
 
 

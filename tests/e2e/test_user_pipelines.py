@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import user_attention
 import user_gemms
 import user_loops
 import user_seeds
+from cases import executed
 
 from tiledsl.cpu import interp
 from tiledsl.ir.layout import Fragment
 from tiledsl.ir.nodes import Alloc
 from tiledsl.ir.walk import walk
-from tiledsl.runtime.arguments import as_array, bind
 from tiledsl.testing import Case, check, compare
-from tiledsl.testing.case import Draw, poison
+from tiledsl.testing.case import Draw
 
 PROGRAMS = {p.__name__: p for m in (user_seeds, user_gemms, user_loops, user_attention) for p in m.PROGRAMS}
 # Sums of many numbers in half precision, and exponentials: within (rtol, atol) of the reference.
@@ -47,12 +46,7 @@ def test_checking_memory_sees_nothing_wrong(name: str, mode: Any) -> None:
     lowered = program.compiled().lowered
     inputs = dict(program.inputs(Draw(1, exact=True)))
     expected = program.reference(**inputs)
-    copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
-    bound = bind(lowered.signature, (), copies)
-    arrays = {n: as_array(t) for n, t in bound.tensors.items()}
-    for result in bound.results:
-        poison(arrays[result])
-    interp.run(lowered.final, {**arrays, **bound.scalars, **bound.sizes}, check=True, mode=mode)
+    arrays = executed(lowered, inputs, lambda _, arguments: interp.run(lowered.final, arguments, check=True, mode=mode))
     rtol, atol = (0.0, 0.0) if program.exact else (program.rtol, program.atol)
     for output, value in expected.items():
         compare(output, arrays[output], value, rtol, atol)

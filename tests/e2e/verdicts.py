@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-from cases import all_cases
+from cases import Execute, all_cases, executed
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.codegen.cuda import Source
@@ -17,9 +15,9 @@ from tiledsl.cpu import interp
 from tiledsl.cpu.findings import Finding
 from tiledsl.errors import TileError
 from tiledsl.ir.nodes import Kernel
-from tiledsl.runtime.arguments import as_array, bind
+from tiledsl.runtime.arguments import Bound
 from tiledsl.testing import Case, Mismatch, compare
-from tiledsl.testing.case import Draw, copy_of, poison
+from tiledsl.testing.case import Draw
 
 CASES = all_cases()
 
@@ -79,9 +77,6 @@ def groups() -> dict[str, tuple[Case, ...]]:
     return {cases[0].name: tuple(cases) for cases in by_text.values()}
 
 
-Execute = Callable[[Mapping[str, Any], Any], None]  # the arguments by name, and as they are bound
-
-
 class Subject:
     """A case with exact inputs, to be run in faulty forms."""
 
@@ -92,13 +87,13 @@ class Subject:
 
     def simt(self, kernel: Kernel) -> str:
         """What the thread-stage interpreter says of `kernel`: a code, "wrong value", or nothing."""
-        return self._verdict(lambda arguments, _: interp.run(kernel, arguments, check=True, mode="late"))
+        return self._verdict(lambda _, arguments: interp.run(kernel, arguments, check=True, mode="late"))
 
     def device(self, source: Source, mode: str) -> str:
         """What the checked CPU device says of this text."""
         lowered = replace(self.lowered, source=source)
 
-        def run(_: Mapping[str, Any], bound: Any) -> None:
+        def run(bound: Bound, _: object) -> None:
             findings: list[Finding] = []
             run_on_cpu(lowered, bound, Backend.CPU, check=True, findings=findings, mode=mode)
             if findings:
@@ -107,13 +102,8 @@ class Subject:
         return self._verdict(run)
 
     def _verdict(self, run: Execute) -> str:
-        copies = {n: copy_of(v) if isinstance(v, np.ndarray) else v for n, v in self.inputs.items()}
-        bound = bind(self.lowered.signature, (), copies)
-        arrays = {n: as_array(t) for n, t in bound.tensors.items()}
-        for name in bound.results:
-            poison(arrays[name])
         try:
-            run({**arrays, **bound.scalars, **bound.sizes}, bound)
+            arrays = executed(self.lowered, self.inputs, run)
             for name, value in self.expected.items():
                 rtol, atol = (0.0, 0.0) if self.case.exact else (self.case.rtol, self.case.atol)
                 compare(name, arrays[name], value, rtol, atol)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tiledsl.analysis.loop_access import MOST_POINTS, LoopAccess
-from tiledsl.errors import Span
-from tiledsl.ir.nodes import Block, Const, Expr, For, Let, Load, Node, Select, Space, Store, Var, static_shape
+from tiledsl.analysis.loop_access import MOST_POINTS, LoopAccess, certain_accesses
+from tiledsl.ir.nodes import static_shape
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.walk import children, substitute
-
-ON_CHIP = (Space.FRAGMENT, Space.SHARED)
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ def dependence(loop: Parallel) -> Dependence | None:
     """
     writes: list[LoopAccess] = []
     reads: list[LoopAccess] = []
-    for a in _certain(loop.body, loop, {}, ()):
+    for a in certain_accesses(loop):
         (writes if a.writes else reads).append(a)
     for w in writes:
         for r in reads:
@@ -51,36 +47,6 @@ def dependence(loop: Parallel) -> Dependence | None:
 def _is_one_to_one(a: LoopAccess) -> bool:
     """Whether it is plain that no two iterations access the same element: every variable is an index by itself."""
     return all(v in a.indices for v, n in zip(a.vars, a.extents) if n > 1)
-
-
-def _certain(
-    block: Block, loop: Parallel, lets: dict[Var, Expr], serial: tuple[tuple[Var, int], ...]
-) -> Iterator[LoopAccess]:
-    """The accesses that happen in every iteration of `loop`."""
-
-    def access(buffer: Any, indices: Sequence[Expr], writes: bool, span: Span) -> Iterator[LoopAccess]:
-        if buffer.space in ON_CHIP:
-            at = tuple(substitute(i, lets) for i in indices)
-            yield LoopAccess(buffer, at, writes, loop.vars, loop.extents, serial, span)
-
-    def loads(node: Node, span: Span) -> Iterator[LoopAccess]:
-        for child in (node.cond,) if isinstance(node, Select) else children(node):
-            yield from loads(child, span)
-        if isinstance(node, Load):
-            yield from access(node.buffer, node.indices, False, span)
-
-    for s in block:
-        span = s.span if s.span.line else loop.span
-        match s:
-            case Let(var, value):
-                yield from loads(value, span)
-                lets = {**lets, var: substitute(value, lets)}
-            case Store(buffer, indices, value):
-                for e in (*indices, value):
-                    yield from loads(e, span)
-                yield from access(buffer, indices, True, span)
-            case For(var, Const(extent), body) if int(extent) > 0:
-                yield from _certain(body, loop, lets, (*serial, (var, int(extent))))
 
 
 def _meeting(write: LoopAccess, read: LoopAccess) -> Dependence | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -98,9 +98,7 @@ class LoopAccess:
     @property
     def values(self) -> list[Any]:
         """Each index over the grid of the loop's and the serial variables; all must be determined by these."""
-        axes = [*zip(self.vars, self.extents), *self.serial]
-        grid = np.meshgrid(*(np.arange(n) for _, n in axes), indexing="ij", sparse=True)
-        env = {v: g for (v, _), g in zip(axes, grid)}
+        env = _grid([*zip(self.vars, self.extents), *self.serial])
         return [evaluate(i, env) for i in self.indices]
 
     @cached_property
@@ -117,8 +115,7 @@ class LoopAccess:
         if prod(self.extents) * prod(n for _, n in serial) > MOST_POINTS:
             serial = []
         axes = [*zip(self.vars, self.extents), *serial]
-        grid = np.meshgrid(*(np.arange(n) for _, n in axes), indexing="ij", sparse=True)
-        env = {v: g for (v, _), g in zip(axes, grid)}
+        env = _grid(axes)
         free = [d for d, i in enumerate(self.indices) if not _evaluable(i, set(env))]
         points = prod(self.extents)
         linear: Any = np.zeros([n for _, n in axes], np.int64)
@@ -130,6 +127,12 @@ class LoopAccess:
             steps = np.arange(shape[d]) * prod(shape[d + 1 :])
             linear = (linear[:, :, None] + steps).reshape(points, -1)
         return linear
+
+
+def _grid(axes: Sequence[tuple[Var, int]]) -> dict[Var, Any]:
+    """The values of each variable, along an axis of its own."""
+    values = np.meshgrid(*(np.arange(n) for _, n in axes), indexing="ij", sparse=True)
+    return {v: x for (v, _), x in zip(axes, values)}
 
 
 def _evaluable(e: Expr, known: set[Var]) -> bool:
@@ -188,9 +191,15 @@ def loop_accesses(
 
     `lets` are the binds in scope outside; `serial` the enclosing loops of constant extent.
     """
-    found: list[LoopAccess] = []
-    _collect(loop.body, loop, dict(lets), tuple(serial), found)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(a for a, _ in _collect(loop.body, loop, lets, tuple(serial), certain=True)))
+
+
+def certain_accesses(loop: Parallel) -> tuple[LoopAccess, ...]:
+    """Those that happen in every iteration of `loop`: under no condition, and in no loop that might not run.
+
+    Atomic updates are none, since they may meet.
+    """
+    return tuple(a for a, certain in _collect(loop.body, loop, {}, (), certain=True) if certain)
 
 
 def reduced_lines(s: Reduce, serial: Sequence[tuple[Var, int]] = ()) -> tuple[LoopAccess, ...]:
@@ -208,52 +217,51 @@ def reduced_lines(s: Reduce, serial: Sequence[tuple[Var, int]] = ()) -> tuple[Lo
 
 
 def _collect(
-    block: Block,
-    loop: Parallel,
-    lets: dict[Var, Expr],
-    serial: tuple[tuple[Var, int], ...],
-    found: list[LoopAccess],
-) -> None:
-    def add(buffer: Buffer, indices: tuple[Expr, ...], writes: bool, span: Span) -> None:
+    block: Block, loop: Parallel, lets: Mapping[Var, Expr], serial: tuple[tuple[Var, int], ...], *, certain: bool
+) -> Iterator[tuple[LoopAccess, bool]]:
+    """The accesses of `block`, and whether each happens in every iteration, as far as `block` itself does."""
+
+    def access(
+        buffer: Buffer, indices: tuple[Expr, ...], writes: bool, sure: bool
+    ) -> Iterator[tuple[LoopAccess, bool]]:
         if buffer.space in (Space.FRAGMENT, Space.SHARED):
             at = tuple(inlined(i, lets) for i in indices)
-            found.append(LoopAccess(buffer, at, writes, loop.vars, loop.extents, serial, span))
+            yield LoopAccess(buffer, at, writes, loop.vars, loop.extents, serial, span), sure
 
-    def loads(node: Node, span: Span) -> None:
-        for n in walk(node):
-            if isinstance(n, Load):
-                add(n.buffer, n.indices, False, span)
+    def loads(node: Node, sure: bool) -> Iterator[tuple[LoopAccess, bool]]:
+        if isinstance(node, Load):
+            yield from access(node.buffer, node.indices, False, sure)
+        for child in children(node):
+            yield from loads(child, sure and (not isinstance(node, Select) or child is node.cond))
 
     for stmt in block:
         span = stmt.span if stmt.span.line else loop.span
         match stmt:
             case Let(var, value):
-                loads(value, span)
+                yield from loads(value, certain)
                 lets = {**lets, var: inlined(value, lets)}
-            case Store(buffer, indices, value):
+            case Store(buffer, indices, value) | AtomicUpdate(_, buffer, indices, value):
+                sure = certain and isinstance(stmt, Store)
                 for e in (*indices, value):
-                    loads(e, span)
-                add(buffer, indices, True, span)
-            case AtomicUpdate(_, buffer, indices, value):
-                for e in (*indices, value):
-                    loads(e, span)
-                add(buffer, indices, True, span)
+                    yield from loads(e, sure)
+                yield from access(buffer, indices, True, sure)
             case For(var, extent, body):
-                loads(extent, span)
-                inner = ((var, int(extent.value)),) if isinstance(extent, Const) else ()
-                _collect(body, loop, lets, (*serial, *inner), found)
+                yield from loads(extent, False)
+                trips = int(extent.value) if isinstance(extent, Const) else 0
+                inner = ((var, trips),) if isinstance(extent, Const) else ()
+                yield from _collect(body, loop, lets, (*serial, *inner), certain=certain and trips > 0)
             case Parallel(inner_vars, extents, body):
-                _collect(body, loop, lets, (*serial, *zip(inner_vars, extents)), found)
+                yield from _collect(body, loop, lets, (*serial, *zip(inner_vars, extents)), certain=False)
             case If(cond, then, orelse):
-                loads(cond, span)
-                _collect(then, loop, lets, serial, found)
-                _collect(orelse, loop, lets, serial, found)
+                yield from loads(cond, False)
+                for side in (then, orelse):
+                    yield from _collect(side, loop, lets, serial, certain=False)
             case While(cond, body):
-                loads(cond, span)
-                _collect(body, loop, lets, serial, found)
+                yield from loads(cond, False)
+                yield from _collect(body, loop, lets, serial, certain=False)
             case _:
                 for child in children(stmt):
-                    loads(child, span)
+                    yield from loads(child, False)
 
 
 def inlined(e: Expr, lets: Mapping[Var, Expr]) -> Expr:

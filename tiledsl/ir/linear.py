@@ -220,20 +220,19 @@ class Algebra:
         return u if low >= 0 and high < g else None
 
     def _divide_nested(self, terms: Terms, c: int) -> Linear | None:
-        k, atom = terms[0]
-        if k != 1 or not atom.divisor:
+        parts = [term for term in terms if term[1] is not ONE]
+        if len(parts) != 1 or parts[0][0] != 1 or not parts[0][1].divisor:
             return None
+        atom, k = parts[0][1], total(term for term in terms if term[1] is ONE)
         y, d = atom.numerator, atom.divisor
         if atom.value:  # (y % d) // c == (y // c) % (d/c)
-            if len(terms) > 1 or d % c:
+            if k or d % c:
                 return None
             result = dict(self.divide(y, c))
             add_scaled(result, self.divide(y, d), -(d // c))
             return result
-        if any(other is not ONE for _, other in terms[1:]):
-            return None
         moved = dict(y)  # (y // d + k) // c == (y + k*d) // (d*c)
-        add_scaled(moved, total(terms[1:]), d)
+        add_scaled(moved, k, d)
         return self.divide(moved, d * c)
 
     def _quotient(self, y: Linear, c: int) -> Atom:
@@ -265,10 +264,8 @@ class Algebra:
     def _regroup(self, x: Linear, quotients: list[Atom]) -> Terms:
         quotients.sort(key=lambda a: (-len(a.numerator), a.divisor, a.key))
         for a in quotients:
-            finer = [
-                q for q in quotients if q.family == a.family and q.divisor < a.divisor and not a.divisor % q.divisor
-            ]
-            numerators: list[tuple[Linear, int]] = [({q: 1}, a.divisor // q.divisor) for q in reversed(finer)]
+            finer = [(q, k) for q in quotients if q.divisor < a.divisor and (k := _steps(q, a)) is not None]
+            numerators = [({q: 1, **constant(k)}, a.divisor // q.divisor) for q, k in reversed(finer)]
             for y, c in [*numerators, (a.numerator, a.divisor)]:
                 lead = next((atom for atom in y if atom in x and atom is not ONE), None)
                 if lead is None or x[lead] % y[lead]:
@@ -288,6 +285,18 @@ class Algebra:
     def spelled(self, x: Linear) -> tuple[Expr, str]:
         """The expression of x and a text that orders it among others."""
         return sum_of(self.digits(x))
+
+
+def _steps(finer: Atom, coarser: Atom) -> int | None:
+    """k where `coarser` is `(finer + k) // c`, c the quotient of their divisors; None if it is nothing of that kind."""
+    d = finer.divisor
+    apart = coarser.numerator.get(ONE, 0) - finer.numerator.get(ONE, 0)
+    if coarser.divisor % d or apart % d:
+        return None
+    if not apart:
+        return 0 if finer.family == coarser.family else None
+    same = {t for t in finer.family if t[0] is not ONE} == {t for t in coarser.family if t[0] is not ONE}
+    return apart // d if same else None
 
 
 def sum_of(terms: Terms) -> tuple[Expr, str]:

@@ -38,6 +38,7 @@ from tiledsl.ir.nodes import (
     Stmt,
     Store,
     Var,
+    While,
     lt,
 )
 from tiledsl.ir.printer import text
@@ -322,6 +323,35 @@ def test_tile_read_after_the_loop_is_the_last_one() -> None:
     result = run_both(source, {"A": rows(8), "P": rows(8) * 0, "O": rows(1) * 0})
     np.testing.assert_array_equal(result["O"][0], rows(8)[7])
     assert "copy As@1 -> O" in text(software_pipeline(source))
+
+
+@pytest.mark.parametrize("first", ["if", "for", "while"])
+def test_conditions_and_extents_after_the_loop_see_the_last_tile(first: str) -> None:
+    """Not version 0: what decides about a statement is read from the tile that was written last."""
+    table, o = Buffer("I", (8, 4), INT32), Buffer("O", (8, 4), INT32)
+    s, f, k = shared("Is", 4, dtype=INT32), registers("f", 4, dtype=INT32), Var("k")
+    body = (Copy(row(table, k), region(s)), Copy(region(s), region(f)), Copy(region(f), row(o, k)))
+    last = Cast(INDEX, Load(s, (Const(0),)))
+    clear: Block = (Fill(row(o, 0), Const(9, INT32)), Fill(region(s), Const(0, INT32)))
+    after = {"if": If(lt(0, last), clear), "for": For(Var("i"), last, clear), "while": While(lt(0, last), clear)}[first]
+    source = kernel([table, o], [Alloc(s), Alloc(f), For(k, Const(8), body, Pipelined(3)), after])
+    index = np.zeros((8, 4), np.int32)
+    index[7] = 1
+    assert run_both(source, {"I": index, "O": index * 0})["O"][0, 0] == 9
+
+
+def test_a_condition_on_a_tile_whose_version_is_not_known() -> None:
+    """The mask says which iteration wrote the tile last, so it keeps one version."""
+    table, mask, o = Buffer("I", (8, 4), INT32), Buffer("M", (8,), BOOL), Buffer("O", (8, 4), INT32)
+    s, f, k = shared("Is", 4, dtype=INT32), registers("f", 4, dtype=INT32), Var("k")
+    body = (Copy(row(table, k), region(s)), Copy(region(s), region(f)), Copy(region(f), row(o, k)))
+    after = If(lt(0, Cast(INDEX, Load(s, (Const(0),)))), (Fill(row(o, 0), Const(9, INT32)),))
+    loop = For(k, Const(8), (If(Load(mask, (k,)), body),), Pipelined(3))
+    source = kernel([table, mask, o], [Alloc(s), Alloc(f), Fill(region(s), Const(0, INT32)), loop, after])
+    index = np.zeros((8, 4), np.int32)
+    index[4] = 1
+    result = run_both(source, {"I": index, "M": np.arange(8) < 5, "O": index * 0})
+    assert result["O"][0, 0] == 9
 
 
 def test_previous_iterations_tile_keeps_one_version() -> None:

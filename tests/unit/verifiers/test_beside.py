@@ -22,10 +22,10 @@ HEAD = "kernel copies(A: global float16[64, 64], C: global float16[64, 64]) {\n 
 
 PLAIN = (
     HEAD
-    + """threads(t in 32) {
+    + """threads(t in 64) {
     for n in 8 {
-      for i in 16 {
-        C[n * 8 + (t * 16 + i) // 64, (t * 16 + i) % 64] = A[n * 8 + (t * 16 + i) // 64, (t * 16 + i) % 64]
+      for i in 8 {
+        C[n * 8 + (t * 8 + i) // 64, (t * 8 + i) % 64] = A[n * 8 + (t * 8 + i) // 64, (t * 8 + i) % 64]
       }
     }
   }
@@ -37,7 +37,7 @@ PLAIN = (
 # threads of the other role, and stored by the copy engine.
 ROLES = (
     HEAD
-    + """threads(t in 64) shared_bytes(4096) {
+    + """threads(t in 96) shared_bytes(4096) {
     slot S = 0
     slot D = 2048
     alloc S: shared float16[512] versions(2)
@@ -45,7 +45,7 @@ ROLES = (
     alloc full: barrier uint64[2]
     alloc empty: barrier uint64[2]
     if t == 0 {
-      for i in 2 { init_barrier(count=1) full[i] init_barrier(count=32) empty[i] }
+      for i in 2 { init_barrier(count=1) full[i] init_barrier(count=64) empty[i] }
       fence(kind=barrier_init)
     }
     barrier
@@ -59,18 +59,18 @@ ROLES = (
           }
         }
       }
-      role rest(first=32, threads=32) q {
+      role rest(first=32, threads=64) q {
         let w = warp_uniform(q // 32)
         for n in 8 {
           await full[n % 2], n // 2 % 2
           async_wait(pending=0, queue=store, sources)
-          barrier(id=2, count=32)
-          for j in 16 {
-            D[j * 32 + q + w] = S@(n % 2)[(j * 32 + q) ^ ((j * 32 + q) // 64 % 8 * 8)]
+          barrier(id=2, count=64)
+          for j in 8 {
+            D[j * 64 + q + w - q // 32] = S@(n % 2)[(j * 64 + q) ^ ((j * 64 + q) // 64 % 8 * 8)]
           }
           arrive empty[n % 2]
           fence(kind=async_proxy)
-          barrier(id=1, count=32)
+          barrier(id=1, count=64)
           if q == 0 {
             tensor_copy(box=[8, 64]) D[0] -> C[n * 8, 0]
           }
@@ -103,7 +103,7 @@ def test_right_roles_pass(verifier: Verifier) -> None:
 
 def test_elements_one_after_the_other() -> None:
     moves = ROLES.replace("tensor_copy(box=[8, 64], swizzle=128)", "bulk_move(lanes=512)")
-    moves = moves.replace("(j * 32 + q) ^ ((j * 32 + q) // 64 % 8 * 8)", "j * 32 + q")
+    moves = moves.replace("(j * 64 + q) ^ ((j * 64 + q) // 64 % 8 * 8)", "j * 64 + q")
     moves = moves.replace("tensor_copy(box=[8, 64]) D[0]", "bulk_move(lanes=512) D[0]")
     check(verify_bounds, moves)
     check(verify_barriers, moves)
@@ -114,7 +114,7 @@ def test_a_box_over_the_edge() -> None:
     smaller = HEAD.replace("[64, 64]", "[60, 64]")
     plain = (
         PLAIN.replace(HEAD, smaller)
-        .replace("C[n", "if n * 8 + (t * 16 + i) // 64 < 60 { C[n")
+        .replace("C[n", "if n * 8 + (t * 8 + i) // 64 < 60 { C[n")
         .replace("% 64]\n", "% 64] }\n")
     )
     check(verify_bounds, ROLES.replace(HEAD, smaller), plain)
@@ -122,8 +122,8 @@ def test_a_box_over_the_edge() -> None:
 
 def test_reductions_of_the_copy_engine() -> None:
     plain = PLAIN.replace(
-        "C[n * 8 + (t * 16 + i) // 64, (t * 16 + i) % 64] = ",
-        "let x = n atomic_update(add) C[n * 8 + (t * 16 + i) // 64, (t * 16 + i) % 64], ",
+        "C[n * 8 + (t * 8 + i) // 64, (t * 8 + i) % 64] = ",
+        "let x = n atomic_update(add) C[n * 8 + (t * 8 + i) // 64, (t * 8 + i) % 64], ",
     )
     check(verify_bounds, ROLES.replace("box=[8, 64]) D", "box=[8, 64], add) D"), plain)
 
@@ -133,24 +133,24 @@ MUTATIONS: list[tuple[Verifier, str, str, str]] = [
     (verify_bounds, "S14", "A[k * 8, 0] -> S", "A[0, 0] -> S"),
     (verify_bounds, "S14", "swizzle=128", "swizzle=64"),
     (verify_bounds, "S14", "D[0] -> C[n * 8, 0]", "D[0] -> C[0, 0]"),
-    (verify_bounds, "S2", "D[j * 32 + q + w] = S", "D[j * 32 + q + w + 1] = S"),
+    (verify_bounds, "S2", "D[j * 64 + q + w - q // 32] = S", "D[j * 64 + q + w - q // 32 + 1] = S"),
     (verify_bounds, "W4", AWAIT_EMPTY, ""),
     (verify_bounds, "W3", AWAIT_EMPTY, "await empty[k % 2], k // 2 % 2\n"),
     (verify_bounds, "W3", "bytes=1024", "bytes=1040"),
     (verify_bounds, "W[34]", "bytes=1024", "bytes=512"),
     (verify_bounds, "W3", "arrive empty[n % 2]", ""),
-    (verify_bounds, "W5", "arrive empty[n % 2]", "arrive empty[n % 2] arrive empty[n % 2]"),
-    (verify_bounds, "W3", "arrive empty[n % 2]", "if q < 16 { arrive empty[n % 2] }"),
+    (verify_bounds, "W[45]", "arrive empty[n % 2]", "arrive empty[n % 2] arrive empty[n % 2]"),
+    (verify_bounds, "W3", "arrive empty[n % 2]", "if q < 32 { arrive empty[n % 2] }"),
     (verify_bounds, "W16", "init_barrier(count=1) full[i]", ""),
     (verify_bounds, "W16", "    barrier\n", ""),
     (verify_bounds, "P15", "async_wait(pending=0, queue=store)\n", ""),
     (verify_bounds, "P15", "          async_commit(queue=store)\n", ""),
     (verify_barriers, "P13", AWAIT_FULL, ""),
-    (verify_barriers, "S10", "          barrier(id=1, count=32)\n", ""),
-    (verify_barriers, "S10", "          barrier(id=2, count=32)\n", ""),
-    (verify_barriers, "S11", "barrier(id=1, count=32)", "barrier"),
-    (verify_barriers, "S11", "barrier(id=1, count=32)", "if q < 16 { barrier(id=1, count=32) }"),
-    (verify_shared, "S6", "slot D = 2048", "slot D = 0"),
+    (verify_barriers, "S10", "          barrier(id=1, count=64)\n", ""),
+    (verify_barriers, "S10", "          barrier(id=2, count=64)\n", ""),
+    (verify_barriers, "S11", "barrier(id=1, count=64)", "barrier"),
+    (verify_barriers, "S11", "barrier(id=1, count=64)", "if q < 32 { barrier(id=1, count=64) }"),
+    (verify_shared, "S6", "slot D = 2048", "slot D = 1024"),
 ]
 
 
@@ -175,7 +175,7 @@ PRODUCT = (
     barrier
     hold L
     fence(kind=product)
-    atom wgmma_m64n64k16_f32_f16_ss(&L[0], descriptor(S@0[0], 16, 1024, 128), descriptor(S@0[0], 16, 1024, 128), true, 0, 1)
+    atom wgmma_m64n64k16_f32_f16_ss(&L[0], TILE, TILE, true, 0, 1)
     async_commit(queue=product)
     async_wait(pending=0, queue=product)
     hold L
@@ -186,7 +186,7 @@ PRODUCT = (
     }
   }
 }
-"""
+""".replace("TILE", "descriptor(S@0[0], 16, 1024, 128)")
 )
 
 

@@ -24,6 +24,7 @@ from tiledsl.ir.nodes import (
     Block,
     Buffer,
     Const,
+    Evaluate,
     Expr,
     For,
     If,
@@ -163,14 +164,19 @@ class _Pipeliner:
         match s:
             case For(kind=Pipelined()):
                 return self.pipeline(s, state)
-            case For(body=body) | While(body=body):
-                return (replace(s, body=self.loop_body(body, state)),)
+            case For(extent=extent, body=body):
+                extent = self.expression(extent, state)
+                return (replace(s, extent=extent, body=self.loop_body(body, state)),)
+            case While(cond, body):
+                body = self.loop_body(body, state)  # first: it is what the condition sees from the second time on
+                return (replace(s, cond=self.expression(cond, state), body=body),)
             case Roles(roles):
                 return (replace(s, roles=tuple(self.role(r, roles, state) for r in roles)),)
-            case If(_, then, orelse):
-                other = dict(state)
-                s = replace(s, then=self.scope(then, state), orelse=self.scope(orelse, other))
+            case If(cond, then, orelse):
+                cond, other = self.expression(cond, state), dict(state)
+                s = replace(s, cond=cond, then=self.scope(then, state), orelse=self.scope(orelse, other))
                 _assign(state, _joined(state, other))
+                return (s,)
         return (self.outside(s, state),)
 
     def role(self, role: Role, roles: Sequence[Role], state: State) -> Role:
@@ -189,6 +195,12 @@ class _Pipeliner:
             return plan_gemm(gemm, self.threads, target).kind == "wgmma"
         except TileError:  # it has no plan: the user hears of it from infer-layouts
             return False
+
+    def expression(self, e: Expr, state: State) -> Expr:
+        """`e`, which a loop or conditional evaluates, with its loads of versioned buffers pinned."""
+        evaluated = self.outside(Evaluate(e), state)
+        assert isinstance(evaluated, Evaluate)
+        return evaluated.value
 
     def scope(self, block: Block, state: State) -> Block:
         result = self.block(block, state)
@@ -209,7 +221,7 @@ class _Pipeliner:
 
     def outside(self, s: Stmt, state: State) -> Stmt:
         """A statement that is no loop or conditional, with its accesses to versioned buffers pinned."""
-        if not state or isinstance(s, If):
+        if not state:
             return s
         for a in accesses(s):
             if a.buffer in state and state[a.buffer] is None and (a.region is None or a.region.version is None):

@@ -12,7 +12,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tiledsl.cpu import interp
-from tiledsl.cpu.numerics import numpy_dtype
+from tiledsl.cpu.numerics import convert, numpy_dtype
+from tiledsl.ir.dtypes import BFLOAT16, FLOAT32, FLOAT64, INT64, TFLOAT32, UINT64, DType
 from tiledsl.ir.nodes import (
     Buffer,
     Expr,
@@ -66,6 +67,29 @@ def expressions_agree_with_numpy(seed: int) -> None:
     for e, device, numpy in run_both(draw, expressions, seed):
         wrong = np.flatnonzero(~same_bits(device, numpy))
         assert not wrong.size, f"lane {wrong[0]}: {device[wrong[0]]!r}, NumPy {numpy[wrong[0]]!r} for {text(e)}"
+
+
+@st.composite
+def halfway(draw: st.DrawFn) -> tuple[int, DType]:
+    """An integer in the middle between two neighbours of a float type, or next to it; often one that no float64 is."""
+    target = draw(st.sampled_from([FLOAT64, FLOAT32, TFLOAT32, BFLOAT16]))
+    digits = target.mantissa + 2
+    bits = draw(st.integers(digits if draw(st.booleans()) else max(digits, 54), 64))
+    middle = (draw(st.integers(2 ** (digits - 2), 2 ** (digits - 1) - 1)) * 2 + 1) << (bits - digits)
+    return middle + draw(st.integers(-1, 1)), target
+
+
+@law("S23", examples=100, case=halfway(), negative=st.booleans())
+def integers_are_rounded_once(case: tuple[int, DType], negative: bool) -> None:
+    """Of 64 bits too, whose way to a short float is by another float."""
+    x, target = case
+    source = UINT64 if x >= 2**63 else INT64
+    sign = -1 if negative and source is INT64 else 1
+    step = 1 << max(0, x.bit_length() - 1 - target.mantissa)
+    quotient, rest = divmod(x, step)
+    quotient += 2 * rest > step or (2 * rest == step and quotient % 2)
+    found = convert(numpy_dtype(source).type(sign * x), source, target)
+    assert int(float(found)) == sign * quotient * step
 
 
 LAWS = laws_of(globals())

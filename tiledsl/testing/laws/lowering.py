@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 
-from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT8, DType
+from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT8, INT32, DType
 from tiledsl.ir.layout import Fragment, fully_replicated, linear_at, partition, row_major
 from tiledsl.ir.layout_ops import is_separable, reduce_dim
 from tiledsl.ir.nodes import Binary, Const, Load, Store, Var
@@ -16,7 +16,7 @@ from tiledsl.passes.lower_tiles.spread import cut, pieces
 from tiledsl.testing.laws.base import law, laws_of
 from tiledsl.testing.laws.layouts import CHOICE, chosen
 from tiledsl.testing.strategies.layouts import fragments_in_blocks, ragged_fragments, shared_layouts
-from tiledsl.testing.tile_stage import agree, kernel, region, shared, tensor, tile
+from tiledsl.testing.tile_stage import agree, integers, kernel, region, shared, tensor, tile
 
 DTYPES = st.sampled_from([FLOAT32, FLOAT16, INT8])
 
@@ -80,9 +80,22 @@ def swizzled_tiles_read_in_any_order(
     agree(kernel([a, b], [fill, turn], {s: layout}, threads))
 
 
-@law("S15", choice=CHOICE, case=fragments_in_blocks(), op=st.sampled_from(REDUCTIONS), clear=st.booleans())
-def reductions(choice: int, case: tuple[Fragment, int], op: str, clear: bool) -> None:
-    """S15: every way in which a dimension can be spread over registers, lanes, warps and odd numbers of threads."""
+@law(
+    "S15",
+    choice=CHOICE,
+    case=fragments_in_blocks(),
+    op=st.sampled_from(REDUCTIONS),
+    clear=st.booleans(),
+    number=st.sampled_from([FLOAT32, INT32]),
+    ends=st.sampled_from([(-9, 0), (1, 10)]),
+)
+def reductions(
+    choice: int, case: tuple[Fragment, int], op: str, clear: bool, number: DType, ends: tuple[int, int]
+) -> None:
+    """S15: every way in which a dimension can be spread over registers, lanes, warps and odd numbers of threads.
+
+    Of values of one sign a wrong neutral element would be the result.
+    """
     f, threads = case
     if not is_separable(f):
         return
@@ -91,12 +104,13 @@ def reductions(choice: int, case: tuple[Fragment, int], op: str, clear: bool) ->
     derived = reduce_dim(f, dim)
     assert derived is not None
     derived = Fragment(shape, derived.threads, derived.regs)
-    dtype = INT8 if op.startswith("bit") else FLOAT32
+    dtype = INT8 if op.startswith("bit") else number
     a, b = tensor("a", f.shape, dtype), tensor("b", shape, dtype)
     x, y = tile("x", f.shape, dtype), tile("y", shape, dtype)
     before = [Copy(region(a), region(x))] + ([] if clear else [Copy(region(b), region(y))])
     body = [*before, Reduce(region(x), region(y), op, dim, clear), Copy(region(y), region(b))]
-    agree(kernel([a, b], body, {x: f, y: derived}, threads))
+    inputs = {p.name: integers(np.random.default_rng(0), p, *ends) for p in (a, b)}
+    agree(kernel([a, b], body, {x: f, y: derived}, threads), inputs=inputs)
 
 
 @law(

@@ -114,7 +114,10 @@ def usual_statements(draw: Draw, p: Program, k: Var) -> list[Stmt]:
     uses: list[Stmt] = []
     for s in draw(st.permutations(p.shared[:count])):
         f = draw(st.sampled_from(p.registers))
-        uses.append(_accumulate(f, s) if draw(st.booleans()) else Copy(tile(s), tile(f)))
+        if draw(st.booleans()):  # tiles of different groups, needed at once
+            uses.append(_accumulate(f, s, p.shared[0]))
+        else:
+            uses.append(_accumulate(f, s) if draw(st.booleans()) else Copy(tile(s), tile(f)))
         if draw(st.booleans()):
             uses.append(Copy(tile(f), row(p.out, k + p.next_line() * TILES)))
     if draw(st.booleans()):  # each copy right before its use, as in attention
@@ -132,8 +135,14 @@ def partial_copy(draw: Draw, p: Program, k: Var, s: Buffer) -> Stmt:
     return Parallel((x,), (TILE,), (some,))
 
 
-def _accumulate(f: Buffer, s: Buffer) -> Stmt:
-    return parallel(f, lambda x: Load(f, (x,)) * Const(2.0, FLOAT32) + Load(s, (x,)))
+def _accumulate(f: Buffer, *tiles: Buffer) -> Stmt:
+    def value(x: Var) -> Expr:
+        e: Expr = Load(f, (x,))
+        for s in tiles:
+            e = e * Const(2.0, FLOAT32) + Load(s, (x,))
+        return e
+
+    return parallel(f, value)
 
 
 @st.composite
@@ -229,7 +238,10 @@ def kernel_around(p: Program, body: Block, n: Var | None = None, trips: int = 0)
 
 def after_loop(draw: Draw, p: Program) -> list[Stmt]:
     seen = [b for b in [*p.shared, *p.registers] if draw(st.integers(0, 2)) == 0]
-    return [Copy(tile(b), row(p.out, p.next_line() * TILES + TILES - 1)) for b in seen]
+    reads: list[Stmt] = [Copy(tile(b), row(p.out, p.next_line() * TILES + TILES - 1)) for b in seen]
+    if reads and draw(st.integers(0, 3)) == 0:  # decided by a tile of the loop
+        return [If(lt(Cast(INDEX, Load(p.index, (Const(1),))), TILES // 2), tuple(reads))]
+    return reads
 
 
 Step = tuple[str, int, int]  # load, take, put or out; which shared tile; which register tile

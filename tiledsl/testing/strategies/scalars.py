@@ -98,6 +98,18 @@ def conditions(draw: st.DrawFn, scope: Scope, depth: int = 2) -> Expr:
 
 
 @st.composite
+def partings(draw: st.DrawFn, scope: Scope) -> Expr:
+    """A condition that tells the points apart, and the iterations of a loop."""
+    if draw(st.integers(0, 3)) == 0:
+        return draw(conditions(scope))
+    indices = [v for v in scope.variables if v.dtype is INDEX]
+    number = Binary("+", I, Binary("*", draw(st.sampled_from(indices)), Const(draw(st.integers(1, 3)))))
+    modulus = draw(st.integers(2, 5))
+    op = draw(st.sampled_from(("<", "==", "!=")))
+    return Binary(op, Binary("%", number, Const(modulus)), Const(draw(st.integers(0, modulus - 1))))
+
+
+@st.composite
 def blocks(draw: st.DrawFn, scope: Scope, depth: int = 3) -> Block:
     out: list[Stmt] = []
     for _ in range(draw(st.integers(1, 3))):
@@ -107,7 +119,7 @@ def blocks(draw: st.DrawFn, scope: Scope, depth: int = 3) -> Block:
 
 @st.composite
 def statements(draw: st.DrawFn, scope: Scope, depth: int) -> list[Stmt]:
-    kinds = ["let", "set", "alloc", "store"] + (["if", "for", "while"] if depth else [])
+    kinds = ["let", "set", "alloc", "store"] + (["if", "for", "for", "while", "while"] if depth else [])
     kinds += ["leave"] if scope.in_loop else []
     dtype = draw(st.sampled_from((INT32, UINT8, INDEX)))
     match draw(st.sampled_from(kinds)):
@@ -128,12 +140,28 @@ def statements(draw: st.DrawFn, scope: Scope, depth: int) -> list[Stmt]:
         case "for":
             var = Var("k")
             extent = Binary("%", draw(integers(scope, INDEX, 1)), Const(5))
-            return [For(var, extent, draw(blocks(scope.inner(var, True), depth - 1)))]
+            return [For(var, extent, draw(turns(scope.inner(var, True), depth - 1)))]
         case "while":
             return _while(draw, scope, depth)
         case "leave":
-            return [If(draw(conditions(scope)), (draw(st.sampled_from((Break(), Continue()))),))]
+            return draw(leaving(scope))
     return [Store(Y, (I,), draw(integers(scope, INT32)))]
+
+
+@st.composite
+def turns(draw: st.DrawFn, scope: Scope, depth: int) -> Block:
+    """The body of a loop, which some lanes often leave before others."""
+    first = draw(leaving(scope)) if draw(st.booleans()) else []
+    body = draw(blocks(scope, depth))
+    return (*first, *body, *draw(leaving(scope))) if first else body
+
+
+@st.composite
+def leaving(draw: st.DrawFn, scope: Scope) -> list[Stmt]:
+    """A break or continue of some lanes, and a count of how often the statement behind it was reached."""
+    cell = scope.cells[0]
+    more = Binary("+", Binary("*", Load(cell, ()), Const(3, INT32)), Const(1, INT32))
+    return [If(draw(partings(scope)), (draw(st.sampled_from((Break(), Continue()))),)), Store(cell, (), more)]
 
 
 def _new_cell(scope: Scope, value: Expr) -> Stmt:
@@ -148,7 +176,7 @@ def _while(draw: st.DrawFn, scope: Scope, depth: int) -> list[Stmt]:
     value = Load(counter, ())
     begin = Alloc(counter, Binary("%", draw(integers(scope, INT32, 1)), Const(6, INT32)))
     down = Store(counter, (), Binary("-", value, Const(1, INT32)))
-    body = (down, *draw(blocks(scope.inner(None, True), depth - 1)))
+    body = (down, *draw(turns(scope.inner(None, True), depth - 1)))
     return [begin, While(Binary(">", value, Const(0, INT32)), body)]
 
 

@@ -83,7 +83,7 @@ class Maker:
         match self.draw(st.sampled_from(options)):
             case "for":
                 var = Var("i")
-                extent = self.draw(st.sampled_from([1, 2, 3]))
+                extent = self.draw(st.sampled_from([1, 2, 3, 5]))
                 body = self.statements([*variables, var], None, depth - 1)
                 return (For(var, Const(extent), body, self.draw(KINDS)),)
             case "vector":
@@ -111,20 +111,21 @@ class Maker:
         """Neighbours to the thread's part of shared memory without waiting, some of them a constant; then read back."""
         draw, source, v, w = self.draw, self.draw(st.sampled_from(self.sources)), Var("v"), Var("w")
         s = self.landing[source.dtype]
-        extent, slot = Const(draw(st.sampled_from([2, 4, 8, 8]))), draw(st.sampled_from([0, 8, 4, 1]))
-        near = draw(st.integers(0, 3)) > 0
-        column = v + draw(st.sampled_from([0, 4])) if near else self.index([*variables, v], v)
+        extent, slot = draw(st.sampled_from([2, 4, 8, 8])), draw(st.sampled_from([0, 8, 0, 4, 1]))
+        start, room = draw(st.sampled_from([0, 2, 4])), static_shape(source)[1] - extent
+        near = draw(st.integers(0, 3))
+        column = v + (start if near == 1 else min(start, max(0, room))) if near else self.index([*variables, v], v)
         value: Expr = Load(source, (self.index(variables, None), column))
-        if draw(st.booleans()):
+        if draw(st.integers(0, 2)) == 0:
             other = Const(draw(st.sampled_from([0, 0, 1])), source.dtype)
             value = Select(self.condition([*variables, v], v), value, other)
         fill = Store(s, (self.thread, v + slot), value, asynchronous=True)
         back = Cast(self.out.dtype, Load(s, (self.thread, w + slot)))
         return (
-            For(v, extent, (fill,), Vectorized()),
+            For(v, Const(extent), (fill,), Vectorized()),
             AsyncCommit(),
             AsyncWait(0),
-            For(w, extent, (Store(self.out, (self.block, self.thread, w + 24), back),), Vectorized()),
+            For(w, Const(extent), (Store(self.out, (self.block, self.thread, w + 24), back),), Vectorized()),
         )
 
     def store(self, variables: list[Var], lane: Var | None) -> Block:
@@ -143,7 +144,7 @@ class Maker:
         draw = self.draw
         v = draw(st.sampled_from(variables))
         e: Expr = v
-        match draw(st.integers(0, 5)):
+        match draw(st.integers(0, 6)):
             case 0:
                 e = v // draw(SMALL)
             case 1:
@@ -152,7 +153,9 @@ class Maker:
                 e = v * draw(SMALL) + draw(st.sampled_from(variables))
             case 3:
                 e = Binary("max", v - draw(SMALL), Const(0))
-            case 4:
+            case 4:  # floor division of what may be negative
+                e = Binary(draw(st.sampled_from(["//", "%"])), v - draw(SMALL), Const(draw(SMALL))) + draw(SMALL)
+            case 5:
                 e = Cast(INDEX, Load(self.table, (v % 8,))) + draw(st.integers(0, 3))
         if lane is not None and draw(st.integers(0, 3)):
             return e * int(draw(SMALL)) + lane
@@ -163,7 +166,7 @@ class Maker:
         if self.draw(st.integers(0, 19)) == 0:
             return Const(self.draw(st.booleans()), BOOL)
         op = self.draw(st.sampled_from(["<", "<=", ">=", "==", "!="]))
-        if lane is not None and self.draw(st.integers(0, 3)) == 0:
+        if lane is not None and self.draw(st.booleans()):
             return Binary(op, lane, Const(self.draw(st.sampled_from([1, 2, 4]))))
         return Binary(op, self.index(variables, None), Const(self.draw(st.integers(0, 9))))
 
@@ -175,7 +178,11 @@ class Maker:
             if kind == 0:
                 at = lane if lane is not None else self.index(variables, None)
                 return Cast(FLOAT32, Load(self.local, (at % 8,)))
-            load = Load(source, (self.index(variables, None), self.index(variables, lane)))
+            column = self.index(variables, lane)
+            load: Expr = Load(source, (self.index(variables, None), column))
+            if kind == 1:  # the user's own guard, exact or off by one
+                last = static_shape(source)[1] + draw(st.sampled_from([-1, 0, 0, 1]))
+                load = Select(Binary("<", column, Const(last)), load, Const(0, source.dtype))
             return Cast(FLOAT32, load)
         a, b = self.value(variables, lane, depth - 1), self.value(variables, lane, depth - 1)
         if draw(st.booleans()):
