@@ -13,6 +13,26 @@ from tiledsl.testing import Case
 LOG2E = 1.4426950408889634
 
 
+@T.macro
+def soften(scores, greatest, total, out, scale):
+    """One step of the softmax over blocks: scores become weights, in units of the greatest score of each row so far."""
+    rows, columns = scores.shape
+    previous = T.alloc_fragment((rows,), T.float32)
+    rescale = T.alloc_fragment((rows,), T.float32)
+    row_sum = T.alloc_fragment((rows,), T.float32)
+    T.copy(greatest, previous)
+    T.reduce_max(scores, greatest, dim=1, clear=False)
+    for i in T.Parallel(rows):
+        rescale[i] = T.exp2((previous[i] - greatest[i]) * scale)
+    for i, j in T.Parallel(rows, columns):
+        scores[i, j] = T.exp2(scores[i, j] * scale - greatest[i] * scale)
+    T.reduce_sum(scores, row_sum, dim=1)
+    for i in T.Parallel(rows):
+        total[i] = total[i] * rescale[i] + row_sum[i]
+    for i, j in T.Parallel(*out.shape):
+        out[i, j] = out[i, j] * rescale[i]
+
+
 def flash_attention(
     batch, heads, seq_q, seq_k, dim, causal=False, kv_heads=None, window=None, block_M=128, block_N=None, num_stages=2, threads=256
 ):
@@ -44,9 +64,6 @@ def flash_attention(
             weights = T.alloc_fragment((block_M, block_N), T.float16)
             out = T.alloc_fragment((block_M, dim), T.float32)
             greatest = T.alloc_fragment((block_M,), T.float32)
-            previous = T.alloc_fragment((block_M,), T.float32)
-            rescale = T.alloc_fragment((block_M,), T.float32)
-            row_sum = T.alloc_fragment((block_M,), T.float32)
             total = T.alloc_fragment((block_M,), T.float32)
 
             T.copy(Q[bz, bx * block_M : (bx + 1) * block_M, by, :], Q_shared)
@@ -74,18 +91,8 @@ def flash_attention(
                 elif seq_k % block_N:
                     for i, j in T.Parallel(block_M, block_N):
                         scores[i, j] = T.if_then_else(first_key + j < seq_k, scores[i, j], -T.infinity(T.float32))
-                T.copy(greatest, previous)
-                T.reduce_max(scores, greatest, dim=1, clear=False)
-                for i in T.Parallel(block_M):
-                    rescale[i] = T.exp2((previous[i] - greatest[i]) * scale)
-                for i, j in T.Parallel(block_M, block_N):
-                    scores[i, j] = T.exp2(scores[i, j] * scale - greatest[i] * scale)
-                T.reduce_sum(scores, row_sum, dim=1)
-                for i in T.Parallel(block_M):
-                    total[i] = total[i] * rescale[i] + row_sum[i]
+                soften(scores, greatest, total, out, scale)
                 T.copy(scores, weights)
-                for i, j in T.Parallel(block_M, dim):
-                    out[i, j] = out[i, j] * rescale[i]
                 T.copy(V[bz, first_key : first_key + block_N, by // group, :], V_shared)
                 T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
             for i, j in T.Parallel(block_M, dim):
@@ -93,6 +100,66 @@ def flash_attention(
             T.copy(out, O[bz, bx * block_M : (bx + 1) * block_M, by, :])
 
     return flash_attention
+
+
+def flash_attention_packed(
+    batch, heads, longest, dim, causal=False, kv_heads=None, block_M=128, block_N=None, num_stages=2, threads=256
+):
+    """The same for sequences of their own lengths, packed one after the other: (tokens, heads, dim).
+
+    Sequence b has the tokens `starts[b]` up to `starts[b + 1]`, at most `longest`. Tiles reach over the end of a
+    sequence into the next one: those keys are masked, and those rows are not written.
+    """
+    kv_heads = kv_heads or heads
+    block_N = block_N or (128 if dim <= 128 else 64)
+    group = heads // kv_heads
+    scale = dim**-0.5 * LOG2E
+    tokens = T.dynamic("tokens")
+
+    @tiledsl.kernel(out_idx=-1, fast_math=True)
+    def flash_attention_packed(
+        Q: T.Tensor((tokens, heads, dim), T.float16),
+        K: T.Tensor((tokens, kv_heads, dim), T.float16),
+        V: T.Tensor((tokens, kv_heads, dim), T.float16),
+        starts: T.Tensor((batch + 1,), T.int32),
+        O: T.Tensor((tokens, heads, dim), T.float16),
+    ):
+        with T.Kernel(T.ceildiv(longest, block_M), heads, batch, threads=threads) as (bx, by, bz):
+            Q_shared = T.alloc_shared((block_M, dim), T.float16)
+            K_shared = T.alloc_shared((block_N, dim), T.float16)
+            V_shared = T.alloc_shared((block_N, dim), T.float16)
+            scores = T.alloc_fragment((block_M, block_N), T.float32)
+            weights = T.alloc_fragment((block_M, block_N), T.float16)
+            out = T.alloc_fragment((block_M, dim), T.float32)
+            greatest = T.alloc_fragment((block_M,), T.float32)
+            total = T.alloc_fragment((block_M,), T.float32)
+
+            begin = starts[bz]
+            length = starts[bz + 1] - begin
+            first_query = bx * block_M
+            if first_query < length:
+                T.copy(Q[begin + first_query : begin + first_query + block_M, by, :], Q_shared)
+                T.clear(out)
+                T.clear(total)
+                T.fill(greatest, -1e30)
+                end = T.min(length, first_query + block_M) if causal else length
+                for k in T.Pipelined(T.ceildiv(end, block_N), num_stages=num_stages):
+                    first_key = k * block_N
+                    T.copy(K[begin + first_key : begin + first_key + block_N, by // group, :], K_shared)
+                    T.gemm(Q_shared, K_shared, scores, transpose_B=True, clear_accum=True, policy=T.GemmWarpPolicy.FullRow)
+                    if first_key + block_N > (first_query + 1 if causal else length):
+                        for i, j in T.Parallel(block_M, block_N):
+                            seen = first_key + j <= first_query + i if causal else first_key + j < length
+                            scores[i, j] = T.if_then_else(seen, scores[i, j], -T.infinity(T.float32))
+                    soften(scores, greatest, total, out, scale)
+                    T.copy(scores, weights)
+                    T.copy(V[begin + first_key : begin + first_key + block_N, by // group, :], V_shared)
+                    T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
+                for i, j in T.Parallel(block_M, dim):
+                    if first_query + i < length:
+                        O[begin + first_query + i, by, j] = T.cast(out[i, j] / total[i], T.float16)
+
+    return flash_attention_packed
 
 
 def attention_reference(Q, K, V, causal=False, window=None):

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from tiledsl.analysis.access import accesses
+from tiledsl.analysis.access import Access, accesses
+from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.analysis.copy_engine import why_not_bulk
 from tiledsl.analysis.vector_width import Divisors, assumed_divisors
 from tiledsl.ir.concurrent import Roles
-from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Block, Buffer, For, If, Kernel, Launch, Space, Stmt, View, While
-from tiledsl.ir.tile import Copy
+from tiledsl.ir.nodes import (
+    AsyncCommit,
+    AsyncWait,
+    Block,
+    Break,
+    Buffer,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Launch,
+    Region,
+    Space,
+    Stmt,
+    View,
+    While,
+)
+from tiledsl.ir.tile import Atomic, Copy
 from tiledsl.ir.walk import statements
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
-
-Tiles = frozenset[Buffer]
 
 
 @kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
@@ -24,7 +40,8 @@ def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kern
 
     The wait until a tile has been read stands before the next statement that writes it. In a loop that is the next
     iteration, so the store overlaps what comes before; the last one is waited for at the end of the program or role,
-    because shared memory must outlive it.
+    because shared memory must outlive it. Stores end in no order, so what may touch the place that one goes to waits
+    until it is there. Where the user issues such stores the groups are his, and everything stays as it is.
     """
     if not enabled or "tma" not in target.features:
         return kernel
@@ -33,59 +50,132 @@ def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kern
 
 
 def _launch(launch: Launch, divisors: Divisors) -> Launch:
-    views = [s for s in statements(launch) if isinstance(s, View)]
-    viewed = frozenset(b for v in views for b in (v.buffer, v.source))
-    made, pending = _Writer(viewed, divisors).block(launch.body, frozenset())
-    return replace(launch, body=_ended(made, pending))
+    every = list(statements(launch))
+    if any(_is_of_the_queue(s) for s in every):
+        return launch
+    viewed = frozenset(b for v in every if isinstance(v, View) for b in (v.buffer, v.source))
+    made, pending = _Writer(viewed, divisors, launch.body[-1:]).block(launch.body, frozenset())
+    return replace(launch, body=(*made, *_last_wait(pending)))
 
 
-def _ended(block: Block, pending: Tiles) -> Block:
-    """The body of a launch or role, with the last wait."""
-    return (*block, AsyncWait(0, "store", sources=True)) if pending else block
+def _is_of_the_queue(s: Stmt) -> bool:
+    """Whether the user issues a store by the copy engine, or says when stores are waited for."""
+    match s:
+        case AsyncCommit(queue="store") | AsyncWait(queue="store"):
+            return True
+        case Copy(bulk=True, barrier=None) | Atomic(bulk=True):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
+class _Store:
+    """A store that may be in flight. `tile` is None once it has been read.
+
+    It goes to `place`, which counts in iterations of the loops around, or in those of an earlier iteration of `loop` (a
+    key of `_Writer.laters`); to some part of `tensor` if that is None.
+    """
+
+    tile: Buffer | None
+    tensor: Buffer
+    place: Region | None
+    loop: int | None = None
+
+
+Stores = frozenset[_Store]
+
+
+def _last_wait(pending: Stores, *, whole: bool = False) -> Block:
+    """At the end of a launch or role. `whole`: others may go on with the results."""
+    if whole and pending:
+        return (AsyncWait(0, "store"),)
+    return (AsyncWait(0, "store", sources=True),) if any(s.tile is not None for s in pending) else ()
+
+
+@dataclass(slots=True)
 class _Writer:
-    """`block` and `statement` take and give the tiles whose stores may be in flight before and after."""
+    """`block` and `statement` take and give the stores that may be in flight before and after."""
 
     viewed: frozenset[Buffer]
     divisors: Divisors
+    last: Block  # the statement at the end of the launch
+    laters: dict[int, Later] = field(default_factory=dict)
+    left: list[set[_Store]] = field(default_factory=list)  # by loop: in flight where an iteration is left half-way
 
-    def block(self, block: Block, pending: Tiles) -> tuple[Block, Tiles]:
+    def block(self, block: Block, pending: Stores) -> tuple[Block, Stores]:
         out: list[Stmt] = []
         for s in block:
             made, pending = self.statement(s, pending)
             out += made
         return tuple(out), pending
 
-    def statement(self, s: Stmt, pending: Tiles) -> tuple[Block, Tiles]:
+    def statement(self, s: Stmt, pending: Stores) -> tuple[Block, Stores]:
         match s:
-            case Roles(roles):
-                ends = [_ended(*self.block(role.body, frozenset())) for role in roles]
-                made = replace(s, roles=tuple(replace(r, body=body) for r, body in zip(roles, ends)))
-                return ((*_awaited(pending, s), made), frozenset())
-            case For(body=body) | While(body=body):
-                inner, after = self.block(body, pending)
-                if after - pending:  # the next iteration finds what this one left
-                    inner, after = self.block(body, pending | after)
-                return (replace(s, body=inner),), pending | after
+            case Roles():
+                return self.roles(s, pending)
+            case For() | While():
+                return self.loop(s, pending)
             case If(_, then, orelse):
+                waits, pending = self.awaited(s, accesses(replace(s, then=(), orelse=())), pending)
                 a, after_a = self.block(then, pending)
                 b, after_b = self.block(orelse, pending)
-                return (replace(s, then=a, orelse=b),), after_a | after_b
-        waits: Block = ()
-        if pending & {a.buffer for a in accesses(s) if a.writes}:
-            waits, pending = _awaited(pending, s), frozenset()
+                return (*waits, replace(s, then=a, orelse=b)), after_a | after_b
+            case Break() | Continue():
+                self.left[-1].update(pending)
+        waits, pending = self.awaited(s, accesses(s), pending)
         if not self.is_store(s):
             return (*waits, s), pending
         assert isinstance(s, Copy)
-        return (*waits, replace(s, bulk=True), AsyncCommit("store", span=s.span)), pending | {s.src.buffer}
+        issued = _Store(s.src.buffer, s.dst.buffer, s.dst)
+        return (*waits, replace(s, bulk=True), AsyncCommit("store", span=s.span)), pending | {issued}
+
+    def roles(self, s: Roles, pending: Stores) -> tuple[Block, Stores]:
+        before: Block = (AsyncWait(0, "store", span=s.span),) if pending else ()
+        bodies: list[Block] = []
+        for role in s.roles:
+            body, after = self.block(role.body, frozenset())
+            bodies.append((*body, *_last_wait(after, whole=s not in self.last)))
+        made = replace(s, roles=tuple(replace(r, body=body) for r, body in zip(s.roles, bodies)))
+        return (*before, made), frozenset()
+
+    def loop(self, s: For | While, pending: Stores) -> tuple[Block, Stores]:
+        """The next iteration finds what one before left in flight."""
+        head = accesses(replace(s, body=()))
+        waits, pending = self.awaited(s, head, pending)
+        self.laters.setdefault(id(s), Later.of(s))
+        entry = pending
+        while True:
+            self.left.append(set())
+            body, after = self.block(s.body, entry)
+            more, after = self.awaited(s, head if isinstance(s, While) else (), after)
+            after |= self.left.pop()
+            carried = entry | {self.of_an_earlier_iteration(f, s) for f in after}
+            if carried == entry:
+                return (*waits, replace(s, body=(*body, *more))), pending | after
+            entry = carried
+
+    def of_an_earlier_iteration(self, f: _Store, s: For | While) -> _Store:
+        return replace(f, loop=id(s)) if f.loop in (None, id(s)) else replace(f, place=None, loop=None)
+
+    def awaited(self, s: Stmt, touched: Iterable[Access], pending: Stores) -> tuple[Block, Stores]:
+        """The wait that must stand before `s` because of what it touches, and what is in flight after it."""
+        touched = list(touched)
+        if any(self.meets(f, a) for f in pending for a in touched):
+            return (AsyncWait(0, "store", span=s.span),), frozenset()
+        if {f.tile for f in pending} & {a.buffer for a in touched if a.writes}:
+            waits = (AsyncWait(0, "store", sources=True, span=s.span),)
+            return waits, frozenset(replace(f, tile=None) for f in pending)
+        return (), pending
+
+    def meets(self, f: _Store, a: Access) -> bool:
+        """Whether the access may touch the place that the store goes to."""
+        if a.buffer is not f.tensor:
+            return False
+        if f.loop is None:
+            return may_overlap(f.place, a.region)
+        return self.laters[f.loop].may_overlap(f.place, a.region)
 
     def is_store(self, s: Stmt) -> bool:
-        if not isinstance(s, Copy) or s.src.buffer.space is not Space.SHARED or s.src.buffer in self.viewed:
+        if not isinstance(s, Copy) or s.src.buffer.space is not Space.SHARED:
             return False
-        return not why_not_bulk(s, self.divisors)
-
-
-def _awaited(pending: Tiles, before: Stmt) -> Block:
-    return (AsyncWait(0, "store", sources=True, span=before.span),) if pending else ()
+        return not {s.src.buffer, s.dst.buffer} & self.viewed and not why_not_bulk(s, self.divisors)

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import product
-from math import prod
-
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tiledsl.analysis.tensor_boxes import ALIGNMENT, MAX_BOX, Boxes, boxes_of, copyable
-from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT8, DType
+from tiledsl.analysis.tensor_boxes import Boxes, boxes_of
+from tiledsl.ir.dtypes import FLOAT16, DType
 from tiledsl.ir.layout import Layout, Swizzle, row_major
 from tiledsl.ir.nodes import Buffer, Const, Region, Space, Var
 from tiledsl.ir.swizzle import padded, panelled, swizzled
-from tiledsl.tensor_map import tensor_map
-
-DTYPES = st.sampled_from([INT8, FLOAT16, FLOAT32])
 
 
 def region(
@@ -25,48 +16,6 @@ def region(
 ) -> Region:
     at = offsets or (0,) * len(shape)
     return Region(Buffer("x", shape, dtype, Space.SHARED), tuple(map(Const, at)), extents or shape)
-
-
-def written_by_hardware(boxes: Boxes, tile: Region, layout: Layout) -> dict[tuple[int, ...], int]:
-    """Where the copy engine puts each element, in elements: dense boxes, bits 7 and up XORed into bits 4 and up."""
-    size = tile.buffer.dtype.bits // 8
-    plain = Layout(layout.shape, layout.dims, layout.size)
-    first = [int(o.value) for o in tile.offsets if isinstance(o, Const)]
-    out: dict[tuple[int, ...], int] = {}
-    for number in product(*(range(n) for n in boxes.counts)):
-        corner = [o + i * b for o, i, b in zip(first, number, boxes.box)]
-        start = int(plain.offset(corner)) * size
-        assert start % ALIGNMENT == 0
-        for i, inside in enumerate(product(*(range(b) for b in boxes.box))):
-            address = start + i * size
-            if boxes.swizzle:
-                address ^= (address // 128) % (boxes.swizzle // 16) * 16
-            at = tuple(c + x for c, x in zip(corner, inside))
-            assert at not in out
-            out[at] = address // size
-    return out
-
-
-@given(st.data())
-def test_S18_each_element_is_in_one_box_where_the_layout_has_it(data: st.DataObject) -> None:
-    dtype = data.draw(DTYPES)
-    unit = 128 // dtype.bits
-    shape = (data.draw(st.integers(1, 5)) * 8, data.draw(st.sampled_from([1, 2, 3, 4, 8, 12, 16, 17])) * unit)
-    if data.draw(st.booleans()):
-        shape = (data.draw(st.integers(1, 3)), *shape)
-    layout = data.draw(st.sampled_from(list(copyable(shape, dtype.bits))))
-    extents = tuple(data.draw(st.sampled_from([d for d in range(1, n + 1) if n % d == 0])) for n in shape)
-    offsets = tuple(data.draw(st.integers(0, n // e - 1)) * e for n, e in zip(shape, extents))
-    tile = region(shape, dtype, offsets, extents)
-    boxes = boxes_of(tile, layout)
-    if isinstance(boxes, str):
-        return
-    assert all(n <= MAX_BOX for n in boxes.box)
-    tensor_map("x", dtype.name, shape, boxes.box, swizzle=boxes.swizzle)  # the driver's rules
-    found = written_by_hardware(boxes, tile, layout)
-    assert len(found) == prod(extents)
-    points = np.array(list(found))
-    np.testing.assert_array_equal(layout.offset(list(points.T)), list(found.values()))
 
 
 @pytest.mark.parametrize(

@@ -314,3 +314,34 @@ def test_the_same_texts_compile_for_sm_90a(text: str) -> None:
     if "im2col" in text:
         text = text.replace("(int)tds::load(at + 5)", "(tds::u16)tds::load(at + 5)")
     assert compiled_for_sm_90a(text).cubin
+
+
+OVERWRITTEN = """
+TDS_KERNEL(64, 1) k(tds::u32* out) {
+  const tds::u32 shared = tds::shared_base();
+  const int t = tds::thread_index();
+  tds::store_shared<tds::u32>(shared + 4 * t, (tds::u32)t);
+  tds::fence_proxy_async();
+  tds::barrier();
+  if (t == 0) {
+    tds::bulk_store(out, shared, 256);
+    tds::bulk_commit();
+    FIRST
+  }
+  tds::barrier();
+  tds::store_shared<tds::u32>(shared + 4 * t, 7u);
+  if (t == 0) tds::bulk_wait<0>();
+}
+TDS_EXPORT(k)
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sources_that_have_been_read_may_be_overwritten_before_the_store_is_complete(mode: str) -> None:
+    """The later wait for the whole store says nothing new of its sources."""
+    out = aligned((64,), np.uint32)
+    text = OVERWRITTEN.replace("FIRST", "tds::bulk_wait_read<0>();")
+    assert not findings_of(text, [out], threads=64, shared_bytes=256, mode=mode)
+    np.testing.assert_array_equal(out, np.arange(64, dtype=np.uint32))
+    found = findings_of(OVERWRITTEN.replace("FIRST", ""), [out], threads=64, shared_bytes=256, mode=mode)
+    assert {f.code for f in found} == {"TD0817"}

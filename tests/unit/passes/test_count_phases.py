@@ -118,6 +118,18 @@ def test_a_counter_of_a_dynamic_inner_loop_lives_outside_of_both() -> None:
     assert run(after, 35, p=7, q=5) == [x % 3 * 10 + x // 3 % 2 for x in range(35)]
 
 
+def test_extents_that_are_computed() -> None:
+    """As persistent kernels have them: the steps of a tile are the same quotient in the extent and in the number."""
+    steps = "((cast<index>(q) + 63) // 64)"
+    value = "{x} % 3 * 10 + ({x} // 3 + 1) % 2"
+    after = counted(nested("cast<index>(p)", steps, steps, value, ", p: int32, q: int32"), *LATE)
+    outer = next(s for s in after.launches[0].body if isinstance(s, For))
+    inner = next(s for s in outer.body if isinstance(s, For))
+    assert not any(map(divisions, inner.body))
+    assert not any(isinstance(n, Alloc) for n in walk(outer))
+    assert run(after, 12, p=4, q=129) == [x % 3 * 10 + (x // 3 + 1) % 2 for x in range(12)]
+
+
 def test_two_inner_loops_with_a_common_counter_begin_by_division() -> None:
     """Between two runs of one the other went on: only the outer loop divides."""
     source = """kernel c(out: global int32[4096]) {

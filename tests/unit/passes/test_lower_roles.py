@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tiledsl.cpu import interp, tile_interp
 from tiledsl.ir.concurrent import (
@@ -212,32 +210,6 @@ def loaded(shape: tuple[int, int], at: str, tensor: str = "float16[256, 256]", g
         f"barrier\n bulk copy As -> C[{at}]\n async_commit(queue=store)\n async_wait(pending=0, queue=store)",
         f"A: global {tensor}, C: global {tensor}",
     ).replace("bx in 2", "bx in 1")
-
-
-@settings(max_examples=15)
-@given(
-    st.sampled_from([(8, 16), (64, 64), (16, 256), (40, 24), (256, 8), (8, 128)]),
-    st.sampled_from(["", "128", "64", "32"]),
-    st.sampled_from(["float16", "float32", "int8"]),
-    st.integers(0, 3),
-)
-def test_S18_every_element_is_moved_once(shape: tuple[int, int], span: str, element: str, corner: int) -> None:
-    """Also where a box leaves the tensor: what is outside reads as zero and is not written."""
-    bits = int("".join(c for c in element if c.isdigit()))
-    rows, columns = shape
-    width = int(span or 16) * 8 // bits
-    if columns % width or rows % 8:
-        return
-    given = ""
-    if span:
-        digits = f"[{columns // width}:{rows * width}, {width}:1]" if columns > width else f"[{width}:1]"
-        base = (128 // bits).bit_length() - 1
-        swizzle = f"swizzle({ {'128': 3, '64': 2, '32': 1}[span] }, {base}, 3)"
-        given = (
-            f"layout As = shared[{rows}, {columns}] dims([{rows}:{width}], {digits}) size({rows * columns}) {swizzle}\n"
-        )
-    at = f"{corner * 7} : {rows}, {corner * 64} : {columns}"
-    agree(loaded(shape, at, f"{element}[256, 256]", given))
 
 
 def test_rows_that_follow_each_other_move_at_once() -> None:

@@ -6,21 +6,12 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.ir.concurrent import Fence, Hold
 from tiledsl.ir.dtypes import (
-    BFLOAT16,
-    FLOAT8_E4M3,
-    FLOAT8_E5M2,
     FLOAT16,
     FLOAT32,
-    INT8,
-    INT32,
-    UINT8,
-    DType,
 )
 from tiledsl.ir.nodes import (
     Address,
@@ -39,82 +30,12 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.swizzle import panelled
 from tiledsl.ir.tile import Copy, Gemm
 from tiledsl.ir.walk import statements, walk
-from tiledsl.isa.wgmma import extent_k, takes_mn_major
+from tiledsl.isa.wgmma import extent_k
 from tiledsl.target import target_named
+from tiledsl.testing.laws.tensor_cores import TYPES, product_kernel
 from tiledsl.testing.tile_stage import agree, kernel, lowered, region, shared, tensor, tile
 
 SM90 = target_named("sm_90a")
-TYPES = {
-    "f16": (FLOAT16, FLOAT16, FLOAT32),
-    "bf16": (BFLOAT16, BFLOAT16, FLOAT32),
-    "f16_f16": (FLOAT16, FLOAT16, FLOAT16),
-    "e4m3": (FLOAT8_E4M3, FLOAT8_E4M3, FLOAT32),
-    "e5m2_e4m3": (FLOAT8_E5M2, FLOAT8_E4M3, FLOAT16),
-    "s8": (INT8, INT8, INT32),
-    "u8_s8": (UINT8, INT8, INT32),
-    "tf32": (FLOAT32, FLOAT32, FLOAT32),
-}
-
-
-def product_kernel(
-    mnk: tuple[int, int, int],
-    types: tuple[DType, DType, DType] = TYPES["f16"],
-    trans: tuple[bool, bool] = (False, True),
-    threads: int = 128,
-    *,
-    held: bool = False,
-    clear: bool = True,
-    versions: int = 1,
-    asynchronous: bool = False,
-    **options: str,
-) -> Kernel:
-    """One product of shared tiles, or with a in registers (`held`)."""
-    m, n, k = mnk
-    a, b, c = (
-        tensor("a", (k, m) if trans[0] else (m, k), types[0]),
-        tensor("b", (n, k) if trans[1] else (k, n), types[1]),
-        tensor("c", (m, n), types[2]),
-    )
-    x = (tile if held else shared)("x", a.shape, types[0])  # type: ignore[operator]
-    y, z = shared("y", b.shape, types[1], versions), tile("z", (m, n), types[2])  # type: ignore[arg-type]
-    whole = region(y, version=Const(versions - 1) if versions > 1 else None)
-    gemm = Gemm(region(x), whole, region(z), *trans, clear, asynchronous=asynchronous, **options)
-    plan = plan_gemm(gemm, threads, SM90)
-    assert plan.kind == "wgmma", plan.refused
-    wait = (AsyncCommit("product"), AsyncWait(0, "product")) if asynchronous else ()
-    body = [Copy(region(a), region(x)), Copy(region(b), whole), Copy(region(c), region(z)), gemm, *wait]
-    layouts = {x: plan.a.layout, y: plan.b.layout, z: plan.c}
-    return kernel([a, b, c], [*body, Copy(region(z), region(c))], layouts, threads)
-
-
-@st.composite
-def products(draw: st.DrawFn) -> Kernel:
-    types = draw(st.sampled_from(list(TYPES.values())))
-    groups = draw(st.sampled_from([1, 2]))
-    wide = takes_mn_major(types[0])
-    held = draw(st.booleans())
-    trans = (draw(st.booleans()) and (wide or held), draw(st.booleans()) or not wide)
-    columns = st.sampled_from([8, 16, 24, 32, 40, 64, 72, 96, 128])
-    n = draw(columns.filter(lambda n: types[2].is_float or n % 16 == 0))
-    k = extent_k(types[0]) * draw(st.integers(1, 4))
-    return product_kernel(
-        (64 * draw(st.sampled_from([1, 2]) if groups == 1 else st.sampled_from([2, 4])), n, k),
-        types,
-        trans,
-        128 * groups,
-        held=held,
-        clear=draw(st.booleans()),
-        versions=draw(st.sampled_from([1, 2])),
-        asynchronous=draw(st.booleans()),
-        precision="tf32" if types[0] is FLOAT32 else "ieee",
-        policy=draw(st.sampled_from(["square", "full_row"])),
-    )
-
-
-@settings(max_examples=25)
-@given(products())
-def test_S1_products_are_those_of_the_tile_stage(k: Kernel) -> None:
-    agree(k, target="sm_90a")
 
 
 @pytest.mark.parametrize("trans", list(product((False, True), repeat=2)), ids=["nn", "nt", "tn", "tt"])
@@ -124,8 +45,7 @@ def test_both_majors_of_both_operands(trans: tuple[bool, bool]) -> None:
 
 @pytest.mark.parametrize("name", TYPES)
 def test_types(name: str) -> None:
-    precision = "tf32" if name == "tf32" else "ieee"
-    agree(product_kernel((64, 32, 2 * extent_k(TYPES[name][0])), TYPES[name], precision=precision), target="sm_90a")
+    agree(product_kernel((64, 32, 2 * extent_k(TYPES[name][0])), TYPES[name]), target="sm_90a")
 
 
 def test_warpgroups_beside_each_other() -> None:

@@ -160,6 +160,55 @@ def test_copies_that_the_producer_cannot_know_stay(kernel: Kernel, reason: str) 
     assert warp_specialise(kernel, target=SM90).launches == kernel.launches
 
 
+# ---------------------------------------------------------------------------------------------- the number of an iteration
+
+NESTED = """
+kernel nested(A: global float16[128, 64], table: global int32[8], C: global float16[8, 64], n) {{
+  launch nested(bx in 1) threads(t in 128) {{
+    alloc S: shared float16[8, 64]
+    alloc sum: fragment float16[8, 64]
+    fill sum, 0.0
+    {around}
+      copy A[(k * 2 + {row}) % 16 * 8 : 8, 0 : 64] -> S
+      parallel i in 8, j in 64 {{
+        sum[i, j] = sum[i, j] * float16(0.5) + S[i, j]
+      }}
+    {closed}
+    copy sum -> C
+  }}
+}}
+"""
+# Whether both sides keep count: not where the loops say it, executed once as a whole.
+COUNTED = {
+    "a loop": (("for k in 5 pipelined(stages=2) {",), False),
+    "as often as data says": (("let m: int32 = table[0]", "for k in cast<index>(m) + 3 pipelined(stages=2) {"), False),
+    "in a branch": (("if table[0] >= int32(0) {", "for k in 5 pipelined(stages=2) {"), False),
+    "equal loops in a loop that data ends": (
+        ("for q in cast<index>(table[0]) + 1 {", "for k in n + 2 pipelined(stages=2) {"),
+        False,
+    ),
+    "a branch in a loop": (("for q in 3 {", "if table[q] > int32(0) {", "for k in 3 pipelined(stages=2) {"), True),
+    "a branch in the loop": (("for k in 5 pipelined(stages=2) {", "if table[k] > int32(0) {"), True),
+    "loops that grow": (("for q in 4 {", "for k in q + 1 pipelined(stages=2) {"), True),
+    "loops that data ends": (
+        ("for q in 4 {", "let m: int32 = table[q]", "for k in cast<index>(m) + 1 pipelined(stages=2) {"),
+        True,
+    ),
+    "loops that a name ends": (("for q in 4 {", "let m = n + q", "for k in m pipelined(stages=2) {"), True),
+}
+
+
+@pytest.mark.parametrize(("around", "counted"), COUNTED.values(), ids=COUNTED)
+def test_iterations_are_numbered_alike_on_both_sides(around: tuple[str, ...], counted: bool) -> None:
+    row = "q" if any("for q" in line for line in around) else "1"
+    braces = "}\n" * sum(line.endswith("{") for line in around)
+    kernel = parse(NESTED.format(around="\n".join(around), row=row, closed=braces))
+    (plan,) = warp_plans(kernel, SM90)
+    assert [c.counted for c in plan.channels] == [counted]
+    made = run_pipeline(kernel, PASSES)
+    assert all(found == outcome(kernel) for found in every_outcome(made))
+
+
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 WHOLE = "copy A[k * 8 : 8, 0 : 64] -> S"

@@ -1,6 +1,7 @@
 // Copies by the copy engine: tiles by tensor maps, and consecutive bytes. Source: PTX ISA, "Data Movement and Conversion
 // Instructions: Bulk copy", "Tensor copy".
 #include <cstring>
+#include <utility>
 
 #include "hopper.h"
 #include "observer.h"
@@ -212,9 +213,9 @@ static void start(std::shared_ptr<BulkStore> s) {
 // The thread knows that the sources have been read, and if `written` that the data is there.
 static void complete(Fiber* f, BulkStore& s, bool written) {
   if (!s.done) s.perform();
-  s.read = true;
+  [[maybe_unused]] const bool known = std::exchange(s.read, true);
 #if TDS_CHECKED
-  complete_event(s.read_event, f->number, f->clock.own);
+  if (!known) complete_event(s.read_event, f->number, f->clock.own);  // a later wait tells nothing new
   if (written && s.write_event) complete_event(s.write_event, f->number, f->clock.own);
 #else
   (void)f, (void)written;

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import dropwhile
 
 from tiledsl.analysis.access import Access, accesses, reach
 from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
@@ -53,6 +54,11 @@ class Candidate:
     def block(self) -> Path:
         return self.path[:-1]
 
+    @property
+    def nest(self) -> tuple[Stmt, ...]:
+        """What is around from the outermost loop on: what stands outside of that is executed at most once."""
+        return tuple(dropwhile(lambda s: isinstance(s, If), self.around))
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -73,6 +79,10 @@ class Channel:
     @property
     def bytes(self) -> int:
         return sum(bulk_bytes(c.copy) for c in self.copies)
+
+    @property
+    def nest(self) -> tuple[Stmt, ...]:
+        return self.copies[0].nest
 
     @property
     def name(self) -> str:
@@ -258,8 +268,8 @@ class _Scan:
             else:
                 groups.append([c])
         for group in groups:
-            around = group[0].around
-            yield Channel(tuple(group), _depth(around), self.released_by(group), not is_regular(around))
+            counted = not is_regular(group[0].nest, self.replay.lets)
+            yield Channel(tuple(group), _depth(group[0].around), self.released_by(group), counted)
 
     def released_by(self, group: list[Candidate]) -> str:
         """One arrival of a warpgroup says that its products have read a tile; else each thread speaks for itself."""
@@ -281,23 +291,26 @@ def _depth(around: tuple[Stmt, ...]) -> int:
     return max(1, kind.stages) if isinstance(kind, Pipelined) else 1
 
 
-def is_regular(around: tuple[Stmt, ...]) -> bool:
-    """Whether n follows from the loop variables: no conditionals, and extents that are the same each time."""
+def is_regular(nest: tuple[Stmt, ...], lets: Mapping[Var, Expr]) -> bool:
+    """Whether n follows from the loop variables: no conditionals, and extents of inner loops that are always the same.
+
+    How often the outermost loop runs does not enter. `lets`: the values of all names of the launch.
+    """
     variables: set[Var] = set()
-    for s in around:
+    for s in nest:
         if not isinstance(s, For):
             return False
-        used, loads = reach(s.extent, {})
-        if loads or used & variables:
+        used, loads = reach(s.extent, lets)
+        if variables and (loads or used & variables):
             return False
         variables.add(s.var)
     return True
 
 
-def count_of(around: tuple[Stmt, ...]) -> Expr:
+def count_of(nest: tuple[Stmt, ...]) -> Expr:
     """n for the present iteration of a regular nest."""
     total: Expr = Const(0)
-    for s in around:
+    for s in nest:
         assert isinstance(s, For)
         total = s.var if total == Const(0) else total * s.extent + s.var
     return total

@@ -54,7 +54,7 @@ class Ring:
     @property
     def reused(self) -> bool:
         """Whether the tiles are written more than once: else nobody waits for them to be read."""
-        return bool(self.channel.copies[0].around)
+        return bool(self.channel.nest)
 
     def allocations(self, consumers: int) -> Block:
         arrivals = consumers // WARPGROUP if self.channel.by == "warpgroups" else consumers
@@ -80,10 +80,10 @@ class Turn:
 def turn_of(channel: Channel) -> Turn:
     """Computed from the loop variables where that can be done, else kept in two variables of each side."""
     depth = channel.depth
-    if not channel.copies[0].around:
+    if not channel.nest:
         return Turn(Const(0), Const(0), Const(1))
     if not channel.counted:
-        n = count_of(channel.copies[0].around)
+        n = count_of(channel.nest)
         slot, round_ = (n % depth, n // depth) if depth > 1 else (Const(0), n)
         return Turn(slot, round_ % 2, (round_ + 1) % 2)
     kept_slot, kept_phase = (Buffer(f"{channel.name}_{what}", (), INDEX, Space.VAR) for what in ("slot", "phase"))

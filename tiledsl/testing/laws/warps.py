@@ -100,7 +100,7 @@ def products_in_flight_compute_the_same_on_every_schedule(program: WarpKernel) -
     *_, (_, kernel) = stages(program.kernel)
     for mode in MODES:
         for roles in ORDERS:
-            assert result(program, kernel, mode=mode, roles=roles) == expected, (mode, roles)  # type: ignore[arg-type]
+            assert result(program, kernel, mode=mode, roles=roles) == expected, (mode, roles)
 
 
 @law("W11", examples=25, program=warp_kernels(), mode=st.sampled_from(MODES))

@@ -417,7 +417,8 @@ class _Maker:
         """
         line = self.lines if not self.rarely(6) else self.draw(st.integers(0, self.lines))
         self.lines = min(max(self.lines, line + 1), LINES - 1)
-        slot: Expr = place[-1] if place and self.draw(st.booleans()) else Const(0)
+        moves = self.draw(st.booleans())
+        slot: Expr = place[-1] if place and moves else Const(0)
         here = _block(self.out, (self.block * LINES + line) * SLOTS + slot, (SIDE, SIDE))
         out: list[Stmt] = [Copy(_whole(tile), here)]
         if place and self.rarely(6):
@@ -500,7 +501,8 @@ class _Maker:
         scores = self.filled("scores", (self.height, DEEP), FLOAT32)
         weights = self.new("weights", (self.height, DEEP), FLOAT16, self.pick((Space.FRAGMENT, Space.SHARED)))
         clears = self.draw(st.booleans())
-        zero: list[Stmt] = [] if clears else [Fill(_whole(scores), Const(0.0, FLOAT32))]
+        start = Const(self.pick((0.0, 0.0, 0.0, 1.0)), FLOAT32)
+        zero: list[Stmt] = [] if clears else [Fill(_whole(scores), start)]
         head = Gemm(_whole(q), _whole(k), _whole(scores), transpose_b=turned, clear=clears)
         work = [self.changed(scores, lambda old, _: Binary("min", old, Const(2.0, FLOAT32)))]
         work.append(Copy(_whole(scores), _whole(weights)))

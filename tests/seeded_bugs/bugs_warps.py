@@ -1,0 +1,136 @@
+"""Seeded bugs in warp specialisation, products in flight, and stores by the copy engine."""
+
+from __future__ import annotations
+
+from bug import Bug
+
+PLAN = "passes.warp_specialise.plan"
+SPLIT = "passes.warp_specialise.split"
+VALUES = "roles_compute_what_the_kernel_means"
+TURNS = "both_sides_take_the_same_turns"
+PRODUCTS = "products_in_flight_compute_the_same_on_every_schedule"
+STORES = "bulk_stores_and_folded_clears_need_no_roles"
+
+WARPS = (
+    Bug(
+        "the producer waits for the phase that is to come",
+        f"{SPLIT}:turn_of",
+        "Turn(slot, round_ % 2, (round_ + 1) % 2)",
+        "Turn(slot, round_ % 2, round_ % 2)",
+        TURNS,
+    ),
+    Bug(
+        "turns of nested loops as if all inner ones had one iteration",
+        f"{PLAN}:count_of",
+        "total * s.extent + s.var",
+        "total + s.var",
+        TURNS,
+    ),
+    Bug(
+        "turns computed where the inner loop has another extent each time",
+        f"{PLAN}:is_regular",
+        "if loads or used & variables:",
+        "if loads:",
+        TURNS,
+        150,
+    ),
+    Bug(
+        "as many arrivals as threads where warpgroups arrive",
+        f"{SPLIT}:Ring.allocations",
+        'consumers // WARPGROUP if self.channel.by == "warpgroups" else consumers',
+        "consumers",
+        VALUES,
+    ),
+    Bug(
+        "bytes of the first copy for all of them",
+        f"{PLAN}:Channel.bytes",
+        "for c in self.copies)",
+        "for c in self.copies[:1])",
+        VALUES,
+    ),
+    Bug(
+        "tiles given back after their first reader",
+        f"{SPLIT}:_Consumer.block",
+        "if i == ring.channel.copies[0].last:",
+        "if i == ring.channel.copies[0].first:",
+        VALUES,
+    ),
+    Bug(
+        "neighbours with other readers share their barriers",
+        f"{PLAN}:_Scan.channels",
+        "(last[-1].first, last[-1].last) == (c.first, c.last)",
+        "True",
+        VALUES,
+    ),
+    Bug(
+        "a tile that is used after the loop",
+        f"{PLAN}:_Scan.touched_elsewhere",
+        "return len(here) != whole or ",
+        "return ",
+        VALUES,
+        80,
+    ),
+    Bug(
+        "what stands around a statement that the producer repeats",
+        "passes.warp_specialise.replay:Replay.needs",
+        "work += [s, *decided_by(around)]",
+        "work += [s]",
+        VALUES,
+        250,
+    ),
+    Bug(
+        "a tensor with a safe value by the copy engine",
+        f"{PLAN}:_Scan.candidate",
+        "if tensor in self.written or tensor in self.setting.safe:",
+        "if tensor in self.written:",
+        VALUES,
+        200,
+    ),
+    Bug(
+        "no wait for the product of the iteration before",
+        "passes.software_pipeline.products:product_needs",
+        "elif meets(units[g], user, later):",
+        "elif False:",
+        PRODUCTS,
+    ),
+    Bug(
+        "tiles that others read too are awaited with the late product",
+        "passes.software_pipeline.products:_with_handovers",
+        "if set(users) <= set(products):",
+        "if users:",
+        PRODUCTS,
+        60,
+    ),
+    Bug(
+        "the schedule forgets in which order tiles come",
+        "passes.software_pipeline.legal:_supplies",
+        "depth + behind",
+        "depth + 2",
+        PRODUCTS,
+        150,
+    ),
+    Bug(
+        "a product writes where it should add to ones",
+        "passes.fold_clears:_is_clear",
+        "value == 0 and",
+        "value is not None and",
+        STORES,
+        80,
+    ),
+    Bug(
+        "a store overtakes what its place is needed for",
+        "passes.bulk_stores:_Writer.awaited",
+        "if any(self.meets(f, a) for f in pending for a in touched):",
+        "if False:",
+        STORES,
+        150,
+    ),
+    Bug(
+        "a store is in flight at the next iteration",
+        "passes.bulk_stores:_Writer.loop",
+        "if carried == entry:",
+        "if True:",
+        STORES,
+        60,
+    ),
+)

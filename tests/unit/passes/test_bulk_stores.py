@@ -1,0 +1,125 @@
+"""Stores by the copy engine: where they are waited for. In mode "late" the interpreter ends the last one first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tiledsl.cpu import tile_interp
+from tiledsl.ir.nodes import AsyncWait, Kernel
+from tiledsl.ir.parser import parse
+from tiledsl.ir.tile import Copy
+from tiledsl.ir.walk import statements
+from tiledsl.passes.bulk_stores import bulk_stores
+from tiledsl.target import target_named
+
+SM90 = target_named("sm_90a")
+FRAME = """
+kernel k(A: global float16[64, 8], C: global float16[64, 8], D: global float16[64, 8], n) {{
+  launch k(bx in 1) threads(t in 128) {{
+    alloc S: shared float16[8, 8]
+    alloc T: shared float16[8, 8]
+    alloc f: fragment float16[8, 8]
+    copy A[0 : 8, 0 : 8] -> S
+    copy A[8 : 8, 0 : 8] -> T
+    copy A[16 : 8, 0 : 8] -> f
+    alloc U: shared float16[8, 8]
+    {body}
+  }}
+}}
+"""
+
+
+def made(body: str) -> tuple[Kernel, Kernel]:
+    kernel = parse(FRAME.format(body=body))
+    return kernel, bulk_stores(kernel, target=SM90)
+
+
+def results(kernel: Kernel, n: int, mode: Any) -> list[bytes]:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.integers(0, 99, (64, 8)).astype(np.float16) for name in "ACD"}
+    tile_interp.run(kernel, {**arrays, "n": n}, mode=mode)
+    return [a.tobytes() for a in arrays.values()]
+
+
+def put(tile: str, row: str, tensor: str = "C") -> str:
+    return f"copy {tile} -> {tensor}[{row} : 8, 0 : 8]\n"
+
+
+def get(tile: str, row: str, tensor: str = "A") -> str:
+    return f"copy {tensor}[{row} : 8, 0 : 8] -> {tile}\n"
+
+
+def loop(body: str, extent: str = "4") -> str:
+    return f"for k in {extent} {{\n{body}}}\n"
+
+
+def when(condition: str, body: str) -> str:
+    return f"if {condition} {{\n{body}}}\n"
+
+
+# The statements, and the waits that they need: "r" for the tile to be read, "w" for the result to be there.
+WAITS = {
+    "two places": (put("S", "0") + put("T", "8"), "r"),
+    "one place": (put("S", "0") + put("T", "0"), "wr"),
+    "parts of one place": (put("S", "0") + put("T", "7"), "wr"),
+    "two tensors": (put("S", "0") + put("T", "0", "D"), "r"),
+    "read back": (put("S", "0") + get("f", "4", "C") + put("f", "0", "D"), "w"),
+    "something else is read": (put("S", "0") + get("f", "8", "C") + put("f", "0", "D"), "r"),
+    "overwritten by threads": (put("S", "0") + put("f", "0"), "w"),
+    "its tile is written, then its place": (put("S", "0") + get("S", "8") + put("f", "0"), "rw"),
+    "each iteration has a place": (loop(get("S", "k * 8") + put("S", "k * 8")), "rr"),
+    "iterations share a place": (loop(get("S", "k * 8") + put("S", "0")), "rwr"),
+    "who knows": (loop(get("S", "k * 8") + put("S", "k * k")), "rwr"),
+    "the place of an earlier iteration": (loop(put("f", "k * 8 - 8") + get("S", "k * 8") + put("S", "k * 8")), "wr"),
+    "two loops, one place": (loop(put("S", "k * 8")) + loop(put("T", "k * 8")), "wr"),
+    "outer and inner": (f"for j in 2 {{\n{loop(put('S', 'k * 8') + get('T', 'k * 8'))}}}\n", "wr"),
+    "a branch": (when("n < 3", put("S", "0")) + put("T", "0"), "wr"),
+    "a condition": (put("S", "0") + when("C[0, 0] < float16(9.0)", put("T", "8")), "wr"),
+    "left half-way": (loop(put("S", "k * 8") + when("k == n", "break\n") + get("S", "k")) + get("S", "3"), "rr"),
+    "an iteration left half-way": (
+        loop(get("S", "k") + put("S", "k * 8") + when("k == n", "continue\n") + get("S", "k + 1")),
+        "rrr",
+    ),
+    # A wait that the second iteration adds makes one of the first needless, so that T is in flight at the third.
+    "waits that take turns": (
+        loop(
+            get("T", "k")
+            + put("S", "k * 8")
+            + get("U", "k")
+            + put("T", "k * 8", "D")
+            + get("S", "k")
+            + put("U", "k * 8 + 32")
+        ),
+        "rrr",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "waits"), WAITS.values(), ids=WAITS)
+def test_waits(body: str, waits: str) -> None:
+    before, after = made(body)
+    found = [s for s in statements(after) if isinstance(s, AsyncWait)]
+    assert "".join("r" if s.sources else "w" for s in found) == waits
+    for n in (0, 2, 5):
+        expected = results(before, n, "early")
+        assert all(results(after, n, mode) == expected for mode in ("early", "late"))
+
+
+def test_groups_of_the_user_stay_his() -> None:
+    mine = "bulk copy S -> C[0 : 8, 0 : 8]\nasync_commit(queue=store)\n"
+    before, after = made(f"{mine}{put('T', '8')}async_wait(pending=0, queue=store, sources)")
+    assert after == before
+    _, once = made(put("S", "0"))
+    assert bulk_stores(once, target=SM90) == once
+
+
+def test_roles_wait_for_results_if_something_follows() -> None:
+    roles = "roles {{\nrole a(first=0, threads=128) r {{\n{}}}\n}}\n".format(put("S", "0"))
+    for body, waits in ((roles, "r"), (put("T", "0") + roles, "wr"), (roles + get("f", "0", "C"), "w")):
+        _, after = made(body)
+        found = [s for s in statements(after) if isinstance(s, AsyncWait)]
+        assert "".join("r" if s.sources else "w" for s in found) == waits
+        assert any(isinstance(s, Copy) and s.bulk for s in statements(after))

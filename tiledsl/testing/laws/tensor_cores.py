@@ -1,0 +1,208 @@
+"""Laws of what sm_90a does beside its threads: products of warpgroups, and tiles that the copy engine moves.
+
+S1: both stages compute the same bits. S18: each element is moved once, to where the layout has it. L28: descriptors
+name the bytes that the layout names.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tiledsl.analysis.descriptors import describe
+from tiledsl.analysis.gemm_plan import plan_gemm
+from tiledsl.analysis.tensor_boxes import Boxes, boxes_of, copyable
+from tiledsl.ir.concurrent import Arrive, Await
+from tiledsl.ir.dtypes import (
+    BFLOAT16,
+    FLOAT8_E4M3,
+    FLOAT8_E5M2,
+    FLOAT16,
+    FLOAT32,
+    INT8,
+    INT32,
+    UINT8,
+    UINT64,
+    DType,
+)
+from tiledsl.ir.layout import Layout
+from tiledsl.ir.nodes import Address, Alloc, AsyncCommit, AsyncWait, Buffer, Const, Kernel, Region, Space
+from tiledsl.ir.swizzle import SPANS, UNIT, panelled
+from tiledsl.ir.tile import Copy, Gemm
+from tiledsl.isa.descriptor import decode
+from tiledsl.isa.wgmma import extent_k, takes_mn_major
+from tiledsl.target import target_named
+from tiledsl.tensor_map import tensor_map
+from tiledsl.testing.laws.base import law, laws_of
+from tiledsl.testing.tile_stage import BARRIER, agree, kernel, region, shared, tensor, tile
+
+SM90 = target_named("sm_90a")
+TYPES: dict[str, tuple[DType, DType, DType]] = {
+    "f16": (FLOAT16, FLOAT16, FLOAT32),
+    "bf16": (BFLOAT16, BFLOAT16, FLOAT32),
+    "f16_f16": (FLOAT16, FLOAT16, FLOAT16),
+    "e4m3": (FLOAT8_E4M3, FLOAT8_E4M3, FLOAT32),
+    "e5m2_e4m3": (FLOAT8_E5M2, FLOAT8_E4M3, FLOAT16),
+    "s8": (INT8, INT8, INT32),
+    "u8_s8": (UINT8, INT8, INT32),
+    "tf32": (FLOAT32, FLOAT32, FLOAT32),
+}
+
+
+def product_kernel(
+    mnk: tuple[int, int, int],
+    types: tuple[DType, DType, DType] = TYPES["f16"],
+    trans: tuple[bool, bool] = (False, True),
+    threads: int = 128,
+    *,
+    held: bool = False,
+    clear: bool = True,
+    versions: int = 1,
+    asynchronous: bool = False,
+    policy: str = "square",
+) -> Kernel:
+    """One product by wgmma, of shared tiles or with a in registers (`held`)."""
+    m, n, k = mnk
+    a, b = ((k, m) if trans[0] else (m, k)), ((n, k) if trans[1] else (k, n))
+    x = (tile if held else shared)("x", a, types[0])
+    y, z = shared("y", b, types[1], versions), tile("z", (m, n), types[2])
+    whole = region(y, version=Const(versions - 1) if versions > 1 else None)
+    precision = "tf32" if types[0] is FLOAT32 else "ieee"
+    gemm = Gemm(region(x), whole, region(z), *trans, clear, policy, precision, asynchronous=asynchronous)
+    plan = plan_gemm(gemm, threads, SM90)
+    assert plan.kind == "wgmma", plan.refused
+    params = [tensor("a", a, types[0]), tensor("b", b, types[1]), tensor("c", (m, n), types[2])]
+    before = [Copy(region(p), r) for p, r in zip(params, (region(x), whole, region(z)))]
+    wait = (AsyncCommit("product"), AsyncWait(0, "product")) if asynchronous else ()
+    layouts = {x: plan.a.layout, y: plan.b.layout, z: plan.c}
+    return kernel(params, [*before, gemm, *wait, Copy(region(z), region(params[2]))], layouts, threads)
+
+
+@st.composite
+def products(draw: st.DrawFn) -> Kernel:
+    """Every type, both majors where there are two, a in shared memory and in registers, one and two warpgroups."""
+    types = draw(st.sampled_from(list(TYPES.values())))
+    groups = draw(st.sampled_from([1, 2]))
+    wide, held = takes_mn_major(types[0]), draw(st.booleans())
+    trans = (draw(st.booleans()) and (wide or held), draw(st.booleans()) or not wide)
+    columns = [n for n in (8, 16, 24, 32, 40, 64, 72, 96, 128) if types[2].is_float or n % 16 == 0]
+    rows = 64 * groups * draw(st.sampled_from([1, 2]))
+    return product_kernel(
+        (rows, draw(st.sampled_from(columns)), extent_k(types[0]) * draw(st.integers(1, 4))),
+        types,
+        trans,
+        128 * groups,
+        held=held,
+        clear=draw(st.booleans()),
+        versions=draw(st.sampled_from([1, 2])),
+        asynchronous=draw(st.booleans()),
+        policy=draw(st.sampled_from(["square", "full_row", "full_col"] if rows == 128 else ["square", "full_row"])),
+    )
+
+
+@law("S1", k=products(), examples=25, share=2.0)
+def warpgroup_products_are_those_of_the_tile_stage(k: Kernel) -> None:
+    agree(k, target="sm_90a")
+
+
+@law(
+    "L28",
+    span=st.sampled_from([*SPANS, UNIT]),
+    bits=st.sampled_from([8, 16, 32]),
+    k_major=st.booleans(),
+    rows=st.integers(1, 6),
+    panels=st.integers(1, 4),
+)
+def descriptors_name_the_bytes_of_the_layout(span: int, bits: int, k_major: bool, rows: int, panels: int) -> None:
+    """Each 16 bytes that an instruction may read, through the 64 bits as the hardware gets them."""
+    unit, width = 128 // bits, span * 8 // bits
+    layout = panelled((rows * 8, panels * width), bits, span)
+    matrix = describe(layout, bits, k_major)
+    assert matrix is not None
+    decoded = decode(matrix.at(0).encode())
+    # A K-major piece with a swizzle is 32 bytes deep, so it never leaves its panel.
+    units = np.arange(layout.shape[1] // unit if not (k_major and span > UNIT) else span // UNIT)
+    row, first = np.meshgrid(np.arange(rows * 8), units, indexing="ij")
+    np.testing.assert_array_equal(
+        decoded.unit_address(row, first, k_major), layout.offset([row, first * unit]) * bits // 8
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- copy engine
+
+
+@st.composite
+def moved_tiles(draw: st.DrawFn) -> tuple[Region, Layout]:
+    """A part of a shared tile, and a layout that the copy engine may have."""
+    dtype = draw(st.sampled_from([INT8, FLOAT16, FLOAT32]))
+    unit = 128 // dtype.bits
+    lead = draw(st.sampled_from([(), (1,), (3,)]))
+    shape = (*lead, draw(st.integers(1, 5)) * 8, draw(st.sampled_from([1, 2, 3, 4, 8, 12, 16, 17])) * unit)
+    layout = draw(st.sampled_from(list(copyable(shape, dtype.bits))))
+    extents = tuple(draw(st.sampled_from([d for d in range(1, n + 1) if n % d == 0])) for n in shape)
+    corner = tuple(Const(draw(st.integers(0, n // e - 1)) * e) for n, e in zip(shape, extents))
+    return Region(Buffer("x", shape, dtype, Space.SHARED), corner, extents), layout
+
+
+def written_by_hardware(boxes: Boxes, part: Region, layout: Layout) -> dict[tuple[int, ...], int]:
+    """Where the copy engine puts each element, in elements: dense boxes, bits 7 and up XORed into bits 4 and up."""
+    size = part.buffer.dtype.bits // 8
+    plain = Layout(layout.shape, layout.dims, layout.size)
+    first = [int(o.value) for o in part.offsets if isinstance(o, Const)]
+    out: dict[tuple[int, ...], int] = {}
+    for number in product(*(range(n) for n in boxes.counts)):
+        corner = [o + i * b for o, i, b in zip(first, number, boxes.box)]
+        start = int(plain.offset(corner)) * size
+        assert start % 128 == 0, "a box must begin at a multiple of 128 bytes"
+        for i, inside in enumerate(product(*(range(b) for b in boxes.box))):
+            address = start + i * size
+            if boxes.swizzle:
+                address ^= (address // 128) % (boxes.swizzle // 16) * 16
+            at = tuple(c + x for c, x in zip(corner, inside))
+            assert at not in out, "an element is in two boxes"
+            out[at] = address // size
+    return out
+
+
+@law("S18", case=moved_tiles())
+def boxes_put_each_element_where_the_layout_has_it(case: tuple[Region, Layout]) -> None:
+    part, layout = case
+    boxes = boxes_of(part, layout)
+    if isinstance(boxes, str):
+        return
+    tensor_map("x", part.buffer.dtype.name, layout.shape, boxes.box, swizzle=boxes.swizzle)  # the driver's rules
+    found = written_by_hardware(boxes, part, layout)
+    assert len(found) == prod(part.extents), "an element is in no box"
+    np.testing.assert_array_equal(layout.offset(list(np.array(list(found)).T)), list(found.values()))
+
+
+@law("S1", "S18", case=moved_tiles(), corner=st.tuples(*(st.integers(-9, 40) for _ in range(3))), examples=25)
+def tiles_go_through_shared_memory_by_the_copy_engine(
+    case: tuple[Region, Layout], corner: tuple[int, int, int]
+) -> None:
+    """Loaded, then stored, also where boxes leave the tensor: that reads as zero and is not written."""
+    part, layout = case
+    if isinstance(boxes_of(part, layout), str):
+        return
+    dtype, rank = part.buffer.dtype, len(layout.shape)
+    a, b = (tensor(name, (4, 48, 288)[-rank:], dtype) for name in "ab")
+    there = [Region(t, tuple(map(Const, corner[-rank:])), part.extents) for t in (a, b)]
+    full = Buffer("full", (1,), UINT64, Space.BARRIER)
+    at = Address(full, (Const(0),))
+    body = [
+        Alloc(full, Const(1, UINT64)),
+        Arrive(at, prod(part.extents) * dtype.bits // 8, "one"),
+        Copy(there[0], part, bulk=True, barrier=at),
+        Await(at, Const(0)),
+        BARRIER,
+        Copy(part, there[1], bulk=True),
+        AsyncCommit("store"),
+        AsyncWait(0, "store"),
+    ]
+    agree(kernel([a, b], body, {part.buffer: layout}, 32), target="sm_90a")
+
+
+LAWS = laws_of(globals())
