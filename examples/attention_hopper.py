@@ -4,6 +4,8 @@ The loop over the keys says only what is computed. Of it the compiler makes a wa
 engine, and two that multiply: the product of the weights with V runs beside the softmax of the next scores.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 import tiledsl
@@ -198,5 +200,34 @@ def forward_cases():
                 )
 
 
+def packed_reference(Q, K, V, starts, causal=False):
+    out = np.zeros(Q.shape, np.float16)
+    for begin, end in pairwise(starts):
+        if begin < end:
+            one = attention_reference(*(x[None, begin:end] for x in (Q, K, V)), causal)
+            out[begin:end] = one["O"][0]
+    return {"O": out}
+
+
+def packed_cases():
+    """Short ones beside one of several blocks, and one without tokens."""
+    starts = np.cumsum([0, 20, 300, 0, 129]).astype(np.int32)
+    for dim in (64, 128):
+        for causal in (False, True):
+            yield Case(
+                f"attention-hopper-packed-d{dim}{'-causal' if causal else ''}",
+                flash_attention_packed(len(starts) - 1, 2, 300, dim, causal, kv_heads=1),
+                lambda draw, d=dim: {
+                    "Q": draw(starts[-1], 2, d),
+                    "K": draw(starts[-1], 1, d),
+                    "V": draw(starts[-1], 1, d),
+                    "starts": starts,
+                },
+                lambda Q, K, V, starts, causal=causal: packed_reference(Q, K, V, starts, causal),
+                exact=False,
+            )
+
+
 def cases():
     yield from forward_cases()
+    yield from packed_cases()

@@ -235,6 +235,11 @@ class Tables:
         if np.shape(on) or not on:
             chosen = np.broadcast_to(on, shape).reshape(-1)
             cells, owner = cells[chosen], owner[chosen]
+        if len(cells) < width:  # few long runs: those of the copy engine
+            for begin, thread in zip(np.clip(cells, 0, len(low) - 1), owner):
+                run = slice(begin, begin + width)
+                high[run], low[run] = np.maximum(high[run], thread), np.minimum(low[run], thread)
+            return
         # Later assignments win: rising threads leave the greatest behind, falling ones the least.
         for step in range(width):
             at = np.clip(cells + step, 0, len(low) - 1)
