@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import bugs_cpu
+import bugs_hopper
 import bugs_ir
 import bugs_threads
 import bugs_tiles
@@ -17,6 +18,7 @@ GROUPS: Mapping[str, tuple[Bug, ...]] = {
     "Software pipelining": bugs_tiles.PIPELINE,
     "Layout inference": bugs_tiles.INFERENCE,
     "Lowering to threads": bugs_tiles.LOWERING,
+    "Tensor cores and copy engine of sm_90a": bugs_hopper.TENSOR_CORES,
     "Barriers": bugs_threads.BARRIERS,
     "Shared memory": bugs_threads.SHARED,
     "Guards, vectors, widths": bugs_threads.SCALAR,

@@ -80,14 +80,6 @@ TENSOR_CORES = (
         "boxes_put_each_element_where_the_layout_has_it",
     ),
     Bug(
-        "boxes that begin in the middle of a panel",
-        "analysis.tensor_boxes:_run",
-        "gcd(extent, moving[-1].extent, start)",
-        "gcd(extent, moving[-1].extent)",
-        "boxes_put_each_element_where_the_layout_has_it",
-        200,
-    ),
-    Bug(
         "boxes shorter than their swizzle",
         "analysis.tensor_boxes:_inner",
         "if swizzle and inner != swizzle:",

@@ -21,14 +21,16 @@ from tiledsl.ir.nodes import (
     If,
     Kernel,
     Launch,
+    Load,
     Region,
     Space,
     Stmt,
+    Var,
     View,
     While,
 )
 from tiledsl.ir.tile import Atomic, Copy
-from tiledsl.ir.walk import statements
+from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
@@ -126,7 +128,8 @@ class _Writer:
         if not self.is_store(s):
             return (*waits, s), pending
         assert isinstance(s, Copy)
-        issued = _Store(s.src.buffer, s.dst.buffer, s.dst)
+        known = not any(isinstance(n, Load) for n in walk(s.dst))  # else the same words may mean another place later on
+        issued = _Store(s.src.buffer, s.dst.buffer, s.dst if known else None)
         return (*waits, replace(s, bulk=True), AsyncCommit("store", span=s.span)), pending | {issued}
 
     def roles(self, s: Roles, pending: Stores) -> tuple[Block, Stores]:
@@ -155,6 +158,9 @@ class _Writer:
             entry = carried
 
     def of_an_earlier_iteration(self, f: _Store, s: For | While) -> _Store:
+        own = self.laters[id(s)].values
+        if f.place is None or not any(n in own for n in walk(f.place) if isinstance(n, Var)):
+            return f
         return replace(f, loop=id(s)) if f.loop in (None, id(s)) else replace(f, place=None, loop=None)
 
     def awaited(self, s: Stmt, touched: Iterable[Access], pending: Stores) -> tuple[Block, Stores]:

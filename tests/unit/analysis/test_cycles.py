@@ -1,4 +1,4 @@
-"""Expressions that come round: the motion of an expression holds for all integers, and so does what is claimed of it."""
+"""Expressions that come round: they move as `motions` says for all integers, and what is claimed of them holds."""
 
 from __future__ import annotations
 

@@ -76,6 +76,11 @@ WAITS = {
     "the place of an earlier iteration": (loop(put("f", "k * 8 - 8") + get("S", "k * 8") + put("S", "k * 8")), "wr"),
     "two loops, one place": (loop(put("S", "k * 8")) + loop(put("T", "k * 8")), "wr"),
     "outer and inner": (f"for j in 2 {{\n{loop(put('S', 'k * 8') + get('T', 'k * 8'))}}}\n", "wr"),
+    "a loop beside": (loop(get("S", "k * 8") + "for q in 2 {\ncopy S -> f\n}\n" + put("S", "k * 8")), "rr"),
+    "what a variable says": (
+        "alloc at: var index = 0\n" + put("S", "at * 8") + "at = at + 1\n" + put("T", "at * 8 - 8"),
+        "wr",
+    ),
     "a branch": (when("n < 3", put("S", "0")) + put("T", "0"), "wr"),
     "a condition": (put("S", "0") + when("C[0, 0] < float16(9.0)", put("T", "8")), "wr"),
     "left half-way": (loop(put("S", "k * 8") + when("k == n", "break\n") + get("S", "k")) + get("S", "3"), "rr"),

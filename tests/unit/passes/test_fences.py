@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import re
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tiledsl.ir.concurrent import Fence
-from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.concurrent import Fence, TensorCopy
+from tiledsl.ir.nodes import (
+    Address,
+    AtomCall,
+    Barrier,
+    Binary,
+    Block,
+    Break,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Stmt,
+    Store,
+    Var,
+    While,
+)
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.verify import verify
@@ -170,3 +190,79 @@ def test_the_gemm_has_one_and_needs_it() -> None:
     assert again == k
     without = rewrite(k, lambda n: () if isinstance(n, Fence) and n.kind == "async_proxy" else n)
     assert insert_fences(without) == k and sum(isinstance(n, Fence) for n in walk(without)) == 2
+
+
+# ------------------------------------------------------------------------------------------------------------- law
+
+LEAVES = st.sampled_from([WRITE, "O[t] = x[0]", "barrier", "barrier", STORE, MULTIPLY, "x[0] = S[255 - t]"])
+PROGRAMS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=4).map("  ".join),
+        st.builds("if b == 0 {{ {} }} else {{ {} }}".format, inner, inner),
+        st.builds("for i in 2 {{ {} }}".format, inner),
+        st.builds("while n < 4 {{ {} if b == 1 {{ break }} {} }}".format, inner, inner),
+        st.builds("for i in 2 {{ {} if b == 1 {{ continue }} {} }}".format, inner, inner),
+    ),
+    max_leaves=10,
+)
+
+
+class _Left(Exception):
+    pass
+
+
+def steps(block: Block, chosen: Random) -> Iterator[Stmt]:
+    """The statements of one way through `block`, by chance. Raises _Left with the statement that leaves a loop."""
+    for s in block:
+        match s:
+            case If(Binary("==", Var("t")), then):
+                yield from then  # the thread that starts the engine
+            case If(_, then, orelse):
+                yield from steps(then if chosen.random() < 0.5 else orelse, chosen)
+            case For(body=body) | While(body=body):
+                for _ in range(2 if isinstance(s, For) else chosen.randrange(3)):
+                    try:
+                        yield from steps(body, chosen)
+                    except _Left as left:
+                        if isinstance(left.args[0], Break):
+                            break
+            case Break() | Continue():
+                raise _Left(s)
+            case _:
+                yield s
+
+
+def unfenced(way: Sequence[Stmt]) -> bool:
+    """Whether something asynchronous meets a write without a fence between that and the last barrier after it."""
+    fenced = [n for n, s in enumerate(way) if isinstance(s, Fence)]
+    barriers = [n for n, s in enumerate(way) if isinstance(s, Barrier)]
+    for at, access in enumerate(way):
+        names = {n.buffer.name for n in walk(access) if isinstance(n, Address)} & {"S", "O"}
+        if not isinstance(access, TensorCopy | AtomCall):
+            continue
+        for n, write in enumerate(way[:at]):
+            if isinstance(write, Store) and write.buffer.name in names:
+                published = max((b for b in barriers if n < b < at), default=at)
+                if not any(n < f < published for f in fenced):
+                    return True
+    return False
+
+
+@given(PROGRAMS, st.integers(0, 1 << 20))
+def test_no_way_through_a_program_lacks_a_fence(program: str, seed: int) -> None:
+    numbers = count()
+    named = re.sub("for i in", lambda _: f"for i{next(numbers)} in", program)
+    body = insert_fences(kernel(named)).launches[0].body
+    for n in range(8):
+        assert not unfenced(list(steps(body, Random(seed + n))))
+
+
+def test_the_law_sees_what_is_missing() -> None:
+    for program in (
+        f"{WRITE} barrier {STORE}",
+        f"for i in 2 {{ {STORE} barrier {WRITE} barrier }}",
+        f"{WRITE} {MULTIPLY}",
+    ):
+        body = kernel(program).launches[0].body
+        assert unfenced(list(steps(body, Random(0))))

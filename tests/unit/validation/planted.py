@@ -174,12 +174,15 @@ def counter_stands_still(kernel: Kernel) -> Kernel:
 BUGS: dict[str, dict[str, Change]] = {
     "normalise": {"copy dropped": last_of(Copy), "product cleared": replaced(_is(Gemm), clear=True)},
     "expand-lets": {"tile at another place": other_constant(16, 8), "copy dropped": dropped(Copy)},
+    "warp-specialise": {"copy dropped": dropped(Copy), "product cleared": replaced(_is(Gemm), clear=True)},
     "software-pipeline": {
         "wait dropped": dropped(AsyncWait),
         "wait weakened": replaced(_is(AsyncWait), pending=1),
         "one version": one_version,
         "copies not committed": dropped(AsyncCommit),
     },
+    "fold-clears": {"wait dropped": dropped(AsyncWait), "product cleared": replaced(_is(Gemm), clear=True)},
+    "bulk-stores": {"store dropped": last_of(Copy)},
     "infer-layouts": {"loop dealt otherwise": layout_of_another, "store dropped": last_of(Parallel)},
     "order-globals": {"store dropped": last_of(Parallel), "sum becomes difference": other_sign},
     "lower-tiles": {"sum becomes difference": other_sign, "instruction dropped": dropped(AtomCall)},
@@ -187,6 +190,7 @@ BUGS: dict[str, dict[str, Change]] = {
     "vectorise": {"vector too far": vector_too_far, "half of a vector": replaced(_is(Move), lanes=1)},
     "plan-shared-memory": {"slots overlap": overlapping_slots},
     "insert-barriers": {"barrier dropped": dropped(Barrier)},
+    "insert-fences": {"barrier dropped": dropped(Barrier)},
     "unroll": {"instruction dropped": last_of(AtomCall), "sum becomes difference": other_sign},
     "simplify-indices": {"another index": other_constant(16, 24), "copy dropped": dropped(AtomCall)},
     "remove-dead": {"loop dropped": last_of(For), "barrier dropped": dropped(Barrier)},

@@ -18,7 +18,7 @@ from tiledsl.ir.tile import Copy, Gemm
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import same, walk
 from tiledsl.passes.base import run_pipeline
-from tiledsl.passes.pipeline import pipeline
+from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.target import target_named
 from tiledsl.validation.compare import Stage, execute, first_difference
 from tiledsl.validation.inputs import make_inputs
@@ -148,7 +148,8 @@ RICH: dict[str, Callable[[Kernel], bool]] = {
 
 def piped(k: Kernel) -> Kernel:
     try:
-        return run_pipeline(k, pipeline(target_named("sm_80"))[:3])
+        passes = pipeline(target_named("sm_80"))
+        return run_pipeline(k, passes[: list(PASSES).index("software-pipeline") + 1])
     except (TileError, TypeError):
         return k
 
