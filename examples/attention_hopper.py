@@ -164,8 +164,68 @@ def flash_attention_packed(
     return flash_attention_packed
 
 
-def attention_reference(Q, K, V, causal=False, window=None):
-    """In float64; (batch, sequence, heads, dim), heads of keys shared by neighbouring heads of queries."""
+def block_sparse_attention(batch, heads, seq, dim, listed=False, kv_heads=None, block=64, num_stages=2):
+    """Causal attention to chosen blocks of keys only: in `chosen` for each block of queries.
+
+    As it comes `chosen` is a mask over all blocks of keys, (batch, heads, blocks, blocks): each is asked for. `listed`:
+    it has the numbers of the blocks in any order, and `counts` how many they are; the loop then has no branches, and
+    products stay in flight from one block to the next.
+    """
+    kv_heads = kv_heads or heads
+    group = heads // kv_heads
+    scale = dim**-0.5 * LOG2E
+    blocks = -(-seq // block)
+    shape_q = (batch, seq, heads, dim)
+    shape_k = (batch, seq, kv_heads, dim)
+
+    @tiledsl.kernel(out_idx=-1, fast_math=True)
+    def block_sparse_attention(
+        Q: T.Tensor(shape_q, T.float16),
+        K: T.Tensor(shape_k, T.float16),
+        V: T.Tensor(shape_k, T.float16),
+        chosen: T.Tensor((batch, heads, blocks, blocks), T.int32 if listed else T.int8),
+        counts: T.Tensor((batch, heads, blocks), T.int32),
+        O: T.Tensor(shape_q, T.float16),
+    ):
+        with T.Kernel(blocks, heads, batch, threads=2 * block) as (bx, by, bz):
+            Q_shared = T.alloc_shared((block, dim), T.float16)
+            K_shared = T.alloc_shared((block, dim), T.float16)
+            V_shared = T.alloc_shared((block, dim), T.float16)
+            scores = T.alloc_fragment((block, block), T.float32)
+            weights = T.alloc_fragment((block, block), T.float16)
+            out = T.alloc_fragment((block, dim), T.float32)
+            greatest = T.alloc_fragment((block,), T.float32)
+            total = T.alloc_fragment((block,), T.float32)
+
+            T.copy(Q[bz, bx * block : (bx + 1) * block, by, :], Q_shared)
+            T.clear(out)
+            T.clear(total)
+            T.fill(greatest, -1e30)
+            for n in T.Pipelined(counts[bz, by, bx] if listed else bx + 1, num_stages=num_stages):
+                entry = chosen[bz, by, bx, n]
+                k = entry if listed else n
+                if listed or entry != 0:
+                    T.copy(K[bz, k * block : (k + 1) * block, by // group, :], K_shared)
+                    T.gemm(Q_shared, K_shared, scores, transpose_B=True, clear_accum=True, policy=T.GemmWarpPolicy.FullRow)
+                    if k == bx:
+                        for i, j in T.Parallel(block, block):
+                            scores[i, j] = T.if_then_else(j <= i, scores[i, j], -T.infinity(T.float32))
+                    soften(scores, greatest, total, out, scale)
+                    T.copy(scores, weights)
+                    T.copy(V[bz, k * block : (k + 1) * block, by // group, :], V_shared)
+                    T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
+            for i, j in T.Parallel(block, dim):
+                out[i, j] = T.if_then_else(total[i] > 0.0, out[i, j] / total[i], 0.0)
+            T.copy(out, O[bz, bx * block : (bx + 1) * block, by, :])
+
+    return block_sparse_attention
+
+
+def attention_reference(Q, K, V, causal=False, window=None, mask=True):
+    """In float64; (batch, sequence, heads, dim), heads of keys shared by neighbouring heads of queries.
+
+    A query that sees no key gives 0.
+    """
     group = Q.shape[2] // K.shape[2]
     q, k, v = (x.astype(np.float64).transpose(0, 2, 1, 3) for x in (Q, np.repeat(K, group, 2), np.repeat(V, group, 2)))
     scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(q.shape[-1])
@@ -174,8 +234,9 @@ def attention_reference(Q, K, V, causal=False, window=None):
         scores = np.where(j <= i, scores, -np.inf)
     if window:
         scores = np.where(j > i - window, scores, -np.inf)
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    out = (e / e.sum(axis=-1, keepdims=True)) @ v
+    scores = np.where(mask, scores, -np.inf)
+    e = np.exp(scores - np.maximum(scores.max(axis=-1, keepdims=True), -1e300))
+    out = (e / np.maximum(e.sum(axis=-1, keepdims=True), 1e-300)) @ v
     return {"O": out.transpose(0, 2, 1, 3).astype(np.float16)}
 
 
@@ -228,6 +289,49 @@ def packed_cases():
             )
 
 
+def block_mask(rng, batch, heads, blocks):
+    """Half of the blocks, with some rows full and some empty."""
+    mask = rng.integers(0, 2, (batch, heads, blocks, blocks))
+    mask[:, 0, -1], mask[:, -1, 1] = 1, 0
+    return mask.astype(np.int8)
+
+
+def lists_of(mask):
+    """The numbers of the causal blocks of a mask, the last one first, and how many they are."""
+    mask = np.tril(mask)
+    chosen = np.where(mask, np.arange(mask.shape[-1]), -1)
+    return np.maximum(-np.sort(-chosen, axis=-1), 0).astype(np.int32), mask.sum(axis=-1).astype(np.int32)
+
+
+def sparse_reference(Q, K, V, chosen, counts, block=64):
+    if chosen.dtype != np.int8:
+        lists, chosen = chosen, np.zeros(chosen.shape, np.int8)
+        for at in np.ndindex(counts.shape):
+            chosen[at][lists[at][: counts[at]]] = 1
+    seq = Q.shape[1]
+    mask = chosen.repeat(block, axis=2).repeat(block, axis=3)[:, :, :seq, :seq]
+    return attention_reference(Q, K, V, causal=True, mask=mask != 0)
+
+
+def sparse_cases():
+    for dim, listed in ((64, False), (64, True), (128, False), (128, True)):
+
+        def inputs(draw, dim=dim, listed=listed):
+            mask = block_mask(draw.rng, 1, 2, 4)
+            lists, counts = lists_of(mask)
+            shapes = {"Q": (1, 250, 2, dim), "K": (1, 250, 1, dim), "V": (1, 250, 1, dim)}
+            return {n: draw(*shape) for n, shape in shapes.items()} | {"chosen": lists if listed else mask, "counts": counts}
+
+        yield Case(
+            f"attention-hopper-block-sparse-d{dim}{'-listed' if listed else ''}",
+            block_sparse_attention(1, 2, 250, dim, listed, kv_heads=1),
+            inputs,
+            sparse_reference,
+            exact=False,
+        )
+
+
 def cases():
     yield from forward_cases()
     yield from packed_cases()
+    yield from sparse_cases()

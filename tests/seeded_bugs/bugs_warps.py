@@ -29,8 +29,8 @@ WARPS = (
     Bug(
         "turns computed where the inner loop has another extent each time",
         f"{PLAN}:is_regular",
-        "if loads or used & variables:",
-        "if loads:",
+        "(loads or used & variables)",
+        "loads",
         TURNS,
         150,
     ),

@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
         "cpu",
         "passes",
     }
-    | {"compile", "codegen", "validation", "verifiers", "checking"},
+    | {"compile", "codegen", "validation", "verifiers", "checking", "tensor_map"},
     "viewer": {*CORE, "ir", "analysis", "passes", "compile", "cpu", "report"},
     "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}
     | {"validation", "backends", "checking", "decorator", "report", "testing", "viewer"},

@@ -352,6 +352,11 @@ class Pipelined:
     group: tuple[tuple[int, ...], ...] = ()
     sync: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether the schedule is the user's. TileLang's -1 stands for copies of a producer: the compiler schedules."""
+        return bool(self.stage or self.order) and -1 not in (*self.stage, *self.order)
+
 
 @dataclass(frozen=True, slots=True)
 class Persistent:

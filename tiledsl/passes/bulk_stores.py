@@ -34,9 +34,10 @@ from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
+from tiledsl.verifiers.roles import verify_roles
 
 
-@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
+@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,), verify=verify_roles)
 def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kernel:
     """Copies of whole tiles from shared to global memory become bulk copies, in groups of the queue "store".
 

@@ -78,7 +78,7 @@ WAITS = {
     "outer and inner": (f"for j in 2 {{\n{loop(put('S', 'k * 8') + get('T', 'k * 8'))}}}\n", "wr"),
     "a loop beside": (loop(get("S", "k * 8") + "for q in 2 {\ncopy S -> f\n}\n" + put("S", "k * 8")), "rr"),
     "what a variable says": (
-        "alloc at: var index = 0\n" + put("S", "at * 8") + "at = at + 1\n" + put("T", "at * 8 - 8"),
+        "alloc v: var index = 0\n" + put("S", "v * 8") + "v = v + 1\n" + put("T", "v * 8 - 8"),
         "wr",
     ),
     "a branch": (when("n < 3", put("S", "0")) + put("T", "0"), "wr"),

@@ -238,6 +238,12 @@ def test_manual_groups_are_followed() -> None:
     assert plan.groups == (0, 1, None) and plan.waits == (None, None, 4)
 
 
+def test_minus_one_leaves_the_schedule_to_the_compiler() -> None:
+    """TileLang's mark for copies that a producer makes."""
+    marked = plan_of(gemm(Pipelined(3, order=(-1, -1, 0), stage=(-1, -1, 0))))
+    assert str(marked) == str(plan_of(gemm(Pipelined(3))))
+
+
 def test_order_defaults_to_the_program() -> None:
     assert plan_of(gemm(Pipelined(2, stage=(0, 0, 1)))).order == (0, 1, 2)
 
@@ -247,7 +253,7 @@ def test_order_defaults_to_the_program() -> None:
     [
         (Pipelined(2, order=(0, 1), stage=(0, 0, 1)), "TD0401", ["order= has 2 entries", "3 statements", "line 7"]),
         (Pipelined(2, order=(0, 1, 1), stage=(0, 0, 1)), "TD0402", ["same place"]),
-        (Pipelined(2, order=(-1, 0, 1), stage=(0, 0, 1)), "TD0402", ["negative"]),
+        (Pipelined(2, order=(-2, 0, 1), stage=(0, 0, 1)), "TD0402", ["negative"]),
         (Pipelined(2, order=(0, 1, 2), stage=(0, 0, 1), group=((0, 7),)), "TD0402", ["no statement 7"]),
         (Pipelined(2, order=(0, 1, 2), stage=(1, 0, 0)), "TD0403", ["statement 0", "statement 2", "'As'"]),
         (Pipelined(2, order=(2, 1, 0), stage=(0, 0, 0)), "TD0403", ["'As'"]),

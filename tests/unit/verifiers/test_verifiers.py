@@ -85,7 +85,10 @@ def refused(invariant: str, name: str, change: Change, kind: type, number: int =
         check(name, change, number, kind)
 
 
-VERIFIED = ("software-pipeline", "infer-layouts", "guard-bounds", "vectorise", "plan-shared-memory", "insert-barriers")
+VERIFIED = (
+    "warp-specialise", "software-pipeline", "bulk-stores", "infer-layouts", "guard-bounds", "vectorise",
+    "plan-shared-memory", "insert-barriers",
+)  # fmt: skip
 
 
 def test_every_plan_has_a_verifier() -> None:

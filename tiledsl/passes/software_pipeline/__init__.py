@@ -239,7 +239,7 @@ class _Pipeliner:
         if effect_of(loop.extent) is not Effect.PURE:
             trips = Var("trips")
             bind, loop = (Let(trips, loop.extent, span=loop.span),), replace(loop, extent=trips)
-        manual = bool(kind.stage or kind.order)
+        manual = kind.by_hand
         body = flatten(loop, self.roots, manual=manual, products=self.is_product, supply=self.supply)
         rules = constraints(body, self.forbidden)
         plan = make_plan(body, rules, fuse_barrier=self.options.fuse_barrier)

@@ -81,13 +81,13 @@ def make_plan(body: Body, rules: Constraints, *, fuse_barrier: bool = True) -> P
     """The plan of `body`, a loop of kind Pipelined. A manual schedule is followed exactly or rejected (TD04)."""
     kind = body.loop.kind
     assert isinstance(kind, Pipelined)
-    if kind.stage or kind.order:
+    if kind.by_hand:
         schedule = manual_schedule(body, rules, kind)
     elif kind.stages <= 0 or body.leaves:
         schedule = serial(body)
     else:
         schedule = automatic_schedule(body, rules, kind.stages)
-    if not kind.stage and not kind.order and kind.stages > 0 and len(set(schedule.stage)) == 1:
+    if not kind.by_hand and kind.stages > 0 and len(set(schedule.stage)) == 1:
         found = product_schedule(body, rules)
         if found is not None:
             return _product_plan(body, *found)

@@ -129,14 +129,14 @@ class _Writer:
     def products(self) -> Block:
         """Peeled, for a plan of two stages with products in flight: also where the extent is not constant.
 
-        Each product is written twice, but none is under a condition in the loop. What the first iteration does before
-        the loop and the last one after it has a guard, if there may be no iteration.
+        Each product is written twice, but none is under a condition in the loop. Where there may be no iteration, all
+        of it is under one: were the wait at the end under a condition of its own, the C++ compiler would see a way
+        past it, and would let no product run on.
         """
         extent = self.body.loop.extent
         constant = isinstance(extent, Const)
         if constant and int(extent.value) < 1:  # type: ignore[attr-defined]
             return ()
-        guards: tuple[Expr, ...] = () if constant else (lt(0, extent),)
         # A run of three iterations shows the waits of the first, of the steady state and of the end.
         steps = [Step(t, u, self.runs(t, u, 3), False) for t, u in self.points(3 + self.plan.depth)]
         needed = product_needs(self.body)
@@ -144,24 +144,25 @@ class _Writer:
         out: list[Stmt] = []
         for u in self.plan.sequence:
             if self.plan.stage[u] == 0:
-                out += self.issue(u, waits[0, u], _Time(None, 0), guards)
+                out += self.issue(u, waits[0, u], _Time(None, 0))
         t = Var(self.body.loop.var.name)
         inner: list[Stmt] = []
         for u in self.plan.sequence:
             inner += (Settle(b, span=self.body.units[u].span) for b in self.plan.settled[u])
             inner += self.issue(u, self.plan.product_waits[u], _Time(t, 1))
         if not constant or int(extent.value) > 1:  # type: ignore[attr-defined]
-            trips: Expr = Const(int(extent.value) - 1) if constant else Binary("max", extent - 1, Const(0))  # type: ignore[attr-defined]
+            trips: Expr = Const(int(extent.value) - 1) if constant else extent - 1  # type: ignore[attr-defined]
             out.append(replace(self.body.loop, var=t, extent=trips, body=tuple(inner), kind=Serial()))
         end = _Time(None, int(extent.value)) if constant else _Time(extent, 0)  # type: ignore[attr-defined]
         for u in self.plan.sequence:
             if self.plan.stage[u]:
-                out += self.issue(u, waits[3, u], end, guards)
+                out += self.issue(u, waits[3, u], end)
         last = [s for stmt in out for s in _below(stmt) if isinstance(s, AsyncCommit | AsyncWait)][-1]
         drained = isinstance(last, AsyncWait) and last.pending == 0
-        return (*_merged(out), *(() if drained else (AsyncWait(0, "product", span=self.body.loop.span),)))
+        block = (*_merged(out), *(() if drained else (AsyncWait(0, "product", span=self.body.loop.span),)))
+        return block if constant else (If(lt(0, extent), block, span=self.body.loop.span),)
 
-    def issue(self, u: int, wait: int | None, time: _Time, guards: tuple[Expr, ...] = ()) -> Block:
+    def issue(self, u: int, wait: int | None, time: _Time) -> Block:
         """One unit with the wait for products before it; a product is committed at once."""
         unit = self.body.units[u]
         here: list[Stmt] = [] if wait is None else [AsyncWait(wait, "product", span=unit.span)]
@@ -170,7 +171,7 @@ class _Writer:
             assert isinstance(gemm, Gemm)
             unit = replace(unit, block=(replace(gemm, asynchronous=True), AsyncCommit("product", span=gemm.span)))
         here += copied(_guarded(unit, unit.block), {self.body.loop.var: time.iteration(self.plan.stage[u])})
-        return (If(all_of(list(guards)), tuple(here), span=unit.span),) if guards else tuple(here)
+        return tuple(here)
 
     def rolled(self) -> Block:
         extent = self.body.loop.extent

@@ -19,11 +19,12 @@ from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.warp_specialise.plan import Setting, WarpPlan, make_plan
 from tiledsl.passes.warp_specialise.split import hoisted, specialised
 from tiledsl.target import Target
+from tiledsl.verifiers.roles import verify_roles
 
 _FEATURES = frozenset({"tma", "mbarrier_tx", "setmaxnreg"})
 
 
-@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,))
+@kernel_pass(requires=(tile_stage,), ensures=(tile_stage,), verify=verify_roles)
 def warp_specialise(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kernel:
     """Gives the copies of pipelined loops to a producer, where the target has a copy engine and the plan allows it."""
     if not enabled or not target.features >= _FEATURES:

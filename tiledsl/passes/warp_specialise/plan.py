@@ -147,7 +147,7 @@ def make_plan(setting: Setting) -> WarpPlan:
         reason, candidate = scan.candidate(path, s, around)
         if candidate is not None:
             found.append(candidate)
-        elif any(isinstance(a, For) and isinstance(a.kind, Pipelined) for a in around):
+        elif _pipelined(around):
             left.append((s, reason))
     channels = tuple(scan.channels(found))
     if not any(_pipelined(c.copies[0].around) for c in channels):
@@ -211,7 +211,7 @@ def block_at(body: Block, path: Path) -> Block:
 
 
 def _pipelined(around: tuple[Stmt, ...]) -> bool:
-    return any(isinstance(s, For) and isinstance(s.kind, Pipelined) for s in around)
+    return any(isinstance(s, For) and isinstance(s.kind, Pipelined) and s.kind.stages > 0 for s in around)
 
 
 class _Scan:
@@ -232,6 +232,8 @@ class _Scan:
         reason = why_not_bulk(copy, self.setting.divisors)
         if reason:
             return reason, None
+        if any(isinstance(s, For) and isinstance(s.kind, Pipelined) and s.kind.by_hand for s in around):
+            return "the schedule of its loop is given by hand", None
         if tensor in self.written or tensor in self.setting.safe:
             said = "is written by the kernel" if tensor in self.written else "has another value than 0 out of bounds"
             return f"'{tensor.name}' {said}", None
