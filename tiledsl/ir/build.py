@@ -249,8 +249,8 @@ def _arrive(b: Builder, at: Span, options: Any, barrier: Any, handed: Any) -> St
     return Arrive(b.address(barrier), **b.options(Arrive, options), buffers=b.handed(handed), span=at)
 
 
-def _await(b: Builder, at: Span, barrier: Any, parity: Any, handed: Any) -> Stmt:
-    return Await(b.address(barrier), b.expr(parity), b.handed(handed), span=at)
+def _await(b: Builder, at: Span, options: Any, barrier: Any, parity: Any, handed: Any) -> Stmt:
+    return Await(b.address(barrier), b.expr(parity), b.handed(handed), **b.options(Await, options), span=at)
 
 
 def _init_barrier(b: Builder, at: Span, options: Any, barrier: Any) -> Stmt:

@@ -76,11 +76,16 @@ class Expect(Stmt):
 
 @dataclass(frozen=True, slots=True)
 class Await(Stmt):
-    """Waits until the phase of `barrier` with that parity (0 or 1) has ended. `buffers` are what others hand over."""
+    """Waits until the phase of `barrier` with that parity (0 or 1) has ended. `buffers` are what others hand over.
+
+    All threads wait, or `by` is "one": the one that acts for the role (Arrive by "one", bulk copies) waits alone, where
+    nobody waits for the others: they could come so late that the barrier is in a phase of the same parity again.
+    """
 
     barrier: Address
     parity: Expr
     buffers: tuple[Buffer, ...] = ()
+    by: str = "threads"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ FORMS: dict[type[Stmt], Callable[..., str]] = {
     InitBarrier: lambda p, s: f"init_barrier{options(s)} {p.at(s.barrier)}",
     Arrive: lambda p, s: f"arrive{options(s)} {p.at(s.barrier)}{p.handed(s.buffers)}",
     Expect: lambda p, s: f"expect {p.at(s.barrier)}, {p.expr(s.bytes)}",
-    Await: lambda p, s: f"await {p.at(s.barrier)}, {p.expr(s.parity)}{p.handed(s.buffers)}",
+    Await: lambda p, s: f"await{options(s)} {p.at(s.barrier)}, {p.expr(s.parity)}{p.handed(s.buffers)}",
     Fence: lambda p, s: f"fence{options(s)}",
     Hold: lambda p, s: f"hold {p.names.of(s.buffer)}",
     Settle: lambda p, s: f"settle {p.names.of(s.buffer)}",

@@ -64,6 +64,8 @@ def _expect(scope: Scope, s: Expect) -> None:
 def _await(scope: Scope, s: Await) -> None:
     at_barrier(scope, s.barrier)
     scope.integer(s.parity, "a parity")
+    if s.by not in ("threads", "one"):
+        raise fail(f"a wait by '{s.by}'")
     _handed(scope, s.buffers)
 
 

@@ -122,6 +122,7 @@ def test_hints_do_not_matter_for_equality() -> None:
         (", engine=threads", ""),
         ("first=128, threads=256", "first=128, threads=128"),
         ("by=warpgroups", "by=warps"),
+        ("await(by=one)", "await"),
         ("arrive(copies)", "arrive"),
         ("of S, P", "of P, S"),
         ("= 1\n    alloc empty", "= 2\n    alloc empty"),

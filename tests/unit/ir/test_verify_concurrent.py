@@ -85,6 +85,7 @@ BROKEN = {
     "an arrival by 'threads' with -16 bytes": "arrive(bytes=-16) bar[0]",
     "an arrival by 'threads' with 16 bytes": "arrive(bytes=16, copies) bar[0]",
     "a number of bytes is float32": "expect bar[0], A[0, 0]",
+    "a wait by 'warps'": "await(by=warps) bar[0], 0",
     "a parity is bool": "await bar[0], true",
     "the initial value of 'more' is index, not uint64": "alloc more: barrier uint64[1] = b",
     "the initial value of 'more' is float32": "alloc more: barrier uint64[1] = A[0, 0]",

@@ -21,7 +21,7 @@ from tiledsl.ir.concurrent import (
     SetRegisters,
     TensorCopy,
 )
-from tiledsl.ir.nodes import Alloc, AsyncWait, Barrier, Const, For, If, Kernel, Let, Space, Stmt, Var, eq
+from tiledsl.ir.nodes import Alloc, AsyncWait, Barrier, Binary, Call, Const, For, If, Kernel, Let, Space, Stmt, Var, eq, lt
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.walk import statements, walk
@@ -142,8 +142,23 @@ def test_expected_bytes_are_said_once() -> None:
 def test_one_thread_runs_the_loop_of_a_role_that_only_copies() -> None:
     load = role(lowered(two()), "load")
     (only,) = load.body
-    assert isinstance(only, If) and only.cond == eq(load.thread, 0)
+    assert isinstance(only, If)
+    assert only.cond == Binary("and", lt(load.thread, 32), Call("elected", (load.thread,)))
     assert len(of(Await, only)) == 1 and not of(If, only)  # nothing inside is guarded again
+
+
+def test_a_role_that_also_counts_is_one_thread() -> None:
+    count = "alloc n: var index = 0\n n = n + 1\n"
+    (only,) = role(lowered(two(few=count)), "load").body
+    assert isinstance(only, If) and of(Alloc, only)
+
+
+def test_where_others_do_not_wait_one_thread_waits_alone() -> None:
+    """The others could come so late that the barrier has the same parity again."""
+    text_ = two(few="fence(kind=async_proxy)\n").replace("await empty", "await(by=one) empty")
+    load = role(lowered(text_), "load")
+    (wait,) = of(Await, load)
+    assert [s.cond for s in of(If, load) if wait in s.then] == [eq(load.thread, 0)] and wait.by == "threads"
 
 
 @pytest.mark.parametrize("extra", ["arrive(by=threads) empty[0]", "fill As@(0), float16(0)", "fence(kind=async_proxy)"])

@@ -23,6 +23,7 @@ from tiledsl.target import target_named
 from tiledsl.validation.emitted import execute_source
 from tiledsl.validation.inputs import Inputs
 
+pytestmark = pytest.mark.cxx  # it compiles for the CPU device
 SM90 = target_named("sm_90a")
 KERNELS = Path(__file__).parent / "kernels"
 NAMES = ("gemm_roles", "gemm_persistent", "gemm_in_place")

@@ -184,9 +184,11 @@ COUNTED = {
     "as often as data says": (("let m: int32 = table[0]", "for k in cast<index>(m) + 3 pipelined(stages=2) {"), False),
     "in a branch": (("if table[0] >= int32(0) {", "for k in 5 pipelined(stages=2) {"), False),
     "equal loops in a loop that data ends": (
-        ("for q in cast<index>(table[0]) + 1 {", "for k in n + 2 pipelined(stages=2) {"),
+        ("for q in cast<index>(table[0]) + 1 {", "for k in 5 pipelined(stages=2) {"),
         False,
     ),
+    "loops of a size known at launch": (("for q in 4 {", "for k in n + 2 pipelined(stages=2) {"), True),
+    "loops that may have no iteration": (("for q in 4 {", "for k in q - 2 pipelined(stages=2) {"), True),
     "a branch in a loop": (("for q in 3 {", "if table[q] > int32(0) {", "for k in 3 pipelined(stages=2) {"), True),
     "a branch in the loop": (("for k in 5 pipelined(stages=2) {", "if table[k] > int32(0) {"), True),
     "loops that grow": (("for q in 4 {", "for k in q + 1 pipelined(stages=2) {"), True),
@@ -447,6 +449,7 @@ def test_every_change_of_a_handshake_is_caught(name: str) -> None:
 KEYS = "copy K[k * 16 : 16, 0 : 16] -> Ks"
 VALUES = "copy V[k * 16 : 16, 0 : 16] -> Vs"
 SHALLOW = ATTENTION.replace("stages=2", "stages=1")
+KEYS_ARE_VALUES = ATTENTION.replace(VALUES, "").replace("weights, Vs, out", "weights, Ks, out")
 LOOKUP = """
 kernel lookup(A: global float16[64, 64], B: global float16[64, 16], table: global int32[16], C: global float32[64, 8]) {
   launch lookup(bx in 1) threads(tx in 128) {
@@ -473,6 +476,8 @@ IN_TURN = {
     "values come before keys": (SHALLOW.replace(VALUES, "").replace(KEYS, f"{VALUES}\n{KEYS}"), False),
     "values come before keys, two deep": (ATTENTION.replace(VALUES, "").replace(KEYS, f"{VALUES}\n{KEYS}"), True),
     "a copy of the consumer's own": (LOOKUP, False),
+    "keys are the values": (KEYS_ARE_VALUES, True),
+    "keys are the values, one deep": (KEYS_ARE_VALUES.replace("stages=2", "stages=1"), False),
 }
 
 

@@ -38,6 +38,7 @@ from tiledsl.ir.nodes import (
     Let,
     Space,
     Stmt,
+    Store,
     eq,
     lt,
     static_shape,
@@ -137,7 +138,9 @@ def lower_expect(ctx: Context, s: Expect, scope: Scope) -> Block:
 
 def lower_await(ctx: Context, s: Await, scope: Scope) -> Block:
     parity = expression(ctx, s.parity, {})
-    return (replace(s, barrier=_barrier(ctx, s.barrier), parity=parity, buffers=_handed(ctx, s.buffers)),)
+    handed = _handed(ctx, s.buffers)
+    wait = replace(s, barrier=_barrier(ctx, s.barrier), parity=parity, buffers=handed, by="threads")
+    return guarded((eq(ctx.thread, 0),) if s.by == "one" and not scope.single else (), (wait,))
 
 
 # ------------------------------------------------------------------------------------------------------------- queues
@@ -209,6 +212,8 @@ def _by_one_thread(s: Stmt, threads: int) -> bool:
             return True
         case AsyncCommit(queue) | AsyncWait(_, queue):
             return queue == "store"
+        case Alloc(buffer) | Store(buffer):
+            return buffer.space is Space.VAR
         case Arrive(by=by, copies=False):
             return _SHARE.get(by, threads) >= threads
         case For(body=body):

@@ -54,13 +54,12 @@ def _follows(units: Sequence[Unit], g: int, j: int) -> bool:
 
 
 def _with_handovers(units: Sequence[Unit], products: Sequence[int]) -> set[int]:
-    """`products` with the waits and arrivals for tiles that no other unit reads."""
+    """`products` with the waits for tiles that no other unit reads, and the arrivals for all tiles that they read."""
     mine = set(products)
-    tiles = {b for g in products for b in read_by(units[g])}
     for i, u in enumerate(units):
-        if u.handover and handed(u) <= tiles:
-            users = [j for j, x in enumerate(units) if not x.handover and handed(u) & read_by(x)]
-            if set(users) <= set(products):
+        if u.handover:
+            users = {j for j, x in enumerate(units) if not x.handover and handed(u) & read_by(x)}
+            if users & mine and (users <= mine or isinstance(u.block[0], Arrive)):
                 mine.add(i)
     return mine
 

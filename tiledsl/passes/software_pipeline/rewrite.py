@@ -24,7 +24,6 @@ from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
-    Binary,
     Block,
     Const,
     Expr,

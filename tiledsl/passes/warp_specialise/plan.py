@@ -64,7 +64,8 @@ class Candidate:
 class Channel:
     """Copies with the same readers, and their barriers. `by` says who tells that the tiles have been read.
 
-    `counted`: n cannot be computed from the loops around, so both sides keep count.
+    `counted`: n cannot be computed from the loops around, so both sides keep count: of the iterations of the innermost
+    loop before each run of it (`by_run`) where that says n, which keeps the loop free of it, else of the iterations.
     """
 
     copies: tuple[Candidate, ...]
@@ -85,12 +86,16 @@ class Channel:
         return self.copies[0].nest
 
     @property
+    def by_run(self) -> bool:
+        return self.counted and isinstance(self.nest[-1], For)
+
+    @property
     def name(self) -> str:
         return "_".join(b.name for b in self.tiles)
 
     def __str__(self) -> str:
         tiles = ", ".join(b.name for b in self.tiles)
-        how = "both sides count" if self.counted else "by the loops"
+        how = "by runs of the loop" if self.by_run else "both sides count" if self.counted else "by the loops"
         return f"{tiles}: {self.depth} versions of {self.bytes} bytes, read by {self.by}, counted {how}"
 
 
@@ -296,14 +301,15 @@ def _depth(around: tuple[Stmt, ...]) -> int:
 def is_regular(nest: tuple[Stmt, ...], lets: Mapping[Var, Expr]) -> bool:
     """Whether n follows from the loop variables: no conditionals, and extents of inner loops that are always the same.
 
-    How often the outermost loop runs does not enter. `lets`: the values of all names of the launch.
+    How often the outermost loop runs does not enter. `lets`: the values of all names of the launch. Sizes that are
+    known at launch only do not count as always the same: n would be a product that may not fit in 32 bits.
     """
     variables: set[Var] = set()
     for s in nest:
         if not isinstance(s, For):
             return False
         used, loads = reach(s.extent, lets)
-        if variables and (loads or used & variables):
+        if variables and (loads or used):
             return False
         variables.add(s.var)
     return True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles
-from tiledsl.ir.dtypes import INDEX, UINT64
+from tiledsl.ir.dtypes import INDEX, INT32, UINT64
 from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
     Address,
@@ -15,6 +15,7 @@ from tiledsl.ir.nodes import (
     Binary,
     Block,
     Buffer,
+    Cast,
     Const,
     Expr,
     For,
@@ -31,10 +32,14 @@ from tiledsl.ir.nodes import (
     Var,
     eq,
 )
+from tiledsl.ir.ops import Effect
+from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
 from tiledsl.passes.warp_specialise.plan import Channel, Path, WarpPlan, count_of
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
+
+_ZERO, _ONE = Const(0, INT32), Const(1, INT32)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class Ring:
 class Turn:
     """One side's place in a ring, for the present iteration.
 
-    `before` stands before its first use, `after` when the side is done with the iteration.
+    `before` stands before its first use, `after` when the side is done with the iteration; `run` is the count of the
+    iterations before a run of the innermost loop.
     """
 
     slot: Expr
@@ -75,6 +81,22 @@ class Turn:
     declared: Block = ()
     before: Block = ()
     after: Block = ()
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How many iterations the earlier runs of a loop had: `start`, kept in `done`, both modulo `period`."""
+
+    done: Buffer
+    start: Var
+    period: int
+
+    def begin(self) -> Stmt:
+        return Let(self.start, Cast(INDEX, Load(self.done, ())) % self.period)
+
+    def end(self, trips: Expr) -> Stmt:
+        return Store(self.done, (), Cast(INT32, self.start + Binary("max", trips, Const(0)) % self.period))
 
 
 def turn_of(channel: Channel) -> Turn:
@@ -83,23 +105,44 @@ def turn_of(channel: Channel) -> Turn:
     if not channel.nest:
         return Turn(Const(0), Const(0), Const(1))
     if not channel.counted:
-        n = count_of(channel.nest)
-        slot, round_ = (n % depth, n // depth) if depth > 1 else (Const(0), n)
-        return Turn(slot, round_ % 2, (round_ + 1) % 2)
-    kept_slot, kept_phase = (Buffer(f"{channel.name}_{what}", (), INDEX, Space.VAR) for what in ("slot", "phase"))
-    now, parity = Var("slot"), Var("phase")
-    last, flipped = eq(now, depth - 1), Binary("-", Const(1), parity)
+        return _counted(count_of(channel.nest), depth)
+    if channel.by_run:
+        loop = channel.nest[-1]
+        assert isinstance(loop, For)
+        run = Run(Buffer(f"{channel.name}_done", (), INT32, Space.VAR), Var("start"), 2 * depth)
+        return replace(_counted(run.start + loop.var, depth), declared=(Alloc(run.done, _ZERO),), run=run)
+    kept_slot, kept_phase = (Buffer(f"{channel.name}_{what}", (), INT32, Space.VAR) for what in ("slot", "phase"))
+    now, parity = Var("slot", INT32), Var("phase", INT32)
+    last, flipped = eq(now, Const(depth - 1, INT32)), Binary("-", _ONE, parity)
     return Turn(
-        now,
+        Cast(INDEX, now),
         parity,
         flipped,
-        (Alloc(kept_slot, Const(0)), Alloc(kept_phase, Const(0))),
+        (Alloc(kept_slot, _ZERO), Alloc(kept_phase, _ZERO)),
         (Let(now, Load(kept_slot, ())), Let(parity, Load(kept_phase, ()))),
         (
-            Store(kept_slot, (), Select(last, Const(0), now + 1)),
+            Store(kept_slot, (), Select(last, _ZERO, now + _ONE)),
             Store(kept_phase, (), Select(last, flipped, parity)),
         ),
     )
+
+
+def _counted(n: Expr, depth: int) -> Turn:
+    """The place in iteration number `n`."""
+    slot, round_ = (n % depth, n // depth) if depth > 1 else (Const(0), n)
+    return Turn(slot, round_ % 2, (round_ + 1) % 2)
+
+
+def _around(loop: For, turns: Sequence[Turn]) -> Block:
+    """`loop`, with its iterations counted for those that do so by its runs."""
+    runs = [t.run for t in turns if t.run is not None]
+    if not runs:
+        return (loop,)
+    block: Block = ()
+    if effect_of(loop.extent) is not Effect.PURE:
+        trips = Var("trips")
+        block, loop = (Let(trips, loop.extent, span=loop.span),), replace(loop, extent=trips)
+    return (*block, *(r.begin() for r in runs), loop, *(r.end(loop.extent) for r in runs))
 
 
 def hoisted(launch: Launch) -> Launch:
@@ -176,7 +219,8 @@ class _Producer:
         match s:
             case For(body=body):
                 inner = self.block(body, path)
-                return (replace(s, body=inner, kind=Serial()),) if inner else ()
+                here = {id(t): t for r, t in self.channels.values() if r.channel.copies[0].block == path}
+                return _around(replace(s, body=inner, kind=Serial()), list(here.values())) if inner else ()
             case If(_, then, orelse):
                 a, b = self.block(then, (*path, 0)), self.block(orelse, (*path, 1))
                 return (replace(s, then=a, orelse=b),) if a or b else ()
@@ -196,7 +240,7 @@ class _Producer:
         made = replace(copy, bulk=True, barrier=full)
         out: Block = with_versions((made,), _versions(ring, turn))
         if at == 0:  # a fresh barrier lets the first `depth` turns pass: the phase before its first has ended
-            free: Block = (Await(empty, turn.previous, channel.tiles, span=copy.span),) if ring.reused else ()
+            free: Block = (Await(empty, turn.previous, channel.tiles, "one", span=copy.span),) if ring.reused else ()
             out = (
                 *turn.before,
                 *free,
@@ -237,7 +281,8 @@ class _Consumer:
     def statement(self, s: Stmt, path: Path) -> Block:
         match s:
             case For(body=body):
-                return (replace(s, body=self.block(body, path)),)
+                here = [t for r, t in self.rings if r.channel.copies[0].block == path]
+                return _around(replace(s, body=self.block(body, path)), here)
             case If(_, then, orelse):
                 return (replace(s, then=self.block(then, (*path, 0)), orelse=self.block(orelse, (*path, 1))),)
         return (s,)

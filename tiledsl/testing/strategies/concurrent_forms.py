@@ -44,7 +44,7 @@ class ConcurrentMaker(Maker):
             lambda: concurrent.Arrive(self.barrier(), 16 * number(0, 9), self.pick(concurrent.AGENTS), False),
             lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), self.handed()),
             lambda: concurrent.Expect(self.barrier(), self.expr(INDEX)),
-            lambda: concurrent.Await(self.barrier(), self.expr(INDEX), self.handed()),
+            lambda: concurrent.Await(self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"])),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),
             lambda: concurrent.Settle(self.buffer(Space.LOCAL, Space.FRAGMENT)),
