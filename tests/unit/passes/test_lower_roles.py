@@ -21,7 +21,23 @@ from tiledsl.ir.concurrent import (
     SetRegisters,
     TensorCopy,
 )
-from tiledsl.ir.nodes import Alloc, AsyncWait, Barrier, Binary, Call, Const, For, If, Kernel, Let, Space, Stmt, Var, eq, lt
+from tiledsl.ir.nodes import (
+    Alloc,
+    AsyncWait,
+    Barrier,
+    Binary,
+    Call,
+    Const,
+    For,
+    If,
+    Kernel,
+    Let,
+    Space,
+    Stmt,
+    Var,
+    eq,
+    lt,
+)
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
 from tiledsl.ir.walk import statements, walk
@@ -148,15 +164,14 @@ def test_one_thread_runs_the_loop_of_a_role_that_only_copies() -> None:
 
 
 def test_a_role_that_also_counts_is_one_thread() -> None:
-    count = "alloc n: var index = 0\n n = n + 1\n"
-    (only,) = role(lowered(two(few=count)), "load").body
+    counting = two().replace("for k in 4 {", "alloc n: var index = 0\n for k in 4 {\n n = n + 1", 1)
+    (only,) = role(lowered(counting), "load").body
     assert isinstance(only, If) and of(Alloc, only)
 
 
 def test_where_others_do_not_wait_one_thread_waits_alone() -> None:
     """The others could come so late that the barrier has the same parity again."""
-    text_ = two(few="fence(kind=async_proxy)\n").replace("await empty", "await(by=one) empty")
-    load = role(lowered(text_), "load")
+    load = role(lowered(two().replace("await empty", "fence(kind=async_proxy)\n await(by=one) empty")), "load")
     (wait,) = of(Await, load)
     assert [s.cond for s in of(If, load) if wait in s.then] == [eq(load.thread, 0)] and wait.by == "threads"
 
