@@ -116,6 +116,8 @@ class Domain:
                 return self.value(a)  # exact: narrow-indices proves that indices fit
             case Call("warp_uniform", (a,)):
                 return self.value(a)
+            case Call("elected", (a,)):
+                return self.value(a) % LANES == 0
             case Select(cond, a, b):
                 return self._together(np.where, self.value(cond), self.value(a), self.value(b))
         return self._unknown()

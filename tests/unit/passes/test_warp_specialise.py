@@ -489,3 +489,35 @@ def test_nobody_waits_for_tiles_behind_those_that_he_keeps(source: str, in_fligh
     products = (s for s in statements(made) if isinstance(s, AsyncWait) and s.queue == "product")
     assert any(s.pending for s in products) == in_flight
     assert all(found == outcome(kernel) for found in every_outcome(made))
+
+
+INNER = """
+kernel inner(A: global float16[64, 8], C: global float16[8, 8], n) {
+  launch inner(bx in 1) threads(t in 64) {
+    alloc S: shared float16[8, 8]
+    alloc sum: fragment float16[8, 8]
+    fill sum, 0.0
+    for i in n pipelined(stages=1) {
+      copy A[i * 8 : 8, 0 : 8] -> S
+      for j in 3 pipelined(stages=2) {
+        alloc T: shared float16[8, 8]
+        copy A[j * 8 : 8, 0 : 8] -> T
+        view flat: shared float16[64] of T
+        parallel x in 8, y in 8 {
+          sum[x, y] = sum[x, y] + S[x, y] + T[x, y]
+        }
+        parallel x in 8, y in 8 {
+          sum[x, y] = sum[x, y] + flat[x]
+        }
+      }
+    }
+    copy sum -> C
+  }
+}
+"""
+
+
+def test_loops_inside_know_the_views_of_their_tiles() -> None:
+    kernel = parse(INNER)
+    made = software_pipeline(kernel)
+    assert outcome(made) == outcome(kernel)

@@ -46,3 +46,10 @@ def test_the_report_says_what_ptxas_says() -> None:
     commit = "async_commit(queue=product)\n"
     early = GEMM.replace(commit, f"{commit}          acc[0] = acc[0] + 1.0\n")
     assert early != GEMM and "ptxas: (C75" in str(report(lowered(parse(early))))
+
+
+def test_a_copy_by_one_elected_thread_is_one_request() -> None:
+    elected = GEMM.replace("if t1 == 0 {", "if t1 < 32 and elected(t1) {")
+    assert elected != GEMM
+    found, expected = (merged(accesses(parse(text).launches[0])) for text in (elected, GEMM))
+    assert [(a.op, a.buffer, a.requests) for a in found] == [(a.op, a.buffer, a.requests) for a in expected]

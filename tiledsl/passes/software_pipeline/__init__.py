@@ -146,8 +146,8 @@ def _joined(a: State, b: State) -> State:
 @dataclass(slots=True)
 class _Pipeliner:
     options: _Options
-    roots: Mapping[Buffer, Buffer]
-    forbidden: Mapping[Buffer, str]
+    roots: dict[Buffer, Buffer]
+    forbidden: dict[Buffer, str]
     threads: int
     versions: dict[Buffer, int] = field(default_factory=dict)
     plans: list[tuple[Body, PipelinePlan]] = field(default_factory=list)
@@ -247,6 +247,8 @@ class _Pipeliner:
         for b, n in plan.versions:
             self.versions[b] = max(n, self.versions.get(b, 1))
         written = write_pipeline(body, plan, self.options.form)
+        self.forbidden |= dict(_unversionable(written))  # loops inside have tiles of their own in each copy
+        self.roots |= storage_roots(written)
         result = self.block((*bind, *written), state)
         for b, n in plan.versions:
             known = _rewritten(b, body)
