@@ -49,7 +49,7 @@ def test_the_report_says_what_ptxas_says() -> None:
 
 
 def test_a_copy_by_one_elected_thread_is_one_request() -> None:
-    elected = GEMM.replace("if t1 == 0 {", "if t1 < 32 and elected(t1) {")
+    elected = GEMM.replace("if p == 0 {", "if p < 32 and elected(p) {")
     assert elected != GEMM
     found, expected = (merged(accesses(parse(text).launches[0])) for text in (elected, GEMM))
     assert [(a.op, a.buffer, a.requests) for a in found] == [(a.op, a.buffer, a.requests) for a in expected]
