@@ -160,7 +160,7 @@ def test_copies_that_the_producer_cannot_know_stay(kernel: Kernel, reason: str) 
     assert warp_specialise(kernel, target=SM90).launches[0].body == kernel.launches[0].body
 
 
-# ---------------------------------------------------------------------------------------------- the number of an iteration
+# -------------------------------------------------------------------------------------------- the number of an iteration
 
 NESTED = """
 kernel nested(A: global float16[128, 64], table: global int32[8], C: global float16[8, 64], n) {{
@@ -471,11 +471,26 @@ kernel lookup(A: global float16[64, 64], B: global float16[64, 16], table: globa
   }
 }
 """
+LAST = "gemm weights, Vs, out"
+SOMETIMES = """
+if k < 5 {
+  alloc S: shared float16[16, 16]
+  copy V[k * 16 : 16, 0 : 16] -> S
+  alloc sum: fragment float32[16]
+  reduce(max, dim=1) S -> sum
+  parallel i in 16 {
+    O[0, i] = sum[i]
+  }
+}"""
 IN_TURN = {
     "keys, then values": (SHALLOW, True),
     "values come before keys": (SHALLOW.replace(VALUES, "").replace(KEYS, f"{VALUES}\n{KEYS}"), False),
     "values come before keys, two deep": (ATTENTION.replace(VALUES, "").replace(KEYS, f"{VALUES}\n{KEYS}"), True),
     "a copy of the consumer's own": (LOOKUP, False),
+    "tiles that come under a guard": (
+        SHALLOW.replace("gemm weights, Vs, out", f"gemm weights, Vs, out\n{SOMETIMES}"),
+        False,
+    ),
     "keys are the values": (KEYS_ARE_VALUES, True),
     "keys are the values, one deep": (KEYS_ARE_VALUES.replace("stages=2", "stages=1"), False),
 }
@@ -521,3 +536,36 @@ def test_loops_inside_know_the_views_of_their_tiles() -> None:
     kernel = parse(INNER)
     made = software_pipeline(kernel)
     assert outcome(made) == outcome(kernel)
+
+
+# ----------------------------------------------------------------------------- products that the program waits for itself
+
+AWAITED = {
+    "at once": ("async_wait(pending=0, queue=product)", 5),
+    "behind another": ("fill other, 1.0\nasync_wait(pending=0, queue=product)", 6),
+    "which counts only the others": (
+        "for q in 2 {\nasync gemm Bs, Bs, other\nasync_commit(queue=product)\n}\nasync_wait(pending=2, queue=product)\n"
+        "async_wait(pending=0, queue=product)",
+        7,
+    ),
+    "in a branch that may not be taken": ("if k > 2 {\nasync_wait(pending=0, queue=product)\n}", None),
+    "in the next iteration": ("async_wait(pending=1, queue=product)", None),
+}
+
+
+@pytest.mark.parametrize(("after", "last"), AWAITED.values(), ids=AWAITED)
+def test_tiles_are_given_back_when_the_product_has_been_waited_for(after: str, last: int | None) -> None:
+    started = f"async gemm As, Bs, acc\nasync_commit(queue=product)\n{after}"
+    source = GEMM.replace("gemm As, Bs, acc", started).replace(
+        "alloc acc:", "alloc other: fragment float32[16, 16]\n    alloc acc:"
+    )
+    kernel = parse(source.replace("copy acc", "async_wait(pending=0, queue=product)\n    copy acc"))
+    (plan,) = warp_plans(kernel, SM90)
+    if last is None:
+        assert plan.refused == "; ".join(
+            f"a product that reads '{tile}' may go on beyond the iteration" for tile in ("As", "Bs")
+        )
+        return
+    assert [c.last for c in plan.channels[0].copies] == [last - 1] * 2
+    made = run_pipeline(kernel, PASSES)
+    assert all(found == outcome(kernel) for found in every_outcome(made))

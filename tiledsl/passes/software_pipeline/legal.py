@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from tiledsl.analysis.access import Access, conflict
 from tiledsl.analysis.boxes import Later, covers, may_overlap
 from tiledsl.ir.concurrent import Arrive, Await
 from tiledsl.ir.nodes import TRUE, Buffer, For, Space, static_shape
+from tiledsl.ir.walk import walk
 from tiledsl.passes.software_pipeline.body import Body, Unit, opaque_buffers
 
 
@@ -97,13 +99,18 @@ def _supplies(body: Body) -> Iterator[Dependence]:
     slots, or if that wait comes behind the tiles in question, they have passed the one of iteration k - 1 only.
     """
     at = body.supply
-    for i, given in enumerate(body.units):
-        for j, wanted in enumerate(body.units):
-            match given.block, wanted.block:
-                case (Arrive(barrier=empty),), (Await(barrier=full),) if empty.buffer is not full.buffer:
-                    depth, *_ = static_shape(empty.buffer)
-                    behind = full.buffer in at and empty.buffer in at and at[full.buffer] < at[empty.buffer]
-                    yield Dependence(i, j, depth + behind, empty.buffer, "supply after return")
+    given, wanted = ([_barriers(u, kind) for u in body.units] for kind in (Arrive, Await))
+    for i, empties in enumerate(given):
+        for j, fulls in enumerate(wanted):
+            for empty, full in product(empties, fulls):
+                if empty is not full:
+                    depth, *_ = static_shape(empty)
+                    behind = full in at and empty in at and at[full] < at[empty]
+                    yield Dependence(i, j, depth + behind, empty, "supply after return")
+
+
+def _barriers(u: Unit, kind: type[Arrive | Await]) -> set[Buffer]:
+    return {n.barrier.buffer for s in u.block for n in walk(s) if isinstance(n, kind)}
 
 
 def _kind(a: Access, b: Access) -> str:

@@ -17,6 +17,8 @@ from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
 from tiledsl.analysis.vector_width import Divisors
 from tiledsl.ir.concurrent import WARPGROUP, Roles
 from tiledsl.ir.nodes import (
+    AsyncCommit,
+    AsyncWait,
     Barrier,
     Block,
     Break,
@@ -254,7 +256,10 @@ class _Scan:
             return f"nothing in its block reads '{tile.name}'", None
         if self.touched_elsewhere(tile, path, siblings):
             return f"'{tile.name}' is also used outside of the iteration, or written", None
-        return "", Candidate(path, copy, around, reads[0], reads[-1])
+        last = last_reading(siblings, tile, reads[-1])
+        if last is None:
+            return f"a product that reads '{tile.name}' may go on beyond the iteration", None
+        return "", Candidate(path, copy, around, reads[0], last)
 
     def touched_elsewhere(self, tile: Buffer, path: Path, siblings: Block) -> bool:
         """Whether anything but later reads in the block of the copy touches the tile."""
@@ -289,6 +294,41 @@ class _Scan:
         ]
         products = all(isinstance(s, Gemm) and self.setting.is_product.get(id(s), False) for s in readers)
         return "warpgroups" if products else "threads"
+
+
+def last_reading(block: Block, tile: Buffer, last: int) -> int | None:
+    """The statement of `block` after which nothing reads `tile`: the one numbered `last` is the last to say so, but a
+    product that it starts goes on until it is waited for. None where that is not in `block`."""
+    age: int | None = None
+    for i, s in enumerate(block):
+        age = _age_after((s,), tile, age)
+        if i >= last and age is None:
+            return i
+    return None
+
+
+def _age_after(block: Block, tile: Buffer, age: int | None) -> int | None:
+    """How many groups of products are committed after that of the latest which reads `tile`.
+
+    -1: it is in no group yet; None: none is in flight.
+    """
+    for s in block:
+        match s:
+            case Gemm(asynchronous=True) if any(a.buffer is tile for a in accesses(s)):
+                age = -1
+            case AsyncCommit(queue="product") if age is not None:
+                age += 1
+            case AsyncWait(pending=pending, queue="product") if age is not None and pending <= age:
+                age = None
+            case For(body=body):
+                age = _younger(age, _age_after(body, tile, age))
+            case If(_, then, orelse):
+                age = _younger(_age_after(then, tile, age), _age_after(orelse, tile, age))
+    return age
+
+
+def _younger(a: int | None, b: int | None) -> int | None:
+    return min((x for x in (a, b) if x is not None), default=None)
 
 
 def _depth(around: tuple[Stmt, ...]) -> int:
