@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,11 +76,27 @@ class Case:
 
 
 def gpu_cases() -> list[Callable[[], Case]]:
+    import torch
+
     return [
         copy_ceiling,
+        *(hopper_cases() if torch.cuda.get_device_capability() == (9, 0) else ()),
         *(lambda n=n: gemm_case(n) for n in (1024, 4096, 8192)),
         *(lambda c=c: attention_case(c) for c in (False, True)),
         softmax_case,
+    ]
+
+
+def hopper_cases() -> list[Callable[[], Case]]:
+    """What is written for sm_90a."""
+    sizes = ((4096, 4096, 4096), (8192, 8192, 8192))
+    return [
+        *(lambda s=s: hopper_gemm_case(*s) for s in sizes),
+        lambda: stream_k_case(512, 512, 16384),
+        fp8_case,
+        scaled_case,
+        grouped_case,
+        *(lambda d=d, c=c: hopper_attention_case(d, c) for d in (64, 128) for c in (False, True)),
     ]
 
 
@@ -100,6 +117,128 @@ def gemm_case(n: int) -> Case:
     kernel = gemm.gemm(n, n, n, (128, 128, 32), num_stages=4)
     contenders: dict[str, Run] = {"tiledsl": lambda: kernel(a, b, c), "torch": lambda: torch.mm(a, b, out=c)}
     return Case(f"gemm fp16 {n}^3", contenders, 2 * n**3, "FLOP")
+
+
+def multiprocessors() -> int:
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).multi_processor_count)
+
+
+def hopper_gemm_case(M: int, N: int, K: int) -> Case:
+    import gemm_hopper
+    import torch
+
+    a, b = (torch.randn(*shape, dtype=torch.float16, device="cuda") for shape in ((M, K), (K, N)))
+    c = torch.empty(M, N, dtype=torch.float16, device="cuda")
+    kernels = {
+        "tiledsl persistent 128x256x64": gemm_hopper.gemm_persistent(M, N, K, blocks=multiprocessors()),
+        "tiledsl persistent 256x128x64": gemm_hopper.gemm_persistent(
+            M, N, K, block=(256, 128, 64), blocks=multiprocessors()
+        ),
+        "tiledsl 128x256x64": gemm_hopper.gemm(M, N, K, panel=8),
+        "tiledsl 128x128x64": gemm_hopper.gemm(M, N, K, block=(128, 128, 64), num_stages=4, panel=8),
+    }
+    ours: dict[str, Run] = {name: lambda k=kernel: k(a, b, c) for name, kernel in kernels.items()}
+    return Case(
+        f"gemm fp16 {M}x{N}x{K} on Hopper", {**ours, "torch": lambda: torch.mm(a, b, out=c)}, 2 * M * N * K, "FLOP"
+    )
+
+
+def stream_k_case(M: int, N: int, K: int) -> Case:
+    """Few tiles and a long sum: they do not fill the GPU."""
+    import gemm_hopper
+    import torch
+
+    a, b = (torch.randn(*shape, dtype=torch.float16, device="cuda") for shape in ((M, K), (K, N)))
+    c = torch.empty(M, N, dtype=torch.float16, device="cuda")
+    total = torch.empty(M, N, dtype=torch.float32, device="cuda")
+    stream, split = gemm_hopper.gemm_stream_k(M, N, K, blocks=multiprocessors()), gemm_hopper.gemm_split_k(M, N, K, 8)
+    contenders: dict[str, Run] = {
+        "tiledsl stream-k": lambda: stream(a, b, c),
+        "tiledsl split-k": lambda: split(a, b, total.zero_()),
+        "torch": lambda: torch.mm(a, b, out=c),
+    }
+    return Case(f"gemm fp16 {M}x{N}x{K}", contenders, 2 * M * N * K, "FLOP")
+
+
+def fp8_case(n: int = 8192) -> Case:
+    import gemm_hopper
+    import torch
+
+    a, b = (torch.randn(n, n, device="cuda").to(torch.float8_e4m3fn) for _ in range(2))
+    one = torch.ones((), device="cuda")
+    kernel = gemm_hopper.gemm_persistent(
+        n, n, n, block=(128, 256, 128), order="NT", dtype="e4m3", blocks=multiprocessors()
+    )
+    c = torch.empty(n, n, dtype=torch.float16, device="cuda")
+    contenders: dict[str, Run] = {
+        "tiledsl": lambda: kernel(a, b, c),
+        "torch": lambda: torch._scaled_mm(a, b.t(), scale_a=one, scale_b=one, out_dtype=torch.float16),
+    }
+    return Case(f"gemm e4m3 {n}^3", contenders, 2 * n**3, "FLOP")
+
+
+def scaled_case(n: int = 4096) -> Case:
+    """A scale for each 128 numbers along K. The contender has one for each row, and does less."""
+    import gemm_hopper
+    import torch
+
+    a, b = (torch.randn(n, n, device="cuda").to(torch.float8_e4m3fn) for _ in range(2))
+    of_a, of_b = torch.ones(n // 128, n, device="cuda"), torch.ones(n // 128, n // 128, device="cuda")
+    rows, columns = torch.ones(n, 1, device="cuda"), torch.ones(1, n, device="cuda")
+    kernel = gemm_hopper.gemm_scaled(n, n, n)
+    c = torch.empty(n, n, dtype=torch.bfloat16, device="cuda")
+    contenders: dict[str, Run] = {
+        "tiledsl": lambda: kernel(a, b, of_a, of_b, c),
+        "torch, scales of rows": lambda: torch._scaled_mm(
+            a, b.t(), scale_a=rows, scale_b=columns, out_dtype=torch.bfloat16
+        ),
+    }
+    return Case(f"gemm e4m3 {n}^3 with scales of 128", contenders, 2 * n**3, "FLOP")
+
+
+def grouped_case(groups: int = 8, rows: int = 8192, N: int = 4096, K: int = 4096) -> Case:
+    import grouped_gemm
+    import torch
+
+    cuts = sorted(torch.randint(0, rows, (groups - 1,), generator=torch.Generator().manual_seed(0)).tolist())
+    limits = [0, *cuts, rows]
+    starts = torch.tensor(limits, dtype=torch.int32, device="cuda")
+    a = torch.randn(rows, K, dtype=torch.float16, device="cuda")
+    b = torch.randn(groups, K, N, dtype=torch.float16, device="cuda")
+    c = torch.empty(rows, N, dtype=torch.float16, device="cuda")
+    kernel = grouped_gemm.gemm_grouped_persistent(rows, N, K, groups, blocks=multiprocessors())
+    plain = grouped_gemm.gemm_grouped(rows, N, K, groups)
+
+    def one_by_one() -> None:
+        for g, (begin, end) in enumerate(pairwise(limits)):
+            torch.mm(a[begin:end], b[g], out=c[begin:end])
+
+    contenders: dict[str, Run] = {
+        "tiledsl persistent": lambda: kernel(a, b, starts, c),
+        "tiledsl": lambda: plain(a, b, starts, c),
+        "torch, one by one": one_by_one,
+    }
+    return Case(f"grouped gemm, {groups} groups of {rows} rows, {N}x{K}", contenders, 2 * rows * N * K, "FLOP")
+
+
+def hopper_attention_case(dim: int, causal: bool) -> Case:
+    import attention_hopper
+    import torch
+
+    batch, heads, length = 4, 16, 4096
+    q, k, v = (torch.randn(batch, length, heads, dim, dtype=torch.float16, device="cuda") for _ in range(3))
+    out = torch.empty_like(q)
+    kernel = attention_hopper.flash_attention(batch, heads, length, length, dim, causal)
+    turned = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
+    sdpa = torch.nn.functional.scaled_dot_product_attention
+    contenders: dict[str, Run] = {
+        "tiledsl": lambda: kernel(q, k, v, out),
+        "torch": lambda: sdpa(*turned, is_causal=causal),
+    }
+    flop = 4 * batch * heads * length * length * dim * (0.5 if causal else 1)
+    return Case(f"attention on Hopper d{dim}{' causal' if causal else ''}", contenders, flop, "FLOP")
 
 
 def attention_case(causal: bool) -> Case:
@@ -142,7 +281,26 @@ def dry_cases() -> list[Callable[[], Case]]:
         contenders: dict[str, Run] = {"tiledsl": lambda: kernel(a, b, backend="tile"), "numpy": lambda: a @ b}
         return Case("gemm fp16 64^3", contenders, 2 * 64**3, "FLOP")
 
-    return [small]
+    def hopper() -> Case:
+        """Every kernel of `hopper_cases` is made, and the smallest runs."""
+        import attention_hopper
+        import gemm_hopper
+        import grouped_gemm
+        import numpy as np
+
+        gemm_hopper.gemm_persistent(64, 64, 128, order="NT", dtype="e4m3", block=(128, 256, 128))
+        gemm_hopper.gemm_stream_k(64, 64, 64)
+        gemm_hopper.gemm_split_k(64, 64, 64, 8)
+        gemm_hopper.gemm_scaled(128, 128, 128)
+        grouped_gemm.gemm_grouped(64, 64, 64, 2)
+        grouped_gemm.gemm_grouped_persistent(64, 64, 64, 2)
+        attention_hopper.flash_attention(1, 1, 64, 64, 64, True)
+        a, b = np.ones((64, 64), np.float16), np.ones((64, 64), np.float16)
+        kernel = gemm_hopper.gemm(64, 64, 64, (64, 64, 64), num_stages=2, threads=128)
+        contenders: dict[str, Run] = {"tiledsl": lambda: kernel(a, b, backend="tile"), "numpy": lambda: a @ b}
+        return Case("gemm fp16 64^3 on Hopper", contenders, 2 * 64**3, "FLOP")
+
+    return [small, hopper]
 
 
 def run_case(case: Case, clock: Clock, rounds: int) -> dict[str, Any]:

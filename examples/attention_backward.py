@@ -10,17 +10,16 @@ LOG2E = 1.4426950408889634
 
 
 def flash_attention_backward(
-    batch, heads, seq, dim, causal=False, kv_heads=None, block_M=128, block_N=None, num_stages=2, threads=256, use_tma=True
+    batch, heads, seq, dim, causal=False, kv_heads=None, block_M=128, block_N=64, num_stages=2, threads=256
 ):
     """dQ, dK and dV in fp16 over (batch, sequence, heads, dim); `lse` is the logarithm of the sum of each row's weights.
 
     Source: Dao, "FlashAttention-2", algorithm 2. A block has `block_M` keys of one head and goes over all queries of
-    the heads that share it, `block_N` at a time: it holds dK and dV. To dQ, on which all blocks of keys work, it adds:
-    with `use_tma` by the copy engine, from shared memory. All matrices of scores are kept transposed, (keys, queries),
-    so that they enter the products for dK and dV from registers.
+    the heads that share it, `block_N` at a time: it holds dK and dV, and adds to dQ, on which all blocks of keys work.
+    All matrices of scores are kept transposed, (keys, queries), so that they enter the products for dK and dV from
+    registers; for that of dQ one goes through shared memory.
     """
     kv_heads = kv_heads or heads
-    block_N = block_N or (128 if dim <= 64 else 64)
     group = heads // kv_heads
     scale = dim**-0.5
     rows = 64
@@ -60,11 +59,10 @@ def flash_attention_backward(
             lse_shared = T.alloc_shared((block_N,), T.float32)
             delta_shared = T.alloc_shared((block_N,), T.float32)
             dS_shared = T.alloc_shared((block_M, block_N), T.float16)
-            dQ_shared = T.alloc_shared((block_N, dim), T.float32)
             P = T.alloc_fragment((block_M, block_N), T.float32)
             dP = T.alloc_fragment((block_M, block_N), T.float32)
             P_half = T.alloc_fragment((block_M, block_N), T.float16)
-            dS_half = T.alloc_fragment((block_M, block_N), T.float16)
+            dS = T.alloc_fragment((block_M, block_N), T.float16)
             dV_sum = T.alloc_fragment((block_M, dim), T.float32)
             dK_sum = T.alloc_fragment((block_M, dim), T.float32)
             dQ_part = T.alloc_fragment((block_N, dim), T.float32)
@@ -74,42 +72,41 @@ def flash_attention_backward(
             T.clear(dV_sum)
             T.clear(dK_sum)
             start = bx * block_M // block_N if causal else 0
-            blocks = T.ceildiv(seq, block_N) - start
-            for n in T.Pipelined(group * blocks, num_stages=num_stages):
-                head = by * group + n // blocks
-                first = (start + n % blocks) * block_N
-                T.copy(Q[bz, first : first + block_N, head, :], Q_shared)
-                T.gemm(K_shared, Q_shared, P, transpose_B=True, clear_accum=True, policy=policy)
-                T.copy(lse[bz, head, first : first + block_N], lse_shared)
-                for i, j in T.Parallel(block_M, block_N):
-                    P[i, j] = T.exp2((P[i, j] * scale - lse_shared[j]) * LOG2E)
-                if causal:
-                    if first < (bx + 1) * block_M:
-                        for i, j in T.Parallel(block_M, block_N):
-                            P[i, j] = T.if_then_else(bx * block_M + i <= first + j, P[i, j], 0.0)
-                elif seq % block_M:
+            for g in range(group):
+                head = by * group + g
+                for n in T.Pipelined(start, T.ceildiv(seq, block_N), num_stages=num_stages):
+                    first = n * block_N
+                    T.copy(Q[bz, first : first + block_N, head, :], Q_shared)
+                    T.gemm(K_shared, Q_shared, P, transpose_B=True, clear_accum=True, policy=policy)
+                    T.copy(lse[bz, head, first : first + block_N], lse_shared)
                     for i, j in T.Parallel(block_M, block_N):
-                        P[i, j] = T.if_then_else(bx * block_M + i < seq, P[i, j], 0.0)
-                T.copy(dO[bz, first : first + block_N, head, :], dO_shared)
-                T.gemm(V_shared, dO_shared, dP, transpose_B=True, clear_accum=True, policy=policy)
-                T.copy(P, P_half)
-                T.gemm(P_half, dO_shared, dV_sum, policy=policy)
-                T.copy(delta[bz, head, first : first + block_N], delta_shared)
-                for i, j in T.Parallel(block_M, block_N):
-                    dS_half[i, j] = P[i, j] * (dP[i, j] - delta_shared[j]) * scale
-                T.gemm(dS_half, Q_shared, dK_sum, policy=policy)
-                T.copy(dS_half, dS_shared)
-                T.gemm(dS_shared, K_shared, dQ_part, transpose_A=True, clear_accum=True)
-                if use_tma:
-                    T.copy(dQ_part, dQ_shared)
-                    T.atomic_add(sums[bz, first : first + block_N, head, :], dQ_shared, use_tma=True)
-                else:
+                        P[i, j] = T.exp2(P[i, j] * (scale * LOG2E) - lse_shared[j] * LOG2E)
+                    if causal:
+                        if first < (bx + 1) * block_M:
+                            for i, j in T.Parallel(block_M, block_N):
+                                P[i, j] = T.if_then_else(bx * block_M + i <= first + j, P[i, j], 0.0)
+                    elif seq % block_M:
+                        for i, j in T.Parallel(block_M, block_N):
+                            P[i, j] = T.if_then_else(bx * block_M + i < seq, P[i, j], 0.0)
+                    T.copy(dO[bz, first : first + block_N, head, :], dO_shared)
+                    T.gemm(V_shared, dO_shared, dP, transpose_B=True, clear_accum=True, policy=policy)
+                    T.copy(P, P_half)
+                    T.gemm(P_half, dO_shared, dV_sum, policy=policy)
+                    T.copy(delta[bz, head, first : first + block_N], delta_shared)
+                    for i, j in T.Parallel(block_M, block_N):
+                        dS[i, j] = P[i, j] * (dP[i, j] - delta_shared[j])
+                    T.gemm(dS, Q_shared, dK_sum, policy=policy)
+                    T.copy(dS, dS_shared)
+                    T.gemm(dS_shared, K_shared, dQ_part, transpose_A=True, clear_accum=True)
                     T.atomic_add(sums[bz, first : first + block_N, head, :], dQ_part)
+            for i, j in T.Parallel(block_M, dim):
+                dK_sum[i, j] = dK_sum[i, j] * scale
             T.copy(dV_sum, dV[bz, bx * block_M : (bx + 1) * block_M, by, :])
             T.copy(dK_sum, dK[bz, bx * block_M : (bx + 1) * block_M, by, :])
 
         with T.Kernel(T.ceildiv(seq, rows), heads, batch, threads=128) as (bx, by, bz):
-            T.copy(sums[bz, bx * rows : (bx + 1) * rows, by, :], dQ[bz, bx * rows : (bx + 1) * rows, by, :])
+            for i, j in T.Parallel(rows, dim):
+                dQ[bz, bx * rows + i, by, j] = T.cast(sums[bz, bx * rows + i, by, j] * scale, T.float16)
 
     return flash_attention_backward
 

@@ -4,6 +4,8 @@ The rows of all groups are packed into one matrix, as those of the experts of a 
 of its own. Where a group begins is read from a tensor, so one binary serves every division of the rows.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 import tiledsl
@@ -63,9 +65,7 @@ def gemm_grouped(rows, N, K, groups, block=(128, 128, 64), num_stages=4, threads
     return gemm_grouped
 
 
-def gemm_grouped_persistent(
-    rows, N, K, groups, block=(128, 128, 64), num_stages=4, threads=256, blocks=132
-):
+def gemm_grouped_persistent(rows, N, K, groups, block=(128, 128, 64), num_stages=4, threads=256, blocks=132):
     """The same on a fixed number of blocks, which take every `blocks`-th tile of each group."""
     block_M, block_N, block_K = block
     columns = -(-N // block_N)
@@ -108,7 +108,7 @@ def gemm_grouped_persistent(
 
 def grouped_reference(A, B, Starts):
     out = np.zeros((A.shape[0], B.shape[2]))
-    for g, (begin, end) in enumerate(zip(Starts[:-1], Starts[1:])):
+    for g, (begin, end) in enumerate(pairwise(Starts)):
         out[begin:end] = A[begin:end].astype(np.float64) @ B[g].astype(np.float64)
     return {"C": out.astype(np.float16)}
 

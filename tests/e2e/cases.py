@@ -18,6 +18,7 @@ from tiledsl.testing.case import copies_of, poison
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention")
+HOPPER_MODULES = ("gemm_hopper", "grouped_gemm", "block_sparse", "gemm_warp_specialized")  # for sm_90a only
 
 
 @cache
@@ -31,14 +32,22 @@ def load(name: str) -> ModuleType:
 
 @cache
 def all_cases() -> dict[str, Case]:
+    """Those for every target."""
     return {case.name: case for name in MODULES for case in load(name).cases()}
 
 
 @cache
 def hopper_cases() -> dict[str, Case]:
-    """Those whose text for sm_90a is another one: they multiply, or copy whole tiles through shared memory."""
-    special = [case for name in ("gemm", "attention") for case in load(name).cases()]
+    """Those whose text for sm_90a is another one, or the only one: they multiply, or copy whole tiles through shared
+    memory."""
+    special = [case for name in ("gemm", "attention", *HOPPER_MODULES) for case in load(name).cases()]
     return {case.name: case for case in special} | {n: c for n, c in all_cases().items() if n.startswith("transpose")}
+
+
+@cache
+def cases_by_name() -> dict[str, Case]:
+    """All of them, for whatever targets."""
+    return all_cases() | hopper_cases()
 
 
 def variants() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Single-fault mutants of a thread-stage kernel: each lacks one synchronisation, guard, swizzle or versioning."""
+"""Single-fault mutants of a thread-stage kernel: one synchronisation, guard, swizzle or versioning is not as it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, SetRegisters
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -42,8 +43,8 @@ class Mutant:
 
 
 def mutants(kernel: Kernel) -> Iterator[Mutant]:
-    """Every barrier, commit, wait and step of a version counter removed in turn, every wait weakened, every guard and
-    choice taken as true, every swizzle left out, every versioned buffer kept at version 0."""
+    """Every statement that synchronises and every step of a counter removed in turn, and its numbers changed (_NUMBERS),
+    every guard and choice taken as true, every swizzle left out, every versioned buffer kept at version 0."""
     steps = _counter_steps(kernel)
     for number, site in enumerate(n for n in walk(kernel) if _faults(n, steps)):
         for kind, what, new in _faults(site, steps):
@@ -53,17 +54,40 @@ def mutants(kernel: Kernel) -> Iterator[Mutant]:
         yield Mutant("version", f"'{buffer.name}' always at version 0", _unversioned(kernel, buffer))
 
 
+SYNCHRONISES = (Barrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters)
+
+
+def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
+    """What else than itself, or nothing, may stand at a statement that synchronises."""
+    match node:
+        case AsyncWait(pending, queue, sources):
+            yield f"lets {pending + 1} pend", replace(node, pending=pending + 1)
+            if queue == "store" and not sources:
+                yield "for the sources only", replace(node, sources=True)
+        case InitBarrier(_, arrivals):
+            yield "counts an arrival more", replace(node, count=arrivals + 1)
+            yield "counts an arrival fewer", replace(node, count=arrivals - 1)
+        case Arrive(_, n):
+            yield "twice", (node, node)
+            if n:
+                yield "expects 16 bytes more", replace(node, bytes=n + 16)
+                yield "expects 16 bytes fewer", replace(node, bytes=n - 16)
+        case Expect(_, n):
+            yield "expects 16 bytes more", replace(node, bytes=n + 16)
+            yield "expects 16 bytes fewer", replace(node, bytes=n - 16)
+        case Await(_, parity):
+            yield "for the other parity", replace(node, parity=Binary("^", parity, Const(1, dtype_of(parity))))
+        case SetRegisters(registers, increase):
+            more = registers + (8 if increase else 16)
+            yield f"{more} of them", replace(node, count=more)
+
+
 def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ...]:
     """What may go wrong at a node: the kind of fault, which one, and what stands there then."""
+    if isinstance(node, SYNCHRONISES):
+        kind, line = type(node).__name__, f"(line {node.span.line})"
+        return ((kind, f"removed {line}", ()), *((kind, f"{what} {line}", new) for what, new in _other_forms(node)))
     match node:
-        case Barrier() | AsyncCommit():
-            return ((type(node).__name__, f"removed (line {node.span.line})", ()),)
-        case AsyncWait(pending):
-            weaker = replace(node, pending=pending + 1)
-            return (
-                ("AsyncWait", f"removed (line {node.span.line})", ()),
-                ("AsyncWait", f"lets {weaker.pending} pend (line {node.span.line})", weaker),
-            )
         case Store(buffer) if buffer in counters:
             return (("counter", f"removed (line {node.span.line})", ()),)
         case If(cond) if cond != TRUE:
@@ -76,16 +100,22 @@ def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ..
 
 
 def _counter_steps(kernel: Kernel) -> set[Buffer]:
-    """The variables that the version of some access depends on, directly or through binds."""
+    """The variables on which it depends, directly or through binds, which version is accessed, or which barrier and
+    which phase of it awaited."""
     lets = {n.var: n.value for n in walk(kernel) if isinstance(n, Let)}
-    versions = [n.version for n in walk(kernel) if isinstance(n, (Load, Store, Address)) and n.version is not None]
+    selecting = [n.version for n in walk(kernel) if isinstance(n, (Load, Store, Address)) and n.version is not None]
+    for n in walk(kernel):
+        if isinstance(n, Address) and n.buffer.space is Space.BARRIER:
+            selecting += n.indices
+        elif isinstance(n, Await):
+            selecting.append(n.parity)
     found: set[Buffer] = set()
-    while versions:
-        for n in walk(versions.pop()):
+    while selecting:
+        for n in walk(selecting.pop()):
             if isinstance(n, Load) and n.buffer.space is Space.VAR:
                 found.add(n.buffer)
             elif isinstance(n, Var) and n in lets:
-                versions.append(lets.pop(n))
+                selecting.append(lets.pop(n))
     return found
 
 

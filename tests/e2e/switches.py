@@ -33,7 +33,27 @@ class Fault:
 SYNCHRONISES = re.compile(
     r"barrier|cp_async_(commit|wait)|fence|syncwarp|mbarrier|bulk_(commit|wait)|wgmma_(fence|commit|wait)|cluster_|setmaxnreg"
 )
+# Faults in the last argument of such a statement; FAULT(n) is 0 or 1.
+_ARGUMENTS = {
+    "mbarrier_wait": (("waits for the other parity", "^"),),
+    "mbarrier_init": (("counts an arrival more", "+"), ("counts an arrival fewer", "-")),
+    "mbarrier_arrive_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
+    "mbarrier_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
+}
+# What is added to the number between the angle brackets.
+_NUMBERS = {
+    "cp_async_wait": (("lets {} pend", 1),),
+    "wgmma_wait": (("lets {} pend", 1),),
+    "bulk_wait": (("lets {} pend", 1),),
+    "bulk_wait_read": (("lets {} pend", 1),),
+    "setmaxnreg_inc": (("wants {}", 8),),
+    "setmaxnreg_dec": (("keeps {}", 16),),
+}
+_OTHERS = {"bulk_wait": "bulk_wait_read"}  # functions that do less
+_REPEATED = ("mbarrier_arrive",)
 _STATEMENT = re.compile(r"^(\s*)tds::(\w+)(?:<(\d+)>)?\(.*\);$")
+_VARIABLE = re.compile(r"^\s*tds::\w+ (\w+) = .*;$")
+_STEP = re.compile(r"^(\s*)(\w+) = .*;$")
 _IF = re.compile(r"^(\s*(?:\} else )?)if \((.*)\) \{$")
 _CP_ASYNC = re.compile(r"^\s*tds::cp_async_\d+\(.*\);$")
 _LINE = re.compile(r'^#line (\d+)(?: ".*")?$')
@@ -43,6 +63,7 @@ _LINE = re.compile(r'^#line (\d+)(?: ".*")?$')
 class _Switches:
     faults: list[Fault] = field(default_factory=list)
     line: int = 0
+    variables: set[str] = field(default_factory=set)  # of each thread, that it changes: counters of slots and phases
 
     def new(self, kind: str, what: str) -> int:
         self.faults.append(Fault(len(self.faults) + 1, kind, what, self.line))
@@ -71,18 +92,31 @@ def _line(line: str, switches: _Switches) -> str:
         return f"{before}, FAULT({number}) || ({predicate}));"
     if (statement := _STATEMENT.match(line)) and SYNCHRONISES.match(statement[2]):
         return _synchronisation(line, statement, switches)
+    if variable := _VARIABLE.match(line):
+        switches.variables.add(variable[1])
+    elif (step := _STEP.match(line)) and step[2] in switches.variables:
+        return f"{step[1]}if (!FAULT({switches.new('counter', f'{step[2]!r} not stepped')})) {line.strip()}"
     return line
 
 
 def _synchronisation(line: str, statement: re.Match[str], switches: _Switches) -> str:
-    indent, name, pending = statement[1], statement[2], statement[3]
+    """A chain of conditionals, one for each form the statement may take, and then as it is, or not at all."""
+    indent, name, number = statement[1], statement[2], statement[3]
     code = line.strip()
     off = switches.new(name, f"{name} removed")
-    if pending is None:
-        return f"{indent}if (!FAULT({off})) {code}"
-    weak = switches.new(name, f"{name} lets {int(pending) + 1} pend")
-    weaker = code.replace(f"<{pending}>", f"<{int(pending) + 1}>", 1)
-    return f"{indent}if (FAULT({weak})) {weaker} else if (!FAULT({off})) {code}"
+    for what, sign in _ARGUMENTS.get(name, ()):
+        before, last = _last_argument(code[: -len(");")])
+        code = f"{before}, ({last}) {sign} FAULT({switches.new(name, f'{name} {what}')}));"
+    forms = []
+    for what, more in _NUMBERS.get(name, ()):
+        other = int(number) + more
+        forms.append((f"{name} {what.format(other)}", code.replace(f"<{number}>", f"<{other}>", 1)))
+    if name in _OTHERS:
+        forms.append((f"{name} as {_OTHERS[name]}", code.replace(name, _OTHERS[name], 1)))
+    if name in _REPEATED:
+        forms.append((f"{name} twice", f"{{ {code} {code} }}"))
+    chain = "".join(f"if (FAULT({switches.new(name, what)})) {form} else " for what, form in forms)
+    return f"{indent}{chain}if (!FAULT({off})) {code}"
 
 
 def _swizzles(line: str, switches: _Switches) -> str:

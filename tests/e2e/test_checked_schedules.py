@@ -6,12 +6,12 @@ The commands of this: `tiledsl check examples/gemm.py --schedules 100`.
 from __future__ import annotations
 
 import pytest
-from cases import all_cases, variant_id, variants
+from cases import cases_by_name, variant_id, variants
 
 from tiledsl.checking import Reference, check
 from tiledsl.testing.case import Draw
 
-CASES = all_cases()
+CASES = cases_by_name()
 # One of each kind: staged copies, reductions within and across warps, atomic sums, two launches, run-time sizes.
 SOME = (
     *("transpose-70x45", "softmax-13x100", "gemm-3-stages", "gemm-split-k-60x100x200", "gemm-dynamic-70x50x105"),
@@ -21,6 +21,10 @@ SOME = (
 SOME_ON_SM90 = (
     *("gemm-3-stages", "gemm-split-k-60x100x200", "gemm-odd", "transpose-128x64", "gemm-block-sparse"),
     "attention-d64-causal-90x90",
+    # Tiles of C stored while the next is loaded, parts of tiles, groups, lists of blocks, roles written by hand.
+    *("gemm-hopper-persistent-300x136x200", "gemm-hopper-stream-k-200x264x200", "gemm-hopper-split-k-bulk-200x136x328"),
+    *("gemm-hopper-scaled-200x136x400", "gemm-grouped-persistent-ragged", "block-sparse-mask-roles"),
+    *("block-sparse-list-2-names-roles", "gemm-warp-specialized-barrierpipe_stage2-200x136x168"),
 )
 
 

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from cases import all_cases, executed, variant_id, variants
+from cases import cases_by_name, executed, variant_id, variants
 from test_examples import agree
 
 from tiledsl.backends import Backend, run_on_cpu
@@ -16,7 +16,7 @@ from tiledsl.testing.case import Draw
 
 pytestmark = pytest.mark.cxx
 
-CASES = all_cases()
+CASES = cases_by_name()
 SEEDS = 11  # with every mode and schedule: 99 runs
 DEFAULT = (("random", "random", 2),)
 

@@ -6,20 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
-from cases import Execute, all_cases, executed
+from cases import Execute, cases_by_name, executed, variants
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.codegen.cuda import Source
 from tiledsl.cpu import interp
 from tiledsl.cpu.findings import Finding
+from tiledsl.cpu.turns import Order
 from tiledsl.errors import TileError
 from tiledsl.ir.nodes import Kernel
 from tiledsl.runtime.arguments import Bound
 from tiledsl.testing import Case, Mismatch, compare
 from tiledsl.testing.case import Draw
 
-CASES = all_cases()
+CASES = cases_by_name()
+Variant = tuple[str, str]  # (case, target)
 
 
 @dataclass(frozen=True)
@@ -69,25 +72,26 @@ def reason(case: str, kind: str, what: str) -> str | None:
     return next((e.reason for e in EQUIVALENT if e.covers(case, kind, what)), None)
 
 
-def groups() -> dict[str, tuple[Case, ...]]:
-    """The cases of each emitted text, under the name of the first: of a dynamic kernel there are several."""
+@cache
+def groups(target: str) -> dict[str, tuple[Case, ...]]:
+    """The cases of each text emitted for `target`, under the name of the first: of a dynamic kernel there are several."""
     by_text: dict[str, list[Case]] = {}
-    for case in CASES.values():
-        by_text.setdefault(case.compiled().lowered.source.text, []).append(case)
+    for case in (CASES[name] for name, t in variants() if t == target):
+        by_text.setdefault(case.compiled(target).lowered.source.text, []).append(case)
     return {cases[0].name: tuple(cases) for cases in by_text.values()}
 
 
 class Subject:
     """A case with exact inputs, to be run in faulty forms."""
 
-    def __init__(self, case: Case) -> None:
-        self.case, self.lowered = case, case.compiled().lowered
+    def __init__(self, case: Case, target: str) -> None:
+        self.case, self.lowered = case, case.compiled(target).lowered
         self.inputs = dict(case.inputs(Draw(4, exact=True)))
         self.expected = case.reference(**self.inputs)
 
-    def simt(self, kernel: Kernel) -> str:
+    def simt(self, kernel: Kernel, roles: Order = "first") -> str:
         """What the thread-stage interpreter says of `kernel`: a code, "wrong value", or nothing."""
-        return self._verdict(lambda _, arguments: interp.run(kernel, arguments, check=True, mode="late"))
+        return self._verdict(lambda _, arguments: interp.run(kernel, arguments, check=True, mode="late", roles=roles))
 
     def device(self, source: Source, mode: str) -> str:
         """What the checked CPU device says of this text."""

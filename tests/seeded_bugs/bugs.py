@@ -9,6 +9,7 @@ import bugs_hopper
 import bugs_ir
 import bugs_threads
 import bugs_tiles
+import bugs_warps
 from bug import Bug
 
 GROUPS: Mapping[str, tuple[Bug, ...]] = {
@@ -16,6 +17,7 @@ GROUPS: Mapping[str, tuple[Bug, ...]] = {
     "Layouts and swizzles": bugs_ir.LAYOUTS,
     "Text of the IR": bugs_ir.TEXT,
     "Software pipelining": bugs_tiles.PIPELINE,
+    "Warp specialisation": bugs_warps.WARPS,
     "Layout inference": bugs_tiles.INFERENCE,
     "Lowering to threads": bugs_tiles.LOWERING,
     "Tensor cores and copy engine of sm_90a": bugs_hopper.TENSOR_CORES,

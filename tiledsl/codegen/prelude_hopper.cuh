@@ -212,9 +212,13 @@ TDS_DEVICE u64 wgmma_descriptor(u32 start, u32 leading, u32 stride, u32 layout, 
 }
 
 // As wgmma_descriptor, for the address of the 16-byte unit number `units` from `base` on. What is constant is one number
-// of 64 bits, and `units` is added after the shift, so that steps of unrolled loops become constants.
+// of 64 bits, and `units` is added after the shift, so that steps of unrolled loops become constants. The compiler is not
+// told that the address is the same as before: it would keep the descriptors of all steps in registers, two for each,
+// beside the accumulators, to save additions that are done by the uniform datapath.
 template <int LEADING, int STRIDE, int LAYOUT> TDS_DEVICE u64 wgmma_descriptor_at(u32 base, u32 units) {
-  return (u64)(((base & 0x3ffff) >> 4) + units + (u32)(LEADING >> 4 << 16)) | (u64)(STRIDE >> 4 | (u32)LAYOUT << 30) << 32;
+  u32 low = ((base & 0x3ffff) >> 4) + (u32)(LEADING >> 4 << 16);
+  asm volatile("" : "+r"(low));
+  return (u64)(low + units) | (u64)(STRIDE >> 4 | (u32)LAYOUT << 30) << 32;
 }
 
 template <int REGISTERS> TDS_DEVICE void setmaxnreg_inc() {

@@ -160,7 +160,7 @@ def test_copies_that_the_producer_cannot_know_stay(kernel: Kernel, reason: str) 
     assert warp_specialise(kernel, target=SM90).launches[0].body == kernel.launches[0].body
 
 
-# -------------------------------------------------------------------------------------------- the number of an iteration
+# ------------------------------------------------------------------------------------------ the number of an iteration
 
 NESTED = """
 kernel nested(A: global float16[128, 64], table: global int32[8], C: global float16[8, 64], n) {{
@@ -538,34 +538,35 @@ def test_loops_inside_know_the_views_of_their_tiles() -> None:
     assert outcome(made) == outcome(kernel)
 
 
-# ----------------------------------------------------------------------------- products that the program waits for itself
+# --------------------------------------------------------------------------- products that the program waits for itself
 
+ANOTHER = "async gemm(clear) Ws, Vs, other\nasync_commit(queue=product)"
 AWAITED = {
-    "at once": ("async_wait(pending=0, queue=product)", 5),
-    "behind another": ("fill other, 1.0\nasync_wait(pending=0, queue=product)", 6),
-    "which counts only the others": (
-        "for q in 2 {\nasync gemm Bs, Bs, other\nasync_commit(queue=product)\n}\nasync_wait(pending=2, queue=product)\n"
-        "async_wait(pending=0, queue=product)",
-        7,
-    ),
+    "at once": ("async_wait(pending=0, queue=product)", 4),
+    "behind another": (f"{ANOTHER}\nasync_wait(pending=1, queue=product)", 6),
+    "with another": (f"{ANOTHER}\nasync_wait(pending=2, queue=product)\nasync_wait(pending=0, queue=product)", 7),
+    "behind some that may not be": (f"for q in k {{\n{ANOTHER}\n}}\nasync_wait(pending=1, queue=product)", None),
     "in a branch that may not be taken": ("if k > 2 {\nasync_wait(pending=0, queue=product)\n}", None),
     "in the next iteration": ("async_wait(pending=1, queue=product)", None),
 }
+OPERANDS = """alloc Ws: shared float16[64, 16]
+    alloc Vs: shared float16[16, 16]
+    alloc other: fragment float32[64, 16]
+    fill Ws, 1.0
+    fill Vs, 1.0
+"""
 
 
 @pytest.mark.parametrize(("after", "last"), AWAITED.values(), ids=AWAITED)
 def test_tiles_are_given_back_when_the_product_has_been_waited_for(after: str, last: int | None) -> None:
-    started = f"async gemm As, Bs, acc\nasync_commit(queue=product)\n{after}"
-    source = GEMM.replace("gemm As, Bs, acc", started).replace(
-        "alloc acc:", "alloc other: fragment float32[16, 16]\n    alloc acc:"
-    )
+    source = GEMM.replace("alloc acc", f"{OPERANDS}    alloc acc")
+    source = source.replace("gemm As, Bs, acc", f"async gemm As, Bs, acc\nasync_commit(queue=product)\n{after}")
     kernel = parse(source.replace("copy acc", "async_wait(pending=0, queue=product)\n    copy acc"))
     (plan,) = warp_plans(kernel, SM90)
     if last is None:
-        assert plan.refused == "; ".join(
-            f"a product that reads '{tile}' may go on beyond the iteration" for tile in ("As", "Bs")
-        )
+        why = "a product that reads '{}' may go on beyond the iteration"
+        assert plan.refused == "; ".join(why.format(tile) for tile in ("As", "Bs"))
         return
-    assert [c.last for c in plan.channels[0].copies] == [last - 1] * 2
+    assert [c.last for c in plan.channels[0].copies] == [last] * 2
     made = run_pipeline(kernel, PASSES)
     assert all(found == outcome(kernel) for found in every_outcome(made))

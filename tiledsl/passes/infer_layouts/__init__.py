@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from tiledsl.analysis.elementwise import as_parallel
+from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses, reduced_lines
 from tiledsl.analysis.ranges import variable_ranges
 from tiledsl.analysis.vector_width import Divisors, Ranges, assumed_divisors
@@ -57,10 +58,14 @@ LAID_OUT = (Space.FRAGMENT, Space.SHARED)
 
 @dataclass(frozen=True)
 class LayoutPlan:
-    """What inference decided. `loops` holds the layout of each Parallel loop in program order."""
+    """What inference decided. `loops` holds the layout of each Parallel loop in program order.
+
+    `notes` name the products that the tensor core cannot make by itself, on a target where it makes others so.
+    """
 
     layouts: Mapping[Buffer, Assignment]
     loops: tuple[Fragment, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{b.name}: {a.layout}  # {a.why}" for b, a in self.layouts.items()]
@@ -108,7 +113,7 @@ def apply(launch: Launch, planned: LayoutPlan) -> Launch:
     body = tuple(cast(Stmt, rule(s)) for s in launch.body)
     kept = tuple(a for a in launch.layouts if a.buffer not in planned.layouts)
     table = tuple(Assigned(b, a.layout, a.why) for b, a in planned.layouts.items())
-    return replace(launch, body=body, layouts=kept + table)
+    return replace(launch, body=body, layouts=kept + table, notes=launch.notes + planned.notes)
 
 
 def plan(launch: Launch, target: Target, divisors: Divisors | None = None, ranges: Ranges | None = None) -> LayoutPlan:
@@ -144,7 +149,17 @@ def plan(launch: Launch, target: Target, divisors: Divisors | None = None, range
             assert loop is not None
             loops.append(loop)
     ordered = {b: state[b] for b in collected.buffers if b in state}
-    return LayoutPlan(ordered, tuple(loops))
+    notes = dict.fromkeys(note for op in problem.ops if (note := _note(op, problem.setting_of(op), ordered)))
+    return LayoutPlan(ordered, tuple(loops), tuple(notes))
+
+
+def _note(op: Op, setting: Setting, layouts: Mapping[Buffer, Assignment]) -> str:
+    """How a product is made, and why, where that is not by wgmma though the target has it."""
+    if not isinstance(op.stmt, Gemm) or "wgmma" not in setting.target.features:
+        return ""
+    given = {b: a.layout for b, a in layouts.items() if a.why == "user"}
+    plan = plan_gemm(op.stmt, setting.num_threads, setting.target, given)
+    return f"product at line {op.stmt.span.line}: by {plan.kind}, as {plan.refused}" if plan.refused else ""
 
 
 def _given(launch: Launch, threads_of: Mapping[Buffer, int]) -> dict[Buffer, Assignment]:

@@ -197,7 +197,7 @@ class _Maker:
         return self.work(place) if self.rarely(3) else []
 
     def depth(self) -> Pipelined:
-        return Pipelined(self.draw(st.integers(1, 4)))
+        return Pipelined(self.pick((1, 1, 2, 2, 3, 4)))
 
     def loop(self, place: Place, kind: Any, body: Callable[[Place], Sequence[Stmt]]) -> For:
         k = Var("ijkl"[len(place)])
@@ -318,13 +318,17 @@ class _Maker:
         return list(self.arranged(pairs))
 
     def arranged(self, pairs: Sequence[tuple[list[Stmt], list[Stmt]]]) -> Iterator[Stmt]:
-        """Copies with their readers: all copies first, or each before its readers."""
-        if self.draw(st.booleans()):
-            for before, after in pairs:
-                yield from (*before, *after)
-        else:
-            yield from (s for before, _ in pairs for s in before)
-            yield from (s for _, after in pairs for s in after)
+        """Copies with their readers: each before its readers, or all copies first, perhaps the other way round."""
+        match self.pick(("apart", "first", "reversed")):
+            case "apart":
+                for before, after in pairs:
+                    yield from (*before, *after)
+                return
+            case "first":
+                yield from (s for before, _ in pairs for s in before)
+            case _:
+                yield from (s for before, _ in reversed(pairs) for s in before)
+        yield from (s for _, after in pairs for s in after)
 
     def copied(self, place: Place) -> tuple[list[Stmt], list[Stmt]]:
         """Statements that fill a tile, and statements that read it."""
@@ -443,7 +447,7 @@ class _Maker:
         return tile, [*before, Copy(source, _whole(tile))]
 
     def product_part(self, place: Place) -> list[Stmt]:
-        if self.pick((0, 0, 1)):
+        if self.draw(st.booleans()):
             return self.chain(place)
         width = self.pick((8, 16, 32))
         total = self.filled("acc", (self.height, width), FLOAT32)
@@ -501,7 +505,7 @@ class _Maker:
         scores = self.filled("scores", (self.height, DEEP), FLOAT32)
         weights = self.new("weights", (self.height, DEEP), FLOAT16, self.pick((Space.FRAGMENT, Space.SHARED)))
         clears = self.draw(st.booleans())
-        start = Const(self.pick((0.0, 0.0, 0.0, 1.0)), FLOAT32)
+        start = Const(self.pick((0.0, 1.0)), FLOAT32)
         zero: list[Stmt] = [] if clears else [Fill(_whole(scores), start)]
         head = Gemm(_whole(q), _whole(k), _whole(scores), transpose_b=turned, clear=clears)
         work = [self.changed(scores, lambda old, _: Binary("min", old, Const(2.0, FLOAT32)))]
