@@ -144,7 +144,8 @@ def _touches_twice(block: list[Stmt]) -> bool:
 def bodies(draw: Draw, x: Exchange, k: Var | None, most: int = 5) -> Block:
     out: list[Stmt] = []
     # Often one tile with versions alone: what others need must not hide what tells its iterations apart.
-    tiles = [draw(st.sampled_from(x.tiles[2:]))] if draw(st.booleans()) else x.tiles
+    cycled = [b for b in x.tiles if b.versions > 1]
+    tiles = [draw(st.sampled_from(cycled))] if cycled and draw(st.booleans()) else x.tiles
     for _ in range(draw(st.integers(1, most))):
         new = draw(statements(x, k, tiles).filter(lambda b: not _touches_twice(b)))
         out += new
