@@ -12,7 +12,7 @@ LOG2E = 1.4426950408889634
 def flash_attention_backward(
     batch, heads, seq, dim, causal=False, kv_heads=None, block_M=128, block_N=64, num_stages=2, threads=256
 ):
-    """dQ, dK and dV in fp16 over (batch, sequence, heads, dim); `lse` is the logarithm of the sum of each row's weights.
+    """dQ, dK and dV in fp16 over (batch, sequence, heads, dim); `lse`: of the sum of each row's weights.
 
     Source: Dao, "FlashAttention-2", algorithm 2. A block has `block_M` keys of one head and goes over all queries of
     the heads that share it, `block_N` at a time: it holds dK and dV, and adds to dQ, on which all blocks of keys work.
@@ -142,7 +142,7 @@ def reference(Q, K, V, O, dO, lse, causal=False):
 
 
 def cases():
-    for dim, seq, causal in ((64, 256, False), (64, 200, True), (128, 200, False), (128, 256, True)):
+    for dim, seq, causal in ((64, 200, False), (128, 128, True)):
 
         def inputs(draw, dim=dim, seq=seq, causal=causal):
             q, k, v, do = draw(1, seq, 2, dim), draw(1, seq, 1, dim), draw(1, seq, 1, dim), draw(1, seq, 2, dim)

@@ -275,15 +275,14 @@ def gemm_case(name, M, N, K, order="NN", dtype="float16", kernel=gemm, **options
 def type_cases():
     for dtype in OPERANDS:
         for order in ("NN", "NT", "TN", "TT"):
-            wide = 64 if dtype == "tf32" else 128
-            block = (128, 64, 128 if OPERANDS[dtype][0].bits == 8 else 32 if dtype == "tf32" else 64)
-            yield gemm_case(f"{dtype}-{order}", 128, wide, 2 * block[2] + 16, order, dtype, block=block)
+            block = (64, 64, 1024 // OPERANDS[dtype][0].bits)
+            yield gemm_case(f"{dtype}-{order}", 64, 64, 2 * block[2] + 16, order, dtype, block=block, threads=128)
 
 
 def tile_cases():
     for block, threads in (((128, 128, 64), 256), ((128, 256, 64), 256), ((256, 128, 64), 256), ((192, 128, 64), 384)):
         name = "x".join(map(str, block))
-        yield gemm_case(f"tile-{name}", block[0], block[1], 320, block=block, threads=threads)
+        yield gemm_case(f"tile-{name}", block[0], block[1], 256, block=block, threads=threads)
 
 
 def plain_cases(name, kernel, shapes, result=np.float16):
@@ -300,26 +299,27 @@ def plain_cases(name, kernel, shapes, result=np.float16):
 
 def persistent_cases():
     small = {"block": (128, 64, 64), "blocks": 3, "group": 2}
-    shapes = ((512, 192, 128), (300, 136, 200), (128, 64, 64))
+    shapes = ((384, 128, 128), (200, 136, 136), (128, 64, 64))
     yield from plain_cases("persistent", lambda *s: gemm_persistent(*s, **small), shapes)
-    yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=2), ((384, 256, 256),))
-    yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((300, 136, 200),))
-    yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), panel=2), ((500, 200, 136),))
+    yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 128),))
+    yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 136),))
+    yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), panel=2), ((300, 136, 136),))
 
 
 def split_cases():
-    for M, N, K in ((128, 128, 512), (200, 136, 328)):
+    block = (128, 64, 64)
+    for M, N, K in ((128, 64, 384), (136, 72, 200)):
         for bulk in (True, False):
             yield Case(
                 f"gemm-hopper-split-k-{'bulk' if bulk else 'threads'}-{M}x{N}x{K}",
-                gemm_split_k(M, N, K, bulk=bulk),
+                gemm_split_k(M, N, K, 3, block, bulk=bulk),
                 lambda draw, M=M, N=N, K=K: {"A": draw(M, K), "B": draw(K, N), "C": np.zeros((M, N), np.float32)},
                 lambda A, B, C: {"C": product(A, B).astype(np.float32)},
                 rtol=1e-4,
                 atol=1e-3,
                 targets=("sm_90a",),
             )
-    yield from plain_cases("stream-k", lambda *s: gemm_stream_k(*s, blocks=4), ((384, 128, 320), (200, 264, 200)))
+    yield from plain_cases("stream-k", lambda *s: gemm_stream_k(*s, block, blocks=3), ((256, 64, 320), (200, 72, 200)))
 
 
 def scaled_reference(A, B, Scales_A, Scales_B, dtype=ml_dtypes.bfloat16):
@@ -333,7 +333,7 @@ def scaled_reference(A, B, Scales_A, Scales_B, dtype=ml_dtypes.bfloat16):
 
 
 def scaled_cases():
-    for M, N, K in ((128, 256, 512), (200, 136, 400)):
+    for M, N, K in ((128, 128, 384), (136, 72, 272)):
 
         def inputs(draw, M=M, N=N, K=K):
             steps = -(-K // 128)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -43,15 +44,29 @@ class Mutant:
 
 
 def mutants(kernel: Kernel) -> Iterator[Mutant]:
-    """Every statement that synchronises and every step of a counter removed in turn, and its numbers changed (_NUMBERS),
+    """Every statement that synchronises and every step of a counter removed in turn, or changed in its numbers,
     every guard and choice taken as true, every swizzle left out, every versioned buffer kept at version 0."""
     steps = _counter_steps(kernel)
+    ordinals: Counter[str] = Counter()
     for number, site in enumerate(n for n in walk(kernel) if _faults(n, steps)):
+        name = _name(site)
+        ordinals[name] += 1
         for kind, what, new in _faults(site, steps):
-            yield Mutant(kind, f"{type(site).__name__} {number} {what}", _at(kernel, number, new, steps))
+            yield Mutant(kind, f"{name} #{ordinals[name]} {what}", _at(kernel, number, new, steps))
     versioned = {n for n in walk(kernel) if isinstance(n, Buffer) and n.versions > 1}
     for buffer in sorted(versioned, key=lambda b: b.name):
         yield Mutant("version", f"'{buffer.name}' always at version 0", _unversioned(kernel, buffer))
+
+
+def _name(node: Node) -> str:
+    match node:
+        case Fence(kind):
+            return f"Fence[{kind}]"
+        case AsyncCommit(queue) | AsyncWait(_, queue):
+            return f"{type(node).__name__}[{queue}]"
+        case Arrive(bytes=n) if n:
+            return "Arrive[expect]"
+    return type(node).__name__
 
 
 SYNCHRONISES = (Barrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters)

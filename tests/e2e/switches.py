@@ -18,15 +18,16 @@ extern "C" { int tds_fault = 0; }
 
 @dataclass(frozen=True)
 class Fault:
-    """The `number`-th fault of a text, of one `kind`; `line` is the user's."""
+    """The `number`-th fault of a text, of one `kind`; `line` is the user's. Of the same ones this is number `one`."""
 
     number: int
     kind: str
     what: str
     line: int
+    one: int
 
     def __str__(self) -> str:
-        return f"{self.what} (line {self.line})"
+        return f"{self.what} #{self.one} (line {self.line})"
 
 
 # Statements that synchronise, by the name of the device function.
@@ -66,7 +67,8 @@ class _Switches:
     variables: set[str] = field(default_factory=set)  # of each thread, that it changes: counters of slots and phases
 
     def new(self, kind: str, what: str) -> int:
-        self.faults.append(Fault(len(self.faults) + 1, kind, what, self.line))
+        one = 1 + sum(f.what == what for f in self.faults)
+        self.faults.append(Fault(len(self.faults) + 1, kind, what, self.line, one))
         return len(self.faults)
 
 

@@ -10,20 +10,18 @@ import ctypes
 from dataclasses import replace
 
 import pytest
+from cases import variant_id
 from switches import with_switches
-from verdicts import CASES, Score, Subject, first, groups
+from verdicts import Score, Variant, every_variant, first, subjects_of
 
 from tiledsl.cpu import device
 
 pytestmark = pytest.mark.cxx
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_fault_in_the_text_is_caught(name: str) -> None:
-    cases = groups().get(name)
-    if cases is None:
-        pytest.skip("its text is that of another case")
-    subjects = [Subject(case) for case in cases]
+@every_variant()
+def test_every_fault_in_the_text_is_caught(variant: Variant) -> None:
+    subjects = subjects_of(variant)
     plain = subjects[0].lowered.source
     text, faults = with_switches(plain.text)
     source = replace(plain, text=text)
@@ -35,7 +33,7 @@ def test_every_fault_in_the_text_is_caught(name: str) -> None:
         return first(s.device(source, mode) for mode in ("late", "early", "random") for s in subjects)
 
     assert verdict(0) == "", f"without any fault: {verdict(0)}"
-    score = Score(name)
+    score = Score(variant_id(variant))
     for fault in faults:
         score.add(fault.kind, str(fault), verdict(fault.number))
     score.finish()
@@ -67,3 +65,37 @@ def test_switches_find_every_fault() -> None:
     assert "if (FAULT(5) || (x[1] < 3)) {" in switched
     assert "if (!FAULT(6)) tds::barrier();" in switched
     assert "y = (FAULT(7) || (a < b)) ? 1 : 0;" in switched
+
+
+def test_switches_for_barriers_in_shared_memory() -> None:
+    text = """\
+#line 7
+  tds::i32 slot = 0;
+  tds::mbarrier_init(full + 8u, 2);
+  tds::mbarrier_wait(full + slot * 8, phase & 1);
+  tds::mbarrier_arrive_expect_tx(full, 512);
+  tds::mbarrier_arrive(empty);
+  tds::bulk_wait<0>();
+  tds::setmaxnreg_inc<232>();
+  tds::wgmma_hold<32>(tds::view<float>(c));
+  slot = next;
+"""
+    switched, faults = with_switches(text)
+    assert [f.kind for f in faults] == [
+        *3 * ["mbarrier_init"],
+        *2 * ["mbarrier_wait"],
+        *3 * ["mbarrier_arrive_expect_tx"],
+        *2 * ["mbarrier_arrive"],
+        *3 * ["bulk_wait"],
+        *2 * ["setmaxnreg_inc"],
+        "counter",
+    ]
+    assert "if (!FAULT(1)) tds::mbarrier_init(full + 8u, ((2) + FAULT(2)) - FAULT(3));" in switched
+    assert "if (!FAULT(4)) tds::mbarrier_wait(full + slot * 8, (phase & 1) ^ FAULT(5));" in switched
+    assert "if (!FAULT(6)) tds::mbarrier_arrive_expect_tx(full, ((512) + 16 * FAULT(7)) - 16 * FAULT(8));" in switched
+    assert (
+        "if (FAULT(10)) { tds::mbarrier_arrive(empty); tds::mbarrier_arrive(empty); } else if (!FAULT(9)) " in switched
+    )
+    assert "if (FAULT(12)) tds::bulk_wait<1>(); else if (FAULT(13)) tds::bulk_wait_read<0>(); else if (" in switched
+    assert "if (FAULT(15)) tds::setmaxnreg_inc<240>(); else if (!FAULT(14)) tds::setmaxnreg_inc<232>();" in switched
+    assert "if (!FAULT(16)) slot = next;" in switched

@@ -6,6 +6,7 @@ from bug import Bug
 
 PLAN = "passes.warp_specialise.plan"
 SPLIT = "passes.warp_specialise.split"
+PLANS = "plans_are_total"
 VALUES = "roles_compute_what_the_kernel_means"
 TURNS = "both_sides_take_the_same_turns"
 PRODUCTS = "products_in_flight_compute_the_same_on_every_schedule"
@@ -77,15 +78,15 @@ WARPS = (
         "passes.warp_specialise.replay:Replay.needs",
         "work += [s, *decided_by(around)]",
         "work += [s]",
-        VALUES,
-        250,
+        PLANS,
+        400,
     ),
     Bug(
         "a buffer that says where to copy belongs to the consumers alone",
         f"{SPLIT}:_Producer.__post_init__",
         "needs.variables | needs.private",
         "needs.variables",
-        VALUES,
+        PLANS,
         60,
     ),
     Bug(

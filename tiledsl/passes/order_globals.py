@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from tiledsl.analysis.access import Access, accesses, conflict, rooted, storage_roots
+from tiledsl.analysis.access import Access, AccessKind, accesses, conflict, rooted, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.analysis.uniform import Uniform, uniform_values
 from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.nodes import (
     Address,
+    AsyncWait,
     AtomicUpdate,
     Barrier,
     Block,
@@ -36,7 +37,7 @@ from tiledsl.ir.nodes import (
     Var,
     While,
 )
-from tiledsl.ir.tile import TILE_OPS, Parallel
+from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Parallel
 from tiledsl.ir.walk import substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned
@@ -90,6 +91,11 @@ class _Item:
     tile: bool  # a tile statement, or one below it
     barrier: bool = False  # one of all threads that execute the code here
 
+    @property
+    def by_one(self) -> bool:
+        """Whether one thread does it, the one that waits for what it had the copy engine store."""
+        return isinstance(self.stmt, AsyncWait) or (isinstance(self.stmt, Copy | Atomic) and self.stmt.bulk)
+
 
 @dataclass(slots=True)
 class _Placer:
@@ -108,6 +114,9 @@ class _Placer:
 
     def item(self, s: Stmt) -> _Item:
         found = [a for a in rooted(accesses(s), self.roots) if a.buffer in self.exchanged]
+        if isinstance(s, AsyncWait) and s.queue == "store" and not s.sources:
+            # The thread that waits knows then that the stores have ended, the others after the next barrier.
+            found = [Access(b, None, AccessKind.WRITE) for b in self.exchanged]
         barrier = isinstance(s, Barrier) and s.count == self.whole.count
         return _Item(s, tuple(found), any(isinstance(n, TILE_OPS) for n in walk(s)), barrier)
 
@@ -186,7 +195,9 @@ def _carried(items: Sequence[_Item], before: set[int], loop: For | While) -> set
 
 def _meet(first: _Item, second: _Item, later: Later | None = None) -> bool:
     """Whether `second`, of a later iteration if given, must wait for `first` in other threads."""
-    if not (first.tile or second.tile):
+    if not (first.tile or second.tile) or isinstance(second.stmt, AsyncWait):
+        return False
+    if isinstance(first.stmt, AsyncWait) and second.by_one:
         return False
     buffers = {
         b.buffer

@@ -355,7 +355,7 @@ def other_slot(s: Stmt) -> Block:
 
 
 def more_bytes(by: int) -> Callable[[Stmt], Block]:
-    return lambda s: (replace(s, bytes=s.bytes + by),)  # type: ignore[attr-defined]
+    return lambda s: (replace(s, bytes=s.bytes + by),)  # type: ignore[attr-defined, call-arg]
 
 
 def other_version(s: Stmt) -> Block:
@@ -494,6 +494,12 @@ IN_TURN = {
     "keys are the values": (KEYS_ARE_VALUES, True),
     "keys are the values, one deep": (KEYS_ARE_VALUES.replace("stages=2", "stages=1"), False),
 }
+
+OWN = SHALLOW.replace(VALUES, "").replace(
+    KEYS, f"{KEYS}\ncopy table -> at\ncopy V[cast<index>(at[k]) * 16 : 16, 0 : 16] -> Vs"
+)
+OWN = OWN.replace("kernel fa(", "kernel fa(table: global int32[16], ")
+IN_TURN["tiles of the consumers' own"] = (OWN.replace("copy Q", "alloc at: shared int32[16]\ncopy Q"), False)
 
 
 @pytest.mark.parametrize(("source", "in_flight"), IN_TURN.values(), ids=IN_TURN)

@@ -22,7 +22,7 @@ from tiledsl.ir.concurrent import Arrive, Await
 from tiledsl.ir.nodes import Buffer, Space, static_shape
 from tiledsl.ir.tile import Gemm
 from tiledsl.passes.software_pipeline.body import Body, Unit
-from tiledsl.passes.software_pipeline.legal import Constraints, violated
+from tiledsl.passes.software_pipeline.legal import Constraints, versions_of, violated
 
 StagesAndOrder = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -45,7 +45,9 @@ def product_schedule(body: Body, rules: Constraints) -> StagesAndOrder | None:
     order = [0] * len(units)
     for place, i in enumerate(sequence):
         order[i] = place
-    return (stage, tuple(order)) if violated(stage, order, rules) is None else None
+    if violated(stage, order, rules) or versions_of(stage, order, rules):  # tiles of other roles have theirs already
+        return None
+    return stage, tuple(order)
 
 
 def _follows(units: Sequence[Unit], g: int, j: int) -> bool:

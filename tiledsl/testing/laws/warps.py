@@ -79,7 +79,7 @@ def plan_of(kernel: Kernel) -> WarpPlan:
 
 @law(
     *("W3", "W5", "W6", "W7", "W8", "W9", "W10", "W11", "W17", "W18", "W19"),
-    examples=60,
+    examples=50,
     share=3.0,
     program=warp_kernels(),
     mode=st.sampled_from(MODES),
@@ -94,7 +94,7 @@ def roles_compute_what_the_kernel_means(program: WarpKernel, mode: Any, roles: O
         assert result(program, kernel, mode=mode, roles=roles, seed=seed) == expected, name
 
 
-@law("W3", "W10", "W11", examples=25, program=warp_kernels(products=True))
+@law("W3", "W10", "W11", examples=15, program=warp_kernels(products=True))
 def products_in_flight_compute_the_same_on_every_schedule(program: WarpKernel) -> None:
     expected = result(program, program.kernel)
     *_, (_, kernel) = stages(program.kernel)
@@ -138,7 +138,7 @@ def barriers_of(kernel: Kernel, plan: WarpPlan) -> Iterator[tuple[Channel, Buffe
         yield channel, next(allocated), next(allocated) if channel.nest else None
 
 
-@law("W4", "W13", "W18", examples=50, program=warp_kernels())
+@law("W4", "W13", "W18", examples=40, program=warp_kernels())
 def both_sides_take_the_same_turns(program: WarpKernel) -> None:
     """Turn n is in version n % depth, in a phase of parity n // depth; the producer waits for the one before."""
     plan = plan_of(program.kernel)
