@@ -142,7 +142,7 @@ def reference(Q, K, V, O, dO, lse, causal=False):
 
 
 def cases():
-    for dim, seq, causal in ((64, 200, False), (128, 128, True)):
+    for dim, seq, causal in ((64, 136, False), (128, 128, True)):
 
         def inputs(draw, dim=dim, seq=seq, causal=causal):
             q, k, v, do = draw(1, seq, 2, dim), draw(1, seq, 1, dim), draw(1, seq, 1, dim), draw(1, seq, 2, dim)
@@ -154,4 +154,6 @@ def cases():
             inputs,
             lambda causal=causal, **tensors: reference(**tensors, causal=causal),
             exact=False,
+            # of 128 numbers dK and dV take half of the registers of a thread, and on other GPUs a pair is spilled
+            targets=("sm_80", "sm_89", "sm_90a") if dim <= 64 else ("sm_90a",),
         )

@@ -7,6 +7,8 @@ the score of each checker, and the equivalent mutants with the reason (`verdicts
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from cases import variant_id
 from mutation import Mutant, mutants
@@ -14,6 +16,8 @@ from verdicts import Score, Variant, every_variant, first, reason, subjects_of
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.cpu.turns import Order
+from tiledsl.ir.parser import parse
+from tiledsl.ir.printer import text
 
 pytestmark = pytest.mark.cxx
 ONLY_ON_THE_DEVICE = ("Fence", "SetRegisters")  # the interpreter has neither proxies nor a number of registers
@@ -44,3 +48,37 @@ def test_every_mutant_is_caught(variant: Variant) -> None:
     for mutant in mutants(subjects[0].lowered.final):
         score.add(mutant.kind, mutant.what, verdict(mutant))
     score.finish()
+
+
+def test_mutants_of_barriers_in_shared_memory() -> None:
+    kernel = parse(
+        """\
+kernel k() {
+  launch k(bx: int32 in 1) threads(thread: int32 in 128) {
+    alloc full: barrier uint64[2]
+    init_barrier(count=1) full[0]
+    fence(kind=barrier_init)
+    set_registers(count=24)
+    alloc slot: var int32 = 0
+    alloc phase: var int32 = 0
+    alloc other: var int32 = 0
+    let now: int32 = slot
+    arrive(bytes=64) full[now]
+    expect full[now], 32
+    await full[now], phase
+    async_wait(pending=0, queue=store)
+    slot = 1
+    phase = 1
+    other = 1
+  }
+}
+"""
+    )
+    assert Counter(m.kind for m in mutants(kernel)) == {
+        **{"InitBarrier": 3, "Fence": 1, "SetRegisters": 2, "Arrive": 4, "Expect": 3, "Await": 2, "AsyncWait": 3},
+        "counter": 2,
+    }
+    printed = [text(m.kernel) for m in mutants(kernel)]
+    assert len({*printed, text(kernel)}) == len(printed) + 1
+    for line in ("init_barrier(count=0)", "arrive(bytes=48)", "arrive(bytes=80)", "phase ^ 1", "sources"):
+        assert sum(line in p for p in printed) == 1, line

@@ -3,9 +3,7 @@
 import tiledsl.language as T
 
 
-def kernel(
-    A: T.Tensor((256, 256), "float16"), B: T.Tensor((256, 256), "float16"), C: T.Tensor((256, 256), "float16")
-):
+def kernel(A: T.Tensor((256, 256), "float16"), B: T.Tensor((256, 256), "float16"), C: T.Tensor((256, 256), "float16")):
     with T.Kernel(2, 2, threads=384) as (bx, by):
         T.annotate_producer_reg_dealloc(40)
         T.annotate_consumer_reg_alloc(232)

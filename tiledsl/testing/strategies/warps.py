@@ -14,24 +14,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INDEX, INT32, DType
+from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT32
 from tiledsl.ir.nodes import (
     Alloc,
-    AtomicUpdate,
     Binary,
     Block,
     Buffer,
     Cast,
     Const,
     Expr,
-    Extent,
-    For,
     If,
     Kernel,
     Launch,
-    Let,
     Load,
-    Pipelined,
     Region,
     SafeValue,
     Serial,
@@ -41,19 +36,12 @@ from tiledsl.ir.nodes import (
     Var,
     View,
     While,
-    eq,
     lt,
     static_shape,
 )
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Copy, Fill, Gemm, Parallel, Reduce
-
-SIDE = 8  # of the tiles that elements are computed from: rows of 16 or 32 bytes
-DEEP = 16  # what a product sums over, of float16
-ENTRIES = 16  # of the table of indices: more than any loop runs
-MOST_TRIPS = 6
-SLOTS = 8  # places of the result for each store, for the iterations of a loop
-LINES = 24  # stores that a kernel has at most
+from tiledsl.testing.strategies.warp_places import DEEP, LINES, SIDE, SLOTS, Place, Places, block, whole
 
 
 @dataclass(frozen=True)
@@ -91,63 +79,8 @@ def warp_kernels(draw: st.DrawFn, products: bool | None = None) -> WarpKernel:
     return WarpKernel(kernel, scalars, draw(st.integers(0, 9)))
 
 
-Place = tuple[Var, ...]  # the loops around, outermost first
-
-
-def _whole(b: Buffer) -> Region:
-    return Region(b, (Const(0),) * len(b.shape), static_shape(b))
-
-
-def _block(b: Buffer, row: Expr, shape: tuple[int, ...], column: Expr | int = 0) -> Region:
-    """The block of a tensor that begins at `row`, in units of blocks."""
-    return Region(b, (row * shape[0], column * Const(shape[1])), shape)
-
-
-class _Maker:
+class _Maker(Places):
     """Draws a kernel from the outside in."""
-
-    def __init__(self, draw: st.DrawFn, products: bool) -> None:
-        self.draw, self.products = draw, products
-        self.pick: Callable[[Any], Any] = lambda options: draw(st.sampled_from(list(options)))
-        self.dtype: DType = FLOAT16 if products else self.pick((FLOAT16, FLOAT32))
-        self.values: dict[Var, int] = {Var("n"): draw(st.integers(0, MOST_TRIPS))}
-        (self.n,) = self.values
-        rows: Extent = self.pick((48, 37))
-        if self.rarely():
-            self.values[Var("m")] = rows if self.rarely() else 0  # type: ignore[assignment]
-            rows = list(self.values)[-1]
-        self.sources = [Buffer(f"A{i}", (rows, 4 * SIDE), self.dtype) for i in range(2)]
-        self.other = Buffer("O", (48, 4 * SIDE), BFLOAT16)
-        self.matrix = Buffer("M", (6 * DEEP, 4 * DEEP), FLOAT16)
-        self.left = Buffer("L", (256, 8 * DEEP), FLOAT16)
-        self.table = Buffer("table", (ENTRIES,), INT32)
-        self.tickets = Buffer("tickets", (1,), INT32)
-        self.threads: tuple[int, ...] = self.pick(((128,), (128,), (256,), (256,), (384,), (64,), (64, 2)))
-        self.height = 64 * max(1, self.threads[0] // 128)
-        self.out = Buffer("out", (2 * LINES * SLOTS * SIDE, SIDE), self.dtype)
-        self.result = Buffer("C", (4 * self.height, 2 * DEEP), FLOAT32)
-        self.block = Var("bx")
-        self.thread = Var("tx")
-        self.lines = 0
-        self.at_top: list[Stmt] = []
-        self.at_end: list[Stmt] = []
-        self.sums: list[Buffer] = []  # of small tiles
-        self.totals: list[Buffer] = []  # of products
-        self.cursor: Buffer | None = None
-
-    def rarely(self, one_in: int = 5) -> bool:
-        return self.draw(st.integers(0, one_in - 1)) == one_in - 1  # the rest is simpler: failures shrink to it
-
-    def new(self, name: str, shape: tuple[int, ...], dtype: DType, space: Space) -> Buffer:
-        """A tile of the kernel, allocated at the top."""
-        made = Buffer(name, shape, dtype, space)
-        self.at_top.append(Alloc(made))
-        return made
-
-    def filled(self, name: str, shape: tuple[int, ...], dtype: DType, space: Space = Space.FRAGMENT) -> Buffer:
-        made = self.new(name, shape, dtype, space)
-        self.at_top.append(Fill(_whole(made), Const(0 if dtype.is_integer else 0.0, dtype)))
-        return made
 
     def kernel(self, body: Block) -> Kernel:
         grid = self.pick((1, 1, 2))
@@ -196,112 +129,6 @@ class _Maker:
     def some_work(self, place: Place) -> list[Stmt]:
         return self.work(place) if self.rarely(3) else []
 
-    def depth(self) -> Pipelined:
-        return Pipelined(self.pick((1, 1, 2, 2, 3, 4)))
-
-    def loop(self, place: Place, kind: Any, body: Callable[[Place], Sequence[Stmt]]) -> For:
-        k = Var("ijkl"[len(place)])
-        extent = self.extent(place)
-        clears = [Fill(_whole(b), Const(0.0, b.dtype)) for b in (*self.sums, *self.totals) if self.rarely(6)]
-        inside = tuple(body((*place, k)))
-        return For(k, extent, (*clears, *inside) if place else inside, kind)
-
-    def extent(self, place: Place) -> Expr:
-        m = [v for v in self.values if v is not self.n]
-        choices: list[Expr] = [Const(self.draw(st.integers(0, MOST_TRIPS - 2 * len(place)))), self.n]
-        choices += [Binary("//", v + (SIDE - 1), Const(SIDE)) for v in m]
-        if self.rarely(4):
-            choices += [place[-1] + 1] if place else []
-            entry = Cast(INDEX, Load(self.table, (Const(self.draw(st.integers(0, 3))),)))
-            choices.append(Binary("max", entry, Const(0)))
-        extent: Expr = self.pick(choices)
-        return extent
-
-    # ---- where a tile is, and whether it is copied
-
-    def number(self, place: Place) -> tuple[list[Stmt], Expr]:
-        """Statements, and the number that they find, of rows of tiles; it may lie outside of the tensor."""
-        at: Expr = place[-1] if place else Const(self.draw(st.integers(0, 2)))
-        how = self.pick(("loop", "loop", "loop", "sum", "table", "let", "lets", "fragment", "cursor", "odd"))
-        match how:
-            case "sum" if len(place) > 1:
-                return [], place[0] * 2 + at
-            case "sum":
-                return [], at + self.block
-            case "table":
-                return [], self.entry(at)
-            case "let":
-                v = Var("v")
-                return [Let(v, self.entry(at))], v
-            case "lets":
-                v, w = Var("v", INT32), Var("w")
-                return [Let(v, Load(self.table, (at,))), Let(w, Cast(INDEX, v) + 1)], w
-            case "fragment":
-                return [], Cast(INDEX, Load(self.copied_table(), (at,)))
-            case "cursor":
-                return self.moved(at)
-            case "odd":
-                return self.odd_number(at)
-        return [], at
-
-    def entry(self, at: Expr) -> Expr:
-        return Cast(INDEX, Load(self.table, (at,)))
-
-    def copied_table(self) -> Buffer:
-        """The table in registers, by way of up to two other fragments."""
-        made = self.new("where", (ENTRIES,), INT32, Space.FRAGMENT)
-        self.at_top.append(Copy(_whole(self.table), _whole(made)))
-        for _ in range(self.draw(st.integers(0, 2))):
-            before, made = made, self.new("where", (ENTRIES,), INT32, Space.FRAGMENT)
-            self.at_top.append(Copy(_whole(before), _whole(made)))
-        return made
-
-    def moved(self, at: Expr) -> tuple[list[Stmt], Expr]:
-        """A variable that moves on, perhaps only in some iterations, or by what an inner loop counts."""
-        if self.cursor is None:
-            self.cursor = Buffer("cursor", (), INDEX, Space.VAR)
-            self.at_top.append(Alloc(self.cursor, Const(0)))
-        value = Load(self.cursor, ())
-        step: Stmt = Store(self.cursor, (), Binary("%", value + 1, Const(5)))
-        match self.pick(("plain", "plain", "guard", "loop", "data")):
-            case "guard":
-                step = If(lt(0, self.entry(at)), (step,))
-            case "loop":
-                step = For(Var("q"), Binary("max", self.entry(at), Const(0)), (step,), Serial())
-            case "data" if self.sums:  # what only the consumers know
-                seen = Load(self.sums[0], (Const(0),) * len(self.sums[0].shape))
-                step = If(lt(Const(2.0, self.sums[0].dtype), seen), (step,))
-        v = Var("v")
-        return ([step], value) if self.draw(st.booleans()) else ([Let(v, value), step], v)
-
-    def odd_number(self, at: Expr) -> tuple[list[Stmt], Expr]:
-        """Numbers that no producer can know."""
-        match self.pick(("shared", "ticket", "written")):
-            case "shared":
-                tile = self.new("places", (ENTRIES,), INT32, Space.SHARED)
-                return [Copy(_whole(self.table), _whole(tile))], Cast(INDEX, Load(tile, (at,)))
-            case "ticket":
-                got = Var("ticket", INT32)
-                return [AtomicUpdate("load", self.tickets, (Const(0),), Const(0, INT32), result=got)], Cast(INDEX, got)
-            case _:
-                put = Store(self.tickets, (Const(0),), Const(1, INT32))
-                return [put], Cast(INDEX, Load(self.tickets, (Const(0),)))
-
-    def condition(self, place: Place) -> tuple[list[Stmt], Expr]:
-        at: Expr = place[-1] if place else Const(0)
-        match self.pick(("compare", "even", "argument", "number")):
-            case "compare":
-                return [], lt(at, self.draw(st.integers(0, 4)))
-            case "even":
-                return [], eq(at % 2, self.draw(st.integers(0, 1)))
-            case "argument":
-                return [], lt(self.draw(st.integers(0, 3)), self.n)
-            case _:
-                before, number = self.number(place)
-                return before, lt(0, number)
-
-    # ---- what a loop does
-
     def work(self, place: Place) -> list[Stmt]:
         """Copies and their readers: one group, or more; some under conditions."""
         out: list[Stmt] = []
@@ -335,7 +162,7 @@ class _Maker:
         before, number = self.number(place)
         tile = Buffer("S", (SIDE, SIDE), self.dtype, Space.SHARED)
         column = self.pick((0, 1, *place[:1]))
-        move = Copy(_block(self.pick(self.sources), number, (SIDE, SIDE), column), _whole(tile))
+        move = Copy(block(self.pick(self.sources), number, (SIDE, SIDE), column), whole(tile))
         fill: list[Stmt] = [move]
         after = self.readers(place, tile)
         here = self.draw(st.booleans())
@@ -343,15 +170,15 @@ class _Maker:
             (*("plain",) * 6, "converts", "halves", "twice", "late", "view", "unread", "sometimes", "slow")
         ):
             case "converts":
-                fill = [Copy(_block(self.other, number, (SIDE, SIDE), column), _whole(tile))]
+                fill = [Copy(block(self.other, number, (SIDE, SIDE), column), whole(tile))]
             case "halves":
                 half = (SIDE // 2, SIDE)
                 parts = [Region(tile, (Const(i * half[0]), Const(0)), half) for i in range(2)]
-                fill = [Copy(_block(self.sources[0], number * 2 + i, half), part) for i, part in enumerate(parts)]
+                fill = [Copy(block(self.sources[0], number * 2 + i, half), part) for i, part in enumerate(parts)]
             case "twice":
-                fill = [move, *self.readers(place, tile), Copy(_block(self.sources[0], number, (SIDE, SIDE)), move.dst)]
+                fill = [move, *self.readers(place, tile), Copy(block(self.sources[0], number, (SIDE, SIDE)), move.dst)]
             case "late":
-                self.at_top += [Alloc(tile), Fill(_whole(tile), Const(1.0, self.dtype))]
+                self.at_top += [Alloc(tile), Fill(whole(tile), Const(1.0, self.dtype))]
                 self.at_end += self.stored((), tile)
                 return [*before, *fill], after
             case "view":
@@ -361,7 +188,7 @@ class _Maker:
             case "unread":
                 after = []
             case "sometimes":
-                self.at_top += [Alloc(tile), Fill(_whole(tile), Const(1.0, self.dtype))]
+                self.at_top += [Alloc(tile), Fill(whole(tile), Const(1.0, self.dtype))]
                 more, cond = self.condition(place)
                 return [*before, *more, If(cond, tuple(fill))], after
             case "slow":
@@ -395,17 +222,17 @@ class _Maker:
         match self.pick(("add", "add", "copy", "store", "stage", "reduce", "some")):
             case "copy":
                 held = self.new("held", (SIDE, SIDE), self.dtype, Space.FRAGMENT)
-                return [Copy(_whole(tile), _whole(held)), self.sum_with(held)]
+                return [Copy(whole(tile), whole(held)), self.sum_with(held)]
             case "store":
                 return self.stored(place, tile)
             case "stage":
                 stage = self.new("stage", (SIDE, SIDE), self.dtype, Space.SHARED)
-                return [Copy(_whole(tile), _whole(stage)), *self.stored(place, stage)]
+                return [Copy(whole(tile), whole(stage)), *self.stored(place, stage)]
             case "reduce":
                 held = self.new("held", (SIDE, SIDE), self.dtype, Space.FRAGMENT)
                 most = self.new("most", (SIDE,), self.dtype, Space.FRAGMENT)
                 add = self.changed(self.sum(), lambda old, at: old + Load(most, (at[0],)))
-                return [Copy(_whole(tile), _whole(held)), Reduce(_whole(held), _whole(most), "max", 1), add]
+                return [Copy(whole(tile), whole(held)), Reduce(whole(held), whole(most), "max", 1), add]
             case "some":
                 before, cond = self.condition(place)
                 return [*before, If(cond, (self.sum_with(tile),))]
@@ -423,12 +250,12 @@ class _Maker:
         self.lines = min(max(self.lines, line + 1), LINES - 1)
         moves = self.draw(st.booleans())
         slot: Expr = place[-1] if place and moves else Const(0)
-        here = _block(self.out, (self.block * LINES + line) * SLOTS + slot, (SIDE, SIDE))
-        out: list[Stmt] = [Copy(_whole(tile), here)]
+        here = block(self.out, (self.block * LINES + line) * SLOTS + slot, (SIDE, SIDE))
+        out: list[Stmt] = [Copy(whole(tile), here)]
         if place and self.rarely(6):
             held = self.new("held", (SIDE, SIDE), self.dtype, Space.FRAGMENT)
             behind = replace(here, offsets=(here.offsets[0] + self.pick((0, SIDE)), Const(0)))
-            out.append(Copy(behind, _whole(held)))
+            out.append(Copy(behind, whole(held)))
             out.append(self.sum_with(held))
         return out
 
@@ -443,8 +270,8 @@ class _Maker:
         if tensor is self.left:
             source = Region(tensor, (Const(0), number * shape[1]), shape)
         else:
-            source = _block(tensor, number, shape, self.pick((0, 1)))
-        return tile, [*before, Copy(source, _whole(tile))]
+            source = block(tensor, number, shape, self.pick((0, 1)))
+        return tile, [*before, Copy(source, whole(tile))]
 
     def product_part(self, place: Place) -> list[Stmt]:
         if self.draw(st.booleans()):
@@ -455,11 +282,11 @@ class _Maker:
         self.at_end += self.shown(total)
         a, copy_a = self.operand(place, "As", self.left, (self.height, DEEP))
         b, copy_b = self.operand(place, "Bs", self.matrix, (DEEP, width))
-        multiply: list[Stmt] = [Gemm(_whole(a), _whole(b), _whole(total))]
+        multiply: list[Stmt] = [Gemm(whole(a), whole(b), whole(total))]
         if self.rarely(3):
             second = self.filled("acc", (self.height, width), FLOAT32)
             self.at_end += self.shown(second)
-            multiply.append(Gemm(_whole(a), _whole(b), _whole(second if self.draw(st.booleans()) else total)))
+            multiply.append(Gemm(whole(a), whole(b), whole(second if self.draw(st.booleans()) else total)))
         return [*self.arranged([(copy_a, []), (copy_b, [*multiply, *self.afterwards(place, total, b)])])]
 
     def afterwards(self, place: Place, total: Buffer, operand: Buffer) -> list[Stmt]:
@@ -473,7 +300,7 @@ class _Maker:
             case "show":
                 return self.shown(total)
             case "clear":
-                return [*self.shown(total), Fill(_whole(total), Const(0.0, FLOAT32))]
+                return [*self.shown(total), Fill(whole(total), Const(0.0, FLOAT32))]
         return []
 
     def shown(self, total: Buffer) -> list[Stmt]:
@@ -506,14 +333,14 @@ class _Maker:
         weights = self.new("weights", (self.height, DEEP), FLOAT16, self.pick((Space.FRAGMENT, Space.SHARED)))
         clears = self.draw(st.booleans())
         start = Const(self.pick((0.0, 1.0)), FLOAT32)
-        zero: list[Stmt] = [] if clears else [Fill(_whole(scores), start)]
-        head = Gemm(_whole(q), _whole(k), _whole(scores), transpose_b=turned, clear=clears)
+        zero: list[Stmt] = [] if clears else [Fill(whole(scores), start)]
+        head = Gemm(whole(q), whole(k), whole(scores), transpose_b=turned, clear=clears)
         work = [self.changed(scores, lambda old, _: Binary("min", old, Const(2.0, FLOAT32)))]
-        work.append(Copy(_whole(scores), _whole(weights)))
+        work.append(Copy(whole(scores), whole(weights)))
         if self.draw(st.booleans()):
             scaled = self.changed(total, lambda old, _: Binary("min", old, Const(99.0, FLOAT32)))
             work.insert(self.draw(st.integers(0, 2)), scaled)
-        tail = Gemm(_whole(weights), _whole(v), _whole(total))
+        tail = Gemm(whole(weights), whole(v), whole(total))
         users = [tail, *self.afterwards(place, total, v)]
         early = [*zero, *copy_q]
         return [*early, *self.arranged([(copy_k, [head, *work]), (copy_v, users)])]
