@@ -121,10 +121,11 @@ def beside(draw: st.DrawFn) -> tuple[float, DType]:
     """A float64 with a few digits more than a shorter type, often among its subnormal numbers or its largest ones."""
     target = draw(st.sampled_from([FLOAT32, TFLOAT32, FLOAT16, BFLOAT16, FLOAT8_E5M2]))
     beyond = 1 << (target.exponent - 1)
-    ends = st.sampled_from([1 - beyond, 2 - beyond, beyond - 1])
+    ends = st.sampled_from([1 - beyond, 2 - beyond, beyond - 1, beyond - 1])
     exponent = draw(st.one_of(ends, st.integers(-beyond, beyond)))
-    digits = draw(st.integers(-(16 << target.mantissa), 16 << target.mantissa))
-    return ldexp(digits, exponent - target.mantissa - 3), target
+    most = 16 << target.mantissa
+    digits = draw(st.one_of(st.integers(0, most), st.integers(most - 16, most + 16)))
+    return draw(st.sampled_from([1, -1])) * ldexp(digits, exponent - target.mantissa - 3), target
 
 
 @law("S23", examples=100, case=beside(), rounding=st.sampled_from(Rounding))
