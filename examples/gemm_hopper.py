@@ -54,7 +54,8 @@ def gemm(
             B_shared = T.alloc_shared(tile_B, dtype_B)
             C_shared = T.alloc_shared((block_M, block_N), result)
             C_local = T.alloc_fragment((block_M, block_N), accumulate)
-            T.use_swizzle(panel or 1, enable=panel > 0)
+            if panel:
+                T.use_swizzle(panel)
             T.clear(C_local)
             for k in T.Pipelined(T.ceildiv(K, block_K), num_stages=num_stages):
                 T.copy(A[k * block_K, by * block_M] if trans_A else A[by * block_M, k * block_K], A_shared)

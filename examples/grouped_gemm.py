@@ -66,7 +66,7 @@ def gemm_grouped(rows, N, K, groups, block=(128, 128, 64), num_stages=4, threads
 
 
 def gemm_grouped_persistent(rows, N, K, groups, block=(128, 128, 64), num_stages=4, threads=256, blocks=132):
-    """The same on a fixed number of blocks, which take every `blocks`-th tile of each group."""
+    """The same on a fixed number of blocks: of the tiles of all groups in a row, each works on every `blocks`-th."""
     block_M, block_N, block_K = block
     columns = -(-N // block_N)
 
@@ -82,11 +82,11 @@ def gemm_grouped_persistent(rows, N, K, groups, block=(128, 128, 64), num_stages
             B_shared = T.alloc_shared((block_K, block_N), T.float16)
             C_shared = T.alloc_shared((block_M, block_N), T.float16)
             C_local = T.alloc_fragment((block_M, block_N), T.float32)
+            before = T.alloc_var(T.int32, init=0)  # tiles of the groups up to here, dealt to the blocks in turn
             for group in range(groups):
                 begin, end = Starts[group], Starts[group + 1]
                 tiles = T.ceildiv(end - begin, block_M) * columns
-                # The blocks go on in turn where the group before ended, so that small groups meet different blocks.
-                turn = (number + group * 31) % blocks
+                turn = (number + blocks - before % blocks) % blocks  # the first of these tiles that is this block's
                 for t in range(T.ceildiv(tiles - turn, blocks)):
                     tile = turn + t * blocks
                     first, bx = begin + tile // columns * block_M, tile % columns
@@ -102,6 +102,7 @@ def gemm_grouped_persistent(rows, N, K, groups, block=(128, 128, 64), num_stages
                         for i, j in T.Parallel(block_M, block_N):
                             if first + i < end and bx * block_N + j < N:
                                 C[first + i, bx * block_N + j] = C_shared[i, j]
+                before = before + tiles
 
     return gemm_grouped_persistent
 

@@ -24,7 +24,7 @@ class Bug:
     old: str
     new: str
     caught_by: str
-    examples: int = 40
+    examples: int = 50
 
     @property
     def file(self) -> str:

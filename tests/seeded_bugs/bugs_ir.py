@@ -18,7 +18,7 @@ SIMPLIFIER = (
         "negated = {atom: -k for atom, k in x.items()}",
         "negated = {atom: k for atom, k in x.items()}",
         "expressions_keep_their_value",
-        120,
+        75,
     ),
     Bug(
         "C's division of a negative number as floor division",
@@ -26,7 +26,7 @@ SIMPLIFIER = (
         "c > 0 and algebra.bounds(x)[0] >= 0",
         "c > 0",
         "expressions_keep_their_value",
-        120,
+        125,
     ),
     Bug(
         "shift right by one too many",
@@ -34,7 +34,7 @@ SIMPLIFIER = (
         "algebra.divide(x, 1 << c)",
         "algebra.divide(x, 2 << c)",
         "expressions_keep_their_value",
-        120,
+        125,
     ),
     Bug(
         "select takes the other side",
@@ -42,7 +42,7 @@ SIMPLIFIER = (
         "return x if cond.value else y",
         "return y if cond.value else x",
         "expressions_keep_their_value",
-        200,
+        75,
     ),
     Bug(
         "negation of < is >",
@@ -50,7 +50,6 @@ SIMPLIFIER = (
         "_NEGATED[op], self.linear(a)",
         "{'<': '>', '>': '<'}.get(op, _NEGATED[op]), self.linear(a)",
         "conditions_keep_their_value",
-        120,
     ),
     Bug(
         "bounds of a falling term not exchanged",
@@ -58,15 +57,13 @@ SIMPLIFIER = (
         "low += k * atom.high",
         "low += k * atom.low",
         "bounds_are_sound",
-        120,
     ),
     Bug(
         "nested divisors are added",
         "ir.linear:Algebra._divide_nested",
         "return self.divide(moved, d * c)",
         "return self.divide(moved, d + c)",
-        "addresses_keep_their_value",
-        200,
+        "bounds_of_digit_sums_are_exact",
     ),
     Bug(
         "quotient rounded towards zero",
@@ -74,7 +71,7 @@ SIMPLIFIER = (
         "low // c)",
         "-(-low // c))",
         "expressions_keep_their_value",
-        200,
+        100,
     ),
     Bug(
         "== tested without its divisor",
@@ -82,7 +79,7 @@ SIMPLIFIER = (
         "difference.get(ONE, 0) % step",
         "difference.get(ONE, 0) % (step + 1)",
         "conditions_keep_their_value",
-        120,
+        75,
     ),
     Bug(
         "exclusive or split where the parts meet",
@@ -90,7 +87,6 @@ SIMPLIFIER = (
         "low >= 0 and high < step",
         "low >= 0",
         "swizzles_keep_their_value",
-        150,
     ),
     Bug(
         "a constant of an exclusive or leaves where bits meet",
@@ -98,7 +94,6 @@ SIMPLIFIER = (
         "(high < c & -c or _power_of_two_in(terms) > c)",
         "True",
         "swizzles_keep_their_value",
-        150,
     ),
     Bug(
         "bounds of a product from one pair of ends",
@@ -106,7 +101,7 @@ SIMPLIFIER = (
         "min(products)",
         "products[0]",
         "bounds_are_sound",
-        300,
+        125,
     ),
     Bug(
         "bounds of a quotient by the largest divisor",
@@ -114,7 +109,6 @@ SIMPLIFIER = (
         "h if h == inf or m <= 1 else h // m",
         "h // max(n, 1)",
         "intervals_hold_every_result",
-        50,
     ),
     Bug(
         "bounds of a remainder by the least divisor",
@@ -122,7 +116,6 @@ SIMPLIFIER = (
         "(min(h, n - 1) if l >= 0 else n - 1)",
         "(min(h, m - 1) if l >= 0 else m - 1)",
         "intervals_hold_every_result",
-        50,
     ),
     Bug(
         "remainder of a negative number is positive in C",
@@ -130,7 +123,6 @@ SIMPLIFIER = (
         '(op == "%" or l >= 0)',
         "True",
         "intervals_hold_every_result",
-        50,
     ),
     Bug(
         "ends of a difference not exchanged",
@@ -138,7 +130,6 @@ SIMPLIFIER = (
         "l - n, h - m",
         "l - m, h - n",
         "intervals_hold_every_result",
-        50,
     ),
     Bug(
         "bitwise and of negative numbers is positive",
@@ -146,7 +137,6 @@ SIMPLIFIER = (
         "if l >= 0 or m >= 0:",
         "if True:",
         "intervals_hold_every_result",
-        50,
     ),
 )
 
@@ -157,6 +147,7 @@ LAYOUTS = (
         "(self.base + self.shift)",
         "(self.base + self.shift - 1)",
         "swizzles_are_involutions_with_a_period",
+        75,
     ),
     Bug(
         "replica number not reduced",
@@ -164,7 +155,6 @@ LAYOUTS = (
         "replica // replicas % d.extent",
         "replica // replicas",
         "reduction_unites_the_owners_of_the_fibre",
-        300,
     ),
     Bug(
         "digits folded in the wrong radix",
@@ -200,6 +190,7 @@ LAYOUTS = (
         "out[-1].stride == d.stride * d.extent",
         "out[-1].stride >= d.stride * d.extent",
         "canonical_form_is_idempotent_and_the_same_map",
+        75,
     ),
     Bug(
         "reduction keeps registers of the dimension",
@@ -207,7 +198,6 @@ LAYOUTS = (
         "d.stride and dim_of(d, f.shape)[0] != dim",
         "d.stride",
         "reductions",
-        100,
     ),
     Bug(
         "permuted by the inverse order",
@@ -215,7 +205,6 @@ LAYOUTS = (
         "steps[tuple(order).index(dim)]",
         "steps[order[dim]]",
         "permutations_undo_each_other",
-        100,
     ),
     Bug(
         "repetition overlaps",
@@ -230,7 +219,6 @@ LAYOUTS = (
         "Digit(times, top.stride * inner)",
         "Digit(times, top.stride)",
         "dereplicate_keeps_a_subset_of_owners",
-        100,
     ),
     Bug(
         "expanded dimension at the wrong stride",
@@ -238,7 +226,6 @@ LAYOUTS = (
         "own = steps.pop(dim)",
         "own = steps.pop(0)",
         "reduction_undoes_expansion",
-        100,
     ),
     Bug(
         "tiles of an expansion overlap",
@@ -253,7 +240,6 @@ LAYOUTS = (
         "Digit(cols // width, rows * width)",
         "Digit(cols // width, width)",
         "swizzled_tiles_are_injective_with_whole_chunks",
-        100,
     ),
     Bug(
         "digits cut at the dimensions in the wrong order",
@@ -261,7 +247,6 @@ LAYOUTS = (
         "out += reversed(pieces)",
         "out += pieces",
         "pieces_keep_the_map",
-        60,
     ),
     Bug(
         "recovered thread numbers may have gaps",
@@ -269,7 +254,6 @@ LAYOUTS = (
         "if own != weight:",
         "if own < weight:",
         "recovery_of_sums_of_digits_is_exact_or_none",
-        100,
     ),
     Bug(
         "recovered registers may overlap",
@@ -288,7 +272,6 @@ TEXT = (
         '"" if b.versions == 1 else',
         '"" if b.versions <= 2 else',
         "parsing_inverts_printing_up_to_names",
-        60,
     ),
     Bug(
         "floats printed with six digits",

@@ -11,7 +11,6 @@ BARRIERS = (
         "pending += item.leave",
         "pending = list(item.leave)",
         "barriers_pass_their_verifier",
-        60,
     ),
     Bug(
         "conflicts from one iteration to the next are missed",
@@ -19,7 +18,6 @@ BARRIERS = (
         "if all(x.through for x in passed):",
         "if False:",
         "barriers_pass_their_verifier",
-        60,
     ),
     Bug(
         "a copy is visible to all threads after the wait",
@@ -27,7 +25,7 @@ BARRIERS = (
         "replace(f, stmt=s, issued=False) for f in self.arrived.get(path, ())",
         "f for f in ()",
         "barriers_pass_their_verifier",
-        250,
+        75,
     ),
     Bug(
         "an arc ends one position early",
@@ -35,7 +33,6 @@ BARRIERS = (
         "<= self.last - self.first",
         "< self.last - self.first",
         "fewest_positions_hit_all_arcs_and_are_fewest",
-        60,
     ),
     Bug(
         "one position for all arcs",
@@ -43,7 +40,7 @@ BARRIERS = (
         "if not taken or taken[-1] < first:",
         "if not taken:",
         "fewest_positions_hit_all_arcs_and_are_fewest",
-        60,
+        125,
     ),
     Bug(
         "a position for each arc",
@@ -51,7 +48,7 @@ BARRIERS = (
         "if not taken or taken[-1] < first:",
         "if not taken or taken[-1] < last:",
         "fewest_positions_hit_all_arcs_and_are_fewest",
-        60,
+        125,
     ),
     Bug(
         "a store is taken for a read",
@@ -59,7 +56,6 @@ BARRIERS = (
         "_bytes(buffer, 1), write, asynchronous, ()",
         "_bytes(buffer, 1), read, asynchronous, ()",
         "barriers_pass_their_verifier",
-        60,
     ),
     Bug(
         "the greatest thread of a byte is the first one",
@@ -67,7 +63,7 @@ BARRIERS = (
         "high[at] = np.maximum(high[at], owner)",
         "high[at] = owner[0]",
         "barriers_pass_their_verifier",
-        60,
+        100,
     ),
     Bug(
         "versions compared without the modulus",
@@ -75,7 +71,6 @@ BARRIERS = (
         "apart.constant % a.modulus == 0",
         "apart.constant == 0",
         "barriers_pass_their_verifier",
-        250,
     ),
     Bug(
         "threads that a condition lets in are those it keeps out",
@@ -84,6 +79,14 @@ BARRIERS = (
         "np.logical_and(on, np.logical_not(self.value(m)))",
         "barriers_pass_their_verifier",
         150,
+    ),
+    Bug(
+        "versions of the next iteration are those of this one",
+        "passes.insert_barriers:_Planner.between",
+        "[f.moved({var: later}) for f in target.enter] if later else target.enter",
+        "target.enter",
+        "barriers_pass_their_verifier",
+        125,
     ),
 )
 
@@ -129,7 +132,6 @@ SCALAR = (
         '(Binary("<=", Const(0, dtype_of(index)), index), Binary("<", index, size))',
         '(Binary("<", index, size),)',
         "guards_and_vectors_pass_their_verifiers",
-        60,
     ),
     Bug(
         "the guard lets the extent itself through",
@@ -161,7 +163,6 @@ SCALAR = (
         "0.0 if dtype.is_float else 0",
         "1.0 if dtype.is_float else 1",
         "guards_and_vectors_pass_their_verifiers",
-        80,
     ),
     Bug(
         "a condition holds in the other branch too",
@@ -169,7 +170,7 @@ SCALAR = (
         'return self.under(Unary("not", cond))',
         "return self.under(cond)",
         "each_scalar_pass_alone_keeps_the_meaning",
-        300,
+        75,
     ),
     Bug(
         "range of a refined variable off by one",
@@ -177,7 +178,6 @@ SCALAR = (
         "high = min(high, -least // k)",
         "high = min(high, -least // k - 1)",
         "guards_and_vectors_pass_their_verifiers",
-        200,
     ),
     Bug(
         "loop variables never reach their last value",
@@ -185,7 +185,6 @@ SCALAR = (
         "(0, max(0, simplifier.bounds(extent)[1] - 1))",
         "(0, max(0, simplifier.bounds(extent)[1] - 2))",
         "guards_and_vectors_pass_their_verifiers",
-        80,
     ),
     Bug(
         "a load outside is executed speculatively",
@@ -193,7 +192,7 @@ SCALAR = (
         "known, excluded = facts.under(cond), facts.under_not(cond)",
         "known, excluded = facts.under_not(cond), facts.under(cond)",
         "each_scalar_pass_alone_keeps_the_meaning",
-        175,
+        75,
     ),
     Bug(
         "lanes are taken for aligned",
@@ -201,7 +200,6 @@ SCALAR = (
         "element_alignment(access.buffer, indices, simplifier))",
         "ACCESS_BITS // bits)",
         "guards_and_vectors_pass_their_verifiers",
-        80,
     ),
     Bug(
         "lanes in the wrong order",
@@ -209,7 +207,6 @@ SCALAR = (
         "Const(int(last.value) + lane)",
         "Const(int(last.value) - lane)",
         "guards_and_vectors_pass_their_verifiers",
-        60,
     ),
     Bug(
         "loads under a condition are hoisted out of it",
@@ -217,7 +214,7 @@ SCALAR = (
         "body = (If(all_of(list(conditions)), body, span=self.span),)",
         "pass",
         "guards_and_vectors_pass_their_verifiers",
-        60,
+        125,
     ),
     Bug(
         "only the first vector of a group is moved",
@@ -225,7 +222,6 @@ SCALAR = (
         "range(0, lanes, width)",
         "range(0, width, width)",
         "guards_and_vectors_pass_their_verifiers",
-        60,
     ),
     Bug(
         "all lanes store lane 0",
@@ -233,7 +229,6 @@ SCALAR = (
         "(substitute(s, {self.lane: lane}),)",
         "(substitute(s, {self.lane: Const(0)}),)",
         "guards_and_vectors_pass_their_verifiers",
-        60,
     ),
     Bug(
         "the branch of lane 0 for all lanes",
@@ -241,7 +236,6 @@ SCALAR = (
         "            raise LanesDiffer\n",
         "            cond = substitute(cond, {self.lane: Const(0)})\n",
         "guards_and_vectors_pass_their_verifiers",
-        150,
     ),
     Bug(
         "the select of lane 0 for all lanes",
@@ -249,7 +243,6 @@ SCALAR = (
         "                    raise LanesDiffer\n",
         "                    cond = substitute(cond, {lanes.lane: Const(0)})\n",
         "guards_and_vectors_pass_their_verifiers",
-        80,
     ),
     Bug(
         "lanes with different conditions in one cp.async",
@@ -257,7 +250,7 @@ SCALAR = (
         "any(mentions(c, {lane}) for c in conditions):\n        return None\n",
         "False:\n        return None\n    conditions = tuple(substitute(c, {lane: Const(0)}) for c in conditions)\n",
         "guards_and_vectors_pass_their_verifiers",
-        80,
+        75,
     ),
     Bug(
         "cp.async where another value than 0 stands outside",
@@ -265,7 +258,7 @@ SCALAR = (
         'if value == 0 and str(value) != "-0.0"',
         "if value is not None",
         "guards_and_vectors_pass_their_verifiers",
-        80,
+        125,
     ),
     Bug(
         "only the first cp.async of a group is issued",
@@ -273,7 +266,6 @@ SCALAR = (
         "for i in range(0, lanes, width)",
         "for i in range(0, width, width)",
         "guards_and_vectors_pass_their_verifiers",
-        150,
     ),
     Bug(
         "a branch for its other side not negated",
@@ -281,7 +273,7 @@ SCALAR = (
         'cond=Unary("not", cond), then=orelse',
         "cond=cond, then=orelse",
         "each_scalar_pass_alone_keeps_the_meaning",
-        250,
+        100,
     ),
     Bug(
         "remainder by a power of two with the wrong mask",
@@ -289,7 +281,6 @@ SCALAR = (
         "c - 1, dtype",
         "c, dtype",
         "each_scalar_pass_alone_keeps_the_meaning",
-        60,
     ),
     Bug(
         "quotient by a power of two shifted too far",
@@ -297,7 +288,44 @@ SCALAR = (
         "c.bit_length() - 1",
         "c.bit_length()",
         "each_scalar_pass_alone_keeps_the_meaning",
-        60,
+    ),
+    Bug(
+        "cp.async as wide as its target allows",
+        "passes.vectorise.statements:asynchronous_copy",
+        "width = min(target.width, source.width)",
+        "width = target.width",
+        "guards_and_vectors_pass_their_verifiers",
+        75,
+    ),
+    Bug(
+        "copies of an unrolled body share their variables",
+        "passes.unroll:_copied",
+        "Var(node.name, node.dtype) if isinstance(node, Var)",
+        "node if isinstance(node, Var)",
+        "each_scalar_pass_alone_keeps_the_meaning",
+    ),
+    Bug(
+        "iterations of a partly unrolled loop overlap",
+        "passes.unroll:_unrolled",
+        "outer * factor + i",
+        "outer + i",
+        "each_scalar_pass_alone_keeps_the_meaning",
+        75,
+    ),
+    Bug(
+        "what is left of an unrolled loop starts from 0",
+        "passes.unroll:_unrolled",
+        "range(whole, extent)",
+        "range(extent - whole)",
+        "each_scalar_pass_alone_keeps_the_meaning",
+        75,
+    ),
+    Bug(
+        "a negative quotient is rounded towards zero",
+        "passes.narrow_indices:_Narrower.binary",
+        "self.interval(e.a)[0] >= 0 and ",
+        "",
+        "each_scalar_pass_alone_keeps_the_meaning",
     ),
 )
 

@@ -19,7 +19,7 @@ PIPELINE = (
         "if committed >= (-ahead, start % count):",
         "if False:",
         "pipelined_programs_compute_the_same_in_every_form",
-        60,
+        125,
     ),
     Bug(
         "carried dependences missed",
@@ -27,7 +27,6 @@ PIPELINE = (
         "            fixed += carried\n",
         "            pass\n",
         "pipelines_pass_their_verifier",
-        25,
     ),
     Bug(
         "one version too few",
@@ -51,7 +50,6 @@ PIPELINE = (
         "order[d.first] < order[d.second])",
         "order[d.first] != order[d.second])",
         "manual_schedules_are_rejected_iff_illegal",
-        100,
     ),
     Bug(
         "copies of two stages in one group",
@@ -59,7 +57,7 @@ PIPELINE = (
         "(stage[i], last_use[i])",
         "(0, last_use[i])",
         "pipelines_pass_their_verifier",
-        120,
+        125,
     ),
     Bug(
         "version of the iteration before",
@@ -67,7 +65,6 @@ PIPELINE = (
         "k = (self.offset - stage) % versions",
         "k = (self.offset - stage - (self.base is None)) % versions",
         "each_statement_does_the_same_in_the_same_order",
-        30,
     ),
     Bug(
         "version without the stage",
@@ -83,7 +80,7 @@ PIPELINE = (
         "Const((int(extent.value) - 1) % versions)",
         "Const(0)",
         "pipelined_programs_compute_the_same_in_every_form",
-        250,
+        125,
     ),
     Bug(
         "the last refills are not guarded",
@@ -98,7 +95,7 @@ PIPELINE = (
         "lt(Const(stage - 1), t)",
         "lt(Const(stage - 2), t)",
         "each_statement_does_the_same_in_the_same_order",
-        60,
+        75,
     ),
     Bug(
         "guards of a conditional body are dropped",
@@ -106,7 +103,6 @@ PIPELINE = (
         "inner = (*binds, If(guard, inner, span=u.span))",
         "inner = (*binds, *inner)",
         "pipelined_programs_compute_the_same_in_every_form",
-        60,
     ),
     Bug(
         "index loads are no reads",
@@ -114,7 +110,7 @@ PIPELINE = (
         "self.add(_element(buffer, indices, version), AccessKind.READ, via_index=via_index)",
         "_ = via_index or self.add(_element(buffer, indices, version), AccessKind.READ)",
         "pipelines_pass_their_verifier",
-        60,
+        75,
     ),
     Bug(
         "a guarded write counts as a whole one",
@@ -122,7 +118,7 @@ PIPELINE = (
         "return write.guard in (TRUE, read.guard)",
         "return True",
         "pipelines_pass_their_verifier",
-        60,
+        100,
     ),
     Bug(
         "a guard moves below a write of what it reads",
@@ -130,7 +126,23 @@ PIPELINE = (
         "return not any(a.writes and a.buffer in read for a in inside) and",
         "return",
         "pipelines_pass_their_verifier",
-        100,
+        125,
+    ),
+    Bug(
+        "the oldest copy is awaited, not the youngest",
+        "passes.software_pipeline.waits:Groups.wait",
+        "needed = max(",
+        "needed = min(",
+        "pipelines_pass_their_verifier",
+        75,
+    ),
+    Bug(
+        "conditions after the loop read version 0",
+        "passes.software_pipeline:_Pipeliner.expression",
+        "return evaluated.value",
+        "return e",
+        "two_pipelines_share_their_buffers",
+        150,
     ),
 )
 
@@ -141,7 +153,7 @@ INFERENCE = (
         "return contains(f, at_)",
         "return True",
         "every_accepted_program_has_consistent_layouts",
-        120,
+        75,
     ),
     Bug(
         "readers of the whole tile need not hold it",
@@ -149,7 +161,7 @@ INFERENCE = (
         "return same_owners(f, at) if a.writes else contains(f, at)",
         "return True",
         "every_accepted_program_has_consistent_layouts",
-        120,
+        125,
     ),
     Bug(
         "the result of a reduction keeps its own owners",
@@ -157,7 +169,7 @@ INFERENCE = (
         "isinstance(held.layout, Fragment) and not contains(derived, held.layout)",
         "False",
         "every_accepted_program_has_consistent_layouts",
-        120,
+        125,
     ),
     Bug(
         "dimensions of a loop in the wrong order",
@@ -165,7 +177,6 @@ INFERENCE = (
         "[ranked.index(d) for d in walked]",
         "list(range(len(walked)))",
         "every_accepted_program_has_consistent_layouts",
-        120,
     ),
     Bug(
         "writers need not be all owners",
@@ -173,7 +184,7 @@ INFERENCE = (
         "at_.replication == loop.replication and same_owners(f, at_)",
         "contains(f, at_)",
         "every_accepted_program_has_consistent_layouts",
-        120,
+        125,
     ),
     Bug(
         "any replicas may write",
@@ -181,7 +192,7 @@ INFERENCE = (
         "at_.replication == loop.replication and ",
         "",
         "every_accepted_program_has_consistent_layouts",
-        120,
+        125,
     ),
 )
 
@@ -192,7 +203,7 @@ LOWERING = (
         "Const(high if c.identity == -1 and low == 0 else c.identity, dtype)",
         "Const(0, dtype)",
         "reductions",
-        80,
+        75,
     ),
     Bug(
         "absolute values are forgotten",
@@ -200,7 +211,6 @@ LOWERING = (
         "if c.absolute and",
         "if False and",
         "reductions",
-        60,
     ),
     Bug(
         "the first butterfly is missing",
@@ -208,7 +218,6 @@ LOWERING = (
         "while hop >= distance:",
         "while hop > distance:",
         "reductions",
-        60,
     ),
     Bug(
         "results of other warps are not combined",
@@ -216,7 +225,6 @@ LOWERING = (
         "if size == 1:",
         "if size >= 1:",
         "reductions",
-        100,
     ),
     Bug(
         "members and groups of a workspace overlap",
@@ -224,7 +232,6 @@ LOWERING = (
         "r * (size * number) + member * number + group",
         "r * (size * number) + member + group",
         "reductions",
-        150,
     ),
     Bug("clear=False is ignored", "passes.lower_tiles.reduce:_write", "if not s.clear:", "if False:", "reductions", 60),
     Bug(
@@ -233,7 +240,6 @@ LOWERING = (
         "if f.is_ragged:",
         "if False:",
         "reductions",
-        200,
     ),
     Bug(
         "replicas all write their result",
@@ -248,7 +254,6 @@ LOWERING = (
         "if f.is_ragged:",
         "if False:",
         "fragment_round_trip",
-        100,
     ),
     Bug(
         "idle threads take part",
@@ -256,7 +261,6 @@ LOWERING = (
         "if f.num_threads < ctx.num_threads:",
         "if False:",
         "replicas_act_once",
-        100,
     ),
     Bug(
         "register numbers in the wrong radix",
@@ -264,7 +268,6 @@ LOWERING = (
         "below *= loop.extent",
         "below += loop.extent",
         "fragment_round_trip",
-        60,
     ),
     Bug(
         "register loops cut unevenly",
@@ -272,7 +275,7 @@ LOWERING = (
         "Digit(d.extent // inner, d.stride * inner)",
         "Digit(d.extent // inner, d.stride)",
         "cut_keeps_the_number",
-        60,
+        125,
     ),
     Bug(
         "swizzle distributed over bits that meet",
@@ -280,7 +283,6 @@ LOWERING = (
         "if (a & b) | (a & c) | (b & c) or",
         "if",
         "swizzled_tiles_read_in_any_order",
-        100,
     ),
     Bug(
         "scans start at the wrong end",
@@ -288,7 +290,6 @@ LOWERING = (
         "Const(extents[s.dim] - 1) - position if s.reverse else position",
         "Const(extents[s.dim] - 1) - position if not s.reverse else position",
         "scans",
-        30,
     ),
     Bug("scan's last hop is missing", "passes.lower_tiles.scan:_segment", "hop *= 2", "hop *= 4", "scans", 60),
     Bug(
@@ -297,7 +298,6 @@ LOWERING = (
         "Select(ge(lane, hop), combined(c, below, value), value)",
         "combined(c, below, value)",
         "scans",
-        60,
     ),
     Bug(
         "segments of a scan do not carry on",
@@ -305,7 +305,6 @@ LOWERING = (
         "Const(WARP - 1, INT32)",
         "Const(0, INT32)",
         "scans",
-        100,
     ),
     Bug(
         "lines beyond the tile are scanned",
@@ -313,7 +312,6 @@ LOWERING = (
         "guards = [] if turns * warps == _lines(s) else [lt(line, _lines(s))]",
         "guards = []",
         "scans",
-        100,
     ),
     Bug(
         "the maximum starts from 0",
@@ -321,6 +319,13 @@ LOWERING = (
         '"low": -inf',
         '"low": 0',
         "reductions",
-        100,
+        225,
+    ),
+    Bug(
+        "the maximum of integers starts from 0",
+        "passes.lower_tiles.reduce:identity",
+        'low if c.identity == "low" else high',
+        '0 if c.identity == "low" else high',
+        "reductions",
     ),
 )

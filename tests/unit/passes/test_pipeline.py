@@ -177,6 +177,18 @@ def test_fused_attention_waits_before_each_refill() -> None:
     assert plan.covered[0] == ((7, 0),) and plan.covered[6] == ((2, 1),)
 
 
+def test_fused_waits_are_left_out_where_another_brings_the_tile() -> None:
+    """As is copied last, so its readers wait for Bs too: the refill of As need not wait for the Bs of the next take."""
+    x, f, k = Buffer("X", (8, 4), FLOAT32), registers("f", 4), Var("k")
+    s, t = shared("As", 4, dtype=FLOAT32), shared("Bs", 4, dtype=FLOAT32)
+    take, other = Copy(region(s), region(f)), Copy(region(t), region(f))
+    body = (Copy(region(x, k, 0, extents=(1, 4)), region(s)), Copy(region(x, k, 0, extents=(1, 4)), region(t)))
+    loop = For(k, Const(8), (*body, take, other, replace(take)), Pipelined(1))
+    plan = plan_of(kernel([x], [Alloc(s), Alloc(t), Alloc(f), loop]))
+    assert plan.order == (4, 2, 0, 1, 3)
+    assert plan.waits == (None, None, 0, None, None)
+
+
 def test_g1_attention_epilogue_waits() -> None:
     out = software_pipeline(attention_loop(2), form="peeled", fuse_barrier=False)
     waits = [n.pending for n in walk(out) if isinstance(n, AsyncWait)]

@@ -121,24 +121,40 @@ def assign_waits(
     tile; placed after the wait, it also makes the arrived one visible. One barrier for each run of copies instead of
     two; it costs the groups that are issued in between. (So do CUTLASS's multistage main loop and FlashAttention-2.)
     """
-    count = len(stage)
     needed = needs(body, groups)
-    sequence = sorted(range(count), key=lambda i: order[i])
-    commit_after = commit_points(sequence, groups)
-    covered: list[list[Use]] = [[] for _ in range(count)]
-    for i in range(count):
-        if needed[i]:
-            at, ahead = _hoisted(i, needed[i], stage, sequence, groups) if fuse else (i, 0)
-            covered[at].append((i, ahead))
+    sequence = sorted(range(len(stage)), key=lambda i: order[i])
+    users = [i for i in range(len(stage)) if needed[i]]
+    covered = _covered(len(stage), {i: (i, 0) for i in users})
+    waits = _steady_waits(stage, sequence, needed, covered, groups)
+    if fuse:  # what an earlier wait brings anyhow needs none of its own
+        moved = {i: (i, 0) if waits[i] is None else _hoisted(i, needed[i], stage, sequence, groups) for i in users}
+        covered = _covered(len(stage), moved)
+        waits = _steady_waits(stage, sequence, needed, covered, groups)
+    return waits, covered
+
+
+def _covered(count: int, places: Mapping[int, Use]) -> tuple[tuple[Use, ...], ...]:
+    """For each unit the uses whose wait stands before it, where `places[i]` is that of the use i."""
+    return tuple(tuple((i, ahead) for i, (at, ahead) in places.items() if at == unit) for unit in range(count))
+
+
+def _steady_waits(
+    stage: Sequence[int],
+    sequence: Sequence[int],
+    needed: Sequence[Sequence[tuple[int, int]]],
+    covered: Sequence[Sequence[Use]],
+    groups: Sequence[int | None],
+) -> tuple[int | None, ...]:
+    """The wait before each unit once all stages are reached, from a run that is long enough to repeat."""
+    waits: list[int | None] = [None] * len(stage)
     depth = max(stage, default=0)
-    waits: list[int | None] = [None] * count
-    if commit_after:
+    if commit_after := commit_points(sequence, groups):
         steps = steady_steps(stage, sequence, commit_after, 3 * depth + 4)
         for step, pending in simulate(steps, stage, needed, covered, groups):
             if step.t >= depth and pending is not None:
                 known = waits[step.unit]
                 waits[step.unit] = pending if known is None else min(known, pending)
-    return tuple(waits), tuple(map(tuple, covered))
+    return tuple(waits)
 
 
 def simulate_products(
