@@ -75,6 +75,17 @@ def test_the_plan_says_why_wgmma_does_not_multiply(dtype: str, order: str) -> No
     assert reason.endswith(f"by mma, as operand {operand}, is not contiguous along k, which only 16-bit types may be")
 
 
+@pytest.mark.parametrize(("dtype", "order"), [("float16", "NN"), ("e4m3", "NT"), ("e4m3", "NN"), ("int8", "TN")])
+def test_threads_that_multiply_get_the_registers(dtype: str, order: str) -> None:
+    """By whatever instruction."""
+    block = (128, 128, 1024 // gemms.OPERANDS[dtype][0].bits)
+    lowered = gemms.gemm(256, 256, 512, block, order, dtype).compile(target="sm_90a").lowered
+    (plan,) = warp_plans(lowered.after("expand-lets"), SM_90A)
+    assert (plan.budget.producer, plan.budget.consumer) == (24, 240)
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    assert not any(r.spill_store_bytes or r.spill_load_bytes for r in lowered.compiled.resources)
+
+
 # ------------------------------------------------------------------------------------------------------ machine code
 
 N = 4096

@@ -96,6 +96,8 @@ _LISTS = "not asked for: which branches there are to take depends on the lists, 
 _ONLY_THREADS = "the fence is for the copy engine, which no barrier of these kernels waits for"
 _MEETING = "all threads of the role have just waited at the barrier where the roles meet"
 _FENCES = "there is another fence on the way from the write to the product"
+_ONE_TILE = "no block has two tiles that it stores alike, so nothing is reused"
+_SPLIT = "all tiles are split, so none is stored by the copy engine"
 _TILES = "bulk-stores cannot tell that the tiles of all turns are different ones; they are"
 _ONE_ROW = "a tile of one row, on which neither swizzles nor pipelines act; the case is there for the empty split"
 
@@ -123,6 +125,11 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield Equivalent(others, "counter|swizzle|selection", r".*(slot|phase|next).*", _TURNS)
     persistent = "gemm-(grouped|hopper)-(persistent|dynamic).*"
     yield Equivalent(persistent, "bulk_wait|AsyncWait", r"bulk_wait .*|AsyncWait\[store\].*", _TILES)
+    few = "gemm-(hopper-persistent-128x64x64|hopper-stream-k|grouped-persistent).*"
+    yield Equivalent(few, "bulk_wait_read|barrier_named|AsyncWait|Barrier", r".*", _ONE_TILE)
+    unsplit = "bulk_(commit|wait)|fence_proxy_async|guard|swizzle|AsyncCommit|AsyncWait|Fence"
+    yield Equivalent("gemm-hopper-stream-k.*", unsplit, r".*", _SPLIT)
+    yield Equivalent("gemm-grouped.*-one-.*", "bulk_.*|fence_proxy_async|AsyncCommit|AsyncWait|Fence", r".*", _LISTS)
     lists = "(gemm-grouped|block-sparse|mla-decode|attention-(hopper|backward)).*"
     yield Equivalent(lists, "guard|predicate|selection|swizzle|counter", r".*", _LISTS)
     threads = "gemm-warp-specialized-(barrierpipe_threads|copy_gemm_0_1).*"
@@ -141,15 +148,21 @@ EQUIVALENT = (
         *("selection", r".*'.* < [^']*' .*taken as true.*", _PADDING),
     ),
     Equivalent(r"gemm-(ragged|constant-style)(-sm_90a)?", "predicate|selection", r".*", _INSIDE),
-    Equivalent(r"gemm-dynamic.*", "guard", r".*(if \(|')(0|ko) < .*", _UNUSED),
+    Equivalent(r"gemm-(hopper-)?dynamic.*", "guard", r".*(if \(|')(0|ko) < .*", _UNUSED),
     Equivalent(r"gemm-block-sparse", "guard", r".*Mask.*", f"{_UNUSED}; the product of the tile keeps its guard"),
     Equivalent(r"attention-.*-causal.*", "guard", r".*(if \(|')[01] < .*", _UNUSED),
     Equivalent(
-        r"decode-split-(128|100)", "selection", r".*total\[.* > 0.*", "no split is empty; decode-split-1 has one"
+        r"decode-split-(128|100)(-sm_90a)?",
+        "selection",
+        r".*total\[.* > 0.*",
+        "no split is empty; decode-split-1 has one",
     ),
-    Equivalent(r"decode-split-1", "selection", r".*total\[.* > 0.*", "log2(0) is the -inf that is selected"),
+    Equivalent(r"decode-split-1(-sm_90a)?", "selection", r".*total\[.* > 0.*", "log2(0) is the -inf that is selected"),
     Equivalent(
-        r"decode-split-1", "swizzle|cp_async_(commit|wait)|AsyncCommit|AsyncWait|counter|version", ".*", _ONE_ROW
+        r"decode-split-1(-sm_90a)?",
+        "swizzle|cp_async_(commit|wait)|AsyncCommit|AsyncWait|counter|version",
+        ".*",
+        _ONE_ROW,
     ),
     Equivalent(r"reduce-(sum|max)-dim0-accumulate", "barrier|Barrier", r".*", _WORKSPACE),
     Equivalent(r"reduce-(sum|max)-dim1-accumulate", "Barrier", r".*", _ONE_WARP),

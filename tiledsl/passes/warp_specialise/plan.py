@@ -36,7 +36,7 @@ from tiledsl.ir.nodes import (
     While,
 )
 from tiledsl.ir.tile import Copy, Gemm
-from tiledsl.ir.walk import walk
+from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by, leaves
 
 Path = tuple[int, ...]  # statement numbers from the launch's body down; 0 or 1 before those in a branch of an If
@@ -161,7 +161,7 @@ def make_plan(setting: Setting) -> WarpPlan:
         reasons = "; ".join(dict.fromkeys(why for _, why in left)) or "no pipelined loop copies tiles to shared memory"
         return WarpPlan(refused=reasons, left=tuple(left))
     consumers = launch.num_threads
-    computes = any(c.by == "warpgroups" for c in channels)  # else registers do not limit, and moving them costs
+    computes = any(isinstance(s, Gemm) for s in statements(launch))  # else registers do not limit; moving them costs
     asked = Budget(*launch.registers) if launch.registers else budget(consumers) if computes else Budget()
     return WarpPlan(consumers, channels, asked, left=tuple(left))
 
