@@ -57,7 +57,7 @@ PIPELINE = (
         "(stage[i], last_use[i])",
         "(0, last_use[i])",
         "pipelines_pass_their_verifier",
-        125,
+        150,
     ),
     Bug(
         "version of the iteration before",

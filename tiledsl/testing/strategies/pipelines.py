@@ -32,6 +32,7 @@ from tiledsl.ir.nodes import (
     Space,
     Stmt,
     Store,
+    Unary,
     Var,
     lt,
 )
@@ -83,6 +84,11 @@ def parallel(dst: Buffer, value: Any) -> Stmt:
 
 def from_table(p: Program, at: Expr) -> Expr:
     return Cast(INDEX, Load(p.table, (at, Const(0))))
+
+
+def is_odd(p: Program) -> Expr:
+    """A condition on the index tile: both sides happen, however small the numbers in it are."""
+    return Binary("==", Cast(INDEX, Load(p.index, (Const(1),))) % 2, Const(1))
 
 
 @st.composite
@@ -178,7 +184,7 @@ def statement(draw: Draw, p: Program, k: Var) -> list[Stmt]:
             once = AtomicUpdate("add", p.count, (Const(0),), Const(1, INT32), result=v)
             return [once, note]
         case 12:  # the condition reads what the branch overwrites
-            cond = lt(Cast(INDEX, Load(p.index, (Const(1),))), draw(st.sampled_from([1, TILES // 2])))
+            cond = is_odd(p) if draw(st.booleans()) else Unary("not", is_odd(p))
             both: list[Stmt] = [Copy(row(p.table, k), tile(p.index)), Copy(row(a, k), tile(s))]
             line = p.next_line()
             return [If(cond, tuple(both)), Copy(tile(s), row(p.out, k + line * TILES))]
@@ -240,7 +246,7 @@ def after_loop(draw: Draw, p: Program) -> list[Stmt]:
     seen = [b for b in [*p.shared, *p.registers] if draw(st.integers(0, 2)) == 0]
     reads: list[Stmt] = [Copy(tile(b), row(p.out, p.next_line() * TILES + TILES - 1)) for b in seen]
     if reads and draw(st.integers(0, 3)) == 0:  # decided by a tile of the loop
-        return [If(lt(Cast(INDEX, Load(p.index, (Const(1),))), TILES // 2), tuple(reads))]
+        return [If(Unary("not", is_odd(p)), tuple(reads))]
     return reads
 
 
