@@ -38,6 +38,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
+from tiledsl.passes.placed import described, listed, put_before
 
 ASYNC_PROXY = "async_proxy"
 
@@ -51,10 +52,7 @@ class Published:
     access: Stmt
 
     def __str__(self) -> str:
-        def name(s: Stmt) -> str:
-            return f"{type(s).__name__.lower()} at line {s.span.line}" if s.span.line else type(s).__name__.lower()
-
-        return f"'{self.buffer.name}': {name(self.write)}, then {name(self.access)}"
+        return f"'{self.buffer.name}': {described(self.write)}, then {described(self.access)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,7 @@ class FencePlan:
     fences: Mapping[Path, tuple[Published, ...]]
 
     def __str__(self) -> str:
-        rows = []
-        for path, why in sorted(self.fences.items()):
-            rows += [f"before {'.'.join(map(str, path))}:", *(f"    {p}" for p in dict.fromkeys(map(str, why)))]
-        return "\n".join(rows) or "no fences"
+        return listed(self.fences, "no fences")
 
 
 @kernel_pass(requires=(thread_stage,))
@@ -80,7 +75,7 @@ def insert_fences(kernel: Kernel) -> Kernel:
     launches = []
     for launch in kernel.launches:
         plan = make_fence_plan(launch)
-        launches.append(replace(launch, body=_apply(launch.body, plan, ())) if plan.fences else launch)
+        launches.append(replace(launch, body=put_before(launch.body, plan.fences, _fence)) if plan.fences else launch)
     return replace(kernel, launches=tuple(launches))
 
 
@@ -92,23 +87,8 @@ def make_fence_plan(launch: Launch) -> FencePlan:
     return FencePlan(planner.fences)
 
 
-def _apply(block: Block, plan: FencePlan, path: Path) -> Block:
-    out: list[Stmt] = []
-    for i, s in enumerate(block):
-        here = (*path, i)
-        if here in plan.fences:
-            out.append(Fence(ASYNC_PROXY, span=s.span))
-        if any(p[: len(here)] == here and len(p) > len(here) for p in plan.fences):
-            match s:
-                case For(body=body) | While(body=body):
-                    s = replace(s, body=_apply(body, plan, here))
-                case If(_, then, orelse):
-                    s = replace(s, then=_apply(then, plan, (*here, 0)), orelse=_apply(orelse, plan, (*here, 1)))
-                case Roles(roles):
-                    bodies = (_apply(role.body, plan, (*here, n)) for n, role in enumerate(roles))
-                    s = replace(s, roles=tuple(replace(role, body=b) for role, b in zip(roles, bodies)))
-        out.append(s)
-    return tuple(out)
+def _fence(s: Stmt, _: Barrier) -> Stmt:
+    return Fence(ASYNC_PROXY, span=s.span)
 
 
 Dirty = dict[Buffer, Stmt]  # tiles written since the last fence, with a statement that did

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from one_thread import executed
 
 from tiledsl.errors import TileError
 from tiledsl.ir.concurrent import Role, Roles
-from tiledsl.ir.nodes import Binary, Block, Const, Expr, For, If, Kernel, Let, Store, Var
-from tiledsl.ir.ops import BINARY
+from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
-from tiledsl.ir.tile import Copy
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import statements
 from tiledsl.language.gathering import gathered, roles
@@ -27,40 +26,7 @@ def gather(kernel: Kernel) -> Kernel:
     return replace(kernel, launches=tuple(map(gathered, kernel.launches)))
 
 
-Env = dict[Var, int]
 GROUPS = (0, 128, 256)  # the first threads of three warpgroups
-
-
-def evaluate(e: Expr, env: Env) -> int:
-    match e:
-        case Const(value):
-            return int(value)
-        case Var():
-            return env[e]
-        case Binary(op, a, b):
-            return int(BINARY[op].eval(evaluate(a, env), evaluate(b, env)))
-    raise TypeError(type(e).__name__)
-
-
-def executed(block: Block, thread: int, env: Env) -> Iterator[tuple[Any, ...]]:
-    """The stores and copies of one thread, in its order, with the numbers that they depend on."""
-    for s in block:
-        match s:
-            case Store(buffer, indices, value):
-                yield buffer.name, *(evaluate(e, env) for e in (*indices, value))
-            case Copy(src, dst):
-                yield "copy", src.buffer.name, *(evaluate(e, env) for e in (*src.offsets, *dst.offsets))
-            case Let(var, value):
-                env = {**env, var: evaluate(value, env)}
-            case If(cond, then, orelse):
-                yield from executed(then if evaluate(cond, env) else orelse, thread, env)
-            case For(var, extent, body):
-                for i in range(evaluate(extent, env)):
-                    yield from executed(body, thread, {**env, var: i})
-            case Roles(found):
-                for r in found:
-                    if r.first <= thread < r.first + r.threads:
-                        yield from executed(r.body, thread, {**env, r.thread: thread - r.first})
 
 
 def program_of(items: list[Any], loops: list[str], numbers: Iterator[int]) -> list[str]:

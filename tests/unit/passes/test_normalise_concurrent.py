@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from one_thread import executed
 
 from tiledsl.errors import TileError
-from tiledsl.ir.concurrent import Roles
-from tiledsl.ir.nodes import Binary, Block, Const, Expr, For, If, Let, Serial, Store, Var
-from tiledsl.ir.ops import BINARY
+from tiledsl.ir.nodes import For, Serial
 from tiledsl.ir.parser import parse
 from tiledsl.ir.printer import text
-from tiledsl.ir.tile import Copy
 from tiledsl.ir.walk import statements
 from tiledsl.passes.normalise import normalise
 from tiledsl.target import target_named
 
-Env = dict[Var, int]
 HEAD = """
 kernel k(A: global float16[512, 256], B: global float16[256, 256], N: global int32[8]) {
   launch k(bx in 2) threads(t in 256) {
@@ -34,38 +29,6 @@ def shown(body: str) -> str:
 
 def ws(first: int, body: str) -> str:
     return f"roles {{ role r(first={first}, threads=128) t{first} {{ {body} }} }}\n"
-
-
-def evaluate(e: Expr, env: Env) -> int:
-    match e:
-        case Const(value):
-            return int(value)
-        case Var():
-            return env[e]
-        case Binary(op, a, b):
-            return int(BINARY[op].eval(evaluate(a, env), evaluate(b, env)))
-    raise TypeError(type(e).__name__)
-
-
-def executed(block: Block, thread: int, env: Env) -> Iterator[tuple[Any, ...]]:
-    """The stores and copies of one thread, in its order, with the numbers that they depend on."""
-    for s in block:
-        match s:
-            case Store(buffer, indices, value):
-                yield buffer.name, *(evaluate(e, env) for e in (*indices, value))
-            case Copy(src, dst):
-                yield "copy", src.buffer.name, *(evaluate(e, env) for e in (*src.offsets, *dst.offsets))
-            case Let(var, value):
-                env = {**env, var: evaluate(value, env)}
-            case If(cond, then, orelse):
-                yield from executed(then if evaluate(cond, env) else orelse, thread, env)
-            case For(var, extent, body):
-                for i in range(evaluate(extent, env)):
-                    yield from executed(body, thread, {**env, var: i})
-            case Roles(found):
-                for r in found:
-                    if r.first <= thread < r.first + r.threads:
-                        yield from executed(r.body, thread, {**env, r.thread: thread - r.first})
 
 
 def test_slots_become_versions() -> None:

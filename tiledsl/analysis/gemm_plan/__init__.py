@@ -8,7 +8,7 @@ from tiledsl.analysis.gemm_plan.fma import plan_fma
 from tiledsl.analysis.gemm_plan.mma import plan_mma, warp_partitions
 from tiledsl.analysis.gemm_plan.plan import GemmPlan, Known, OperandPlan, Read, tile_shape
 from tiledsl.analysis.gemm_plan.wgmma import plan_wgmma
-from tiledsl.errors import error
+from tiledsl.errors import TileError, error
 from tiledsl.ir.dtypes import FLOAT8_E4M3, FLOAT8_E5M2, FLOAT32, TFLOAT32, DType
 from tiledsl.ir.nodes import Space
 from tiledsl.ir.tile import Gemm
@@ -40,6 +40,14 @@ def plan_gemm(gemm: Gemm, num_threads: int, target: Target, layouts: Known | Non
     return replace(plan, refused=found if "wgmma" in target.features else "")
 
 
+def runs_by_itself(gemm: Gemm, num_threads: int, target: Target) -> bool:
+    """Whether the tensor core makes `gemm` by itself, while the threads go on (wgmma)."""
+    try:
+        return plan_gemm(gemm, num_threads, target).kind == "wgmma"
+    except TileError:  # it has no plan: the user hears of it from infer-layouts
+        return False
+
+
 def _check_spaces(gemm: Gemm) -> None:
     for name, region in (("a", gemm.a), ("b", gemm.b), ("c", gemm.c)):
         space = region.buffer.space
@@ -69,4 +77,4 @@ def _widens(a: DType, c: DType) -> bool:
     return a.kind is c.kind and a.bits <= c.bits
 
 
-__all__ = ["GemmPlan", "OperandPlan", "Read", "plan_gemm", "tile_shape", "warp_partitions"]
+__all__ = ["GemmPlan", "OperandPlan", "Read", "plan_gemm", "runs_by_itself", "tile_shape", "warp_partitions"]

@@ -61,6 +61,7 @@ from tiledsl.passes.insert_barriers.items import (
     trip_count,
 )
 from tiledsl.passes.insert_barriers.measured import Measured, measured
+from tiledsl.passes.placed import put_before
 from tiledsl.passes.scoped import role_barrier
 from tiledsl.verifiers.barriers import verify_barriers
 
@@ -71,7 +72,9 @@ def insert_barriers(kernel: Kernel) -> Kernel:
     launches = []
     for launch in kernel.launches:
         plan = make_barrier_plan(kernel, launch)
-        launches.append(replace(launch, body=_apply(launch.body, plan, (), Barrier())) if plan.barriers else launch)
+        launches.append(
+            replace(launch, body=put_before(launch.body, plan.barriers, _barrier)) if plan.barriers else launch
+        )
     return replace(kernel, launches=tuple(launches))
 
 
@@ -99,24 +102,8 @@ def _unordered(s: Stmt, found: Sequence[Footprint]) -> Iterator[tuple[Footprint,
                 yield a, b
 
 
-def _apply(block: Block, plan: BarrierPlan, path: Path, whole: Barrier) -> Block:
-    out: list[Stmt] = []
-    for i, s in enumerate(block):
-        here = (*path, i)
-        if here in plan.barriers:
-            out.append(replace(whole, span=s.span))
-        if any(p[: len(here)] == here and len(p) > len(here) for p in plan.barriers):
-            match s:
-                case For(body=body) | While(body=body):
-                    s = replace(s, body=_apply(body, plan, here, whole))
-                case If(_, then, orelse):
-                    then, orelse = _apply(then, plan, (*here, 0), whole), _apply(orelse, plan, (*here, 1), whole)
-                    s = replace(s, then=then, orelse=orelse)
-                case Roles(roles):
-                    bodies = (_apply(r.body, plan, (*here, n), role_barrier(n, r)) for n, r in enumerate(roles))
-                    s = replace(s, roles=tuple(replace(r, body=b) for r, b in zip(roles, bodies)))
-        out.append(s)
-    return tuple(out)
+def _barrier(s: Stmt, whole: Barrier) -> Stmt:
+    return replace(whole, span=s.span)
 
 
 @dataclass(slots=True)

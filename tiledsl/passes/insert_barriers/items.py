@@ -22,6 +22,7 @@ from tiledsl.ir.nodes import (
     Stmt,
     Var,
 )
+from tiledsl.passes.placed import described, listed
 
 _SYNCHRONISATION = (Barrier, AsyncWait, AsyncCommit)
 
@@ -36,10 +37,7 @@ class Hazard:
     kind: str
 
     def __str__(self) -> str:
-        def name(s: Stmt) -> str:
-            return f"{type(s).__name__.lower()} at line {s.span.line}" if s.span.line else type(s).__name__.lower()
-
-        return f"{self.kind} of '{self.buffer.name}': {name(self.first)}, then {name(self.second)}"
+        return f"{self.kind} of '{self.buffer.name}': {described(self.first)}, then {described(self.second)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +47,7 @@ class BarrierPlan:
     barriers: Mapping[Path, tuple[Hazard, ...]]
 
     def __str__(self) -> str:
-        rows = []
-        for path, hazards in sorted(self.barriers.items()):
-            rows += [f"before {'.'.join(map(str, path))}:", *(f"    {h}" for h in dict.fromkeys(map(str, hazards)))]
-        return "\n".join(rows) or "no barriers"
+        return listed(self.barriers, "no barriers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import covers, whole_region
-from tiledsl.analysis.gemm_plan import plan_gemm
-from tiledsl.errors import TileError
+from tiledsl.analysis.gemm_plan import runs_by_itself
 from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
@@ -191,10 +190,7 @@ class _Pipeliner:
         target = self.options.target
         if target is None or "wgmma" not in target.features or gemm.wait:
             return False
-        try:
-            return plan_gemm(gemm, self.threads, target).kind == "wgmma"
-        except TileError:  # it has no plan: the user hears of it from infer-layouts
-            return False
+        return runs_by_itself(gemm, self.threads, target)
 
     def expression(self, e: Expr, state: State) -> Expr:
         """`e`, which a loop or conditional evaluates, with its loads of versioned buffers pinned."""

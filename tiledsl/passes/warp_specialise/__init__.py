@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiledsl.analysis.gemm_plan import plan_gemm
+from tiledsl.analysis.gemm_plan import runs_by_itself
 from tiledsl.analysis.vector_width import assumed_divisors
-from tiledsl.errors import TileError
 from tiledsl.ir.nodes import For, Kernel, Launch, Pipelined
 from tiledsl.ir.tile import Gemm
 from tiledsl.ir.walk import statements
@@ -50,14 +49,6 @@ def warp_plans(kernel: Kernel, target: Target) -> tuple[WarpPlan, ...]:
 
 def planned(kernel: Kernel, launch: Launch, target: Target) -> WarpPlan:
     """The plan of one launch, whose shared tiles are allocated at its top."""
-    products = {id(s): _is_product(s, launch, target) for s in statements(launch) if isinstance(s, Gemm)}
+    products = {id(s): runs_by_itself(s, launch.num_threads, target) for s in statements(launch) if isinstance(s, Gemm)}
     safe = frozenset(v.buffer for v in launch.safe_values)
     return make_plan(Setting(launch, assumed_divisors(kernel), products, safe))
-
-
-def _is_product(gemm: Gemm, launch: Launch, target: Target) -> bool:
-    """Whether the tensor core reads the operands of `gemm` by itself."""
-    try:
-        return plan_gemm(gemm, launch.num_threads, target).kind == "wgmma"
-    except TileError:  # it has no plan: the user hears of it from infer-layouts
-        return False

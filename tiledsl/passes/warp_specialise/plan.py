@@ -8,6 +8,7 @@ guards.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import dropwhile
@@ -229,9 +230,8 @@ class _Scan:
         self.body = setting.launch.body
         self.replay = Replay(setting.launch)
         self.roots, self.written = self.replay.roots, self.replay.written
-        self.copied: dict[Buffer, int] = {}
-        for _, copy, _ in _copies(self.body, (), ()):
-            self.copied[copy.dst.buffer] = self.copied.get(copy.dst.buffer, 0) + 1
+        self.copied = Counter(copy.dst.buffer for _, copy, _ in _copies(self.body, (), ()))
+        self.touched = Counter(a.buffer for s in self.body for a in accesses(s))
 
     def candidate(self, path: Path, copy: Copy, around: tuple[Stmt, ...]) -> tuple[str, Candidate | None]:
         """The copy as one of the producer's, or why it cannot be."""
@@ -263,9 +263,8 @@ class _Scan:
 
     def touched_elsewhere(self, tile: Buffer, path: Path, siblings: Block) -> bool:
         """Whether anything but later reads in the block of the copy touches the tile."""
-        whole = sum(1 for s in self.body for a in accesses(s) if a.buffer is tile)
         here: list[Access] = [a for s in siblings[path[-1] :] for a in accesses(s) if a.buffer is tile]
-        return len(here) != whole or any(a.writes for a in here[1:])
+        return len(here) != self.touched[tile] or any(a.writes for a in here[1:])
 
     # ----------------------------------------------------------------------------------------------------- channels
 
