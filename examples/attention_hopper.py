@@ -263,17 +263,17 @@ def attention_reference(Q, K, V, causal=False, window=None, mask=True):
 
 def forward_cases():
     """Ragged and whole sequences, of more blocks than the pipeline is deep."""
-    for dim, seq_q, seq_k, heads, options in (
-        (64, 128, 300, 1, {}),
-        (64, 200, 200, 2, {"causal": True, "window": 50}),
-        (96, 100, 256, 1, {}),
-        (128, 100, 300, 1, {}),
-        (128, 150, 150, 2, {"causal": True}),
-        (256, 130, 130, 1, {"causal": True}),
+    for dim, seq_q, seq_k, heads, block_N, options in (
+        (64, 128, 428, 1, 128, {}),
+        (64, 200, 200, 2, 32, {"causal": True, "window": 50}),
+        (96, 100, 256, 1, 64, {}),
+        (128, 100, 428, 1, 128, {}),
+        (128, 150, 150, 2, 32, {"causal": True}),
+        (256, 130, 130, 1, 32, {"causal": True}),
     ):
         yield Case(
             "-".join(["attention-hopper", f"d{dim}", *options, f"{seq_q}x{seq_k}"]),
-            flash_attention(1, heads, seq_q, seq_k, dim, kv_heads=1, **options),
+            flash_attention(1, heads, seq_q, seq_k, dim, kv_heads=1, block_N=block_N, **options),
             lambda draw, q=(1, seq_q, heads, dim), k=(1, seq_k, 1, dim): {"Q": draw(*q), "K": draw(*k), "V": draw(*k)},
             lambda Q, K, V, options=options: attention_reference(Q, K, V, **options),
             exact=False,
@@ -295,7 +295,7 @@ def packed_cases():
     for dim, causal in ((64, True), (128, False)):
         yield Case(
             f"attention-hopper-packed-d{dim}{'-causal' if causal else ''}",
-            flash_attention_packed(len(starts) - 1, 1, 150, dim, causal),
+            flash_attention_packed(len(starts) - 1, 1, 150, dim, causal, block_N=32),
             lambda draw, shape=(starts[-1], 1, dim): {**{n: draw(*shape) for n in "QKV"}, "starts": starts},
             lambda Q, K, V, starts, causal=causal: packed_reference(Q, K, V, starts, causal),
             exact=False,
@@ -330,9 +330,9 @@ def sparse_cases():
     for dim, listed in ((64, False), (64, True), (128, True)):
 
         def inputs(draw, dim=dim, listed=listed):
-            mask = block_mask(draw.rng, 1, 2, 3)
+            mask = block_mask(draw.rng, 1, 2, 4)
             lists, counts = lists_of(mask)
-            shapes = {"Q": (1, 190, 2, dim), "K": (1, 190, 1, dim), "V": (1, 190, 1, dim)}
+            shapes = {"Q": (1, 254, 2, dim), "K": (1, 254, 1, dim), "V": (1, 254, 1, dim)}
             return {n: draw(*shape) for n, shape in shapes.items()} | {
                 "chosen": lists if listed else mask,
                 "counts": counts,
@@ -340,7 +340,7 @@ def sparse_cases():
 
         yield Case(
             f"attention-hopper-block-sparse-d{dim}{'-listed' if listed else ''}",
-            block_sparse_attention(1, 2, 190, dim, listed, kv_heads=1),
+            block_sparse_attention(1, 2, 254, dim, listed, kv_heads=1),
             inputs,
             sparse_reference,
             exact=False,

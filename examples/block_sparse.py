@@ -147,7 +147,7 @@ def cases():
 
     def masked(draw):
         mask = draw.rng.random((2, 2, 5)) < 0.6
-        mask[0, 0] = False  # a tile without blocks
+        mask[0, 0], mask[1, 0] = False, True  # a tile without blocks, and one with more of them than slots
         return {"A": draw(M, K), "B": draw(K, N), "Mask": mask}
 
     def listed(draw):
@@ -160,12 +160,12 @@ def cases():
     for specialise in (True, False):
         how = "roles" if specialise else "one-role"
         yield Case(
-            f"block-sparse-mask-{how}", gemm_masked(M, N, K, block, specialise=specialise), masked, masked_reference,
+            f"block-sparse-mask-{how}", gemm_masked(M, N, K, block, 2, specialise=specialise), masked, masked_reference,
             targets=("sm_90a",),
         )  # fmt: skip
         for names in (0, 1, 2):
             yield Case(
-                f"block-sparse-list-{names}-names-{how}", gemm_listed(M, N, K, names, block, specialise=specialise),
+                f"block-sparse-list-{names}-names-{how}", gemm_listed(M, N, K, names, block, 2, specialise=specialise),
                 listed, listed_reference, targets=("sm_90a",),
             )  # fmt: skip
             yield Case(

@@ -183,7 +183,7 @@ def cases():
             yield gemm_case(f"gemm-{dtype}-{order}", 128, 64, 96, order=order, dtype=dtype, num_stages=2)
     for stages in (1, 2, 3, 4):
         yield gemm_case(f"gemm-{stages}-stages", 128, 128, 160, num_stages=stages)
-    yield gemm_case("gemm-ragged", 100, 72, 80, num_stages=3)
+    yield gemm_case("gemm-ragged", 100, 72, 200, num_stages=3)
     yield gemm_case("gemm-odd", 67, 45, 51, num_stages=2)
     yield gemm_case("gemm-tile-128x128x32", 128, 256, 128, block=(128, 128, 32))
     yield gemm_case("gemm-tile-256x128x32-8-warps", 256, 128, 64, block=(256, 128, 32), threads=256)
@@ -202,13 +202,13 @@ def cases():
     yield Case(
         "gemm-constant-style",
         gemm_constant_style,
-        lambda draw: {"A": draw(128, 64), "B": draw(64, 96)},
+        lambda draw: {"A": draw(128, 160), "B": draw(160, 96)},
         lambda A, B: {"C": product(A, B, np.float16)},
     )
     for M, N, K in ((64, 128, 256), (60, 100, 200)):
         yield Case(
             f"gemm-split-k-{M}x{N}x{K}",
-            gemm_split_k(M, N, K),
+            gemm_split_k(M, N, K, split=2),
             lambda draw, M=M, N=N, K=K: {"A": draw(M, K), "B": draw(K, N), "C": np.zeros((M, N), np.float32)},
             lambda A, B, C: {"C": product(A, B, np.float32)},
             rtol=1e-4,

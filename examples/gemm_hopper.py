@@ -277,13 +277,14 @@ def type_cases():
     for dtype in OPERANDS:
         for order in ("NN", "NT", "TN", "TT"):
             block = (64, 64, 1024 // OPERANDS[dtype][0].bits)
-            yield gemm_case(f"{dtype}-{order}", 64, 64, 2 * block[2] + 16, order, dtype, block=block, threads=128)
+            K = 4 * block[2] + 16  # more turns than slots, the last one a part
+            yield gemm_case(f"{dtype}-{order}", 64, 64, K, order, dtype, block=block, num_stages=2, threads=128)
 
 
 def tile_cases():
     for block, threads in (((128, 128, 64), 256), ((128, 256, 64), 256), ((256, 128, 64), 256), ((192, 128, 64), 384)):
         name = "x".join(map(str, block))
-        yield gemm_case(f"tile-{name}", block[0], block[1], 256, block=block, threads=threads)
+        yield gemm_case(f"tile-{name}", block[0], block[1], 448, block=block, threads=threads)
 
 
 def plain_cases(name, kernel, shapes, result=np.float16):
@@ -300,27 +301,29 @@ def plain_cases(name, kernel, shapes, result=np.float16):
 
 def persistent_cases():
     small = {"block": (128, 64, 64), "blocks": 3, "group": 2}
-    shapes = ((384, 128, 128), (200, 136, 136), (128, 64, 64))
+    shapes = ((384, 128, 256), (200, 136, 200), (128, 64, 448))
     yield from plain_cases("persistent", lambda *s: gemm_persistent(*s, **small), shapes)
-    yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 128),))
-    yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 136),))
-    yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), panel=2), ((300, 136, 136),))
+    yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 256),))
+    yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 264),))
+    yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), num_stages=2, panel=2), ((300, 136, 264),))
 
 
 def split_cases():
     block = (128, 64, 64)
-    for M, N, K in ((128, 64, 384), (136, 72, 200)):
+    for M, N, K in ((128, 64, 640), (136, 72, 584)):
         for bulk in (True, False):
             yield Case(
                 f"gemm-hopper-split-k-{'bulk' if bulk else 'threads'}-{M}x{N}x{K}",
-                gemm_split_k(M, N, K, 3, block, bulk=bulk),
+                gemm_split_k(M, N, K, 2, block, num_stages=2, bulk=bulk),
                 lambda draw, M=M, N=N, K=K: {"A": draw(M, K), "B": draw(K, N), "C": np.zeros((M, N), np.float32)},
                 lambda A, B, C: {"C": product(A, B).astype(np.float32)},
                 rtol=1e-4,
                 atol=1e-3,
                 targets=("sm_90a",),
             )
-    yield from plain_cases("stream-k", lambda *s: gemm_stream_k(*s, block, blocks=3), ((256, 64, 320), (200, 72, 200)))
+    # All tiles split, a ragged one among them; two whole ones of a block one after the other, and one split.
+    for blocks, shape in ((3, (256, 64, 320)), (3, (200, 72, 200)), (2, (600, 64, 168))):
+        yield from plain_cases("stream-k", lambda *s, n=blocks: gemm_stream_k(*s, block, 2, blocks=n), (shape,))
 
 
 def scaled_reference(A, B, Scales_A, Scales_B, dtype=ml_dtypes.bfloat16):
@@ -334,7 +337,7 @@ def scaled_reference(A, B, Scales_A, Scales_B, dtype=ml_dtypes.bfloat16):
 
 
 def scaled_cases():
-    for M, N, K in ((128, 128, 384), (136, 72, 272)):
+    for M, N, K in ((128, 128, 640), (136, 72, 528)):
 
         def inputs(draw, M=M, N=N, K=K):
             steps = -(-K // 128)
@@ -345,7 +348,7 @@ def scaled_cases():
             return {**numbers, **powers}
 
         yield Case(
-            f"gemm-hopper-scaled-{M}x{N}x{K}", gemm_scaled(M, N, K), inputs, scaled_reference,
+            f"gemm-hopper-scaled-{M}x{N}x{K}", gemm_scaled(M, N, K, num_stages=2), inputs, scaled_reference,
             rtol=2e-2, atol=2e-2, targets=("sm_90a",),
         )  # fmt: skip
 

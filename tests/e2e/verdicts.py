@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import pytest
@@ -26,22 +27,22 @@ from tiledsl.testing.case import Draw
 Variant = tuple[str, str]  # (case, target)
 
 
-def _short_cases() -> list[Case]:
+def _short_cases() -> Iterator[Case]:
     """Examples with as little work as there may be, but with more turns than slots, in which every wait matters."""
     gemm = load("gemm_hopper")
     small = {"block": (128, 64, 32), "num_stages": 2, "blocks": 2, "group": 2}
-    [persistent] = gemm.plain_cases(
+    yield from gemm.plain_cases(
         "persistent-short", lambda *size: gemm.gemm_persistent(*size, **small), ((384, 128, 64),)
     )
     attention = load("attention")
-    causal = Case(
-        "attention-causal-short",
-        attention.flash_attention(1, 1, 128, 128, 64, causal=True, block_N=32),
-        lambda draw: {name: draw(1, 128, 1, 64) for name in "QKV"},
-        lambda Q, K, V: attention.attention_reference(Q, K, V, causal=True),
-        exact=False,
-    )
-    return [persistent, causal]
+    for dim, causal, seq in product((64, 96, 128), (False, True), (128, 90)):
+        yield Case(
+            f"attention-d{dim}{'-causal' if causal else ''}-short-{seq}",
+            attention.flash_attention(1, 1, seq, seq, dim, causal=causal, block_N=32),
+            lambda draw, seq=seq, dim=dim: {name: draw(1, seq, 1, dim) for name in "QKV"},
+            lambda Q, K, V, causal=causal: attention.attention_reference(Q, K, V, causal=causal),
+            exact=False,
+        )
 
 
 SHORT = {case.name: case for case in _short_cases()}
@@ -107,7 +108,7 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield Equivalent(r".*-sm_90a", "guard", r"guard 'if \(warp >= \d+\)' dropped.*", _LAST_ROLE)
     yield Equivalent(r".*-sm_90a", "setmaxnreg_inc", r".* removed .*", _REGISTERS)
     yield Equivalent(r".*-sm_90a", "SetRegisters", r"SetRegisters #2 removed .*", _REGISTERS)
-    for case, fence, arrival in (("gemm-3-stages", 2, 2), ("attention-causal-short", 3, 4)):
+    for case, fence, arrival in (("gemm-3-stages", 2, 2), ("attention-d64-causal-short-128", 3, 4)):
         case = f"{case}-sm_90a"
         yield Equivalent(case, "wgmma_fence|Fence", f"(wgmma_fence removed|Fence\\[product\\]) #{fence} .*", _FENCED)
         yield Equivalent(case, "mbarrier_arrive|Arrive", f"(mbarrier_arrive .*|Arrive) #{arrival} .*", _UNAWAITED)
