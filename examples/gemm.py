@@ -180,17 +180,17 @@ def block_sparse_reference(A, B, Mask, block=(64, 64, 32)):
 def cases():
     for dtype in DTYPES:
         for order in ("NN", "NT", "TN", "TT"):
-            yield gemm_case(f"gemm-{dtype}-{order}", 128, 64, 96, order=order, dtype=dtype, num_stages=2)
+            yield gemm_case(f"gemm-{dtype}-{order}", 128, 64, 160, order=order, dtype=dtype, num_stages=2)
     for stages in (1, 2, 3, 4):
         yield gemm_case(f"gemm-{stages}-stages", 128, 128, 160, num_stages=stages)
     yield gemm_case("gemm-ragged", 100, 72, 200, num_stages=3)
     yield gemm_case("gemm-odd", 67, 45, 51, num_stages=2)
     yield gemm_case("gemm-tile-128x128x32", 128, 256, 128, block=(128, 128, 32))
-    yield gemm_case("gemm-tile-256x128x32-8-warps", 256, 128, 64, block=(256, 128, 32), threads=256)
-    yield gemm_case("gemm-tile-96x96x32", 96, 192, 64, block=(96, 96, 32))
-    yield gemm_case("gemm-tile-64x256x64-full-col", 64, 256, 128, block=(64, 256, 64), policy="FullCol")
+    yield gemm_case("gemm-tile-256x128x32-8-warps", 256, 128, 192, block=(256, 128, 32), threads=256)
+    yield gemm_case("gemm-tile-96x96x32", 96, 192, 128, block=(96, 96, 32))
+    yield gemm_case("gemm-tile-64x256x64-full-col", 64, 256, 256, block=(64, 256, 64), policy="FullCol")
     yield gemm_case(
-        "gemm-tile-128x64x64-full-row-8-warps", 128, 64, 128, block=(128, 64, 64), threads=256, policy="FullRow"
+        "gemm-tile-128x64x64-full-row-8-warps", 128, 64, 384, block=(128, 64, 64), threads=256, policy="FullRow"
     )
     for M, N, K in ((128, 64, 96), (70, 50, 105)):
         yield Case(

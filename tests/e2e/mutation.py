@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, SetRegisters
+from places import Place
+
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, Role, SetRegisters
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -17,29 +20,36 @@ from tiledsl.ir.nodes import (
     Binary,
     Buffer,
     Const,
+    For,
     If,
     Kernel,
+    Launch,
     Let,
     Load,
     Node,
     Select,
     Space,
+    Stmt,
     Store,
+    Unrolled,
     Var,
+    Vectorized,
+    While,
 )
 from tiledsl.ir.printer import text
 from tiledsl.ir.types import dtype_of
-from tiledsl.ir.walk import map_children, rewrite, walk
+from tiledsl.ir.walk import children, map_children, rewrite, walk
 
 New = Node | tuple[Node, ...]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault of `kind`; `what` says which, and where the statement came from."""
+    """One fault of `kind`; `what` says which and where, `line` where the statement came from."""
 
     kind: str
     what: str
+    line: int
     kernel: Kernel
 
 
@@ -47,15 +57,39 @@ def mutants(kernel: Kernel) -> Iterator[Mutant]:
     """Every statement that synchronises and every step of a counter removed in turn, or changed in its numbers,
     every guard and choice taken as true, every swizzle left out, every versioned buffer kept at version 0."""
     steps = _counter_steps(kernel)
-    ordinals: Counter[str] = Counter()
-    for number, site in enumerate(n for n in walk(kernel) if _faults(n, steps)):
+    ordinals: Counter[tuple[str, str, str]] = Counter()
+    for number, (site, place) in enumerate((n, p) for n, p in _placed(kernel, Place()) if _faults(n, steps)):
         name = _name(site)
-        ordinals[name] += 1
         for kind, what, new in _faults(site, steps):
-            yield Mutant(kind, f"{name} #{ordinals[name]} {what}", _at(kernel, number, new, steps))
+            ordinals[name, what, place] += 1
+            said = f"{name} {what}, {place} #{ordinals[name, what, place]}"
+            yield Mutant(kind, said, _line(site), _at(kernel, number, new, steps))
     versioned = {n for n in walk(kernel) if isinstance(n, Buffer) and n.versions > 1}
     for buffer in sorted(versioned, key=lambda b: b.name):
-        yield Mutant("version", f"'{buffer.name}' always at version 0", _unversioned(kernel, buffer))
+        yield Mutant("version", f"'{buffer.name}' always at version 0", 0, _unversioned(kernel, buffer))
+
+
+def _placed(node: Node, place: Place) -> Iterator[tuple[Node, str]]:
+    """`node` and everything below it, parents first, each with its place."""
+    yield node, str(place)
+    if isinstance(node, Launch):
+        place.enter_launch()
+    around = place.within_role if isinstance(node, Role) else place.within_loop if _is_loop(node) else nullcontext
+    with around():
+        for below in children(node):
+            yield from _placed(below, place)
+
+
+def _is_loop(node: Node) -> bool:
+    """That stays one in the text."""
+    match node:
+        case For(kind=Vectorized() | Unrolled(factor=0)):
+            return False
+    return isinstance(node, For | While)
+
+
+def _line(node: Node) -> int:
+    return node.span.line if isinstance(node, Stmt) else 0
 
 
 def _name(node: Node) -> str:
@@ -64,8 +98,10 @@ def _name(node: Node) -> str:
             return f"Fence[{kind}]"
         case AsyncCommit(queue) | AsyncWait(_, queue):
             return f"{type(node).__name__}[{queue}]"
-        case Arrive(bytes=n) if n:
-            return "Arrive[expect]"
+        case Arrive(barrier, bytes=n):
+            return f"{'Arrive[expect]' if n else 'Arrive'} {barrier.buffer.name}"
+        case Expect(barrier) | Await(barrier) | InitBarrier(barrier):
+            return f"{type(node).__name__} {barrier.buffer.name}"
     return type(node).__name__
 
 
@@ -100,13 +136,14 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
 def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ...]:
     """What may go wrong at a node: the kind of fault, which one, and what stands there then."""
     if isinstance(node, SYNCHRONISES):
-        kind, line = type(node).__name__, f"(line {node.span.line})"
-        return ((kind, f"removed {line}", ()), *((kind, f"{what} {line}", new) for what, new in _other_forms(node)))
+        kind = type(node).__name__
+        return ((kind, "removed", ()), *((kind, what, new) for what, new in _other_forms(node)))
     match node:
         case Store(buffer) if buffer in counters:
-            return (("counter", f"removed (line {node.span.line})", ()),)
-        case If(cond) if cond != TRUE:
-            return (("guard", f"'{text(cond)}' taken as true (line {node.span.line})", replace(node, cond=TRUE)),)
+            return (("counter", f"of '{buffer.name}' removed", ()),)
+        case If(cond, then) if cond != TRUE:
+            first = f" of {_name(then[0])}" if then and isinstance(then[0], Arrive) else ""
+            return (("guard", f"'{text(cond)}'{first} taken as true", replace(node, cond=TRUE)),)
         case Select(cond, a):
             return (("selection", f"'{text(cond)}' taken as true", a),)
         case Binary("^", a) if dtype_of(node).is_integer:

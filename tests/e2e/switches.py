@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from places import Place
+
 _HEAD = """\
 extern "C" { int tds_fault = 0; }
 #define FAULT(n) (tds_fault == n)
@@ -18,16 +20,20 @@ extern "C" { int tds_fault = 0; }
 
 @dataclass(frozen=True)
 class Fault:
-    """The `number`-th fault of a text, of one `kind`; `line` is the user's. Of the same ones this is number `one`."""
+    """The `number`-th fault of a text, of one `kind`, at a `place`; `line` is the user's.
+
+    Of the same ones at the same place this is number `one`.
+    """
 
     number: int
     kind: str
     what: str
+    place: str
     line: int
     one: int
 
     def __str__(self) -> str:
-        return f"{self.what} #{self.one} (line {self.line})"
+        return f"{self.what}, {self.place} #{self.one}"
 
 
 # Statements that synchronise, by the name of the device function.
@@ -57,6 +63,8 @@ _VARIABLE = re.compile(r"^\s*tds::\w+ (\w+) = .*;$")
 _STEP = re.compile(r"^(\s*)(\w+) = .*;$")
 _IF = re.compile(r"^(\s*(?:\} else )?)if \((.*)\) \{$")
 _CP_ASYNC = re.compile(r"^\s*tds::cp_async_\d+\(.*\);$")
+_ROLE = re.compile(r"^\(?warp(_\d+)? ")  # how the condition of a role begins
+_LOOP = re.compile(r"^\s*(for|while) \(.*\{$")
 _LINE = re.compile(r'^#line (\d+)(?: ".*")?$')
 
 
@@ -64,29 +72,65 @@ _LINE = re.compile(r'^#line (\d+)(?: ".*")?$')
 class _Switches:
     faults: list[Fault] = field(default_factory=list)
     line: int = 0
+    place: Place = field(default_factory=Place)
+    indents: list[int] = field(default_factory=list)  # of the roles and loops around
+    unrolled: bool = False  # whether the line before says so of the next loop
     variables: set[str] = field(default_factory=set)  # of each thread, that it changes: counters of slots and phases
 
+    def leave_blocks(self, line: str) -> None:
+        """Of the roles and loops around those that end with `line`."""
+        if line.startswith("TDS_KERNEL"):
+            self.place.enter_launch()
+        indent = len(line) - len(line.lstrip())
+        while self.indents and line.strip().startswith("}") and indent <= self.indents[-1]:
+            self.indents.pop()
+            self.place.leave()
+
+    def enter_block(self, line: str) -> None:
+        """The role or loop that begins with `line`, if it does."""
+        guard, loop = _IF.match(line), _LOOP.match(line)
+        if guard and _ROLE.match(guard[2]):
+            self.place.enter_role()
+            self.indents.append(len(line) - len(line.lstrip()))
+        elif loop and not self.unrolled:
+            self.place.enter_loop()
+            self.indents.append(len(line) - len(line.lstrip()))
+        if not _LINE.match(line):
+            self.unrolled = line.strip() == "TDS_UNROLL"
+
     def new(self, kind: str, what: str) -> int:
-        one = 1 + sum(f.what == what for f in self.faults)
-        self.faults.append(Fault(len(self.faults) + 1, kind, what, self.line, one))
+        place = str(self.place)
+        one = 1 + sum((f.what, f.place) == (what, place) for f in self.faults)
+        self.faults.append(Fault(len(self.faults) + 1, kind, what, place, self.line, one))
         return len(self.faults)
 
 
 def with_switches(text: str) -> tuple[str, tuple[Fault, ...]]:
     """`text` with every fault behind its switch, and the faults in order; the lines stay where they are."""
-    switches = _Switches()
-    lines = [_line(line, switches) for line in text.splitlines()]
+    switches, lines = _Switches(), []
+    given = text.splitlines()
+    for number, line in enumerate(given):
+        switches.leave_blocks(line)
+        lines.append(_line(line, _handover(given[number + 1 :]), switches))
+        switches.enter_block(line)
     return _HEAD + "\n".join(lines) + "\n", tuple(switches.faults)
 
 
-def _line(line: str, switches: _Switches) -> str:
+def _handover(lines: list[str]) -> str:
+    """What a block that begins with these lines tells others, if that comes first: "arrive empty"."""
+    first = next((line for line in lines if not _LINE.match(line)), "")
+    found = _STATEMENT.match(first)
+    return f" of {_named(found)}" if found and found[2].startswith("mbarrier") else ""
+
+
+def _line(line: str, follows: str, switches: _Switches) -> str:
     if place := _LINE.match(line):
         switches.line = int(place[1]) - 1
         return line
     switches.line += 1
     line = _selections(_swizzles(line, switches), switches)
     if guard := _IF.match(line):
-        number = switches.new("guard", f"guard 'if ({guard[2]})' dropped")
+        number = switches.new("guard", f"guard 'if ({guard[2]})'{follows} dropped")
         return f"{guard[1]}if (FAULT({number}) || ({guard[2]})) {{"
     if _CP_ASYNC.match(line) and not line.endswith(", true);"):
         before, predicate = _last_argument(line[: -len(");")])
@@ -104,21 +148,28 @@ def _line(line: str, switches: _Switches) -> str:
 def _synchronisation(line: str, statement: re.Match[str], switches: _Switches) -> str:
     """A chain of conditionals, one for each form the statement may take, and then as it is, or not at all."""
     indent, name, number = statement[1], statement[2], statement[3]
-    code = line.strip()
-    off = switches.new(name, f"{name} removed")
+    code, named = line.strip(), _named(statement)
+    off = switches.new(name, f"{named} removed")
     for what, sign in _ARGUMENTS.get(name, ()):
         before, last = _last_argument(code[: -len(");")])
-        code = f"{before}, ({last}) {sign} FAULT({switches.new(name, f'{name} {what}')}));"
+        code = f"{before}, ({last}) {sign} FAULT({switches.new(name, f'{named} {what}')}));"
     forms = []
     for what, more in _NUMBERS.get(name, ()):
         other = int(number) + more
-        forms.append((f"{name} {what.format(other)}", code.replace(f"<{number}>", f"<{other}>", 1)))
+        forms.append((f"{named} {what.format(other)}", code.replace(f"<{number}>", f"<{other}>", 1)))
     if name in _OTHERS:
-        forms.append((f"{name} as {_OTHERS[name]}", code.replace(name, _OTHERS[name], 1)))
+        forms.append((f"{named} as {_OTHERS[name]}", code.replace(name, _OTHERS[name], 1)))
     if name in _REPEATED:
-        forms.append((f"{name} twice", f"{{ {code} {code} }}"))
+        forms.append((f"{named} twice", f"{{ {code} {code} }}"))
     chain = "".join(f"if (FAULT({switches.new(name, what)})) {form} else " for what, form in forms)
     return f"{indent}{chain}if (!FAULT({off})) {code}"
+
+
+def _named(statement: re.Match[str]) -> str:
+    """The function that synchronises, and the barrier in shared memory that it is about."""
+    name = statement[2]
+    barrier = re.search(r"\((\w+)", statement[0])
+    return f"{name} {barrier[1]}" if name.startswith("mbarrier") and barrier else name
 
 
 def _swizzles(line: str, switches: _Switches) -> str:
