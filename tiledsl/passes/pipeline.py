@@ -23,6 +23,7 @@ from tiledsl.passes.plan_shared_memory import plan_shared_memory
 from tiledsl.passes.remove_dead import remove_dead
 from tiledsl.passes.simplify_indices import simplify_indices
 from tiledsl.passes.software_pipeline import software_pipeline
+from tiledsl.passes.transpose_operands import transpose_operands
 from tiledsl.passes.unroll import unroll
 from tiledsl.passes.vectorise import vectorise
 from tiledsl.passes.warp_specialise import warp_specialise
@@ -31,6 +32,7 @@ from tiledsl.target import Target
 _ORDER: tuple[Pass, ...] = (
     normalise,
     expand_lets,  # the planner of pipelines reads the variables that a region depends on, not names for them
+    transpose_operands,  # before roles are dealt, by the products that will be asynchronous
     warp_specialise,  # before the pipeline, which overlaps what the consumers are left with
     software_pipeline,  # on tile operations, where a copy is one statement and there are few of them
     fold_clears,  # after the pipeline, whose first iteration may stand next to the zeros

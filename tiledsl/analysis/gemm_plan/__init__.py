@@ -7,7 +7,7 @@ from dataclasses import replace
 from tiledsl.analysis.gemm_plan.fma import plan_fma
 from tiledsl.analysis.gemm_plan.mma import plan_mma, warp_partitions
 from tiledsl.analysis.gemm_plan.plan import GemmPlan, Known, OperandPlan, Read, tile_shape
-from tiledsl.analysis.gemm_plan.wgmma import plan_wgmma
+from tiledsl.analysis.gemm_plan.wgmma import across_k, plan_wgmma
 from tiledsl.errors import TileError, error
 from tiledsl.ir.dtypes import FLOAT8_E4M3, FLOAT8_E5M2, FLOAT32, TFLOAT32, DType
 from tiledsl.ir.nodes import Space
@@ -77,4 +77,4 @@ def _widens(a: DType, c: DType) -> bool:
     return a.kind is c.kind and a.bits <= c.bits
 
 
-__all__ = ["GemmPlan", "OperandPlan", "Read", "plan_gemm", "runs_by_itself", "tile_shape", "warp_partitions"]
+__all__ = ["GemmPlan", "OperandPlan", "Read", "across_k", "plan_gemm", "runs_by_itself", "tile_shape", "warp_partitions"]

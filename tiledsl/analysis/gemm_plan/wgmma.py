@@ -72,10 +72,18 @@ def _unfit(gemm: Gemm, types: tuple[DType, DType, DType], k: int, num_threads: i
         return f"operand b, '{gemm.b.buffer.name}', is not in shared memory"
     if k % wgmma.extent_k(a):
         return f"the tile is {k} deep, but wgmma of {a} works in steps of {wgmma.extent_k(a)}"
-    for name, region, along_k in (("a", gemm.a, not gemm.transpose_a), ("b", gemm.b, gemm.transpose_b)):
-        if region.buffer.space is Space.SHARED and not along_k and not wgmma.takes_mn_major(a):
-            return f"operand {name}, '{region.buffer.name}', is not contiguous along k, which only 16-bit types may be"
+    for name in across_k(gemm):
+        buffer = (gemm.a if name == "a" else gemm.b).buffer
+        return f"operand {name}, '{buffer.name}', is not contiguous along k, which only 16-bit types may be"
     return ""
+
+
+def across_k(gemm: Gemm) -> tuple[str, ...]:
+    """Which of the operands "a" and "b" lie in shared memory as the instruction does not read their type: along m, n."""
+    if wgmma.takes_mn_major(_types(gemm)[1]):
+        return ()
+    operands = (("a", gemm.a, not gemm.transpose_a), ("b", gemm.b, gemm.transpose_b))
+    return tuple(name for name, r, along_k in operands if r.buffer.space is Space.SHARED and not along_k)
 
 
 def _partition(gemm: Gemm, tile: tuple[int, int], groups: int, a: DType) -> tuple[tuple[int, int], int] | None:
