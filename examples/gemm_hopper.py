@@ -300,10 +300,10 @@ def plain_cases(name, kernel, shapes, result=np.float16):
 
 
 def persistent_cases():
-    small = {"block": (128, 64, 64), "blocks": 3, "group": 2}
-    shapes = ((384, 128, 256), (200, 136, 200), (128, 64, 448))
+    small = {"block": (128, 64, 64), "num_stages": 2, "blocks": 2, "group": 2}
+    shapes = ((384, 128, 192), (200, 136, 200), (128, 64, 320))
     yield from plain_cases("persistent", lambda *s: gemm_persistent(*s, **small), shapes)
-    yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 256),))
+    yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 384),))
     yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 264),))
     yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), num_stages=2, panel=2), ((300, 136, 264),))
 

@@ -115,12 +115,12 @@ def grouped_reference(A, B, Starts):
 
 
 def cases():
-    for name, N, K, heights in (
-        ("even", 64, 320, (128, 256)),
-        ("ragged", 72, 264, (130, 0, 1, 65)),
-        ("one", 64, 320, (198,)),
+    for name, N, K, heights, blocks in (
+        ("even", 64, 320, (128, 256), 2),
+        ("ragged", 72, 264, (130, 0, 1, 65), 3),
+        ("one", 64, 320, (198,), 1),
     ):
-        for kernel, options in ((gemm_grouped, {}), (gemm_grouped_persistent, {"blocks": 2})):
+        for kernel, options in ((gemm_grouped, {}), (gemm_grouped_persistent, {"blocks": blocks})):
             starts = np.cumsum((0, *heights)).astype(np.int32)
 
             def inputs(draw, N=N, K=K, starts=starts):

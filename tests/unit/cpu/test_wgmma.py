@@ -207,6 +207,16 @@ def test_misuse_is_found_whenever_it_executes(what: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("change", ["sums[1] ^= 0x80000000u;", "held[2] ^= 0x8000u;"], ids=["sums", "operand a"])
+def test_registers_written_after_the_fence_are_found(change: str, mode: str) -> None:
+    """By their second product: before their first nobody knows that they are of one."""
+    finished, fence = "tds::wgmma_commit(); tds::wgmma_wait<0>();", "tds::wgmma_fence();"
+    for order, wrong in (((change, fence), False), ((fence, change), True)):
+        parts = {"between": " ".join((finished, *order))}
+        assert ("TD0860" in run(F16, 8, from_registers=True, parts=parts, mode=mode)[2]) == wrong
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_changed_registers_of_operand_a_are_found(mode: str) -> None:
     parts = {"commit": "tds::wgmma_commit(); held[2] ^= 1;"}
     assert "TD0851" in run(F16, 8, from_registers=True, parts=parts, mode=mode)[2]

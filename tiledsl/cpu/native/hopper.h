@@ -87,12 +87,20 @@ struct Held {
 
 // ---- a thread, a block
 
+// Registers that were an operand of wgmma once, and what they held when the thread executed its last wgmma_fence.
+struct Fenced {
+  const char* registers;
+  u32 bytes;
+  std::vector<char> held;
+};
+
 struct HopperThread {
   u64 bulk_groups = 0;
   std::vector<std::shared_ptr<BulkStore>> stores;
   u32 issued = 0, waited = 0;  // wgmma
   std::vector<u32> group_ends;
   bool fenced = false;
+  std::vector<Fenced> operands;
   std::vector<Held> held;
   bool in_cluster_barrier = false;
   u32 cluster_phase = 0;

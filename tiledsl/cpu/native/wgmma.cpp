@@ -129,6 +129,23 @@ void Hopper::registers_used(Fiber* f, const void* registers, u32 bytes, Site at)
   }
 }
 
+// A thread's writes to registers come before a wgmma_fence, and that before a wgmma that has them as sums or as operand A
+// (PTX ISA, "wgmma.fence"). Writes are not seen, but what differs from what was there at the fence has been written
+// since; what was no operand before is taken up here, and looked at from the next fence on.
+static void check_fenced(HopperThread& t, const void* registers, u32 bytes, Site at) {
+#if TDS_CHECKED
+  const char* p = static_cast<const char*>(registers);
+  for (const Fenced& o : t.operands) {
+    if (o.registers != p || o.bytes != bytes) continue;
+    if (t.fenced && !o.held.empty() && memcmp(o.held.data(), p, bytes) != 0) report(finding(860, at, {{"where", where()}}));
+    return;
+  }
+  t.operands.push_back(Fenced{p, bytes, {}});
+#else
+  (void)t, (void)registers, (void)bytes, (void)at;
+#endif
+}
+
 // The sums that these registers stand for: those in flight if the tensor core has them, else what they hold now.
 static std::shared_ptr<Accumulator> sums_of(Fiber* f, HopperThread& t, WgmmaOperation& o, const WgmmaCall& call) {
   const Element e = WGMMA_TYPES[call.types].d;
@@ -137,6 +154,7 @@ static std::shared_ptr<Accumulator> sums_of(Fiber* f, HopperThread& t, WgmmaOper
   for (const Held& h : t.held)
     if (h.registers == registers && h.bytes == bytes && h.sums->element == static_cast<int>(e)) return h.sums;
   hopper(*f->cta).registers_used(f, registers, bytes, o.at);
+  check_fenced(t, registers, bytes, o.at);
   if (!o.sums) {
     o.sums = std::make_shared<Accumulator>();
     o.sums->element = static_cast<int>(e);
@@ -266,6 +284,7 @@ extern "C" void tds_rt_wgmma(const WgmmaCall* call, Site at) {
 #endif
   if (call->a_registers) {
     hopper(*f->cta).registers_used(f, call->a_registers, 16, at);
+    check_fenced(t, call->a_registers, 16, at);
     o.a.resize(16 * WARPGROUP);
     o.a_from.resize(WARPGROUP);
     memcpy(&o.a[16 * thread], call->a_registers, 16);
@@ -281,7 +300,9 @@ extern "C" void tds_rt_wgmma(const WgmmaCall* call, Site at) {
 
 extern "C" void tds_rt_wgmma_fence(Site at) {
   self()->at = at;
-  hopper_thread(self()).fenced = true;
+  HopperThread& t = hopper_thread(self());
+  t.fenced = true;
+  for (Fenced& o : t.operands) o.held.assign(o.registers, o.registers + o.bytes);
 }
 
 extern "C" void tds_rt_wgmma_commit(Site) {
