@@ -46,7 +46,7 @@ def test_every_mutant_is_caught(variant: Variant) -> None:
 
     score = Score(variant_id(variant))
     for mutant in mutants(subjects[0].lowered.final):
-        score.add(mutant.kind, mutant.what, verdict(mutant))
+        score.add(mutant.kind, mutant.what, mutant.line, verdict(mutant))
     score.finish()
 
 

@@ -35,7 +35,7 @@ def test_every_fault_in_the_text_is_caught(variant: Variant) -> None:
     assert verdict(0) == "", f"without any fault: {verdict(0)}"
     score = Score(variant_id(variant))
     for fault in faults:
-        score.add(fault.kind, str(fault), verdict(fault.number))
+        score.add(fault.kind, str(fault), fault.line, verdict(fault.number))
     score.finish()
 
 
