@@ -39,6 +39,7 @@ from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage
 from tiledsl.passes.placed import described, listed, put_before
+from tiledsl.verifiers.fences import verify_fences
 
 ASYNC_PROXY = "async_proxy"
 
@@ -65,7 +66,7 @@ class FencePlan:
         return listed(self.fences, "no fences")
 
 
-@kernel_pass(requires=(thread_stage,))
+@kernel_pass(requires=(thread_stage,), verify=verify_fences)
 def insert_fences(kernel: Kernel) -> Kernel:
     """Adds the fences between what threads write in shared memory and what the copy engine and the tensor core do.
 

@@ -173,6 +173,7 @@ class Beside(ThreadMemory):
                 self.barriers[key] = Phases(key, count)
                 self.fresh.add(key)
             case Arrive(barrier, count):
+                self.watch.arrive(s, on)
                 phases = self.phases(barrier, on)
                 phases.expect(count * len(self.active(on)))
                 phases.arrive(agent.knows.copy(), len(self.active(on)), s)
@@ -184,8 +185,11 @@ class Beside(ThreadMemory):
                 self.waiting[agent.number] = f"{phases} for phases of parity {wanted}", s
                 yield from phases.pass_by(agent, wanted, s)
                 self.stmt = s
+                self.watch.awaited(s, on)
                 for n in _bits(agent.knows.operations & ~known):
                     self.watch.complete(n)
+            case Fence():
+                self.watch.fence(s, on)
             case TensorCopy() | BulkMove():
                 self.engine(s, on)
             case AsyncCommit(queue):

@@ -39,6 +39,14 @@ class Watcher:
 
     def barrier(self, s: Stmt, on: Mask) -> None: ...
 
+    def fence(self, s: Stmt, on: Mask) -> None:
+        """`on` are threads of the group at hand, as of a barrier."""
+
+    def arrive(self, s: Stmt, on: Mask) -> None: ...
+
+    def awaited(self, s: Stmt, on: Mask) -> None:
+        """The phase of a barrier in shared memory is over for the threads `on`."""
+
     def commit(self) -> None: ...
 
     def wait(self, pending: int) -> None: ...
