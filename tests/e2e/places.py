@@ -1,4 +1,4 @@
-"""Where a fault is, by names that stay when statements elsewhere come or go: the launch, the role, which of its loops."""
+"""Where a fault is, by names that stay when statements elsewhere come or go: launch, role, and which of its loops."""
 
 from __future__ import annotations
 

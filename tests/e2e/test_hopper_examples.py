@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 from cases import load
 
+import tiledsl
 from tiledsl.decorator import TileKernel
+from tiledsl.ir.nodes import AtomCall
+from tiledsl.ir.walk import walk
 from tiledsl.passes.warp_specialise import warp_plans
 from tiledsl.report.sass_code import Code, disassemble, find_nvdisasm, loops
 from tiledsl.report.sass_stats import analyze
@@ -60,18 +63,33 @@ def test_one_role_if_asked_for(make: Callable[..., TileKernel]) -> None:
 K_MAJOR = ("tf32", "e4m3", "e5m2", "e4m3-e5m2", "int8")
 
 
+def _product(dtype: str, order: str, **options: object) -> tuple[list[str], set[str]]:
+    """What is said of the product of a tile, and the instructions that make it."""
+    made = gemms.gemm(64, 64, 128, (64, 64, 1024 // gemms.OPERANDS[dtype][0].bits), order, dtype, threads=128)
+    kernel = tiledsl.kernel(out_idx=-1, options={"transpose-operands": options})(made.fn)
+    lowered = kernel.compile(target="sm_90a").lowered
+    (launch,) = lowered.final.launches
+    atoms = {n.atom.partition("_")[0] for n in walk(lowered.final) if isinstance(n, AtomCall)}
+    return [n for n in launch.notes if n.startswith("product")], atoms & {"wgmma", "mma"}
+
+
 @pytest.mark.parametrize("order", ["NN", "NT", "TN", "TT"])
 @pytest.mark.parametrize("dtype", gemms.OPERANDS)
-def test_the_plan_says_why_wgmma_does_not_multiply(dtype: str, order: str) -> None:
-    """It reads operands along k, but for those of 16 bits."""
-    kernel = gemms.gemm(64, 64, 128, (64, 64, 1024 // gemms.OPERANDS[dtype][0].bits), order, dtype, threads=128)
-    (launch,) = kernel.compile(target="sm_90a").lowered.final.launches
-    reasons = [n for n in launch.notes if n.startswith("product")]
-    if dtype not in K_MAJOR or order == "NT":
-        assert not reasons
-        return
+def test_operands_that_wgmma_cannot_read_are_transposed(dtype: str, order: str) -> None:
+    """It reads operands along k, but for those of 16 bits; what is copied for that, the report names."""
+    notes, atoms = _product(dtype, order)
+    across = {"a": order[0] == "T", "b": order[1] == "N"} if dtype in K_MAJOR else {}
+    wanted = [f"operand {x}, '{x.upper()}_shared', is transposed into" for x, turned in across.items() if turned]
+    assert atoms == {"wgmma"} and len(notes) == len(wanted)
+    assert all(said in note and note.endswith("only along k") for said, note in zip(wanted, notes))
+
+
+@pytest.mark.parametrize("order", ["NN", "TN", "TT"])
+@pytest.mark.parametrize("dtype", K_MAJOR)
+def test_without_the_transposes_the_plan_says_why_mma_multiplies(dtype: str, order: str) -> None:
+    (reason,), atoms = _product(dtype, order, enabled=False)
     operand = "a, 'A_shared'" if order[0] == "T" else "b, 'B_shared'"
-    (reason,) = reasons
+    assert atoms == {"mma"}
     assert reason.endswith(f"by mma, as operand {operand}, is not contiguous along k, which only 16-bit types may be")
 
 

@@ -2,7 +2,7 @@
 
 Each mutant of the last stage runs in the thread-stage interpreter with checking memory; what that cannot see (two
 threads that store the same value, or a fence less) is emitted and runs on the checked CPU device. `pytest -rP` prints
-the score of each checker, and the equivalent mutants with the reason (`verdicts.py`).
+the score of each checker, and the equivalent mutants with the reason (`equivalences.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections import Counter
 
 import pytest
 from cases import variant_id
+from equivalences import reason
 from mutation import Mutant, mutants
-from verdicts import Score, Variant, every_variant, first, reason, subjects_of
+from verdicts import Score, Variant, every_variant, first, subjects_of
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.cpu.turns import Order

@@ -1,7 +1,7 @@
 """The checkers are checked on the emitted text: one synchronisation, guard or swizzle less, and a kernel is reported.
 
 Every fault of `switches.py` in every example, on the checked CPU device and against the reference. `pytest -rP` prints
-the score of each checker, and the equivalent faults with the reason (`verdicts.py`).
+the score of each checker, and the equivalent faults with the reason (`equivalences.py`).
 """
 
 from __future__ import annotations

@@ -4,6 +4,47 @@ from __future__ import annotations
 
 from bug import Bug
 
+TURNED = "transposed_operands_change_no_product"
+
+FENCES = (
+    Bug(
+        "fences do not see what a matrix store writes",
+        "passes.insert_fences:_Planner.written",
+        "kind is not AccessKind.READ and is_shared(b)",
+        "kind is not AccessKind.READ and is_shared(b) and not isinstance(s, AtomCall)",
+        "verify_fences",
+    ),
+    Bug(
+        "no fence for what the next iteration publishes",
+        "passes.insert_fences:_Planner.loop",
+        "end = {**self.block(s.body, path, dirty, around), **self.left[-1]}",
+        "end = dirty if self.block(s.body, path, dirty, around) else {}",
+        "verify_fences",
+    ),
+    Bug(
+        "only the copy engine needs fences",
+        "passes.insert_fences:_Planner.asynchronously",
+        'if queue_of(s) == "product":',
+        "if False:",
+        "verify_fences",
+    ),
+)
+OPERANDS = (
+    Bug(
+        "a transposed operand is still read as before",
+        "passes.transpose_operands:_Turned.product",
+        'made = replace(made, b=_whole(tiles["b"]), transpose_b=True)',
+        'made = replace(made, b=_whole(tiles["b"]))',
+        TURNED,
+    ),
+    Bug(
+        "another version is transposed",
+        "passes.transpose_operands:_Turned.product",
+        "Transpose(_operand(gemm, name), _whole(tile), span=gemm.span)",
+        "Transpose(replace(_operand(gemm, name), version=_operand(gemm, name).version and Const(0)), _whole(tile))",
+        TURNED,
+    ),
+)
 TENSOR_CORES = (
     Bug(
         "warpgroups begin one instruction apart",

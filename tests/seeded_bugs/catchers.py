@@ -8,8 +8,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tiledsl.cpu import interp
 from tiledsl.ir.dtypes import FLOAT32
 from tiledsl.ir.nodes import (
     Alloc,
@@ -30,10 +32,12 @@ from tiledsl.ir.nodes import (
 from tiledsl.passes.base import run_pipeline
 from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.passes.plan_shared_memory import plan_shared_memory
-from tiledsl.target import target_named
+from tiledsl.target import Target, target_named
+from tiledsl.testing import Case
+from tiledsl.testing.case import Draw
 from tiledsl.testing.laws import LAWS
 
-SM80 = target_named("sm_80")
+SM80, SM90 = target_named("sm_80"), target_named("sm_90a")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -70,23 +74,28 @@ def _try(name: str, examples: int) -> None:
 
 
 @cache
-def traced(file: str, name: str) -> Kernel:
-    """The tile stage of an example, before any pass."""
+def example(file: str, name: str) -> Case:
     spec = spec_from_file_location(f"seeded_{file}", EXAMPLES / f"{file}.py")
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    kernel: Kernel = next(c for c in module.cases() if c.name == name).compiled().lowered.after("trace")
-    return kernel
+    found: Case = next(c for c in module.cases() if c.name == name)
+    return found
 
 
-def _through(last: str, *cases: tuple[str, str]) -> Callable[[], Any]:
+@cache
+def traced(file: str, name: str, target: str = "sm_80") -> Kernel:
+    """The tile stage of an example, before any pass."""
+    return example(file, name).compiled(target).lowered.after("trace")
+
+
+def _through(last: str, *cases: tuple[str, str], target: Target = SM80) -> Callable[[], Any]:
     """The passes up to `last` on examples, each followed by its verifier."""
 
     def check() -> None:
         names = list(PASSES)
         for file, name in cases:
-            run_pipeline(traced(file, name), pipeline(SM80)[: names.index(last) + 1], check=True)
+            run_pipeline(traced(file, name, target.name), pipeline(target)[: names.index(last) + 1], check=True)
 
     return check
 
@@ -112,6 +121,18 @@ def shared_loops() -> None:
         run_pipeline(Kernel("k", (source,), (launch,)), [plan_shared_memory.bind(SM80)], check=True)
 
 
+def executed_roles() -> None:
+    """The last stage of a kernel with roles, whose blocks have several tiles, in the interpreter with all checks."""
+    case = example("gemm_hopper", "gemm-hopper-persistent-384x128x192")
+    kernel = run_pipeline(traced("gemm_hopper", case.name, SM90.name), pipeline(SM90))
+    given = dict(case.inputs(Draw(1)))
+    expected = case.reference(**given)
+    arrays = given | {name: np.zeros_like(value) for name, value in expected.items()}
+    interp.run(kernel, arrays, check=True, mode="late")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(arrays[name], value)
+
+
 VERIFIERS: Mapping[str, Callable[[], Any]] = {
     "verify_pipeline": _through("software-pipeline", ("gemm", "gemm-3-stages"), ("attention", "attention-d64-128x128")),
     "verify_layouts": _through("infer-layouts", ("gemm", "gemm-3-stages"), ("normalisation", "softmax-13x100")),
@@ -120,4 +141,8 @@ VERIFIERS: Mapping[str, Callable[[], Any]] = {
     "verify_shared": _through("plan-shared-memory", ("gemm", "gemm-3-stages"), ("attention", "attention-d128-128x128")),
     "verify_shared_by_hand": shared_loops,
     "verify_barriers": _through("insert-barriers", ("gemm", "gemm-3-stages"), ("reduction", "reduce-sum-dim0")),
+    "executed_roles": executed_roles,
+    "verify_fences": _through(
+        "insert-fences", ("gemm", "gemm-odd"), ("gemm_hopper", "gemm-hopper-persistent-384x128x192"), target=SM90
+    ),
 }

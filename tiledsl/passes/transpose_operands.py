@@ -27,7 +27,6 @@ from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
 
-
 BARRIERS = 4096  # bytes left for barriers in shared memory, and for the alignment of tiles
 
 

@@ -10,6 +10,7 @@ way, barriers and roles are verified for (S10, W7). Source: PTX ISA, "Proxies", 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class _Proxies(Watcher):
 
     def roles(self, threads: Sequence[int]) -> None:
         ends = np.cumsum([0, *threads]).tolist()
-        self.groups = [slice(a, b) for a, b in zip(ends, ends[1:])]
+        self.groups = [slice(a, b) for a, b in pairwise(ends)]
         self.group = self.block
 
     def turn(self, number: int) -> None:

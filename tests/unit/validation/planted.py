@@ -174,6 +174,7 @@ def counter_stands_still(kernel: Kernel) -> Kernel:
 BUGS: dict[str, dict[str, Change]] = {
     "normalise": {"copy dropped": last_of(Copy), "product cleared": replaced(_is(Gemm), clear=True)},
     "expand-lets": {"tile at another place": other_constant(16, 8), "copy dropped": dropped(Copy)},
+    "transpose-operands": {"copy dropped": dropped(Copy), "product cleared": replaced(_is(Gemm), clear=True)},
     "warp-specialise": {"copy dropped": dropped(Copy), "product cleared": replaced(_is(Gemm), clear=True)},
     "software-pipeline": {
         "wait dropped": dropped(AsyncWait),

@@ -75,7 +75,7 @@ MISSING = {
     "one branch": (f"if b == 0 {{ {WRITE}  @ }} else {{ x[0] = x[1] }}  barrier  {STORED}", 1),
     "some threads": (f"if t < 32 {{ {WRITE} }}  @  barrier  {STORED}", 1),
     "cp.async": (f"async S[t] = A[t, 0]  async_commit  async_wait(pending=0)  @  barrier  {MULTIPLIED}", 1),
-    "another role": (roles(f"S[u] = x[0]  @  arrive full[0] of S", f"await full[0], 0 of S  {MULTIPLIED}"), 128),
+    "another role": (roles("S[u] = x[0]  @  arrive full[0] of S", f"await full[0], 0 of S  {MULTIPLIED}"), 128),
     "copies that arrive": (
         roles("async S[u] = A[u, 0]  arrive(copies) full[0] of S", f"await full[0], 0 of S  @  {MULTIPLIED}"), 128,
     ),
@@ -103,7 +103,7 @@ WRONG = {
 
 @pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
 def test_a_fence_in_the_wrong_place_is_none(body: str) -> None:
-    with pytest.raises(VerifyError, match="S20.*'S'.*async proxy.*wrote it"):
+    with pytest.raises(VerifyError, match=r"S20.*'S'.*async proxy.*wrote it"):
         check(kernel(body))
 
 

@@ -77,4 +77,13 @@ def _widens(a: DType, c: DType) -> bool:
     return a.kind is c.kind and a.bits <= c.bits
 
 
-__all__ = ["GemmPlan", "OperandPlan", "Read", "across_k", "plan_gemm", "runs_by_itself", "tile_shape", "warp_partitions"]
+__all__ = [
+    "GemmPlan",
+    "OperandPlan",
+    "Read",
+    "across_k",
+    "plan_gemm",
+    "runs_by_itself",
+    "tile_shape",
+    "warp_partitions",
+]

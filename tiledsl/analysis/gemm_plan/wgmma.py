@@ -79,7 +79,7 @@ def _unfit(gemm: Gemm, types: tuple[DType, DType, DType], k: int, num_threads: i
 
 
 def across_k(gemm: Gemm) -> tuple[str, ...]:
-    """Which of the operands "a" and "b" lie in shared memory as the instruction does not read their type: along m, n."""
+    """Which of "a" and "b" lie in shared memory along m or n, if the instruction reads their type along k only."""
     if wgmma.takes_mn_major(_types(gemm)[1]):
         return ()
     operands = (("a", gemm.a, not gemm.transpose_a), ("b", gemm.b, gemm.transpose_b))

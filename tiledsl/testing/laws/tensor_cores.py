@@ -6,6 +6,7 @@ name the bytes that the layout names.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tiledsl.analysis.descriptors import describe
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.tensor_boxes import Boxes, boxes_of, copyable
+from tiledsl.cpu import tile_interp
 from tiledsl.ir.concurrent import Arrive, Await
 from tiledsl.ir.dtypes import (
     BFLOAT16,
@@ -32,12 +34,15 @@ from tiledsl.ir.layout import Layout, row_major
 from tiledsl.ir.nodes import Address, Alloc, AsyncCommit, AsyncWait, Buffer, Const, Kernel, Region, Space
 from tiledsl.ir.swizzle import SPANS, UNIT, panelled
 from tiledsl.ir.tile import Copy, Gemm
+from tiledsl.ir.verify import verify
+from tiledsl.ir.walk import statements
 from tiledsl.isa.descriptor import decode
 from tiledsl.isa.wgmma import extent_k, takes_mn_major
+from tiledsl.passes.transpose_operands import transpose_operands
 from tiledsl.target import target_named
 from tiledsl.tensor_map import tensor_map
 from tiledsl.testing.laws.base import law, laws_of
-from tiledsl.testing.tile_stage import BARRIER, agree, kernel, region, shared, tensor, tile
+from tiledsl.testing.tile_stage import BARRIER, agree, integers, kernel, region, shared, tensor, tile
 
 SM90 = target_named("sm_90a")
 TYPES: dict[str, tuple[DType, DType, DType]] = {
@@ -106,6 +111,41 @@ def products(draw: st.DrawFn) -> Kernel:
 @law("S1", k=products(), examples=25, share=2.0)
 def warpgroup_products_are_those_of_the_tile_stage(k: Kernel) -> None:
     agree(k, target="sm_90a")
+
+
+@st.composite
+def products_across_k(draw: st.DrawFn) -> Kernel:
+    """Operands of types that the instruction reads along k only, one or both of which lie along m or n."""
+    types = draw(st.sampled_from([t for t in TYPES.values() if not takes_mn_major(t[0])]))
+    trans = draw(st.sampled_from([(False, False), (True, False), (True, True)]))
+    groups, versions = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 2]))
+    m, n, k = 64 * groups, draw(st.sampled_from([8, 16, 40])), extent_k(types[0]) * draw(st.integers(1, 3))
+    a, b = ((k, m) if trans[0] else (m, k)), ((n, k) if trans[1] else (k, n))
+    x, y, z = shared("x", a, types[0]), shared("y", b, types[1], versions), tile("z", (m, n), types[2])
+    whole = region(y, version=Const(versions - 1) if versions > 1 else None)
+    precision = "tf32" if types[0] is FLOAT32 else "ieee"
+    gemm = Gemm(region(x), whole, region(z), *trans, clear=draw(st.booleans()), precision=precision)
+    params = [tensor("a", a, types[0]), tensor("b", b, types[1]), tensor("c", (m, n), types[2])]
+    before = [Copy(region(p), r) for p, r in zip(params, (region(x), whole, region(z)))]
+    made = kernel(params, [*before, gemm, Copy(region(z), region(params[2]))], {}, 128 * groups)
+    (launch,) = made.launches
+    return replace(made, launches=(replace(launch, body=(Alloc(x), Alloc(y), Alloc(z), *launch.body)),))
+
+
+@law("S1", k=products_across_k(), seed=st.integers(0, 99), examples=25)
+def transposed_operands_change_no_product(k: Kernel, seed: int) -> None:
+    """And the instruction makes it then."""
+    made = transpose_operands.bind(SM90)(k)
+    verify(made)
+    (gemm,) = (s for s in statements(made) if isinstance(s, Gemm))
+    assert plan_gemm(gemm, made.launches[0].num_threads, SM90).kind == "wgmma"
+    rng = np.random.default_rng(seed)
+    given = {p.name: integers(rng, p) for p in k.params if isinstance(p, Buffer)}
+    results = []
+    for one in (k, made):
+        results.append({n: a.copy() for n, a in given.items()})
+        tile_interp.run(one, results[-1])
+    np.testing.assert_array_equal(results[1]["c"].view(np.uint8), results[0]["c"].view(np.uint8))
 
 
 @law(
