@@ -1,7 +1,7 @@
 """Faults that change nothing that a kernel may be asked for, by kernel, kind, text and place, and why.
 
-A row covers no fault that is caught (`verdicts.Score`), so patterns are as narrow as what survives. Those of sm_90a
-name the place by launch, role and loop (`places.py`): of the roles that the compiler makes, 1 copies and 2 computes.
+Rows of sm_90a name the place by launch, role and loop (`places.py`): of the roles that the compiler makes, 1 copies
+and 2 computes. None covers a fault that is caught (`verdicts.Score`), so patterns are as narrow as what survives.
 """
 
 from __future__ import annotations
@@ -123,6 +123,10 @@ def _padding_on_sm90() -> Iterator[Equivalent]:
     yield row("decode-split-.*", selection, r".* < 4\)' .*, at the start #1", _PADDING)
     yield row("decode-split-1", "swizzle", r"swizzle by '(t\d+(_1)?\);|at_[124]\) \* 16\)\);)' .*", _ONE_ROW)
     yield row("decode-split-1", "cp_async_(commit|wait)", r"cp_async_(commit .*#[56]|wait .*#3)", _ONE_ROW)
+    turned = r"Binary '(t1( >> 1)? \^ t(8|16)|t32 \* 4 \+ t16 \^ t1|k \* 2 \^ at_1)' .*"
+    yield row("decode-split-1", "swizzle", turned, _ONE_ROW)
+    yield row("decode-split-1", "AsyncCommit|AsyncWait", r"Async(Commit.* #[56]|Wait.* #3)", _ONE_ROW)
+    yield row("decode-split-1", "version", r"'[KV]_shared' .*", _ONE_ROW)
 
 
 def _turned_on_sm90() -> Iterator[Equivalent]:
@@ -170,7 +174,7 @@ def _by_hand_on_sm90() -> Iterator[Equivalent]:
     meeting = "gemm-warp-specialized-copy_gemm_0_1.*"
     yield row(meeting, "barrier_named|Barrier", r".* removed, role [12] in loop 1 #1", _MEETING)
     yield row(meeting, "fence_proxy_async|Fence", rf"{fence}role [12] in loop 1 #1", _FENCES)
-    yield row("gemm-warp-specialized-copy_gemm_0_1-136.*", "guard", r".*by < 1.*, role 2 in loop 1 #1", _INSIDE)
+    yield row("gemm-warp-specialized-copy_gemm_0_1-136.*", "guard", r"guard .*by < 1.*, role 2 in loop 1 #1", _INSIDE)
     alone = "gemm-odd|gemm-dynamic-.*|block-sparse-list-.*-one-role"
     yield row(alone, "fence_proxy_async|Fence", rf"{fence}in loop 1 #[12]", _FENCES)
 
@@ -213,6 +217,7 @@ EQUIVALENT = (
         *("selection", r".*'.* < [^']*' .*taken as true.*", _PADDING),
     ),
     Equivalent(r"gemm-(ragged|constant-style)", "predicate|selection", r".*", _INSIDE),
+    Equivalent(r"gemm-split-k-60x100x200", "predicate", r".* < 25' says, at the start #1", _INSIDE),
     Equivalent(r"gemm-dynamic.*", "guard", r".*(if \(|')(0|ko) < .*", _UNUSED),
     Equivalent(r"gemm-block-sparse", "guard", r".*Mask.*", f"{_UNUSED}; the product of the tile keeps its guard"),
     Equivalent(r"attention-d.*-causal.*", "guard", r".*(if \(|')[01] < .*", _UNUSED),

@@ -142,7 +142,7 @@ class Score:
         why, said = reason(self.name, kind, what), f"{kind}: {what} (line {line})"
         if by:
             self.caught[by] += 1
-        if by and why is not None:
+        if by and why is not None and self.name.endswith("-sm_90a"):
             self.covered.append(f"{said}: {by}, though {why}")
         elif why is not None:
             self.equivalent.append(f"{what}: {why}")
