@@ -305,7 +305,9 @@ def persistent_cases():
     yield from plain_cases("persistent", lambda *s: gemm_persistent(*s, **small), shapes)
     yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 384),))
     yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 264),))
-    yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), num_stages=2, panel=2), ((300, 136, 264),))
+    yield from plain_cases(
+        "raster", lambda *s: gemm(*s, block=(128, 64, 64), num_stages=2, panel=2), ((300, 136, 264),)
+    )
 
 
 def split_cases():
