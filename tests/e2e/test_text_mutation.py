@@ -99,3 +99,58 @@ def test_switches_for_barriers_in_shared_memory() -> None:
     assert "if (FAULT(12)) tds::bulk_wait<1>(); else if (FAULT(13)) tds::bulk_wait_read<0>(); else if (" in switched
     assert "if (FAULT(15)) tds::setmaxnreg_inc<240>(); else if (!FAULT(14)) tds::setmaxnreg_inc<232>();" in switched
     assert "if (!FAULT(16)) slot = next;" in switched
+
+
+def test_faults_are_named_by_launch_role_and_loop() -> None:
+    text = """\
+TDS_KERNEL(256, 1) k() {
+  tds::barrier();
+  if (warp < 4) {
+    for (int k = 0; k < n; ++k) {
+      tds::mbarrier_wait(empty + slot * 8, 1);
+    }
+  } else if (warp >= 4) {
+    TDS_UNROLL
+    for (int r = 0; r < 4; ++r) {
+      tds::wgmma_fence();
+    }
+    TDS_UNROLL_BY(1)
+    for (int k_1 = 0; k_1 < n; ++k_1) {
+#line 9
+      if (t == 0) {
+        tds::mbarrier_arrive(empty);
+      }
+    }
+    tds::wgmma_commit();
+  }
+}
+TDS_KERNEL(256, 1) l() {
+  while (x) {
+    tds::barrier();
+  }
+}
+"""
+    places = {f"{f.what}, {f.place}" for f in with_switches(text)[1] if "removed" in f.what or f.kind == "guard"}
+    assert places == {
+        "barrier removed, at the start",
+        "guard 'if (warp < 4)' dropped, at the start",
+        "mbarrier_wait empty removed, role 1 in loop 1",
+        "guard 'if (warp >= 4)' dropped, at the start",
+        "wgmma_fence removed, role 2",
+        "guard 'if (t == 0)' of mbarrier_arrive empty dropped, role 2 in loop 1",
+        "mbarrier_arrive empty removed, role 2 in loop 1",
+        "wgmma_commit removed, role 2 after loop 1",
+        "barrier removed, launch 2 in loop 1",
+    }
+
+
+def test_equivalences_must_not_cover_what_is_caught() -> None:
+    score = Score("gemm-3-stages-sm_90a")
+    score.add("guard", "guard 'if (warp >= 4)' dropped, at the start #1", 1, "")
+    score.finish()
+    score.add("guard", "guard 'if (warp >= 4)' dropped, at the start #1", 1, "TD0830")
+    with pytest.raises(AssertionError, match="no equivalence may cover"):
+        score.finish()
+    score.add("guard", "guard 'if (x)' dropped, at the start #1", 1, "")
+    with pytest.raises(AssertionError, match=r"if \(x\)"):
+        score.finish()
