@@ -12,6 +12,7 @@ from tiledsl.ir.concurrent import (
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -113,6 +114,8 @@ def role_condition(role: Role, threads: int, number: str, unit: int) -> str:
 def _arrive(s: Arrive, e: Expressions, maps: TensorMaps) -> str:
     if s.copies:
         return f"cp_async_mbarrier_arrive_noinc({e.bare(s.barrier)})"
+    if s.ranks:
+        return f"mbarrier_arrive_ranks<{s.ranks}>({e.bare(s.barrier)})"
     if s.bytes:
         return f"mbarrier_arrive_expect_tx({e.bare(s.barrier)}, {s.bytes})"
     return f"mbarrier_arrive({e.bare(s.barrier)})"
@@ -185,7 +188,8 @@ _RULES: dict[type[Stmt], Callable[[Any, Expressions, TensorMaps], str]] = {
     InitBarrier: lambda s, e, maps: f"mbarrier_init({e.bare(s.barrier)}, {s.count})",
     Arrive: _arrive,
     Expect: lambda s, e, maps: f"mbarrier_expect_tx({e.bare(s.barrier)}, {e.bare(s.bytes)})",
-    Await: lambda s, e, maps: f"mbarrier_wait({e.bare(s.barrier)}, {e.bare(s.parity)})",
+    ClusterBarrier: lambda s, e, maps: f"cluster_{s.part}()",
+    Await: lambda s, e, maps: f"mbarrier_wait{'_cluster' * s.cluster}({e.bare(s.barrier)}, {e.bare(s.parity)})",
     Fence: lambda s, e, maps: f"{_FENCE[s.kind]}()",
     Hold: _hold,
     Settle: _settle,

@@ -14,7 +14,7 @@ import numpy as np
 
 from tiledsl.cpu.access import MemoryAccess, Pointer
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work, reader_name
-from tiledsl.cpu.concurrent import Common
+from tiledsl.cpu.cluster import Common
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.mbarrier import Mbarrier
@@ -26,6 +26,7 @@ from tiledsl.ir import nodes as ir
 from tiledsl.ir.concurrent import QUEUES
 
 Array = np.ndarray[Any, Any]
+MAX_THREADS = 1024  # of a block
 
 
 @dataclass(slots=True)
@@ -161,10 +162,10 @@ class Asynchronous(MemoryAccess):
 
     # --------------------------------------------------------------------------------------------------- barriers
 
-    def barrier_of(self, a: ir.Address, thread: int) -> Mbarrier:
-        """The barrier that a thread's address names."""
+    def barrier_of(self, a: ir.Address, thread: int, block: Common) -> Mbarrier:
+        """The barrier that a thread's address names, in this block or another one."""
         offset = self.offset_of(a.buffer, a.indices, a.version)
-        return self.common.barriers[a.buffer][int(self.full(offset)[0, thread])]
+        return block.barriers[a.buffer][int(self.full(offset)[0, thread])]
 
     def learn(self, known: int) -> None:
         super().learn(known)
@@ -175,13 +176,25 @@ class Asynchronous(MemoryAccess):
 
     def threads_that_arrive(self) -> int:
         """In a role the arrival of one thread stands for all: others have met it in a way that is not followed."""
+        first = self.common.rank * MAX_THREADS
         if self.role is not None:
-            return ((1 << self.role.threads) - 1) << self.role.first
-        return sum(1 << int(t) for t in self.lanes(self.mask).thread)
+            return ((1 << self.role.threads) - 1) << self.role.first + first
+        return sum(1 << int(t) + first for t in self.lanes(self.mask).thread)
 
     def after_wait(self, barrier: Mbarrier) -> None:
-        if self.check and barrier.ordered:
-            self.shared.order(barrier.ordered)
+        for block in self.common.peers if self.check else ():
+            if threads := barrier.ordered >> block.rank * MAX_THREADS & (1 << MAX_THREADS) - 1:
+                block.shared.order(threads)
+
+    def require_made(self, block: Common, barrier: ir.Buffer, tiles: tuple[ir.Buffer, ...]) -> None:
+        if barrier not in block.barriers:
+            raise error("TD0840", what="an access", barrier=f"{barrier.name} of another block", where=self.where())
+
+    def after_meeting(self) -> None:
+        if self.check and self.role is None:
+            self.shared.barrier(np.ones(self.domain[0], bool), None)
+        elif self.check:
+            self.shared.order(self.threads_that_arrive() >> self.common.rank * MAX_THREADS)
 
 
 def _part(c: PendingCopy, kept: Array) -> PendingCopy:

@@ -8,7 +8,7 @@ address are XORed with as many of the bits 7 to 9 as it has. A buffer is taken t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from tiledsl.cpu.access import Pointer
 from tiledsl.cpu.atomics import combined
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.box import clipped
-from tiledsl.cpu.memory import Lanes
+from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import error
 from tiledsl.ir.concurrent import BulkMove, TensorCopy
@@ -46,23 +46,24 @@ class Side:
     thread: int
     buffer: Buffer
     offset: Array
+    shared: SharedMemory
 
     @property
     def lanes(self) -> Lanes:
         return Lanes(np.zeros(len(self.offset), np.int64), np.full(len(self.offset), self.thread))
 
     def read(self) -> Array:
-        typed, base = self.machine.shared.typed(self.buffer)
+        typed, base = self.shared.typed(self.buffer)
         found: Array = typed[0, base + self.offset]
         return found
 
     def write(self, data: Array) -> None:
-        typed, base = self.machine.shared.typed(self.buffer)
+        typed, base = self.shared.typed(self.buffer)
         typed[0, base + self.offset] = data.ravel()
 
     def lend(self, readers: int) -> None:
         if self.machine.check:
-            self.machine.shared.lend(self.lanes, self.buffer, self.offset, readers)
+            self.shared.lend(self.lanes, self.buffer, self.offset, readers)
 
 
 def tensor_copy(m: Machine, s: TensorCopy) -> None:
@@ -128,7 +129,6 @@ def _run(m: Machine, b: Buffer, data: Array, corner: tuple[int, ...], lanes: int
 
 def _ends(m: Machine, s: TensorCopy | BulkMove) -> tuple[Pointer, Pointer]:
     """The global and the shared address."""
-    m.refuse_cluster(s.ranks)
     source, target = m.eval(s.src), m.eval(s.dst)
     return (source, target) if s.barrier is not None else (target, source)
 
@@ -145,20 +145,23 @@ def _side(m: Machine, thread: int, b: Buffer, offset: Array) -> Side:
     outside = offset[(offset < 0) | (offset >= size)]
     if len(outside):
         raise error("TD0802", buffer=b.name, what="element", index=int(outside[0]), extent=size, where=m.where())
-    return Side(m, thread, b, offset)
+    return Side(m, thread, b, offset, m.shared)
 
 
 def _load(m: Machine, s: TensorCopy | BulkMove, side: Side, data: Array) -> None:
     assert s.barrier is not None
-    number = m.common.new_copy(side.buffer)
-    if m.check:
-        m.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
-    early = m.is_early()
-    side.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
     where = m.name_lane((0, side.thread))
-    barrier = m.barrier_of(s.barrier, side.thread)
-    barrier.require_initialised("a bulk copy", where)
-    barrier.deliver(data.nbytes, 1 << number, None if early else partial(side.write, data), where)
+    for block in m.reached(s.ranks, s.barrier.buffer):
+        number = block.new_copy(side.buffer)
+        there = replace(side, shared=m.shared if block is m.common else block.shared.seen_from(m.shared))
+        if m.check:
+            there.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
+        early = m.is_early()
+        there.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
+        barrier = m.barrier_of(s.barrier, side.thread, block)
+        barrier.require_initialised("a bulk copy", where)
+        land = None if early else partial(there.write, data)
+        barrier.deliver(data.nbytes, 1 << number, land, where, far=block is not m.common)
 
 
 def _store(m: Machine, s: TensorCopy | BulkMove, side: Side, write: Any) -> None:

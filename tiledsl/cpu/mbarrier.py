@@ -69,9 +69,14 @@ class Mbarrier:
     def expect(self, count: int) -> None:
         self.bytes += count
 
-    def deliver(self, count: int, knowledge: int, land: Callable[[], None] | None, where: str) -> None:
-        """A copy brings its bytes; what it still has to do is done for the first one who waits for this phase."""
-        if count > self.bytes:
+    def deliver(
+        self, count: int, knowledge: int, land: Callable[[], None] | None, where: str, *, far: bool = False
+    ) -> None:
+        """A copy brings its bytes; what it still has to do is done for the first one who waits for this phase.
+
+        From `far`, a block of the cluster, they may come before this block expects them, but not without an arrival.
+        """
+        if count > self.bytes and not (far and self.pending):
             raise error("TD0858", barrier=self.name, bytes=count, expected=self.bytes, where=where)
         self.knowledge |= knowledge
         if land is not None:

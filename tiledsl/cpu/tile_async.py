@@ -127,22 +127,24 @@ def multiply(m: TileMachine, s: Gemm) -> None:
 def load(m: TileMachine, s: Copy) -> None:
     """The copy engine brings a box to shared memory, all of it: what lies outside of the tensor as zeros."""
     assert s.barrier is not None
-    m.refuse_cluster(s.ranks)
     tile = np.array(tile_ops.read(m, s.src))
     source, inside, _ = tile_ops.place(m, s.src)
     m.require_zeros_outside(source.buffer, source.data[inside].size < tile.size)
-    memory, at, _ = tile_ops.place(m, s.dst)
-    m.require_landed(memory, at)
-    copy = m.common.new_copy(memory.buffer)
-    put = partial(memory.put, at, tile.reshape(s.dst.extents))
-    if m.mode == "early":
-        put()
-    else:
-        memory.poison(at)
-    memory.mark_copy(at, copy)
-    size = tile.size * s.src.buffer.dtype.bits // 8
-    for barrier, _ in m.barriers_at(s.barrier, "a bulk copy"):
-        barrier.deliver(size, 1 << copy, None if m.mode == "early" else put, m.where())
+    own, at, _ = tile_ops.place(m, s.dst)
+    for block in m.reached(s.ranks, s.barrier.buffer, s.dst.buffer):
+        memory = own if block is m.common else block.memory[s.dst.buffer]
+        m.require_landed(memory, at)
+        copy = block.new_copy(memory.buffer)
+        put = partial(memory.put, at, tile.reshape(s.dst.extents))
+        if m.mode == "early":
+            put()
+        else:
+            memory.poison(at)
+        memory.mark_copy(at, copy)
+        size = tile.size * s.src.buffer.dtype.bits // 8
+        for barrier, _ in m.barriers_at(s.barrier, "a bulk copy", block):
+            land = None if m.mode == "early" else put
+            barrier.deliver(size, 1 << copy, land, m.where(), far=block is not m.common)
 
 
 def store(m: TileMachine, s: Copy | Atomic) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 from tiledsl.ir.concurrent import (
     AGENTS,
+    CLUSTER_PARTS,
     FENCES,
     QUEUES,
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -54,6 +56,13 @@ def _arrive(scope: Scope, s: Arrive) -> None:
     _handed(scope, s.buffers)
     if s.by not in AGENTS or not 0 <= s.bytes <= MOST_ARRIVALS or (s.bytes and s.copies):
         raise fail(f"an arrival by '{s.by}' with {s.bytes} bytes")
+    if not 0 <= s.ranks < 1 << 16 or (s.ranks and (s.bytes or s.copies)):
+        raise fail(f"an arrival at the blocks {s.ranks:#x}{' with bytes' * bool(s.bytes)}{' of copies' * s.copies}")
+
+
+def _cluster(scope: Scope, s: ClusterBarrier) -> None:
+    if s.part not in CLUSTER_PARTS:
+        raise fail(f"unknown part '{s.part}' of a barrier of the cluster")
 
 
 def _expect(scope: Scope, s: Expect) -> None:
@@ -120,6 +129,7 @@ CONCURRENT_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     AsyncWait: _wait,
     InitBarrier: _init,
     Arrive: _arrive,
+    ClusterBarrier: _cluster,
     Expect: _expect,
     Await: _await,
     Fence: _fence,

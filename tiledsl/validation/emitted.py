@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
@@ -35,7 +36,8 @@ def in_part(kernel: Kernel, inputs: Inputs) -> tuple[Kernel, Inputs]:
 
     def part(launch: Launch) -> Launch:
         numbers = grid_of(launch, scalars)
-        kept = (Const(min(n, MOST_ALONG_AN_AXIS), dtype_of(e)) for n, e in zip(numbers, launch.grid))
+        most = [max(MOST_ALONG_AN_AXIS, c) for _, c in zip_longest(launch.grid, launch.cluster, fillvalue=1)]
+        kept = (Const(min(n, m), dtype_of(e)) for n, e, m in zip(numbers, launch.grid, most))
         return replace(launch, grid=tuple(kept))
 
     return replace(kernel, launches=tuple(map(part, kernel.launches))), replace(inputs, blocks=blocks_of)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles, SetRegisters, Settle
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Expect, Fence, Roles, SetRegisters, Settle
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -298,6 +298,7 @@ RULES: dict[type[Stmt], Rule] = {
     Arrive: lower_arrive,
     Expect: lower_expect,
     Await: lower_await,
+    ClusterBarrier: _kept,
     Fence: _kept,
     SetRegisters: _kept,
     Settle: _settle,

@@ -42,9 +42,15 @@ class ConcurrentMaker(Maker):
         makers: list[Callable[[], Stmt]] = [
             lambda: concurrent.InitBarrier(self.barrier(), number(1, 400)),
             lambda: concurrent.Arrive(self.barrier(), 16 * number(0, 9), self.pick(concurrent.AGENTS), False),
-            lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), self.handed()),
+            lambda: concurrent.Arrive(
+                self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), buffers=self.handed()
+            ),
+            lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), ranks=self.ranks()),
+            lambda: concurrent.ClusterBarrier(self.pick(concurrent.CLUSTER_PARTS)),
             lambda: concurrent.Expect(self.barrier(), self.expr(INDEX)),
-            lambda: concurrent.Await(self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"])),
+            lambda: concurrent.Await(
+                self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"]), self.coin()
+            ),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),
             lambda: concurrent.Settle(self.buffer(Space.LOCAL, Space.FRAGMENT)),
