@@ -14,7 +14,7 @@ import numpy as np
 
 from tiledsl.cpu.access import MemoryAccess, Pointer
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work, reader_name
-from tiledsl.cpu.cluster import Common
+from tiledsl.cpu.cluster import MAX_THREADS, Common
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.mbarrier import Mbarrier
@@ -26,7 +26,6 @@ from tiledsl.ir import nodes as ir
 from tiledsl.ir.concurrent import QUEUES
 
 Array = np.ndarray[Any, Any]
-MAX_THREADS = 1024  # of a block
 
 
 @dataclass(slots=True)
@@ -176,10 +175,9 @@ class Asynchronous(MemoryAccess):
 
     def threads_that_arrive(self) -> int:
         """In a role the arrival of one thread stands for all: others have met it in a way that is not followed."""
-        first = self.common.rank * MAX_THREADS
         if self.role is not None:
-            return ((1 << self.role.threads) - 1) << self.role.first + first
-        return sum(1 << int(t) + first for t in self.lanes(self.mask).thread)
+            return ((1 << self.role.threads) - 1) << self.role.first
+        return sum(1 << int(t) for t in self.lanes(self.mask).thread)
 
     def after_wait(self, barrier: Mbarrier) -> None:
         for block in self.common.peers if self.check else ():
@@ -194,7 +192,7 @@ class Asynchronous(MemoryAccess):
         if self.check and self.role is None:
             self.shared.barrier(np.ones(self.domain[0], bool), None)
         elif self.check:
-            self.shared.order(self.threads_that_arrive() >> self.common.rank * MAX_THREADS)
+            self.shared.order(self.threads_that_arrive())
 
 
 def _part(c: PendingCopy, kept: Array) -> PendingCopy:

@@ -23,6 +23,8 @@ from tiledsl.ir.walk import statements
 if TYPE_CHECKING:
     from tiledsl.cpu.concurrent import Concurrent
 
+MAX_THREADS = 1024  # of a block
+
 
 @dataclass(slots=True)
 class Meeting:

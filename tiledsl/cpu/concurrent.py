@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from tiledsl.cpu import values
-from tiledsl.cpu.cluster import Common
+from tiledsl.cpu.cluster import MAX_THREADS, Common
 from tiledsl.cpu.lockstep import DTypes, Lockstep
 from tiledsl.cpu.mbarrier import Mbarrier
 from tiledsl.cpu.registers import Cell, Registers
@@ -189,7 +189,8 @@ class Concurrent(Lockstep):
             for barrier, lanes in self.barriers_at(s.barrier, "an arrival", block):
                 times = -(-lanes // each) if each else 1
                 barrier.expect(s.bytes * times)
-                barrier.arrive(times, self.where(), known, self.threads_that_arrive())
+                threads = self.threads_that_arrive() << self.common.rank * MAX_THREADS
+                barrier.arrive(times, self.where(), known, threads)
         self.give_turn()
 
     def expect(self, s: ir.Expect) -> None:
@@ -230,7 +231,7 @@ class Concurrent(Lockstep):
             raise error("TD0859", barrier=barrier.name, phase=phase, now=barrier.phase, where=self.where())
 
     def threads_that_arrive(self) -> int:
-        """The threads of the cluster whose accesses an arrival hands over, as bits."""
+        """The threads of the block whose accesses an arrival hands over, as bits."""
         return 0
 
     def after_wait(self, barrier: Mbarrier) -> None:

@@ -62,6 +62,7 @@ class LaunchFrame(Frame):
     layouts: list[Assigned] = field(default_factory=list)
     safe_values: list[SafeValue] = field(default_factory=list)
     raster: Raster | None = None
+    cluster: tuple[int, ...] = ()
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
     has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike

@@ -37,10 +37,18 @@ from tiledsl.language.barriers import (
     mbarrier_expect_tx,
     mbarrier_wait_parity,
 )
+from tiledsl.language.clusters import (
+    block_rank_in_cluster,
+    cluster_arrive,
+    cluster_arrive_relaxed,
+    cluster_sync,
+    cluster_wait,
+)
 from tiledsl.language.debug import assume, device_assert, sync_threads
 from tiledsl.language.debug import print_ as print
 from tiledsl.language.externs import address_of, call_extern, call_pure_extern, import_source
 from tiledsl.language.launch import (
+    ClusterKernel,
     Kernel,
     annotate_layout,
     annotate_min_blocks_per_sm,

@@ -16,7 +16,7 @@ from itertools import dropwhile
 from tiledsl.analysis.access import Access, accesses, reach
 from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
 from tiledsl.analysis.vector_width import Divisors
-from tiledsl.ir.concurrent import WARPGROUP, Roles
+from tiledsl.ir.concurrent import WARPGROUP, Roles, members
 from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
@@ -82,7 +82,13 @@ class Channel:
 
     @property
     def bytes(self) -> int:
-        return sum(bulk_bytes(c.copy) for c in self.copies)
+        """Of a version: what this block loads of it, or all blocks of the cluster together."""
+        return sum(bulk_bytes(c.copy) * max(1, len(members(c.copy.ranks))) for c in self.copies)
+
+    @property
+    def ranks(self) -> int:
+        """The blocks of the cluster whose tiles this block writes, as a mask; 0: only its own."""
+        return max(c.copy.ranks for c in self.copies)
 
     @property
     def nest(self) -> tuple[Stmt, ...]:
@@ -99,7 +105,9 @@ class Channel:
     def __str__(self) -> str:
         tiles = ", ".join(b.name for b in self.tiles)
         how = "by runs of the loop" if self.by_run else "both sides count" if self.counted else "by the loops"
-        return f"{tiles}: {self.depth} versions of {self.bytes} bytes, read by {self.by}, counted {how}"
+        dealt = [c.copy.dst.buffer.name for c in self.copies if c.copy.ranks]
+        blocks = f"; {len(members(self.ranks))} blocks load parts of {', '.join(dealt)} for each other" if dealt else ""
+        return f"{tiles}: {self.depth} versions of {self.bytes} bytes, read by {self.by}, counted {how}{blocks}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,8 @@ class Budget:
 class WarpPlan:
     """What warp-specialise decided for a launch: its channels, or `refused`, why it left the launch as it was.
 
-    `left` are copies of pipelined loops that the consumers make themselves, each with the reason.
+    `left` are copies of pipelined loops that the consumers make themselves, each with the reason; `alone` those that
+    the producer of each block of a cluster makes for itself.
     """
 
     consumers: int = 0  # threads
@@ -122,6 +131,7 @@ class WarpPlan:
     budget: Budget = Budget()
     refused: str = ""
     left: tuple[tuple[Copy, str], ...] = ()
+    alone: tuple[tuple[Copy, str], ...] = ()
 
     def __str__(self) -> str:
         if self.refused:
@@ -129,6 +139,7 @@ class WarpPlan:
         head = f"producer: {WARPGROUP} threads, {self.budget.producer or 'its share of'} registers"
         other = f"consumer: {self.consumers} threads, {self.budget.consumer or 'their share of'} registers"
         rows = [f"copy to {c.dst.buffer.name} at line {c.span.line} stays: {why}" for c, why in self.left]
+        rows += [f"copy to {c.dst.buffer.name} is not shared by the cluster: {why}" for c, why in self.alone]
         return "\n".join([head, other, *map(str, self.channels), *rows])
 
 

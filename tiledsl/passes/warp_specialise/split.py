@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
-from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles, members
 from tiledsl.ir.dtypes import INDEX, INT32, UINT64
 from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
@@ -63,6 +63,7 @@ class Ring:
 
     def allocations(self, consumers: int) -> Block:
         arrivals = consumers // WARPGROUP if self.channel.by == "warpgroups" else consumers
+        arrivals *= max(1, len(members(self.channel.ranks)))  # whoever loads into several blocks waits for all
         full: Block = (Alloc(self.full, Const(1, UINT64)),)
         return (*full, Alloc(self.empty, Const(arrivals, UINT64))) if self.reused else full
 
@@ -271,7 +272,8 @@ class _Consumer:
                 if i == ring.channel.copies[0].last:
                     empty = Address(ring.empty, (turn.slot,))
                     if ring.reused:
-                        out.append(Arrive(empty, 0, ring.channel.by, buffers=ring.channel.tiles, span=s.span))
+                        c = ring.channel
+                        out.append(Arrive(empty, 0, c.by, ranks=c.ranks, buffers=c.tiles, span=s.span))
                     out += turn.after
         versions: dict[Buffer, Expr] = {}
         for ring, turn in here:
