@@ -1,4 +1,5 @@
-"""The roles of a block, and the blocks of a cluster, as coroutines: each on an OS thread of its own, but one at a time, so that a run is determined.
+"""The roles of a block, and the blocks of a cluster, as coroutines: each on an OS thread of its own, but one at a time,
+so that a run is determined.
 
 One gives its turn away where it waits or arrives, and nowhere else. Then it is the turn of one that can go on: the
 first in the order of the program, the last, or any. With the producer as the first role, "first" is the producer as

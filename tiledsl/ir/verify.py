@@ -101,8 +101,8 @@ class _Verifier:
             raise fail(f"a grid of {len(launch.grid)} extents with {len(launch.blocks)} block indices")
         if not 1 <= len(launch.threads) <= 3 or min(launch.threads) < 1:
             raise fail(f"no block of threads {launch.threads}")
-        size = launch.cluster
-        if len(size) > 3 or any(n < 1 for n in size) or prod(size) > _MAX_CLUSTER or any(n > 1 for n in size[len(launch.grid) :]):
+        size, beyond = launch.cluster, launch.cluster[len(launch.grid) :]
+        if len(size) > 3 or any(n < 1 for n in size) or prod(size) > _MAX_CLUSTER or any(n > 1 for n in beyond):
             raise fail(f"clusters of {size} blocks in a grid of {len(launch.grid)} extents")
         if len(launch.registers) not in (0, 2) or not all(n == 0 or possible_registers(n) for n in launch.registers):
             raise fail(f"a launch with {launch.registers} registers for threads that copy and that compute")

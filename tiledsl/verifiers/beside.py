@@ -199,7 +199,7 @@ class Beside(ThreadMemory):
 
     def key(self, barrier: Address, on: Mask) -> Key:
         version = 0 if barrier.version is None else self.one(barrier.version, on)
-        return barrier.buffer, version, tuple(self.one(i, on) for i in barrier.indices)
+        return barrier.buffer, version, tuple(self.one(i, on) for i in barrier.indices), 0
 
     def phases(self, barrier: Address, on: Mask) -> Phases:
         key = self.key(barrier, on)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiledsl.errors import error
-from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Expect, Fence, Role, Roles, SetRegisters, reaches_blocks
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    ClusterBarrier,
+    Expect,
+    Fence,
+    Role,
+    Roles,
+    SetRegisters,
+    reaches_blocks,
+)
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Launch, Node, Stmt
 from tiledsl.ir.tile import Atomic, Copy, Gemm
 from tiledsl.ir.walk import map_children, statements

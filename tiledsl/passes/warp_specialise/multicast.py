@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from tiledsl.ir.nodes import Const, Expr, Launch, Node, Region, Var
+from tiledsl.ir.nodes import Binary, Const, Expr, Launch, Node, Region, Var
 from tiledsl.ir.tile import Copy
+from tiledsl.ir.walk import rewrite
 from tiledsl.passes.warp_specialise.plan import Candidate, Channel, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
@@ -32,8 +33,9 @@ def with_multicast(plan: WarpPlan, launch: Launch) -> WarpPlan:
 
 class _Dealer:
     def __init__(self, launch: Launch) -> None:
-        self.replay = Replay(launch)
         self.axes = [(v, n) for v, n in zip(launch.blocks, launch.cluster) if n > 1]
+        self.clusters = {v: Var(f"cluster_{v.name}") for v, _ in self.axes}
+        self.replay = Replay(rewrite(launch, self.in_clusters))
         self.blocks = prod(n for _, n in self.axes)
         self.alone: list[tuple[Copy, str]] = []
 
@@ -55,9 +57,17 @@ class _Dealer:
             return f"it depends on '{v.name}', in which the blocks of a cluster differ"
         return part_of(c.copy, self.rank(), self.blocks)
 
+    def in_clusters(self, node: Node) -> Node:
+        """`bx // 4` is the same for the blocks of a cluster of 2 along x: a number of the cluster, not of the block."""
+        for v, n in self.axes:
+            match node:
+                case Binary("//", Var() as x, Const(int() as by)) if x is v and by % n == 0:
+                    return self.clusters[v] // (by // n)
+        return node
+
     def differs(self, wanted: Sequence[Node]) -> Var | None:
-        """A coordinate of the cluster on which it depends."""
-        variables = self.replay.needs(wanted).variables
+        """A coordinate in the cluster on which it depends."""
+        variables = self.replay.needs([rewrite(e, self.in_clusters) for e in wanted]).variables
         return next((v for v, _ in self.axes if v in variables), None)
 
     def rank(self) -> Expr:
