@@ -122,7 +122,7 @@ def _on_sm90() -> Iterator[Equivalent]:
         yield Equivalent(case, "wgmma_fence|Fence", f"(wgmma_fence removed|Fence\\[product\\]) #{fence} .*", _FENCED)
         kinds, what = "mbarrier_arrive(_ranks)?|Arrive", f"(mbarrier_arrive(_ranks)? .*|Arrive) #{arrival} .*"
         yield Equivalent(case, kinds, what, _UNAWAITED)
-        yield Equivalent(case, "guard", f".*thread_2 == 0.* #{arrival} .*", _UNAWAITED)
+        yield Equivalent(case, "guard", f".*thread_2( & 127\\))? == 0.* #{arrival} .*", _UNAWAITED)
     case = "gemm-hopper-persistent-short.*"
     yield Equivalent(case, "wgmma_fence|Fence", r"(wgmma_fence removed|Fence\[product\]) #2 .*", _FENCED)
     yield Equivalent(case, "bulk_wait|AsyncWait", r"bulk_wait .*|AsyncWait\[store\] #2 .*", _TILES)

@@ -31,7 +31,7 @@ def cluster_of(dims: Any, grid: tuple[Expr, ...]) -> tuple[int, ...]:
     count = 1
     for n in found:
         count *= n
-    if count > MOST_BLOCKS or any(n > 1 for n in found[len(grid) :]):
+    if count > MOST_BLOCKS or len(found) > 3 or any(n > 1 for n in found[len(grid) :]):
         rule = f"clusters of at most {MOST_BLOCKS} blocks, in the dimensions of its grid"
         raise fail("TD0224", what=what, rule=rule)
     found = (*found, 1, 1, 1)[: len(grid)]
