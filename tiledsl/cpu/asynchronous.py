@@ -23,7 +23,7 @@ from tiledsl.cpu.registers import IN_FLIGHT, LENT, POISON, Registers
 from tiledsl.cpu.values import Value
 from tiledsl.errors import Span, error
 from tiledsl.ir import nodes as ir
-from tiledsl.ir.concurrent import QUEUES
+from tiledsl.ir.concurrent import QUEUES, InitBarrier
 
 Array = np.ndarray[Any, Any]
 
@@ -185,8 +185,31 @@ class Asynchronous(MemoryAccess):
                 block.shared.order(threads)
 
     def require_made(self, block: Common, barrier: ir.Buffer, tiles: tuple[ir.Buffer, ...]) -> None:
+        name = f"{barrier.name} of another block"
         if barrier not in block.barriers:
-            raise error("TD0840", what="an access", barrier=f"{barrier.name} of another block", where=self.where())
+            raise error("TD0840", what="an access", barrier=name, where=self.where())
+        if block is self.common:
+            return
+        if any(b.made & ~self.known for b in block.barriers[barrier]):
+            raise error("TD0845", problem="nothing orders this after its init", barrier=name, where=self.where())
+        visit = block.note(barrier)
+        block.visits.append(visit)
+        self.learn(1 << visit)
+
+    def init_barrier(self, s: InitBarrier) -> None:
+        super().init_barrier(s)
+        if len(self.common.peers) > 1:
+            made = 1 << self.common.note(s.barrier.buffer)
+            self.learn(made)
+            for barrier, _ in self.barriers_at(s.barrier, "its init"):
+                barrier.made = made
+
+    def end_block(self) -> None:
+        """The block ends. Raises TileError TD0857 if another one may still use its memory."""
+        if self.check and any(not self.known >> visit & 1 for visit in self.common.visits):
+            problem = f"the block of rank {self.common.rank} may end before another one that uses it"
+            raise error("TD0857", self.launch.span, problem=problem, where=self.name_lane((0, 0)))
+        self.common.ended = True
 
     def after_meeting(self) -> None:
         if self.check and self.role is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tiledsl.cpu.concurrent import Concurrent
 
 MAX_THREADS = 1024  # of a block
+NOWHERE = -1
 
 
 @dataclass(slots=True)
@@ -52,7 +53,8 @@ class Common:
     """What all agents of a block share: whose turn it is, barriers, and where each bulk copy went (cpu/mbarrier.py).
 
     `peers` are those of all blocks of the cluster, by rank, which have turns, copies and the barrier of the cluster in
-    common. `memory` is what others can reach of this block's shared memory; it has `ended` when it is gone.
+    common. `memory` is what others can reach of this block's shared memory; it has `ended` when it is gone. `visits`
+    are the numbers, among those of copies, of uses by other blocks: each must be known to this block when it ends.
     """
 
     turns: Turns
@@ -63,6 +65,7 @@ class Common:
     memory: dict[Buffer, Any] = field(default_factory=dict)
     shared: Any = None
     ended: bool = False
+    visits: list[int] = field(default_factory=list)
     peers: list[Common] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,6 +74,11 @@ class Common:
     def new_copy(self, into: Buffer) -> int:
         """The number of one more copy, to this block."""
         self.copies.append((self.rank, into))
+        return len(self.copies) - 1
+
+    def note(self, about: Buffer) -> int:
+        """The number of something else that others must know of."""
+        self.copies.append((NOWHERE, about))
         return len(self.copies) - 1
 
 

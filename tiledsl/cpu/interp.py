@@ -144,7 +144,8 @@ class Machine(Asynchronous):
             return
         self.run(self.role.body if self.role else self.launch.body)
         self.require_nothing_in_flight(self.launch.span)
-        self.common.ended |= self.role is None
+        if self.role is None:
+            self.end_block()
 
     def name_block(self, block: int, thread: int | None) -> str:
         """How messages name a block of the chunk, and a thread in it."""
