@@ -182,7 +182,7 @@ from tiledsl.language.scalars import if_then_else as Select
 from tiledsl.language.scalars import maximum as max
 from tiledsl.language.scalars import minimum as min
 from tiledsl.language.scalars import pow_ as pow
-from tiledsl.language.tiles import GemmWarpPolicy, clear, copy, fill, gemm, transpose
+from tiledsl.language.tiles import GemmWarpPolicy, c2d_im2col, clear, copy, fill, gemm, im2col, transpose
 from tiledsl.language.unsupported import UNSUPPORTED
 from tiledsl.language.warps import (
     all_sync,
@@ -241,7 +241,7 @@ __all__ = [
     "annotate_layout", "annotate_min_blocks_per_sm", "annotate_producer_reg_dealloc", "annotate_safe_value",
     "any_sync", "asin", "assume", "async_copy", "atan", "atan2", "atomic_add", "atomic_max", "atomic_min",
     "atomic_or", "barrier_arrive", "barrier_wait", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bool", "call_extern", "call_pure_extern", "cast", "ceil", "ceildiv", "clamp", "clear", "clz",
+    "bitwise_xor", "bool", "c2d_im2col", "call_extern", "call_pure_extern", "cast", "ceil", "ceildiv", "clamp", "clear", "clz",
     "const", "copy", "cos", "cosh", "cp_async_barrier_noinc", "create_list_of_mbarrier", "cumsum", "dec_max_nreg",
     "device_assert", "disable_warp_group_reg_alloc", "double", "dp4a", "dynamic", "empty", "erf", "exp", "exp2",
     "exp10", "fast_rcp", "fdiv", "fence_proxy_async", "fill", "float", "float4_e2m1fn", "float6_e2m3fn",
@@ -249,7 +249,7 @@ __all__ = [
     "float8_e8m0fnu", "float16", "float32", "float64", "floor", "floordiv", "floormod", "fma", "fmod", "gemm",
     "get_block_binding", "get_block_bindings", "get_block_extent", "get_block_extents", "get_lane_idx",
     "get_mbarrier", "get_thread_binding", "get_thread_bindings", "get_thread_extent", "get_thread_extents",
-    "get_warp_idx", "half", "if_then_else", "import_source", "inc_max_nreg", "index", "infinity", "int", "int4",
+    "get_warp_idx", "half", "if_then_else", "im2col", "import_source", "inc_max_nreg", "index", "infinity", "int", "int4",
     "int8", "int16", "int32", "int64", "isfinite", "isinf", "isnan", "log", "log2", "log10", "logical_and",
     "logical_not", "logical_or", "loop_break", "macro", "make_full_bank_swizzled_layout",
     "make_half_bank_swizzled_layout", "make_linear_layout", "make_quarter_bank_swizzled_layout",

@@ -16,7 +16,7 @@ from tiledsl.ir.tile import Copy
 from tiledsl.ir.verify import verify
 
 FRAME = """
-kernel k(A: global float32[8, 8], B: global float16[8, 8], n: int32) {{
+kernel k(A: global float32[8, 8], B: global float16[8, 8], I: global float32[8, 4, 4, 8], n: int32) {{
   launch main(b in 1) threads(t in 256) {{
     alloc S: shared float32[8, 8]
     alloc H: shared float16[8, 8]
@@ -47,6 +47,8 @@ WELL_FORMED = [
     "bulk copy S -> A",
     "bulk atomic(add) S -> A",
     "tensor_copy(box=[8, 8], swizzle=128) A[n, 0] -> S[0, 0] on bar[0]",
+    "tensor_copy(box=[8, 4], window=[3, 2, 1, 0]) I[n, 0, 0, 4] tap 0, n -> S[0, 0] on bar[0]",
+    "bulk copy im2col(kernel=3, stride=1, dilation=1, pad=0) I[b : 8, b : 8] -> S on bar[0]",
     "tensor_copy(box=[1, 8], xor) S[0, 0] -> A[n, 0]",
     "bulk_move(lanes=4) A[0, 0] -> S[0, 0] on bar[0]",
     "async gemm S, S, F async_commit(queue=product) async_wait(pending=0, queue=product) hold L",
@@ -113,6 +115,12 @@ BROKEN = {
     "no box of (8,) elements of 'A'": "tensor_copy(box=[8]) A[0, 0] -> S[0, 0] on bar[0]",
     "no box of (8, 257) elements of 'A'": "tensor_copy(box=[8, 257]) A[0, 0] -> S[0, 0] on bar[0]",
     "no box of (8, 0) elements of 'A'": "tensor_copy(box=[8, 0]) S[0, 0] -> A[0, 0]",
+    "no load of (8, 8) pixels and channels of 'A'": "tensor_copy(box=[8, 8], window=[1, 1, 1, 0]) A[0, 0] tap 0, 0 -> S[0, 0] on bar[0]",
+    "with the window (0, 1, 1, 0)": "tensor_copy(box=[8, 8], window=[0, 1, 1, 0]) I[0, 0, 0, 0] tap 0, 0 -> S[0, 0] on bar[0]",
+    "with the window (1, 1, 1)": "tensor_copy(box=[8, 8], window=[1, 1, 1]) I[0, 0, 0, 0] tap 0, 0 -> S[0, 0] on bar[0]",
+    "no load of (2000, 8) pixels": "tensor_copy(box=[2000, 8], window=[1, 1, 1, 0]) I[0, 0, 0, 0] tap 0, 0 -> S[0, 0] on bar[0]",
+    "no load of (8, 8) pixels  and channels of 'I'": "tensor_copy(box=[8, 8], window=[1, 1, 1, 0]) I[0, 0, 0, 0] -> S[0, 0] on bar[0]",
+    "a part of a tap is float32": "tensor_copy(box=[8, 8], window=[1, 1, 1, 0]) I[0, 0, 0, 0] tap float32(0.0), 0 -> S[0, 0] on bar[0]",
     "a tensor copy with swizzle 16": "tensor_copy(box=[8, 8], swizzle=16) S[0, 0] -> A[0, 0]",
     "and operation 'mul'": "tensor_copy(box=[8, 8], mul) S[0, 0] -> A[0, 0]",
     "and operation 'add'": "tensor_copy(box=[8, 8], add) A[0, 0] -> S[0, 0] on bar[0]",
