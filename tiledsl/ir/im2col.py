@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiledsl.ir.nodes import Buffer, Expr, wrap
+from tiledsl.ir.nodes import Buffer, Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def image_sides(image: Buffer) -> tuple[int, int, int]:
 
 
 def place_in(image: Buffer, window: Window, row: Expr, column: Expr) -> Place:
-    """The place of an element. That of a column outside of the matrix is in no image of the tensor."""
+    """The place of an element: in no image for a row outside of the matrix, in no channel for a column outside."""
     height, width, channels = image_sides(image)
     rows, columns, k = window.steps(height), window.steps(width), window.kernel
     pixel = (
@@ -65,5 +65,5 @@ def place_in(image: Buffer, window: Window, row: Expr, column: Expr) -> Place:
         row % columns * window.stride - window.pad,
     )
     tap = (column // (k * channels) % k * window.dilation, column // channels % k * window.dilation)
-    outside = column // (k * k * channels) * wrap(image.shape[0])
-    return Place(row // (rows * columns) + outside, pixel, tap, column % channels)
+    outside = column // (k * k * channels) * channels
+    return Place(row // (rows * columns), pixel, tap, column % channels + outside)

@@ -91,7 +91,7 @@ def _gemm(p: ExprPrinter, s: Gemm) -> str:
 
 
 def _tensor_copy(p: ExprPrinter, s: TensorCopy) -> str:
-    tap = f" tap {p.exprs(s.tap)}" if s.tap else ""
+    tap = f" at {p.exprs(s.tap)}" if s.tap else ""
     return f"tensor_copy{options(s)} {p.at(s.src)}{tap} -> {p.at(s.dst)}{p.on(s.barrier)}"
 
 

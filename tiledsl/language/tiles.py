@@ -168,7 +168,8 @@ def _im2col(word: str, img: Any, col: Any, steps: tuple[Any, Any], filter_: dict
     shape = image.buffer.shape
     fixed = len(shape) == 4 and all(isinstance(n, int) for n in shape[1:])
     if not isinstance(img, Tensor) or image.buffer.space is not Space.GLOBAL or not fixed:
-        raise fail("TD0257", word=word, name="img", shown=image.shown(), wants="a whole tensor (N, H, W, C)")
+        shown = image.shown() if isinstance(img, Tensor) else f"a part of '{image.name}'"
+        raise fail("TD0257", word=word, name="img", shown=shown, wants="a whole tensor (N, H, W, C)")
     if len(tile.extents) != 2 or tile.buffer.space not in _INPUTS:
         shown = tile_of(col, word, "col").shown()
         raise fail("TD0257", word=word, name="col", shown=shown, wants="a tile of two dimensions on chip")
