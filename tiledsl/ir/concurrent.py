@@ -149,6 +149,9 @@ class TensorCopy(Stmt):
     not written. In shared memory the box is row-major, with a swizzle of 0, 32, 64 or 128 bytes. A load completes on
     `barrier`; a store belongs to the queue "store", with `op` (add, min, max, and, or, xor) it is a reduction. `ranks`
     is a mask of the blocks of the cluster that a load goes to (0: this one).
+
+    With a `window` (kernel, stride, dilation, pad) it loads a box of the matrix of a convolution (`ir/im2col.py`): for
+    `box` = (pixels, channels) pixels, from the one of the address on, what lies `tap` = (down, right) of each.
     """
 
     dst: Address
@@ -158,6 +161,8 @@ class TensorCopy(Stmt):
     barrier: Address | None = None
     op: str = ""
     ranks: int = 0
+    window: tuple[int, ...] = ()
+    tap: tuple[Expr, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

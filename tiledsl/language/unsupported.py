@@ -20,7 +20,6 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("tvm_thread_allreduce", "comm_reducer"), _REDUCER),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(("any_of", "all_of"), "reduce the predicate with T.reduce_max or T.reduce_min"),
-    **dict.fromkeys(("c2d_im2col", "im2col"), _LATER),
     **dict.fromkeys(
         ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
     ),

@@ -71,7 +71,8 @@ def _mapped(m: TensorMapping, array: np.ndarray[Any, Any], scalars: Mapping[Var,
     """The tensor map `m` of an array."""
     shape = [host_value(n, scalars) for n in m.view.shape]
     strides = None if m.view.strides is None else [host_value(n, scalars) for n in m.view.strides]
-    return device.Mapped(map_of_elements(m.tensor, m.view.dtype.name, shape, m.box, strides, m.swizzle), array)
+    made = map_of_elements(m.tensor, m.view.dtype.name, shape, m.box, strides, m.swizzle, m.window)
+    return device.Mapped(made, array)
 
 
 def _scalars(scalars: Mapping[Var, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose, region_of
 from tiledsl.verifiers.tile_memory import Trace
 from tiledsl.verifiers.tile_roles import Steps, TileRoles
 from tiledsl.verifiers.values import Mask, as_number, as_token, both, initial, mix, none
@@ -219,11 +219,6 @@ class TileMachine(TileRoles):
                 self.write(dst, self.read(dst) + mix(op, self.read(src)))
                 if s.bulk:
                     self.lend(src, self.operation("store"))
-            case Im2col(image, dst, row, column):
-                whole = [np.zeros(1, np.int64) for _ in image.extents]
-                tokens = mix(self.fetch(image.buffer, 0, whole), self.value(row, True), self.value(column, True))
-                places = np.ogrid[tuple(slice(n) for n in dst.extents if n != 1)]
-                self.write(dst, mix(tokens, *places))
             case _:
                 return False
         return True
@@ -241,7 +236,7 @@ class TileMachine(TileRoles):
         else:
             self.write(s.dst, tokens, operation=self.operation("copy") if s.asynchronous else 0)
             if s.bulk:
-                self.lend(s.src, self.operation("store"))
+                self.lend(region_of(s.src), self.operation("store"))
 
     def gemm(self, s: Gemm) -> None:
         """Products follow each other into one accumulator; nobody else touches it while they are in flight."""

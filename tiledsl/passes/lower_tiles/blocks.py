@@ -43,7 +43,7 @@ from tiledsl.ir.nodes import (
     wrap,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
@@ -308,7 +308,6 @@ RULES: dict[type[Stmt], Rule] = {
     Fill: _elementwise,
     Atomic: _atomic,
     Transpose: _elementwise,
-    Im2col: _elementwise,
     Parallel: _parallel,
     Gemm: _gemm,
     Reduce: _reduce,

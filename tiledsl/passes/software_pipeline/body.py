@@ -49,7 +49,7 @@ from tiledsl.ir.nodes import (
     all_of,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Copy, Gemm, Im2col, Parallel
+from tiledsl.ir.tile import Copy, Gemm, Parallel
 from tiledsl.ir.types import dtype_of, effect_of
 from tiledsl.ir.walk import substitute, walk
 
@@ -271,7 +271,7 @@ def _classify(i: int, units: Sequence[Unit], products: Callable[[Gemm], bool]) -
 
 def _is_producer(s: Node) -> bool:
     match s:
-        case Copy(src, dst) | Im2col(src, dst):
+        case Copy(src, dst):
             return src.buffer.space is Space.GLOBAL and dst.buffer.space is Space.SHARED
         case Parallel(body=body):
             stores = list(_plain_stores(body))

@@ -252,8 +252,9 @@ class _Scan:
             return reason, None
         if any(isinstance(s, For) and isinstance(s.kind, Pipelined) and s.kind.by_hand for s in around):
             return "the schedule of its loop is given by hand", None
-        if tensor in self.written or tensor in self.setting.safe:
-            said = "is written by the kernel" if tensor in self.written else "has another value than 0 out of bounds"
+        written = self.roots.get(tensor, tensor) in self.written
+        if written or tensor in self.setting.safe:
+            said = "is written by the kernel" if written else "has another value than 0 out of bounds"
             return f"'{tensor.name}' {said}", None
         if tile in self.roots or tile in self.roots.values():
             return f"'{tile.name}' is also used through a view", None

@@ -30,6 +30,7 @@ from tiledsl.ir.nodes import (
     Stmt,
     Store,
     Var,
+    View,
     eq,
 )
 from tiledsl.ir.ops import Effect
@@ -188,6 +189,9 @@ def _declared(turns: Iterator[Turn]) -> Block:
 
 
 def _is_shared(s: Stmt) -> bool:
+    """Whether it binds what all roles use: memory of the block, or another shape of a tensor."""
+    if isinstance(s, View):
+        return s.buffer.space is Space.GLOBAL
     return isinstance(s, Alloc) and s.buffer.space in (Space.SHARED, Space.BARRIER)
 
 
