@@ -23,15 +23,18 @@ LEAST_BITS = 32  # of a cp.async
 
 def tile_of(s: Stmt) -> Buffer | None:
     """The tile in shared memory that `s` fills with what it reads in global memory; None for other statements."""
-    if not isinstance(s, Copy | Transpose | Parallel):
-        return None
-    found = accesses(s)
-    written = {a.buffer for a in found if a.writes}
-    read = {a.buffer.space for a in found if a.reads}
-    tile = next(iter(written)) if len(written) == 1 else None
-    if tile is None or tile.space is not Space.SHARED or Space.GLOBAL not in read or Space.SHARED in read:
-        return None
-    return tile
+    match s:
+        case Copy(src, dst) | Transpose(src, dst):
+            moves = (src.buffer.space, dst.buffer.space) == (Space.GLOBAL, Space.SHARED)
+            return dst.buffer if moves else None
+        case Parallel():
+            found = accesses(s)
+            written = {a.buffer for a in found if a.writes}
+            read = {a.buffer.space for a in found if a.reads and not a.via_index}
+            tile = next(iter(written)) if len(written) == 1 else None
+            moves = tile is not None and tile.space is Space.SHARED and Space.GLOBAL in read
+            return tile if moves and Space.SHARED not in read else None
+    return None
 
 
 def sources_of(s: Stmt) -> set[Buffer]:

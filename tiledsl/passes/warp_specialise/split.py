@@ -154,7 +154,9 @@ def hoisted(launch: Launch) -> Launch:
 
     def without(block: Block) -> Block:
         found.extend(s for s in block if _is_shared(s))
-        return tuple(map_blocks(s, without) for s in block if not _is_shared(s))
+        kept = tuple(map_blocks(s, without) for s in block if not _is_shared(s))
+        unchanged = len(kept) == len(block) and all(a is b for a, b in zip(kept, block))
+        return block if unchanged else kept
 
     body = without(launch.body)
     return replace(launch, body=(*found, *body))
