@@ -8,17 +8,19 @@ where memory goes as it is, 4 bytes or more at a time, else through their regist
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from tiledsl.analysis.access import accesses
 from tiledsl.analysis.boxes import covers, whole_region
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.analysis.vector_width import Divisors, widest_vector
-from tiledsl.ir.nodes import TRUE, Buffer, Const, Expr, Let, Load, Select, Space, Stmt, Store
+from tiledsl.ir.nodes import TRUE, Buffer, Const, Expr, For, Let, Load, Select, Serial, Space, Stmt, Store, Var
 from tiledsl.ir.tile import Copy, Parallel, Transpose
-from tiledsl.ir.walk import walk
+from tiledsl.ir.walk import substitute, walk
 
 ENGINE, CP_ASYNC, REGISTERS = "the copy engine", "cp.async", "registers"
 LEAST_BITS = 32  # of a cp.async
+MOST_ACCESSES = 32  # of global memory by a thread, before the next part of a tile begins
 
 
 def tile_of(s: Stmt) -> Buffer | None:
@@ -86,3 +88,21 @@ def by_cp_async(s: Stmt) -> Stmt:
         case Parallel(body=body):
             return replace(s, body=tuple(replace(x, asynchronous=True) if isinstance(x, Store) else x for x in body))
     raise TypeError(f"{type(s).__name__} is no copy of threads")
+
+
+def in_parts(s: Stmt, threads: int) -> Stmt:
+    """`s`, or a loop over parts of it: `threads` threads have registers for so many accesses each at once."""
+    loop = as_parallel(s)
+    if loop is None:
+        return s
+    rows, below = loop.extents[0], prod(loop.extents[1:])
+    count = rows * below // (threads * widest_vector(loop, {}, {}))
+    fitting = (n for n in range(1, rows + 1) if rows % n == 0 and count <= n * MOST_ACCESSES)
+    parts = next(fitting, rows)
+    if parts == 1 or rows // parts * below % threads:
+        return s
+    part = Var("part")
+    row = part * (rows // parts) + loop.vars[0]
+    body = tuple(substitute(x, {loop.vars[0]: row}) for x in loop.body)
+    piece = replace(loop, extents=(rows // parts, *loop.extents[1:]), body=body)
+    return For(part, Const(parts), (piece,), Serial(), span=s.span)

@@ -216,7 +216,7 @@ def make_plan(setting: Setting) -> WarpPlan:
 # By the number of consumer warpgroups: 504 or 512 registers to a thread of each warpgroup, see `budget`.
 _BUDGETS = {
     ENGINE: {2: Budget(24, 240), 3: Budget(24, 160)},
-    CP_ASYNC: {2: Budget(40, 232), 3: Budget(32, 160)},
+    CP_ASYNC: {2: Budget(56, 224), 3: Budget(56, 152)},
     REGISTERS: {2: Budget(88, 208), 3: Budget(104, 136)},
 }
 

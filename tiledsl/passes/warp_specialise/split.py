@@ -37,7 +37,7 @@ from tiledsl.ir.tile import Copy
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
-from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, by_cp_async, decided_within
+from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, by_cp_async, decided_within, in_parts
 from tiledsl.passes.warp_specialise.iterations import count_of
 from tiledsl.passes.warp_specialise.plan import Candidate, Channel, Path, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
@@ -270,7 +270,7 @@ def _made(c: Candidate, full: Address) -> Stmt:
     """The copy as the producer makes it."""
     if c.how == ENGINE and isinstance(c.copy, Copy):
         return replace(c.copy, bulk=True, barrier=full)
-    return by_cp_async(c.copy) if c.how == CP_ASYNC else c.copy
+    return in_parts(by_cp_async(c.copy) if c.how == CP_ASYNC else c.copy, WARPGROUP)
 
 
 @dataclass

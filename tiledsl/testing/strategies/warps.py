@@ -17,6 +17,7 @@ from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT32
 from tiledsl.ir.nodes import (
     Alloc,
+    AtomicUpdate,
     Binary,
     Block,
     Buffer,
@@ -278,7 +279,8 @@ class _Maker(Fills):
         """A tile of a product: new ones in each iteration, mostly."""
         tile = self.new(name, shape, FLOAT16, Space.SHARED)
         before, number = self.number(place) if not self.rarely(3) else ([], place[-1] if place else Const(1))
-        if self.rarely(3):
+        of_each_thread = any(isinstance(s, AtomicUpdate) for s in before)  # and no index within a loop over points
+        if not of_each_thread and self.rarely(3):
             return tile, [*before, self.fill_by_threads(tile, number)]
         if tensor is self.left:
             source = Region(tensor, (Const(0), number * shape[1]), shape)
