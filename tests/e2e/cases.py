@@ -19,7 +19,7 @@ from tiledsl.testing.case import copies_of, poison
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", "convolution")
 HOPPER_MODULES = (  # of interest for sm_90a only
-    *("gemm_hopper", "grouped_gemm", "block_sparse", "gemm_warp_specialized", "gemm_cluster"),
+    *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_warp_specialized", "gemm_cluster"),
     *("attention_hopper", "attention_backward", "mla_decode"),
 )
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from tiledsl.ir.nodes import Binary, Const, Expr, Launch, Node, Region, Var
-from tiledsl.ir.tile import Copy
+from tiledsl.ir.nodes import Binary, Const, Expr, Launch, Node, Region, Stmt, Var
+from tiledsl.ir.tile import Copy, Im2col, region_of
 from tiledsl.ir.walk import rewrite
+from tiledsl.passes.warp_specialise.fills import ENGINE
 from tiledsl.passes.warp_specialise.plan import Candidate, Channel, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
@@ -37,7 +38,7 @@ class _Dealer:
         self.clusters = {v: Var(f"cluster_{v.name}") for v, _ in self.axes}
         self.replay = Replay(rewrite(launch, self.in_clusters))
         self.blocks = prod(n for _, n in self.axes)
-        self.alone: list[tuple[Copy, str]] = []
+        self.alone: list[tuple[Stmt, str]] = []
 
     def channel(self, channel: Channel) -> Channel:
         return replace(channel, copies=tuple(self.candidate(c) for c in channel.copies))
@@ -51,6 +52,10 @@ class _Dealer:
 
     def dealt(self, c: Candidate) -> Copy | str:
         """The part of a copy that this block makes for all, or why each makes it for itself."""
+        if c.how != ENGINE or not isinstance(c.copy, Copy):
+            return "the copy engine does not make it"
+        if isinstance(c.copy.src, Im2col):
+            return "it comes from the matrix of a convolution"
         if v := self.differs(decided_by(c.around)):
             return f"how often depends on '{v.name}', in which the blocks of a cluster differ"
         if v := self.differs(c.copy.src.offsets):
@@ -82,7 +87,7 @@ class _Dealer:
 
 def part_of(copy: Copy, number: Expr, parts: int) -> Copy | str:
     """Part `number` of a copy of a whole tile, for all blocks of a cluster of `parts`; or why it has no equal parts."""
-    tile, tensor = copy.dst, copy.src
+    tile, tensor = copy.dst, region_of(copy.src)
     axis = next((i for i in range(len(tile.extents)) if _can_be_cut(tile, i, parts)), None)
     if axis is None:
         shape = " x ".join(map(str, tile.extents))
