@@ -20,8 +20,8 @@ from tiledsl.errors import error
 class Mbarrier:
     """`count` arrivals complete a phase (0: not initialised); `phase` is in progress, `pending` arrivals and `bytes`
     are what it lacks. `knowledge` and `threads` are what those hand over who arrived in it (see the module's text) and
-    who they are; `known` and `ordered` the same of all phases that have ended. `made` is what those know who know that the
-    barrier is initialised, if other blocks may arrive."""
+    who they are; `known` and `ordered` the same of all phases that have ended. `made` is known to those who know that
+    the barrier is initialised, if other blocks may arrive."""
 
     name: str
     count: int = 0

@@ -306,7 +306,6 @@ class _Pipeliner:
             state[b] = _last_version(loop.extent, n, state.get(b, Const(0))) if known else None
         return result
 
-
     def turns(self, loop: For, plan: PipelinePlan) -> tuple[Expr | None, Block, Block]:
         """The turns of the loop's rings before it begins, and what stands before and after it to count them.
 

@@ -102,9 +102,7 @@ def make_plan(body: Body, rules: Constraints, *, fuse_barrier: bool = True) -> P
     rings, groups, left = rings_of(body, stage, order, schedule.groups, versions)
     waits, covered = assign_waits(body, stage, order, groups, fuse=fuse_barrier)
     labels = tuple(u.label for u in body.units)
-    return PipelinePlan(
-        labels, stage, order, groups, waits, covered, tuple(versions.items()), rings=rings, left=left
-    )
+    return PipelinePlan(labels, stage, order, groups, waits, covered, tuple(versions.items()), rings=rings, left=left)
 
 
 def _product_plan(body: Body, stage: tuple[int, ...], order: tuple[int, ...]) -> PipelinePlan:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tiledsl.analysis.bulk_loads import tiles_of
 from tiledsl.analysis.copy_engine import bulk_bytes
@@ -112,11 +113,13 @@ def _why_not(users: Sequence[tuple[int, int]]) -> str:
     return "" if users else "nothing in the loop reads its tile"
 
 
-def _runs(members: Sequence[int], users: Mapping[int, Sequence[tuple[int, int]]], order: Sequence[int]) -> list[list[int]]:
+def _runs(
+    members: Sequence[int], users: Mapping[int, Sequence[tuple[int, int]]], order: Sequence[int]
+) -> list[list[int]]:
     """`members`, which are in order, cut where a user of one of them stands between two."""
     waiting = {order[u] for m in members for u, _ in users[m]}
     runs = [[members[0]]]
-    for a, b in zip(members, members[1:]):
+    for a, b in pairwise(members):
         if any(order[a] < w < order[b] for w in waiting):
             runs.append([])
         runs[-1].append(b)
