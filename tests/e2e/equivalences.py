@@ -70,7 +70,7 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield row(".*", "guard", r"guard 'if \(warp >= \d+\)' dropped, (launch 2|at the start) #1", _LAST_ROLE)
     yield row(".*", "setmaxnreg_inc|SetRegisters", r"(setmaxnreg_inc|SetRegisters) removed, .*role 2 #1", _REGISTERS)
     # The products of a loop: into the same sums as the one before, or of what was computed before that.
-    fence, arrive = "wgmma_fence|Fence", "mbarrier_arrive|Arrive|guard"
+    fence, arrive = "wgmma_fence|Fence", "mbarrier_arrive(_ranks)?|Arrive|guard"
     drained = (
         rf"1-stages|block-sparse|split-k-60|hopper-scaled|warp-specialized|{_TURNED}"  # each product is waited for
     )
@@ -110,8 +110,8 @@ def _sm90(case: str, kind: str, what: str, reason: str) -> Equivalent:
 
 def _release(tiles: str) -> str:
     """The arrival that gives tiles back, and the choice of who makes it. Of an arrival more the interpreter knows."""
-    arrival = rf"(mbarrier_arrive|Arrive) {tiles}_empty"
-    return rf"({arrival} (removed|twice)|guard .* of {arrival} dropped)"
+    arrival = rf"(mbarrier_arrive(_ranks)?|Arrive) {tiles}_empty"
+    return rf"({arrival} (removed|twice|not at block \d)|guard .* of {arrival} dropped)"
 
 
 def _padding_on_sm90() -> Iterator[Equivalent]:

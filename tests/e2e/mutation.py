@@ -10,7 +10,19 @@ from itertools import count
 
 from places import Place
 
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, Role, SetRegisters
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    BulkMove,
+    ClusterBarrier,
+    Expect,
+    Fence,
+    InitBarrier,
+    Role,
+    SetRegisters,
+    TensorCopy,
+    members,
+)
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -105,7 +117,18 @@ def _name(node: Node) -> str:
     return type(node).__name__
 
 
-SYNCHRONISES = (Barrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters)
+SYNCHRONISES = (
+    Barrier,
+    ClusterBarrier,
+    AsyncCommit,
+    AsyncWait,
+    InitBarrier,
+    Arrive,
+    Expect,
+    Await,
+    Fence,
+    SetRegisters,
+)
 
 
 def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
@@ -120,6 +143,7 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
             yield "counts an arrival fewer", replace(node, count=arrivals - 1)
         case Arrive(_, n):
             yield "twice", (node, node)
+            yield from _fewer_blocks(node)
             if n:
                 yield "expects 16 bytes more", replace(node, bytes=n + 16)
                 yield "expects 16 bytes fewer", replace(node, bytes=n - 16)
@@ -133,12 +157,21 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
             yield f"{more} of them", replace(node, count=more)
 
 
+def _fewer_blocks(node: Arrive | TensorCopy | BulkMove) -> Iterator[tuple[str, New]]:
+    """At each block of the cluster less."""
+    for rank in members(node.ranks):
+        left = node.ranks & ~(1 << rank)
+        yield f"not at block {rank}", replace(node, ranks=left) if left else ()
+
+
 def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ...]:
     """What may go wrong at a node: the kind of fault, which one, and what stands there then."""
     if isinstance(node, SYNCHRONISES):
         kind = type(node).__name__
         return ((kind, "removed", ()), *((kind, what, new) for what, new in _other_forms(node)))
     match node:
+        case TensorCopy() | BulkMove():
+            return tuple(("multicast", what, new) for what, new in _fewer_blocks(node))
         case Store(buffer) if buffer in counters:
             return (("counter", f"of '{buffer.name}' removed", ()),)
         case If(cond, then) if cond != TRUE:

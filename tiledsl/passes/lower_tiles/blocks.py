@@ -9,7 +9,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Roles, SetRegisters, Settle
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Expect, Fence, Roles, SetRegisters, Settle
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -43,7 +43,7 @@ from tiledsl.ir.nodes import (
     wrap,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
@@ -298,6 +298,7 @@ RULES: dict[type[Stmt], Rule] = {
     Arrive: lower_arrive,
     Expect: lower_expect,
     Await: lower_await,
+    ClusterBarrier: _kept,
     Fence: _kept,
     SetRegisters: _kept,
     Settle: _settle,
@@ -307,7 +308,6 @@ RULES: dict[type[Stmt], Rule] = {
     Fill: _elementwise,
     Atomic: _atomic,
     Transpose: _elementwise,
-    Im2col: _elementwise,
     Parallel: _parallel,
     Gemm: _gemm,
     Reduce: _reduce,

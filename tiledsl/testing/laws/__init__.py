@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from tiledsl.testing.laws import (
     barriers,
     conversions,
+    convolutions,
     executions,
     inference,
     inference_traces,
@@ -44,6 +45,7 @@ ROOMS = (
     warps,
     lowering,
     tensor_cores,
+    convolutions,
     memory,
     barriers,
     scalar_passes,
