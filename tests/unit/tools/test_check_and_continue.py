@@ -177,7 +177,7 @@ def test_until_and_patterns(file: str, dump: Path, capsys: pytest.CaptureFixture
     shown = output(capsys, "run", f"{file}:scale", "--until", "infer-layouts", "--print-changed")
     assert "scale on tile:" in shown and "# ---- after infer-layouts" in shown
     assert "scale on simt:" in output(
-        capsys, "run", str(dump / "09-*.tir"), "--from", "guard-bounds", "--until", "unroll"
+        capsys, "run", str(dump / "10-*.tir"), "--from", "guard-bounds", "--until", "unroll"
     )
     assert "TD0725" in output(capsys, "run", str(dump / "0*.tir"), expected=2)
     assert "TD0710" in output(capsys, "run", str(dump / "99-*.tir"), expected=2)
