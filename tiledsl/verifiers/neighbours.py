@@ -42,7 +42,7 @@ class Neighbours:
 
     def loads(self, s: TensorCopy | BulkMove) -> TensorCopy | BulkMove:
         """`s` in terms of the numbers of the block. Raises GivenUp where it depends on memory besides."""
-        if any(isinstance(n, Load) for v in walk(s) if v in self.names for n in walk(self.names[v])):  # type: ignore[index]
+        if any(isinstance(n, Load) for v in walk(s) if v in self.names for n in walk(self.names[v])):
             raise GivenUp
         return substitute(s, self.names)
 

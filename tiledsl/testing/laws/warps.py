@@ -114,6 +114,25 @@ def bulk_stores_and_folded_clears_need_no_roles(program: WarpKernel, mode: Any) 
         assert result(program, kernel, mode=mode) == expected, p.name
 
 
+@law(
+    *("W3", "W5", "W6", "W7", "W8"),
+    examples=25,
+    program=warp_kernels(),
+    mode=st.sampled_from(MODES),
+    roles=st.sampled_from(ORDERS),
+    seed=st.integers(0, 99),
+)
+def blocks_of_a_cluster_compute_what_they_compute_alone(
+    program: WarpKernel, mode: Any, roles: Order, seed: int
+) -> None:
+    """Also where they load tiles for each other."""
+    (launch,) = program.kernel.launches
+    kernel = replace(program.kernel, launches=(replace(launch, grid=(Const(2),), cluster=(2,)),))
+    expected = result(program, kernel)
+    for name, made in stages(kernel):
+        assert result(program, made, mode=mode, roles=roles, seed=seed) == expected, name
+
+
 # ------------------------------------------------------------------------------------------------------------- phases
 
 Turns = dict[Buffer, list[tuple[int, int]]]  # by barrier: slots and parities, as they were awaited
