@@ -126,6 +126,7 @@ def multiprocessors() -> int:
 
 
 def hopper_gemm_case(M: int, N: int, K: int) -> Case:
+    import gemm_cluster
     import gemm_hopper
     import torch
 
@@ -138,6 +139,9 @@ def hopper_gemm_case(M: int, N: int, K: int) -> Case:
         ),
         "tiledsl 128x256x64": gemm_hopper.gemm(M, N, K, panel=8),
         "tiledsl 128x128x64": gemm_hopper.gemm(M, N, K, block=(128, 128, 64), num_stages=4, panel=8),
+        "tiledsl clusters 2x1": gemm_cluster.gemm(M, N, K, cluster=(2, 1)),
+        "tiledsl clusters 1x2": gemm_cluster.gemm(M, N, K, cluster=(1, 2)),
+        "tiledsl persistent clusters of 2": gemm_cluster.gemm_persistent(M, N, K, blocks=multiprocessors() // 2 * 2),
     }
     ours: dict[str, Run] = {name: lambda k=kernel: k(a, b, c) for name, kernel in kernels.items()}
     return Case(
@@ -284,10 +288,13 @@ def dry_cases() -> list[Callable[[], Case]]:
     def hopper() -> Case:
         """Every kernel of `hopper_cases` is made, and the smallest runs."""
         import attention_hopper
+        import gemm_cluster
         import gemm_hopper
         import grouped_gemm
         import numpy as np
 
+        gemm_cluster.gemm(64, 64, 64)
+        gemm_cluster.gemm_persistent(64, 64, 64, blocks=2)
         gemm_hopper.gemm_persistent(64, 64, 128, order="NT", dtype="e4m3", block=(128, 256, 128))
         gemm_hopper.gemm_stream_k(64, 64, 64)
         gemm_hopper.gemm_split_k(64, 64, 64, 8)

@@ -18,6 +18,7 @@ from tiledsl.target import target_named
 
 SM_90A = target_named("sm_90a")
 gemms, grouped, sparse = load("gemm_hopper"), load("grouped_gemm"), load("block_sparse")
+clusters = load("gemm_cluster")
 
 # ------------------------------------------------------------------------------------------------------- who copies
 
@@ -115,6 +116,9 @@ FIGURES: dict[str, tuple[Callable[[], TileKernel], int]] = {
     "persistent": (lambda: gemms.gemm_persistent(N, N, N), 50),
     "sizes known at launch": (lambda: gemms.gemm_dynamic(), 50),
     "e4m3": (lambda: gemms.gemm(N, N, N, (128, 256, 128), "NT", "e4m3"), 50),
+    "clusters 2x1": (lambda: clusters.gemm(N, N, N, cluster=(2, 1)), 65),
+    "clusters 1x2": (lambda: clusters.gemm(N, N, N, cluster=(1, 2)), 65),
+    "persistent clusters": (lambda: clusters.gemm_persistent(N, N, N), 65),
     "split-k": (lambda: gemms.gemm_split_k(N, N, N), 95),
     "stream-k": (lambda: gemms.gemm_stream_k(N, N, N), 115),
     "grouped": (lambda: grouped.gemm_grouped(N, N, N, 8), 115),

@@ -101,9 +101,10 @@ class Machine(Asynchronous):
         blocks: Array,
         buffers: list[ir.Buffer],
         how: Options,
-        common: Common,
+        common: Common | None = None,
         within: tuple[Machine, Role] | None = None,
     ) -> None:
+        common = common or Common(Turns(how.roles, how.rng))
         if within is None:
             threads = launch.num_threads
             shared = SharedMemory(launch, buffers, len(blocks), how.check, how.races, self.name_block)

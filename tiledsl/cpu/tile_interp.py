@@ -91,9 +91,10 @@ class TileMachine(Concurrent):
         grid: tuple[int, ...],
         block: tuple[int, ...],
         how: Options,
-        common: Common,
+        common: Common | None = None,
         threads: int = 0,
     ) -> None:
+        common = common or Common(Turns(how.roles, how.rng))
         super().__init__((threads or launch.num_threads,), how.check, how.dtypes, common)
         self.launch, self.block, self.grid, self.bound, self.how = launch, block, grid, bound, how
         self.mode = how.mode

@@ -45,6 +45,7 @@ from tiledsl.ir.nodes import (
     Var,
 )
 from tiledsl.isa.atom import Atom
+from tiledsl.verifiers.neighbours import Neighbours
 from tiledsl.verifiers.order import Agent, Key, Phases
 from tiledsl.verifiers.thread_memory import ThreadMemory, version_bytes
 from tiledsl.verifiers.values import Mask, as_token, mix
@@ -78,6 +79,7 @@ class Beside(ThreadMemory):
     def __init__(self, kernel: Kernel, launch: Launch, world: World, env: dict[Var, Any], *, data: bool) -> None:
         super().__init__(kernel, launch, world, env, data=data)
         self.launch = launch
+        self.neighbours = Neighbours(launch)
         self.barriers: dict[Key, Phases] = {}
         self.steps = 0  # statements executed
         self.waiting: dict[int, tuple[str, Stmt]] = {}  # what each group waited for last
@@ -173,11 +175,11 @@ class Beside(ThreadMemory):
                 key = self.key(barrier, on)
                 self.barriers[key] = Phases(key, count)
                 self.fresh.add(key)
-            case Arrive(barrier, count):
+            case Arrive(barrier, count, ranks=ranks):
                 self.watch.arrive(s, on)
-                phases = self.phases(barrier, on)
-                phases.expect(count * len(self.active(on)))
-                phases.arrive(agent.knows.copy(), len(self.active(on)), s)
+                phases, times = self.phases(barrier, on), len(self.active(on)) * self.neighbours.count(ranks)
+                phases.expect(count * times)
+                phases.arrive(agent.knows.copy(), times, s)
                 agent.tick()
             case Expect(barrier, count):
                 self.phases(barrier, on).expect(self.one(count, on))
@@ -192,7 +194,7 @@ class Beside(ThreadMemory):
             case Fence():
                 self.watch.fence(s, on)
             case TensorCopy() | BulkMove():
-                self.engine(s, on)
+                self.loads(s, on)
             case AsyncCommit(queue):
                 agent.commit(queue)
             case AsyncWait(pending, queue):
@@ -230,9 +232,20 @@ class Beside(ThreadMemory):
 
     # ------------------------------------------------------------------------------------------------ the copy engine
 
+    def loads(self, s: TensorCopy | BulkMove, on: Mask) -> None:
+        """That of this block, or of each block of the cluster to all of them."""
+        if self.neighbours.count(s.ranks) == 1:
+            self.engine(s, on)
+            return
+        own, seen = dict(self.env), self.neighbours.loads(s)
+        for place in self.neighbours.places(own):
+            self.env.update(place)
+            self.engine(seen, on)
+        self.env.update(own)
+
     def engine(self, s: TensorCopy | BulkMove, on: Mask) -> None:
         """A box, or elements one after the other, in one direction."""
-        if s.ranks or len(self.active(on)) != 1:
+        if len(self.active(on)) != 1:
             raise GivenUp
         load = s.dst.buffer.space is Space.SHARED
         tile, tensor = (s.dst, s.src) if load else (s.src, s.dst)

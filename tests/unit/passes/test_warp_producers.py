@@ -14,8 +14,8 @@ from tiledsl.ir.tile import Copy, Parallel
 from tiledsl.ir.walk import statements
 from tiledsl.passes.base import run_pipeline
 from tiledsl.passes.warp_specialise import warp_plans
+from tiledsl.passes.warp_specialise.budget import Budget, budget
 from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, in_parts
-from tiledsl.passes.warp_specialise.plan import Budget, budget
 
 FRAME = """
 kernel g(A: global float16[128, 112], U: global float16[64, 101], V: global float16[64, 102], O: global int8[64, 112],

@@ -9,8 +9,10 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
+from tiledsl.analysis.access import accesses
 from tiledsl.cpu import tile_interp
 from tiledsl.cpu.tile_interp import TileMachine
 from tiledsl.cpu.turns import ORDERS, Order
@@ -112,6 +114,27 @@ def bulk_stores_and_folded_clears_need_no_roles(program: WarpKernel, mode: Any) 
         kernel = p(program.kernel)
         verify(kernel)
         assert result(program, kernel, mode=mode) == expected, p.name
+
+
+@law(
+    *("W3", "W5", "W6", "W7", "W8"),
+    examples=25,
+    program=warp_kernels(),
+    mode=st.sampled_from(MODES),
+    roles=st.sampled_from(ORDERS),
+    seed=st.integers(0, 99),
+)
+def blocks_of_a_cluster_compute_what_they_compute_alone(
+    program: WarpKernel, mode: Any, roles: Order, seed: int
+) -> None:
+    """Also where they load tiles for each other."""
+    (launch,) = program.kernel.launches
+    written = {a.buffer.name for s in launch.body for a in accesses(s) if a.writes and a.buffer.space is Space.GLOBAL}
+    assume(written <= {"out", "C"})  # else a block could see what the other one does
+    kernel = replace(program.kernel, launches=(replace(launch, grid=(Const(2),), cluster=(2,)),))
+    expected = result(program, kernel)
+    for name, made in stages(kernel):
+        assert result(program, made, mode=mode, roles=roles, seed=seed) == expected, name
 
 
 # ------------------------------------------------------------------------------------------------------------- phases
