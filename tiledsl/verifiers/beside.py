@@ -175,6 +175,7 @@ class Beside(ThreadMemory):
                 self.fresh.add(key)
             case Arrive(barrier, count):
                 phases = self.phases(barrier, on)
+                self.watch.arrives(phases, on, s)
                 phases.expect(count * len(self.active(on)))
                 phases.arrive(agent.knows.copy(), len(self.active(on)), s)
                 agent.tick()
@@ -185,6 +186,7 @@ class Beside(ThreadMemory):
                 self.waiting[agent.number] = f"{phases} for phases of parity {wanted}", s
                 yield from phases.pass_by(agent, wanted, s)
                 self.stmt = s
+                self.watch.awaits(phases, agent.knows.phases.get(phases.key, 0), on, s)
                 for n in _bits(agent.knows.operations & ~known):
                     self.watch.complete(n)
             case TensorCopy() | BulkMove():

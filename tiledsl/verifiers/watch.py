@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiledsl.ir.nodes import Buffer, Space, Stmt
+from tiledsl.verifiers.order import Phases
 from tiledsl.verifiers.values import Mask
 
 
@@ -45,6 +46,12 @@ class Watcher:
 
     def complete(self, operation: int) -> None:
         """A load of the copy engine is there, for those whose role goes on now."""
+
+    def awaits(self, barrier: Phases, number: int, on: Mask, s: Stmt) -> None:
+        """Threads pass a wait for the first `number` phases of a barrier in shared memory."""
+
+    def arrives(self, barrier: Phases, on: Mask, s: Stmt) -> None:
+        """Threads are about to arrive at a barrier in shared memory."""
 
     def roles(self, threads: Sequence[int]) -> None:
         """Groups of so many threads go their own ways from here on; without any they are the whole block again."""
