@@ -22,6 +22,7 @@ SOME_ON_SM90 = (
     *("gemm-3-stages", "gemm-split-k-60x100x200", "gemm-odd", "transpose-128x64", "gemm-block-sparse"),
     "attention-d64-causal-90x90",
     # Tiles of C stored while the next is loaded, parts of tiles, groups, lists of blocks, roles written by hand.
+    *("gemm-hopper-one-role-3-stages", "gemm-hopper-one-role-persistent", "attention-hopper-one-role-d64"),
     *("gemm-hopper-persistent-200x136x136", "gemm-hopper-stream-k-200x72x200", "gemm-hopper-split-k-bulk-136x72x200"),
     *("gemm-hopper-scaled-136x72x272", "gemm-grouped-persistent-ragged", "block-sparse-mask-roles"),
     *("block-sparse-list-2-names-roles", "gemm-warp-specialized-barrierpipe_stage2-136x72x168"),
