@@ -54,8 +54,8 @@ def flash_attention(
 
     Source: Dao, "FlashAttention-2", algorithm 1; Shah et al., "FlashAttention-3", for what runs beside what.
     Causal: query i sees the keys 0 .. i; with a window of w only the last w of them. Neighbouring heads share one of
-    `kv_heads` heads of keys. A block of scores takes `block_N` keys; of wide heads fewer fit into the registers. Without
-    `specialise` all threads of a block do the same work.
+    `kv_heads` heads of keys. A block of scores takes `block_N` keys; of wide heads fewer fit into the registers.
+    Without `specialise` all threads of a block do the same work.
     """
     kv_heads = kv_heads or heads
     block_N = block_N or (128 if dim <= 128 else 80)

@@ -3,7 +3,7 @@
 One block is executed, and threads that touch the same bytes of the arena must have a barrier between them (S10, at all
 distances of a loop: S12), which all threads reach (S11). Copies by cp.async are writes by their thread from the wait on
 that covers them; before that nobody may touch what they write (P13, P16). Loads of the copy engine are there for all
-who wait at their barrier; no phase of it begins while a thread may still wait for the one before (S13). Between threads
+who wait at their barrier; no phase of it begins while a thread may still wait for the one before (S26). Between threads
 of a role a barrier of the role is enough; what orders roles is verified on tiles (`roles`).
 """
 
@@ -29,7 +29,7 @@ NOBODY, FAR = -1, 1 << 20
 
 
 def verify_barriers(before: Kernel, after: Kernel, target: Target | None = None) -> None:
-    """Raises VerifyError P13, P15, S10, S11 or S13 where the barriers of `after` do not order its threads."""
+    """Raises VerifyError P13, P15, S10, S11 or S26 where the barriers of `after` do not order its threads."""
     for launch in after.launches:
         for world in worlds(after, launch):
             watch = _Races(launch)
@@ -191,7 +191,7 @@ class _Races(Watcher):
             if awaited is barrier and number <= len(barrier.over) and behind.any():
                 name, thread = barrier.key[0].name, int(np.argmax(behind))
                 raise VerifyError(
-                    f"S13: a phase of '{name}' begins while thread {thread} may still wait for the one before, at "
+                    f"S26: a phase of '{name}' begins while thread {thread} may still wait for the one before, at "
                     f"{place(wait.span)}, and find the same parity again: a barrier is missing between them",
                     s.span,
                 )

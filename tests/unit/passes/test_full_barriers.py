@@ -278,7 +278,7 @@ kernel k(A: global float16[64, 64], C: global float16[64], n) {
 def test_all_threads_have_awaited_a_phase_before_the_next_begins() -> None:
     """Only one thread reads the tile, so nothing else asks for a barrier."""
     kernel = parse(ONE_READER)
-    with pytest.raises(VerifyError, match="S13: a phase of 'full' begins while thread 1 may still wait"):
+    with pytest.raises(VerifyError, match="S26: a phase of 'full' begins while thread 1 may still wait"):
         verify_barriers(kernel, kernel)
     after = insert_barriers(kernel)
     verify_barriers(kernel, after)
