@@ -48,12 +48,14 @@ def flash_attention(
     block_N=None,
     num_stages=2,
     threads=256,
+    specialise=True,
 ):
     """O = softmax(Q K^T / sqrt(dim)) V in fp16 over (batch, sequence, heads, dim).
 
     Source: Dao, "FlashAttention-2", algorithm 1; Shah et al., "FlashAttention-3", for what runs beside what.
     Causal: query i sees the keys 0 .. i; with a window of w only the last w of them. Neighbouring heads share one of
     `kv_heads` heads of keys. A block of scores takes `block_N` keys; of wide heads fewer fit into the registers.
+    Without `specialise` all threads of a block do the same work.
     """
     kv_heads = kv_heads or heads
     block_N = block_N or (128 if dim <= 128 else 80)
@@ -63,7 +65,7 @@ def flash_attention(
     shape_q = (batch, seq_q, heads, dim)
     shape_k = (batch, seq_k, kv_heads, dim)
 
-    @tiledsl.kernel(out_idx=-1, fast_math=True)
+    @tiledsl.kernel(out_idx=-1, fast_math=True, options={"warp-specialise": {"enabled": specialise}})
     def flash_attention(
         Q: T.Tensor(shape_q, T.float16),
         K: T.Tensor(shape_k, T.float16),
@@ -280,6 +282,17 @@ def forward_cases():
         )
 
 
+def one_role_cases():
+    for dim, seq, options in ((64, 100, {}), (128, 150, {"causal": True})):
+        yield Case(
+            "-".join(["attention-hopper-one-role", f"d{dim}", *options]),
+            flash_attention(1, 1, seq, seq, dim, block_M=64, block_N=64, threads=128, specialise=False, **options),
+            lambda draw, shape=(1, seq, 1, dim): {"Q": draw(*shape), "K": draw(*shape), "V": draw(*shape)},
+            lambda Q, K, V, options=options: attention_reference(Q, K, V, **options),
+            exact=False,
+        )
+
+
 def packed_reference(Q, K, V, starts, causal=False):
     out = np.zeros(Q.shape, np.float16)
     for begin, end in pairwise(starts):
@@ -349,5 +362,6 @@ def sparse_cases():
 
 def cases():
     yield from forward_cases()
+    yield from one_role_cases()
     yield from packed_cases()
     yield from sparse_cases()

@@ -32,12 +32,14 @@ NUMPY = {
 
 
 def gemm(
-    M, N, K, block=(128, 256, 64), order="NN", dtype="float16", result=T.float16, num_stages=3, threads=256, panel=0
-):
+    M, N, K, block=(128, 256, 64), order="NN", dtype="float16", result=T.float16, num_stages=3, threads=256, panel=0,
+    specialise=True,
+):  # fmt: skip
     """C = op(A) op(B). `order`: N as stored in the product's order, T transposed, for A and B.
 
     A tile of C goes through shared memory, from where the copy engine stores it. With `panel` blocks that run at the
-    same time work on neighbouring tiles, which share the L2 cache.
+    same time work on neighbouring tiles, which share the L2 cache. Without `specialise` all threads do the same work:
+    one of them starts the copies, and all wait for the tiles.
     """
     block_M, block_N, block_K = block
     dtype_A, dtype_B, accumulate, precision = OPERANDS[dtype]
@@ -47,7 +49,7 @@ def gemm(
     tile_A = (block_K, block_M) if trans_A else (block_M, block_K)
     tile_B = (block_N, block_K) if trans_B else (block_K, block_N)
 
-    @tiledsl.kernel(out_idx=-1)
+    @tiledsl.kernel(out_idx=-1, options={"warp-specialise": {"enabled": specialise}})
     def gemm(A: T.Tensor(shape_A, dtype_A), B: T.Tensor(shape_B, dtype_B), C: T.Tensor((M, N), result)):
         with T.Kernel(T.ceildiv(N, block_N), T.ceildiv(M, block_M), threads=threads) as (bx, by):
             A_shared = T.alloc_shared(tile_A, dtype_A)
@@ -69,7 +71,7 @@ def gemm(
 
 def gemm_persistent(
     M, N, K, block=(128, 256, 64), order="NN", dtype="float16", result=T.float16, num_stages=3, threads=256,
-    blocks=132, group=8,
+    blocks=132, group=8, specialise=True,
 ):  # fmt: skip
     """The same, on as many blocks as the GPU runs at a time: each works on every `blocks`-th tile of C.
 
@@ -85,7 +87,7 @@ def gemm_persistent(
     tile_B = (block_N, block_K) if trans_B else (block_K, block_N)
     tiles = [-(-M // block_M), -(-N // block_N)]
 
-    @tiledsl.kernel(out_idx=-1)
+    @tiledsl.kernel(out_idx=-1, options={"warp-specialise": {"enabled": specialise}})
     def gemm_persistent(A: T.Tensor(shape_A, dtype_A), B: T.Tensor(shape_B, dtype_B), C: T.Tensor((M, N), result)):
         with T.Kernel(blocks, threads=threads) as number:
             A_shared = T.alloc_shared(tile_A, dtype_A)
@@ -287,6 +289,17 @@ def tile_cases():
         yield gemm_case(f"tile-{name}", block[0], block[1], 448, block=block, threads=threads)
 
 
+def one_role_cases():
+    """All threads copy and multiply: rings of one, two and three tiles, ragged, and on through persistent loops."""
+    for stages in (1, 2, 3):
+        yield gemm_case(
+            f"one-role-{stages}-stages", 136, 72, 200,
+            block=(64, 64, 64), threads=128, num_stages=stages, specialise=False,
+        )  # fmt: skip
+    small = {"block": (64, 64, 64), "blocks": 2, "group": 2, "threads": 128, "specialise": False}
+    yield gemm_case("one-role-persistent", 200, 136, 136, kernel=gemm_persistent, **small)
+
+
 def plain_cases(name, kernel, shapes, result=np.float16):
     """Of kernels that take A, B in float16 and return C."""
     for M, N, K in shapes:
@@ -358,6 +371,7 @@ def scaled_cases():
 def cases():
     yield from type_cases()
     yield from tile_cases()
+    yield from one_role_cases()
     yield from persistent_cases()
     yield from split_cases()
     yield from scaled_cases()

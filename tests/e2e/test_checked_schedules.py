@@ -22,6 +22,7 @@ SOME_ON_SM90 = (
     *("gemm-3-stages", "gemm-split-k-60x100x200", "gemm-odd", "transpose-128x64", "gemm-block-sparse"),
     "attention-d64-causal-90x90",
     # Tiles of C stored while the next is loaded, parts of tiles, groups, lists of blocks, roles written by hand.
+    *("gemm-hopper-one-role-3-stages", "gemm-hopper-one-role-persistent", "attention-hopper-one-role-d64"),
     *("gemm-hopper-persistent-200x136x200", "gemm-hopper-stream-k-600x64x168", "gemm-hopper-split-k-bulk-136x72x584"),
     *("gemm-hopper-scaled-136x72x528", "gemm-grouped-persistent-ragged", "block-sparse-mask-roles"),
     *("gemm-cluster-2x1-200x136x136", "gemm-cluster-by-hand-136x200x136"),

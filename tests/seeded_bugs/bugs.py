@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import bugs_cpu
 import bugs_hopper
 import bugs_ir
+import bugs_loads
 import bugs_threads
 import bugs_tiles
 import bugs_warps
@@ -18,6 +19,7 @@ GROUPS: Mapping[str, tuple[Bug, ...]] = {
     "Text of the IR": bugs_ir.TEXT,
     "Software pipelining": bugs_tiles.PIPELINE,
     "Warp specialisation": bugs_warps.WARPS,
+    "Tiles awaited by all threads": bugs_loads.LOADS,
     "Layout inference": bugs_tiles.INFERENCE,
     "Lowering to threads": bugs_tiles.LOWERING,
     "Tensor cores and copy engine of sm_90a": bugs_hopper.TENSOR_CORES,

@@ -22,7 +22,7 @@ WARPS = (
     ),
     Bug(
         "turns of nested loops as if all inner ones had one iteration",
-        "passes.warp_specialise.iterations:count_of",
+        "analysis.turns:count_of",
         "total * s.extent + s.var",
         "total + s.var",
         TURNS,

@@ -1,4 +1,4 @@
-"""How often something has happened when loops around it are in some iteration: turns of rings of tiles and barriers."""
+"""How often something has happened when the loops around it are in some iteration: the turns of rings of barriers."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tiledsl.errors import error
 from tiledsl.passes.base import Pass
+from tiledsl.passes.bulk_loads import bulk_loads
 from tiledsl.passes.bulk_stores import bulk_stores
 from tiledsl.passes.count_versions import count_versions
 from tiledsl.passes.expand_lets import expand_lets
@@ -36,6 +37,7 @@ _ORDER: tuple[Pass, ...] = (
     warp_specialise,  # before the pipeline, which overlaps what the consumers are left with
     software_pipeline,  # on tile operations, where a copy is one statement and there are few of them
     fold_clears,  # after the pipeline, whose first iteration may stand next to the zeros
+    bulk_loads,  # after the pipeline, which takes the copies of its loops
     bulk_stores,  # after the pipeline, for which a store is a statement like others
     infer_layouts,  # after the pipeline, whose versions do not change a layout
     order_globals,  # after the pipeline, in which a barrier would keep statements apart; by tiles and their layouts

@@ -3,8 +3,8 @@
 One block is executed, and threads that touch the same bytes of the arena must have a barrier between them (S10, at all
 distances of a loop: S12), which all threads reach (S11). Copies by cp.async are writes by their thread from the wait on
 that covers them; before that nobody may touch what they write (P13, P16). Loads of the copy engine are there for all
-who wait at their barrier. Between threads of a role a barrier of the role is enough; what orders roles is verified on
-tiles (`roles`).
+who wait at their barrier; no phase of it begins while a thread may still wait for the one before (S26). Between threads
+of a role a barrier of the role is enough; what orders roles is verified on tiles (`roles`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tiledsl.errors import Span, VerifyError
 from tiledsl.ir.nodes import Alloc, Barrier, Buffer, Kernel, Launch, Space, Stmt
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
+from tiledsl.verifiers.order import Phases
 from tiledsl.verifiers.thread_memory import version_bytes
 from tiledsl.verifiers.threads import ThreadMachine
 from tiledsl.verifiers.values import Mask
@@ -28,7 +29,7 @@ NOBODY, FAR = -1, 1 << 20
 
 
 def verify_barriers(before: Kernel, after: Kernel, target: Target | None = None) -> None:
-    """Raises VerifyError P13, P15, S10 or S11 where the barriers of `after` do not order its threads."""
+    """Raises VerifyError P13, P15, S10, S11 or S26 where the barriers of `after` do not order its threads."""
     for launch in after.launches:
         for world in worlds(after, launch):
             watch = _Races(launch)
@@ -94,6 +95,7 @@ class _Races(Watcher):
         self.pending: dict[int, list[tuple[Any, Any, int]]] = {}
         self.stmts: list[Stmt] = []
         self.numbers: dict[int, int] = {}
+        self.awaited: list[tuple[Phases, int, Mask, Stmt]] = []  # since the last barrier: phases by number, by whom
 
     def number(self, s: Stmt) -> int:
         if id(s) not in self.numbers:
@@ -172,6 +174,27 @@ class _Races(Watcher):
         if on is not True and not np.all(on):
             raise VerifyError("S11: not all threads reach this barrier: it must stand outside of the branch", s.span)
         self.open[:] = [self.new_epoch()]
+        self.awaited.clear()
+
+    def awaits(self, barrier: Phases, number: int, on: Mask, s: Stmt) -> None:
+        if barrier.count >= self.threads:
+            self.awaited.clear()  # all threads have come here
+        self.awaited.append((barrier, number, on, s))
+
+    def arrives(self, barrier: Phases, on: Mask, s: Stmt) -> None:
+        """Threads that do not arrive may be as far behind as the last barrier lets them."""
+        if self.groups:
+            return
+        here = np.broadcast_to(on, (self.threads,))
+        for awaited, number, by, wait in self.awaited:
+            behind = np.broadcast_to(by, (self.threads,)) & ~here
+            if awaited is barrier and number <= len(barrier.over) and behind.any():
+                name, thread = barrier.key[0].name, int(np.argmax(behind))
+                raise VerifyError(
+                    f"S26: a phase of '{name}' begins while thread {thread} may still wait for the one before, at "
+                    f"{place(wait.span)}, and find the same parity again: a barrier is missing between them",
+                    s.span,
+                )
 
     def new_epoch(self) -> int:
         self.epochs += 1

@@ -176,8 +176,8 @@ class Beside(ThreadMemory):
                 self.barriers[key] = Phases(key, count)
                 self.fresh.add(key)
             case Arrive(barrier, count, ranks=ranks):
-                self.watch.arrive(s, on)
                 phases, times = self.phases(barrier, on), len(self.active(on)) * self.neighbours.count(ranks)
+                self.watch.arrives(phases, on, s)
                 phases.expect(count * times)
                 phases.arrive(agent.knows.copy(), times, s)
                 agent.tick()
@@ -188,7 +188,7 @@ class Beside(ThreadMemory):
                 self.waiting[agent.number] = f"{phases} for phases of parity {wanted}", s
                 yield from phases.pass_by(agent, wanted, s)
                 self.stmt = s
-                self.watch.awaited(s, on)
+                self.watch.awaits(phases, agent.knows.phases.get(phases.key, 0), on, s)
                 for n in _bits(agent.knows.operations & ~known):
                     self.watch.complete(n)
             case Fence():

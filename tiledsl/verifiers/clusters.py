@@ -12,7 +12,7 @@ from tiledsl.ir.nodes import Kernel, Launch
 from tiledsl.ir.walk import statements
 from tiledsl.verifiers.tile_memory import Trace
 from tiledsl.verifiers.tile_roles import Cluster
-from tiledsl.verifiers.tiles import TileMachine
+from tiledsl.verifiers.tiles import MOST_STATEMENTS, TileMachine
 from tiledsl.verifiers.world import GivenUp, World
 
 
@@ -40,12 +40,14 @@ def around(launch: Launch, world: World) -> list[World]:
     return [replace(world, values={**world.values, **dict(zip(launch.blocks, at))}) for at in places]
 
 
-def run_blocks(kernel: Kernel, launch: Launch, worlds: list[World]) -> list[Trace]:
-    """What each block did: executed together if they have to do with each other. Raises as `tiles.run`."""
-    if not meet(launch):
-        return [TileMachine(kernel, launch, w).run() for w in worlds]
-    cluster = Cluster(prod(launch.cluster))
+def run_blocks(kernel: Kernel, launch: Launch, worlds: list[World], most: int = MOST_STATEMENTS) -> list[Trace]:
+    """What each block did: executed together if they have to do with each other. Raises as `TileMachine.run`."""
+    cluster = Cluster(prod(launch.cluster)) if meet(launch) else None
     machines = [TileMachine(kernel, launch, w, cluster) for w in worlds]
+    for m in machines:
+        m.most = most
+    if cluster is None:
+        return [m.run() for m in machines]
     running: list[tuple[TileMachine, Iterator[None]]] = [(m, m.block(launch.body)) for m in machines]
     while running:
         before = sum(m.count for m in machines), len(running)

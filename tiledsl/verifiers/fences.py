@@ -21,6 +21,7 @@ from tiledsl.ir.nodes import AtomCall, Kernel, Launch, Space, Stmt
 from tiledsl.isa.table import atom_named
 from tiledsl.target import Target
 from tiledsl.verifiers.barriers import arena_of, place, size_of
+from tiledsl.verifiers.order import Phases
 from tiledsl.verifiers.threads import ThreadMachine
 from tiledsl.verifiers.values import Mask
 from tiledsl.verifiers.watch import Touch, Watcher
@@ -127,12 +128,15 @@ class _Proxies(Watcher):
 
     def barrier(self, s: Stmt, on: Mask) -> None:
         self.publish(self.threads(on))
-        self.awaited(s, on)
+        self.meet(on)
 
-    def arrive(self, s: Stmt, on: Mask) -> None:
+    def arrives(self, barrier: Phases, on: Mask, s: Stmt) -> None:
         self.publish(self.threads(on))
 
-    def awaited(self, s: Stmt, on: Mask) -> None:
+    def awaits(self, barrier: Phases, number: int, on: Mask, s: Stmt) -> None:
+        self.meet(on)
+
+    def meet(self, on: Mask) -> None:
         self.now += 1
         self.met[self.threads(on)] = self.now
 

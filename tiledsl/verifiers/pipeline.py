@@ -16,6 +16,7 @@ from tiledsl.ir.walk import statements
 from tiledsl.target import Target
 from tiledsl.verifiers.clusters import around, run_blocks
 from tiledsl.verifiers.tile_memory import Trace
+from tiledsl.verifiers.tiles import AFTER
 from tiledsl.verifiers.world import SIZES, GivenUp, worlds
 
 
@@ -32,7 +33,7 @@ def verify_pipeline(
                 expectations = run_blocks(before, old, blocks)
             except GivenUp:
                 continue
-            for expected, found in zip(expectations, run_blocks(after, new, blocks)):
+            for expected, found in zip(expectations, run_blocks(after, new, blocks, AFTER)):
                 compare(expected, found)
 
 

@@ -17,6 +17,7 @@ from tiledsl.target import Target
 from tiledsl.verifiers.clusters import around, dealt, run_blocks
 from tiledsl.verifiers.pipeline import compare
 from tiledsl.verifiers.tile_memory import Trace
+from tiledsl.verifiers.tiles import AFTER
 from tiledsl.verifiers.world import GivenUp, worlds
 
 
@@ -31,7 +32,7 @@ def verify_roles(before: Kernel, after: Kernel, target: Target | None = None) ->
                 expectations = run_blocks(before, old, blocks)
             except GivenUp:
                 continue
-            for expected, found in zip(expectations, run_blocks(after, new, blocks)):
+            for expected, found in zip(expectations, run_blocks(after, new, blocks, AFTER)):
                 compare(without(expected, dealt(new)), without(found, dealt(new)))
 
 

@@ -43,6 +43,7 @@ from tiledsl.verifiers.values import Mask, as_number, as_token, both, initial, m
 from tiledsl.verifiers.world import GivenUp
 
 MOST_STATEMENTS = 6000  # executions after which a run is given up: it says nothing of the kernel
+AFTER = 4 * MOST_STATEMENTS  # of what a pass made of a kernel that was not given up: waits, counters and more
 MOST_ROUNDS = 8  # of a loop whose condition depends on data
 
 
@@ -54,6 +55,8 @@ class _Leaves(Exception):
 class TileMachine(TileRoles):
     """One block. `run` raises VerifyError P13, P15, P17 for a copy that is touched in flight or never awaited, P8 for a
     version out of range, W3 to W17 for roles and blocks that are not ordered; GivenUp."""
+
+    most = MOST_STATEMENTS
 
     # ------------------------------------------------------------------------------------------------- control flow
 
@@ -69,7 +72,7 @@ class TileMachine(TileRoles):
 
     def execute(self, s: Stmt) -> Steps:
         self.count += 1
-        if self.count > MOST_STATEMENTS:
+        if self.count > self.most:
             raise GivenUp
         self.statement = s
         match s:

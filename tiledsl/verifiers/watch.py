@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiledsl.ir.nodes import Buffer, Space, Stmt
+from tiledsl.verifiers.order import Phases
 from tiledsl.verifiers.values import Mask
 
 
@@ -42,17 +43,18 @@ class Watcher:
     def fence(self, s: Stmt, on: Mask) -> None:
         """`on` are threads of the group at hand, as of a barrier."""
 
-    def arrive(self, s: Stmt, on: Mask) -> None: ...
-
-    def awaited(self, s: Stmt, on: Mask) -> None:
-        """The phase of a barrier in shared memory is over for the threads `on`."""
-
     def commit(self) -> None: ...
 
     def wait(self, pending: int) -> None: ...
 
     def complete(self, operation: int) -> None:
         """A load of the copy engine is there, for those whose role goes on now."""
+
+    def awaits(self, barrier: Phases, number: int, on: Mask, s: Stmt) -> None:
+        """Threads pass a wait for the first `number` phases of a barrier in shared memory."""
+
+    def arrives(self, barrier: Phases, on: Mask, s: Stmt) -> None:
+        """Threads are about to arrive at a barrier in shared memory."""
 
     def roles(self, threads: Sequence[int]) -> None:
         """Groups of so many threads go their own ways from here on; without any they are the whole block again."""

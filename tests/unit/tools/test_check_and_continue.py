@@ -161,7 +161,7 @@ def test_the_pipeline_goes_on_from_every_dump(
 
 
 def test_edited_text_is_another_kernel(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = dump / "10-lower-tiles.tir"
+    path = dump / "11-lower-tiles.tir"
     before = output(capsys, "run", str(path)).splitlines()[1]
     edited = dump / "edited.tir"
     edited.write_text(path.read_text().replace("* 2.0", "* 3.0"))
@@ -177,7 +177,7 @@ def test_until_and_patterns(file: str, dump: Path, capsys: pytest.CaptureFixture
     shown = output(capsys, "run", f"{file}:scale", "--until", "infer-layouts", "--print-changed")
     assert "scale on tile:" in shown and "# ---- after infer-layouts" in shown
     assert "scale on simt:" in output(
-        capsys, "run", str(dump / "10-*.tir"), "--from", "guard-bounds", "--until", "unroll"
+        capsys, "run", str(dump / "11-*.tir"), "--from", "guard-bounds", "--until", "unroll"
     )
     assert "TD0725" in output(capsys, "run", str(dump / "0*.tir"), expected=2)
     assert "TD0710" in output(capsys, "run", str(dump / "99-*.tir"), expected=2)
@@ -202,7 +202,7 @@ def test_a_pass_that_is_wrong_is_seen(
 
 
 def test_wrong_passes(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(dump / "10-lower-tiles.tir")
+    path = str(dump / "11-lower-tiles.tir")
     shown = output(capsys, "run", path, "--from", "lower-tiles", expected=2)
     assert "TD0722" in shown and "--from guard-bounds" in shown
     assert "TD0761" in output(capsys, "run", path, "--from", "guard", expected=2)

@@ -183,6 +183,7 @@ BUGS: dict[str, dict[str, Change]] = {
         "copies not committed": dropped(AsyncCommit),
     },
     "fold-clears": {"wait dropped": dropped(AsyncWait), "product cleared": replaced(_is(Gemm), clear=True)},
+    "bulk-loads": {"wait dropped": dropped(AsyncWait), "product cleared": replaced(_is(Gemm), clear=True)},
     "bulk-stores": {"store dropped": last_of(Copy)},
     "infer-layouts": {"loop dealt otherwise": layout_of_another, "store dropped": last_of(Parallel)},
     "order-globals": {"store dropped": last_of(Parallel), "sum becomes difference": other_sign},

@@ -86,8 +86,8 @@ def refused(invariant: str, name: str, change: Change, kind: type, number: int =
 
 
 VERIFIED = (
-    "warp-specialise", "software-pipeline", "bulk-stores", "infer-layouts", "guard-bounds", "vectorise",
-    "plan-shared-memory", "insert-barriers",
+    "warp-specialise", "software-pipeline", "bulk-loads", "bulk-stores", "infer-layouts", "guard-bounds",
+    "vectorise", "plan-shared-memory", "insert-barriers",
 )  # fmt: skip
 
 

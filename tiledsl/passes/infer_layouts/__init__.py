@@ -224,6 +224,8 @@ class _Collector:
                 tile = stmt.dst if stmt.dst.buffer.space is Space.SHARED else region_of(stmt.src)
                 self.seen(tile.buffer)
                 self.moved.setdefault(tile.buffer, []).append((tile, stmt.span))
+                for moved in (stmt.src, stmt.dst):  # one thread evaluates them, and it may be any
+                    self.scalars(moved, stmt.span)
             case Gemm() | Reduce() | Scan():
                 used = [r.buffer for r in children(stmt) if hasattr(r, "buffer")]
                 self.add(stmt, used, shared=reduced_lines(stmt, serial) if isinstance(stmt, Reduce) else ())

@@ -9,8 +9,11 @@ from tiledsl.analysis.access import AccessKind, negated
 from tiledsl.analysis.arrivals import Path, arrivals
 from tiledsl.analysis.footprint import Footprint, Tables
 from tiledsl.analysis.touches import binds_of, is_shared, touches
-from tiledsl.ir.concurrent import WARPGROUP, Arrive, Roles
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, InitBarrier, Roles
 from tiledsl.ir.nodes import Block, Buffer, Const, Expr, For, If, Launch, Stmt, While
+from tiledsl.ir.walk import statements
+
+_BARRIER_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,27 @@ class Measured:
 
 def measured(launch: Launch, granules: Mapping[Buffer, int], roots: Mapping[Buffer, Buffer]) -> Measured:
     lets = {let.var: let.value for let in binds_of(launch.body)}
-    walker = _Walker(launch, Measured())
+    rings = _rings(launch)
+    walker = _Walker(launch, Measured(), rings)
+    granules = {**granules, **dict.fromkeys(rings, _BARRIER_BYTES)}
     walker.block(Tables(launch.thread, launch.num_threads, granules, roots, lets), launch.body, (), ())
     walker.found.arrived.update(arrivals(launch.body, walker.found.own))
     return walker.found
+
+
+def _rings(launch: Launch) -> frozenset[Buffer]:
+    """Barriers at which one thread announces what all wait for, if nothing but barriers of the block orders threads."""
+    every = list(statements(launch))
+    counts = {s.barrier.buffer: s.count for s in every if isinstance(s, InitBarrier)}
+    ordered = any(n > 1 for n in counts.values()) or any(isinstance(s, Roles) for s in every)
+    return frozenset() if ordered else frozenset(counts)
 
 
 @dataclass(slots=True)
 class _Walker:
     launch: Launch
     found: Measured
+    rings: frozenset[Buffer] = frozenset()
 
     def block(self, tables: Tables, block: Block, path: Path, masks: tuple[Expr, ...]) -> None:
         for i, s in enumerate(block):
@@ -48,6 +62,8 @@ class _Walker:
                 for buffer, index, version, size, kind, issued, when in touched
             ]
         match s:
+            case Arrive() | Await() if s.barrier.buffer in self.rings:
+                self.turn(tables, s, path, masks)
             case Arrive():
                 self.arrive(tables, s, path, masks)
             case For(extent=Const(extent)):
@@ -62,6 +78,14 @@ class _Walker:
             case Roles(roles):
                 for n, role in enumerate(roles):
                     self.block(tables.of_role(role, self.launch.thread), role.body, (*path, n), masks)
+
+    def turn(self, tables: Tables, s: Arrive | Await, path: Path, masks: tuple[Expr, ...]) -> None:
+        """A phase begins, or is awaited. Who is slow must not find a later phase of the same parity: so all threads
+        have awaited one before the next begins, as if it overwrote what they read. The slot counts as a version."""
+        (slot,) = s.barrier.indices
+        kind, begins = (AccessKind.WRITE, True) if isinstance(s, Arrive) else (AccessKind.READ, False)
+        made = tables.footprint(s.barrier.buffer, (), slot, 0, kind, stmt=s, issued=begins, masks=masks)
+        self.found.own.setdefault(path, []).append(made)
 
     def arrive(self, tables: Tables, s: Arrive, path: Path, masks: tuple[Expr, ...]) -> None:
         """A thread that arrives for others hands over what they touched: they must have come to a barrier before.

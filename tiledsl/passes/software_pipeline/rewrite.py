@@ -109,9 +109,8 @@ class _Time:
             return Const(k % depth), Const(k // depth % 2)
         known = [e for e in (start, self.base) if e is not None]
         n = known[0] if len(known) == 1 else known[0] + known[1]
-        k %= 2 * depth
-        n = n + k if k else n
-        return (n % depth, n // depth % 2) if depth > 1 else (Const(0), n % 2)
+        here, round_ = (n + o if o else n for o in (k % depth, k % (2 * depth)))
+        return (here % depth, round_ // depth % 2) if depth > 1 else (Const(0), round_ % 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from tiledsl.passes.software_pipeline.body import Body, Unit
 from tiledsl.passes.software_pipeline.waits import needs
 
 Groups = tuple[int | None, ...]
+Users = Mapping[int, Sequence[tuple[int, int]]]  # of each copy: units, and how many iterations later they use it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +87,22 @@ def rings_of(
 ) -> tuple[tuple[Ring, ...], Groups, tuple[tuple[int, str], ...]]:
     """The rings of a schedule, the groups that are left to cp.async, and those copies with the reasons.
 
-    Copies of one group share a ring if nothing that waits for one of them stands between them.
+    Copies of one group share a ring if the same statement uses them first, and nothing that waits for one of them
+    stands between them.
     """
     users: dict[int, list[tuple[int, int]]] = {}
     for i, needed in enumerate(needs(body, groups)):
         for c, distance in needed:
             users.setdefault(c, []).append((i, distance))
     left: list[tuple[int, str]] = []
-    members: dict[int, list[int]] = {}
+    members: dict[tuple[int, int], list[int]] = {}
     for i in sorted((i for i, g in enumerate(groups) if g is not None), key=lambda i: order[i]):
         why = body.units[i].kept or _why_not(users.get(i, []))
         group = groups[i]
         if why or group is None:
             left.append((i, why))
         else:
-            members.setdefault(group, []).append(i)
+            members.setdefault((group, _first(users[i], stage, order)), []).append(i)
     runs = [run for m in members.values() for run in _runs(m, users, order)]
     rings = tuple(_ring(body, run, users, (stage, order), versions) for run in runs)
     taken = {i for r in rings for i in r.units}
@@ -113,9 +115,11 @@ def _why_not(users: Sequence[tuple[int, int]]) -> str:
     return "" if users else "nothing in the loop reads its tile"
 
 
-def _runs(
-    members: Sequence[int], users: Mapping[int, Sequence[tuple[int, int]]], order: Sequence[int]
-) -> list[list[int]]:
+def _first(users: Sequence[tuple[int, int]], stage: Sequence[int], order: Sequence[int]) -> int:
+    return min((u for u, _ in users), key=lambda u: (stage[u], order[u]))
+
+
+def _runs(members: Sequence[int], users: Users, order: Sequence[int]) -> list[list[int]]:
     """`members`, which are in order, cut where a user of one of them stands between two."""
     waiting = {order[u] for m in members for u, _ in users[m]}
     runs = [[members[0]]]
@@ -129,15 +133,14 @@ def _runs(
 def _ring(
     body: Body,
     units: Sequence[int],
-    users: Mapping[int, Sequence[tuple[int, int]]],
+    users: Users,
     schedule: tuple[Sequence[int], Sequence[int]],
     versions: Mapping[Buffer, int],
 ) -> Ring:
     stage, order = schedule
     copies = [copy_of(body.units[i]) for i in units]
     tiles = tiles_of(copies)
-    readers = {u for i in units for u, _ in users[i]}
-    reader = min(readers, key=lambda u: (stage[u], order[u]))
+    reader = _first(users[units[0]], stage, order)
     gap = stage[reader] - stage[units[0]] + (order[reader] > order[units[0]])
     depth = max(1, gap, *(versions.get(b, 1) for b in tiles))
     full = Buffer(f"{'_'.join(b.name for b in tiles)}_full", (depth,), UINT64, Space.BARRIER)

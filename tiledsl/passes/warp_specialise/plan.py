@@ -16,6 +16,7 @@ from math import prod
 
 from tiledsl.analysis.access import Access, accesses
 from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
+from tiledsl.analysis.turns import is_regular
 from tiledsl.analysis.vector_width import Divisors
 from tiledsl.ir.concurrent import WARPGROUP, Roles, members
 from tiledsl.ir.nodes import (
@@ -43,7 +44,6 @@ from tiledsl.passes.warp_specialise.fills import (
     tile_of,
     why_not_by_threads,
 )
-from tiledsl.passes.warp_specialise.iterations import is_regular
 from tiledsl.passes.warp_specialise.reads import last_reading
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by, leaves
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
+from tiledsl.analysis.turns import count_of
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles, members
 from tiledsl.ir.dtypes import INDEX, INT32, UINT64
 from tiledsl.ir.fresh import copied
@@ -39,7 +40,6 @@ from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
 from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, by_cp_async, decided_within, in_parts
-from tiledsl.passes.warp_specialise.iterations import count_of
 from tiledsl.passes.warp_specialise.plan import Candidate, Channel, Path, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
