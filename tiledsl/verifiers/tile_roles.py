@@ -169,7 +169,7 @@ class TileRoles(TileMemory):
                 self.agent.tick()
             case Expect(barrier, count):
                 self.phases(barrier).expect(int(np.max(self.value(count, True))))
-            case Barrier() | Fence() | Settle() | SetRegisters():
+            case Barrier() | Fence() | Settle() | SetRegisters() | Dependency():
                 pass  # the threads of an agent execute tile statements together
             case _:
                 return False
