@@ -11,6 +11,7 @@ import numpy as np
 from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import (
     Arrive,
+    Dependency,
     Expect,
     Fence,
     Role,
