@@ -96,6 +96,7 @@ def hopper_cases() -> list[Callable[[], Case]]:
         fp8_case,
         scaled_case,
         grouped_case,
+        convolution_case,
         *(lambda d=d, c=c: hopper_attention_case(d, c) for d in (64, 128) for c in (False, True)),
     ]
 
@@ -225,6 +226,24 @@ def grouped_case(groups: int = 8, rows: int = 8192, N: int = 4096, K: int = 4096
         "torch, one by one": one_by_one,
     }
     return Case(f"grouped gemm, {groups} groups of {rows} rows, {N}x{K}", contenders, 2 * rows * N * K, "FLOP")
+
+
+def convolution_case(N: int = 128, side: int = 64, C: int = 128, F: int = 128) -> Case:
+    """3 x 3, with padding; torch gets its images with the channels innermost too."""
+    import convolution
+    import torch
+
+    data = torch.randn(N, side, side, C, dtype=torch.float16, device="cuda")
+    taps = torch.randn(3, 3, C, F, dtype=torch.float16, device="cuda")
+    out = torch.empty(N, side, side, F, dtype=torch.float16, device="cuda")
+    kernel = convolution.convolution(N, C, side, side, F, block=(128, 128, 64), num_stages=4)
+    images = data.permute(0, 3, 1, 2)
+    filters = taps.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    contenders: dict[str, Run] = {
+        "tiledsl": lambda: kernel(data, taps, out),
+        "torch": lambda: torch.nn.functional.conv2d(images, filters, padding=1),
+    }
+    return Case(f"convolution 3x3 fp16 {N}x{side}x{side}x{C}", contenders, 2 * N * side * side * 9 * C * F, "FLOP")
 
 
 def hopper_attention_case(dim: int, causal: bool) -> Case:

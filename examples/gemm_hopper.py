@@ -133,13 +133,15 @@ def gemm_dynamic(block=(128, 256, 64), num_stages=3, threads=256, blocks=132, gr
     return gemm_dynamic
 
 
-def gemm_split_k(M, N, K, split=4, block=(128, 128, 64), num_stages=3, threads=256, bulk=True):
-    """The K range is dealt to `split` blocks, which add their parts to C in float32; `bulk`: by the copy engine."""
+def gemm_split_k(
+    M, N, K, split=4, block=(128, 128, 64), num_stages=3, threads=256, bulk=True, result=T.float32
+):  # fmt: skip
+    """The K range is dealt to `split` blocks, which add their parts to C; `bulk`: by the copy engine."""
     block_M, block_N, block_K = block
     part = -(-K // (split * block_K)) * block_K
 
     @tiledsl.kernel
-    def gemm_split_k(A: T.Tensor((M, K), T.float16), B: T.Tensor((K, N), T.float16), C: T.Tensor((M, N), T.float32)):
+    def gemm_split_k(A: T.Tensor((M, K), T.float16), B: T.Tensor((K, N), T.float16), C: T.Tensor((M, N), result)):
         with T.Kernel(T.ceildiv(N, block_N), T.ceildiv(M, block_M), split, threads=threads) as (bx, by, bz):
             A_shared = T.alloc_shared((block_M, block_K), T.float16)
             B_shared = T.alloc_shared((block_K, block_N), T.float16)
@@ -150,7 +152,7 @@ def gemm_split_k(M, N, K, split=4, block=(128, 128, 64), num_stages=3, threads=2
                 T.copy(B[bz * part + k * block_K, bx * block_N], B_shared)
                 T.gemm(A_shared, B_shared, C_local)
             if bulk:
-                C_shared = T.alloc_shared((block_M, block_N), T.float32)
+                C_shared = T.alloc_shared((block_M, block_N), result)
                 T.copy(C_local, C_shared)
                 T.atomic_add(C[by * block_M, bx * block_N], C_shared, use_tma=True)
             else:
@@ -336,6 +338,14 @@ def split_cases():
                 atol=1e-3,
                 targets=("sm_90a",),
             )
+    yield Case(
+        "gemm-hopper-split-k-float16-136x72x200",
+        gemm_split_k(136, 72, 200, 3, block, result=T.float16),
+        lambda draw: {"A": draw(136, 200), "B": draw(200, 72), "C": np.zeros((136, 72), np.float16)},
+        lambda A, B, C: {"C": product(A, B).astype(np.float16)},
+        atol=0.1,
+        targets=("sm_90a",),
+    )
     # Of ragged tiles some are split; of two blocks each has two whole ones, one after the other, and half of one.
     for blocks, shape in ((3, (200, 72, 200)), (2, (600, 64, 168))):
         yield from plain_cases("stream-k", lambda *s, n=blocks: gemm_stream_k(*s, block, 2, blocks=n), (shape,))

@@ -463,6 +463,11 @@ CATALOGUE: dict[str, Entry] = {
         "the filter of {word} reaches over {reach} pixels, which do not fit into {img} with a padding of {pad}",
         "check kernel, dilation and pad: a side of the image plus twice the padding is at least dilation * (kernel - 1) + 1",
     ),
+    "TD0259": Entry(
+        "{word} stands in a loop, a condition or a part of the block",
+        "write it in the T.Kernel block itself, once for all blocks and threads",
+        "Whether a launch waits for the one before it, and where, must not depend on anything: launches further on count on it.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -666,6 +671,11 @@ CATALOGUE: dict[str, Entry] = {
         "compile for sm_90a, or leave copies and products to T.copy, T.gemm and T.Pipelined",
         "Barriers that count bytes, the copy engine and moving registers came with Hopper, compute capability 9.0. "
         "T.Pipelined overlaps copies with products on every target, by what it has.",
+    ),
+    "TD0508": Entry(
+        "'{name}' is {how} before T.pdl_sync, and {earlier} by an earlier launch, which may still run",
+        "move it below T.pdl_sync; above it only what no earlier launch writes may be read",
+        "A launch with T.pdl_sync begins before the launches before it are over. Only after the wait what they wrote is there.",
     ),
     "TD0520": Entry(
         "each version of '{name}' has {bytes} bytes, but its {swizzle}-byte swizzle repeats after {period}",

@@ -27,7 +27,7 @@ class Target:
 
 _SM80 = frozenset({"mma_sync", "ldmatrix", "cp_async", "mma_f64"})
 _SM89 = _SM80 | {"mma_fp8"}
-_SM90 = _SM89 | {"tma", "mbarrier_tx", "cluster", "stmatrix"}
+_SM90 = _SM89 | {"tma", "mbarrier_tx", "cluster", "stmatrix", "dependent_launch"}
 _KIB = 1024
 
 TARGETS: dict[str, Target] = {

@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", "convolution")
 HOPPER_MODULES = (  # of interest for sm_90a only
     *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_warp_specialized", "gemm_cluster"),
-    *("attention_hopper", "attention_backward", "mla_decode"),
+    *("attention_hopper", "attention_backward", "mla_decode", "dependent_launch"),
 )
 
 

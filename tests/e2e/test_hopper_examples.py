@@ -19,6 +19,7 @@ from tiledsl.target import target_named
 SM_90A = target_named("sm_90a")
 gemms, grouped, sparse = load("gemm_hopper"), load("grouped_gemm"), load("block_sparse")
 clusters = load("gemm_cluster")
+convolutions = load("convolution")
 
 # ------------------------------------------------------------------------------------------------------- who copies
 
@@ -123,6 +124,7 @@ FIGURES: dict[str, tuple[Callable[[], TileKernel], int]] = {
     "stream-k": (lambda: gemms.gemm_stream_k(N, N, N), 115),
     "grouped": (lambda: grouped.gemm_grouped(N, N, N, 8), 115),
     "grouped, persistent": (lambda: grouped.gemm_grouped_persistent(N, N, N, 8), 115),
+    "convolution": (lambda: convolutions.convolution(128, 128, 64, 64, 256, block=(128, 256, 64)), 50),
     "lists of blocks": (lambda: sparse.gemm_listed(N, N, N), 115),
 }
 MOST_FOR_A_COPY = 20  # instructions of the loop that copies for each request to the copy engine

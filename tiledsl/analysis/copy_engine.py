@@ -13,7 +13,7 @@ from tiledsl.analysis.vector_width import Divisors, divisor
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.im2col import image_sides
 from tiledsl.ir.nodes import Buffer, Const, Expr, Region, Space, static_shape
-from tiledsl.ir.tile import Copy, Im2col, region_of
+from tiledsl.ir.tile import Atomic, Copy, Im2col, region_of
 
 UNIT = 16  # bytes: strides, and the innermost extent of a box, are multiples of it
 MAX_RANK = 5
@@ -24,6 +24,11 @@ _TYPES = frozenset(
     ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
     + ["float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"]
 )
+
+# Of the reductions of the copy engine those that are words of the language. PTX ISA, "cp.reduce.async.bulk".
+_ADDED = frozenset(["uint32", "int32", "uint64", "float32", "float64", "float16", "bfloat16"])
+_ORDERED = frozenset(["uint32", "int32", "uint64", "int64", "float16", "bfloat16"])
+_REDUCED = {"add": _ADDED, "max": _ORDERED, "min": _ORDERED}
 
 
 def bulk_bytes(copy: Copy) -> int:
@@ -47,6 +52,16 @@ def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
         or _tensor(tensor.buffer, divisors)
         or (_pixels(tensor, tile, divisors) if isinstance(tensor, Im2col) else _box(tensor, tile))
     )
+
+
+def why_not_bulk_update(s: Atomic, divisors: Divisors) -> str:
+    """Why the copy engine cannot combine a tile with what is in memory; empty if it can."""
+    if s.order != "relaxed":
+        return f"its order is {s.order}, and the copy engine has none"
+    dtype = s.dst.buffer.dtype
+    if dtype.name not in _REDUCED[s.op]:
+        return f"the copy engine has no {s.op} of {dtype}"
+    return why_not_bulk(Copy(s.src, s.dst), divisors)
 
 
 def _types(tensor: DType, tile: DType) -> str:

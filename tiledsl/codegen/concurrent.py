@@ -13,6 +13,7 @@ from tiledsl.ir.concurrent import (
     Await,
     BulkMove,
     ClusterBarrier,
+    Dependency,
     Expect,
     Fence,
     Hold,
@@ -48,6 +49,8 @@ _WAIT = {
     ("store", True): "bulk_wait_read",
 }
 _FENCE = {"async_proxy": "fence_proxy_async", "barrier_init": "fence_mbarrier_init", "product": "wgmma_fence"}
+
+_DEPENDENCY = {"wait": "grid_wait", "trigger": "grid_launch_dependents"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,7 @@ _RULES: dict[type[Stmt], Callable[[Any, Expressions, TensorMaps], str]] = {
     ClusterBarrier: lambda s, e, maps: f"cluster_{s.part}()",
     Await: lambda s, e, maps: f"mbarrier_wait{'_cluster' * s.cluster}({e.bare(s.barrier)}, {e.bare(s.parity)})",
     Fence: lambda s, e, maps: f"{_FENCE[s.kind]}()",
+    Dependency: lambda s, e, maps: f"{_DEPENDENCY[s.kind]}()",
     Hold: _hold,
     Settle: _settle,
     SetRegisters: lambda s, e, maps: f"setmaxnreg_{'inc' if s.increase else 'dec'}<{s.count}>()",

@@ -17,7 +17,7 @@ from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.pairs import Pairs, as_pairs
 from tiledsl.codegen.spelling import RESERVED, format_letter, short_name, string_literal, type_name
 from tiledsl.errors import NOWHERE, Span
-from tiledsl.ir.concurrent import Role, Roles
+from tiledsl.ir.concurrent import Dependency, Role, Roles
 from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType
 from tiledsl.ir.names import Names
 from tiledsl.ir.nodes import (
@@ -54,7 +54,7 @@ from tiledsl.ir.nodes import (
     While,
     static_shape,
 )
-from tiledsl.ir.walk import walk
+from tiledsl.ir.walk import statements, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     pointers = [p for p in kernel.params if isinstance(p, Buffer)] + list(kernel.scratch)
     params: list[Buffer | Var] = [*pointers, *(p for p in kernel.params if isinstance(p, Var)), *kernel.sizes]
     body = _Body({slot.buffer: slot.offset for slot in launch.shared}, launch.thread, launch.num_threads)
+    body.waits = any(s == Dependency("wait") for s in statements(launch))
     for p in (*params, *launch.blocks, launch.thread):
         body.expr.names.of(p)
     body.block(launch.body)
@@ -147,7 +148,7 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     written = tuple(p.name for p in params if p in body.expr.written or p in body.maps.stored)
     shared = tuple(_tile(slot) for slot in launch.shared)
     sizes = (launch.num_threads, launch.shared_bytes)
-    return text, Entry(name, number, *sizes, names, written, places, shared, maps, launch.cluster)
+    return text, Entry(name, number, *sizes, names, written, places, shared, maps, launch.cluster, body.waits)
 
 
 def _tile(slot: SharedSlot) -> tuple[str, int, int, int, int]:
@@ -163,7 +164,8 @@ def _parameter(p: Buffer | Var, body: _Body) -> str:
         return f"{type_name(p.dtype)} {body.expr.name(p)}"
     stored = p in body.maps.stored  # behind the pointer's back
     const = "" if stored or p in body.expr.written else "const "
-    return f"{const}{type_name(p.dtype)}*{'' if stored else ' TDS_RESTRICT'} {body.expr.name(p)}"
+    # What cannot change, compilers may read before the wait for the kernel that writes it.
+    return f"{const}{type_name(p.dtype)}*{'' if stored or body.waits else ' TDS_RESTRICT'} {body.expr.name(p)}"
 
 
 @dataclass
@@ -178,6 +180,7 @@ class _Body:
     places: list[tuple[int, Span]] = field(default_factory=list)
     maps: TensorMaps = field(default_factory=TensorMaps)
     uses_shared: bool = False
+    waits: bool = False  # for the kernel before it in the stream
     warp: str = ""  # the variable that holds the number of the warp, if a role asks for it
     _indent: str = "  "
     _file: str = ""

@@ -50,6 +50,7 @@ class Concurrent(Lockstep):
             ir.Fence: lambda s: None,
             ir.Hold: lambda s: None,
             ir.Settle: lambda s: None,
+            ir.Dependency: lambda s: None,  # launches run one after the other
             ir.SetRegisters: lambda s: None,
         }
         self.executors |= own

@@ -16,6 +16,7 @@ QUEUES = ("copy", "product", "store")
 AGENTS = ("threads", "warps", "warpgroups", "one")
 FENCES = ("async_proxy", "barrier_init", "product")
 CLUSTER_PARTS = ("sync", "arrive", "arrive_relaxed", "wait")
+DEPENDENCIES = ("wait", "trigger")
 WARPGROUP = 128
 
 
@@ -139,6 +140,17 @@ class SetRegisters(Stmt):
 
     count: int
     increase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency(Stmt):
+    """Between kernels that follow each other in a stream. "wait": until those before this one are over, and what they
+    wrote is there. "trigger": as far as this block is concerned the next one may begin, and waits by itself.
+
+    At the tile stage it stands in the body of a launch, under no condition. Source: PTX ISA, "griddepcontrol".
+    """
+
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,8 @@ class Scan(Stmt):
 class Atomic(Stmt):
     """`dst[...] = op(dst[...], src[...])` element by element, each in one step (add, max, min).
 
-    `bulk`: the copy engine does it, from shared to global memory, in the queue "store".
+    `bulk`: the copy engine does it, from shared to global memory, in the queue "store". `engine` is "copies" where the
+    user asks for that, if the copy engine can do it.
     """
 
     op: str
@@ -139,6 +140,7 @@ class Atomic(Stmt):
     src: Region
     order: str = "relaxed"
     bulk: bool = False
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

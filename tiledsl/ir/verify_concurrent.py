@@ -8,12 +8,14 @@ from typing import Any
 from tiledsl.ir.concurrent import (
     AGENTS,
     CLUSTER_PARTS,
+    DEPENDENCIES,
     FENCES,
     QUEUES,
     Arrive,
     Await,
     BulkMove,
     ClusterBarrier,
+    Dependency,
     Expect,
     Fence,
     Hold,
@@ -85,6 +87,11 @@ def _fence(scope: Scope, s: Fence) -> None:
         raise fail(f"unknown fence '{s.kind}'")
 
 
+def _dependency(scope: Scope, s: Dependency) -> None:
+    if s.kind not in DEPENDENCIES:
+        raise fail(f"unknown dependency '{s.kind}'")
+
+
 def _hold(scope: Scope, s: Hold) -> None:
     scope.buffer(s.buffer)
     if s.buffer.space is not Space.LOCAL:
@@ -148,6 +155,7 @@ CONCURRENT_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     Expect: _expect,
     Await: _await,
     Fence: _fence,
+    Dependency: _dependency,
     Hold: _hold,
     Settle: _settle,
     SetRegisters: _set_registers,

@@ -127,6 +127,8 @@ def _atomic(scope: Scope, s: Atomic) -> None:
     _agree("an atomic update", scope.region(s.src, *_MEMORY), dst)
     if s.op not in ("add", "max", "min"):
         raise fail(f"unknown atomic operation '{s.op}' on a tile")
+    if s.engine not in ("", "copies") or (s.engine and s.bulk):
+        raise fail(f"a {'bulk ' * s.bulk}atomic update by '{s.engine}'")
     if s.bulk:
         bulk_copy(scope, s.dst.buffer, s.src.buffer, None, 0)
 

@@ -16,7 +16,9 @@ _TILE_OPS = ("add", "max", "min")
 _NARROWEST = 16  # bits of an element
 
 
-def _atomic(op: str, dst: Any, value: Any, memory_order: str | None, return_prev: bool) -> Scalar | None:
+def _atomic(
+    op: str, dst: Any, value: Any, memory_order: str | None, return_prev: bool, use_tma: bool = False
+) -> Scalar | None:
     word = f"T.atomic_{op}"
     tracer = begin(word)
     order = "relaxed" if memory_order is None else memory_order
@@ -34,8 +36,11 @@ def _atomic(op: str, dst: Any, value: Any, memory_order: str | None, return_prev
         if op not in _TILE_OPS:
             raise fail("TD0103", word=f"{word} on a tile", hint="write it on elements, in a T.Parallel loop")
         target, source = regions(a, tile_of(value, word, "value"), word)
-        emit_tile(tracer, word, Atomic(op, target, source, order, span=tracer.here()))
+        engine = "copies" if use_tma else ""
+        emit_tile(tracer, word, Atomic(op, target, source, order, engine=engine, span=tracer.here()))
         return None
+    if use_tma:
+        raise fail("TD0226", word=word, name="use_tma", value="True", allowed="True where a tile is added to a tile")
     if any(e != 1 for e in a.extents):
         raise fail("TD0243", word=word, dst=a.shown())
     number = converted(value, a.buffer.dtype)
@@ -49,19 +54,28 @@ def atomic_add(
 ) -> Scalar | None:
     """`dst += value` in one step. `dst` is an element, or a tile with a tile as `value`.
 
-    With `return_prev` the result is the element's old value.
+    With `return_prev` the result is the element's old value. With `use_tma` the copy engine of sm_90 adds a whole tile
+    in shared memory to global memory: of float16, bfloat16, float32, float64, int32, uint32 or uint64, in no order.
+    Where it cannot, as on other targets, the threads add, and the report says why. PTX ISA, "cp.reduce.async.bulk".
     """
-    return _atomic("add", dst, value, memory_order, return_prev)
+    return _atomic("add", dst, value, memory_order, return_prev, use_tma)
 
 
-def atomic_max(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:
-    """`dst = max(dst, value)` in one step, on an element or a tile."""
-    return _atomic("max", dst, value, memory_order, return_prev)
+def atomic_max(
+    dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False, use_tma: bool = False
+) -> Scalar | None:
+    """`dst = max(dst, value)` in one step, on an element or a tile.
+
+    `use_tma` as for `T.atomic_add`, for float16, bfloat16 and integers of 32 and 64 bits.
+    """
+    return _atomic("max", dst, value, memory_order, return_prev, use_tma)
 
 
-def atomic_min(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:
-    """`dst = min(dst, value)` in one step, on an element or a tile."""
-    return _atomic("min", dst, value, memory_order, return_prev)
+def atomic_min(
+    dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False, use_tma: bool = False
+) -> Scalar | None:
+    """`dst = min(dst, value)` in one step, on an element or a tile; `use_tma` as for `T.atomic_max`."""
+    return _atomic("min", dst, value, memory_order, return_prev, use_tma)
 
 
 def atomic_or(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:

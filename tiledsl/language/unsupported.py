@@ -31,7 +31,7 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("atomic_addx2", "atomic_addx4", "atomic_load", "atomic_store"), "use T.atomic_add"),
     **dict.fromkeys(("ieee_add", "ieee_sub", "ieee_mul", "ieee_fdiv"), "write the operator: it rounds to nearest even"),
     **dict.fromkeys(("ieee_frcp", "ieee_fsqrt", "ieee_frsqrt"), _LATER),
-    **dict.fromkeys(("shuffle_elect", "get_warp_group_idx", "pdl_sync", "pdl_trigger"), _LATER),
+    **dict.fromkeys(("shuffle_elect", "get_warp_group_idx"), _LATER),
     "prim_func": "decorate with @tiledsl.kernel",
 }
 

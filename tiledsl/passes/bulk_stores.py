@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tiledsl.analysis.access import Access, accesses
+from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
-from tiledsl.analysis.copy_engine import why_not_bulk
+from tiledsl.analysis.copy_engine import why_not_bulk, why_not_bulk_update
 from tiledsl.analysis.vector_width import Divisors, assumed_divisors
 from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import (
@@ -39,15 +39,19 @@ from tiledsl.verifiers.roles import verify_roles
 
 @kernel_pass(requires=(tile_stage,), ensures=(tile_stage,), verify=verify_roles)
 def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kernel:
-    """Copies of whole tiles from shared to global memory become bulk copies, in groups of the queue "store".
+    """Copies of whole tiles from shared to global memory become bulk copies, in groups of the queue "store", and so do
+    the atomic updates that the user wants made so; where they cannot, a note says why.
 
     The wait until a tile has been read stands before the next statement that writes it. In a loop that is the next
     iteration, so the store overlaps what comes before; the last one is waited for at the end of the program or role,
     because shared memory must outlive it. Stores end in no order, so what may touch the place that one goes to waits
     until it is there. Where the user issues such stores the groups are his, and everything stays as it is.
     """
-    if not enabled or "tma" not in target.features:
-        return kernel
+    why = "" if "tma" in target.features else f"{target.name} has no copy engine"
+    if not enabled or why:
+        return replace(
+            kernel, launches=tuple(_noted(launch, why or "it is not to be used") for launch in kernel.launches)
+        )
     divisors = assumed_divisors(kernel)
     return replace(kernel, launches=tuple(_launch(launch, divisors) for launch in kernel.launches))
 
@@ -55,10 +59,27 @@ def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kern
 def _launch(launch: Launch, divisors: Divisors) -> Launch:
     every = list(statements(launch))
     if any(_is_of_the_queue(s) for s in every):
-        return launch
-    viewed = frozenset(b for v in every if isinstance(v, View) for b in (v.buffer, v.source))
-    made, pending = _Writer(viewed, divisors, launch.body[-1:]).block(launch.body, frozenset())
-    return replace(launch, body=(*made, *_last_wait(pending)))
+        return _noted(launch, "the kernel waits for stores of the copy engine by itself")
+    viewed = frozenset(b for v in every if isinstance(v, View) for b in (v.buffer, v.source) if b.space is Space.SHARED)
+    writer = _Writer(viewed, divisors, launch.body[-1:], storage_roots(launch.body))
+    made, pending = writer.block(launch.body, frozenset())
+    notes = tuple(_note(s, writer.why_not(s)) for s in every if _is_asked_for(s) and writer.why_not(s))
+    return replace(launch, body=(*made, *_last_wait(pending)), notes=(*launch.notes, *notes))
+
+
+def _is_asked_for(s: Stmt) -> bool:
+    return isinstance(s, Atomic) and bool(s.engine)
+
+
+def _note(s: Stmt, why: str) -> str:
+    assert isinstance(s, Atomic)
+    return f"atomic {s.op} to {s.dst.buffer.name} at line {s.span.line} by threads: {why}"
+
+
+def _noted(launch: Launch, why: str) -> Launch:
+    """The launch as it is, with a note for each update that the copy engine was to make."""
+    notes = tuple(_note(s, why) for s in statements(launch) if _is_asked_for(s))
+    return replace(launch, notes=(*launch.notes, *notes)) if notes else launch
 
 
 def _is_of_the_queue(s: Stmt) -> bool:
@@ -99,9 +120,10 @@ def _last_wait(pending: Stores, *, whole: bool = False) -> Block:
 class _Writer:
     """`block` and `statement` take and give the stores that may be in flight before and after."""
 
-    viewed: frozenset[Buffer]
+    viewed: frozenset[Buffer]  # tiles that are seen under several shapes
     divisors: Divisors
     last: Block  # the statement at the end of the launch
+    roots: Mapping[Buffer, Buffer]  # views of tensors, with the tensor
     laters: dict[int, Later] = field(default_factory=dict)
     left: list[set[_Store]] = field(default_factory=list)  # by loop: in flight where an iteration is left half-way
 
@@ -126,12 +148,11 @@ class _Writer:
             case Break() | Continue():
                 self.left[-1].update(pending)
         waits, pending = self.awaited(s, accesses(s), pending)
-        if not self.is_store(s):
+        if not isinstance(s, Copy | Atomic) or self.why_not(s):
             return (*waits, s), pending
-        assert isinstance(s, Copy)
         known = not any(isinstance(n, Load) for n in walk(s.dst))  # else the same words may mean another place later on
         issued = _Store(s.src.buffer, s.dst.buffer, s.dst if known else None)
-        return (*waits, replace(s, bulk=True), AsyncCommit("store", span=s.span)), pending | {issued}
+        return (*waits, replace(s, bulk=True, engine=""), AsyncCommit("store", span=s.span)), pending | {issued}
 
     def roles(self, s: Roles, pending: Stores) -> tuple[Block, Stores]:
         before: Block = (AsyncWait(0, "store", span=s.span),) if pending else ()
@@ -177,12 +198,19 @@ class _Writer:
     def meets(self, f: _Store, a: Access) -> bool:
         """Whether the access may touch the place that the store goes to."""
         if a.buffer is not f.tensor:
-            return False
+            return self.roots.get(a.buffer, a.buffer) is self.roots.get(f.tensor, f.tensor)
         if f.loop is None:
             return may_overlap(f.place, a.region)
         return self.laters[f.loop].may_overlap(f.place, a.region)
 
-    def is_store(self, s: Stmt) -> bool:
-        if not isinstance(s, Copy) or s.src.buffer.space is not Space.SHARED:
-            return False
-        return not {s.src.buffer, s.dst.buffer} & self.viewed and not why_not_bulk(s, self.divisors)
+    def why_not(self, s: Stmt) -> str:
+        """Why the copy engine does not make this store or update; empty if it does."""
+        if not isinstance(s, Copy | Atomic):
+            return "it is no store"
+        if isinstance(s, Atomic) and not s.engine:
+            return "the copy engine is not asked for"
+        if s.src.buffer in self.viewed:
+            return f"'{s.src.buffer.name}' is also used through a view"
+        if isinstance(s, Atomic):
+            return why_not_bulk_update(s, self.divisors)
+        return why_not_bulk(s, self.divisors) if s.src.buffer.space is Space.SHARED else "it is no store"

@@ -62,6 +62,7 @@ _SECTIONS = (
     ("barriers", "Barriers in shared memory"),
     ("asynchrony", "Asynchronous work"),
     ("clusters", "Clusters of blocks"),
+    ("dependence", "Launches that follow each other"),
     ("reductions", "Reductions"),
     ("atomics", "Atomic updates"),
     ("scalars", "Numbers"),

@@ -19,6 +19,7 @@ from tiledsl.ir.concurrent import (
     Arrive,
     Await,
     BulkMove,
+    Dependency,
     Expect,
     Fence,
     Hold,
@@ -54,8 +55,8 @@ from tiledsl.verifiers.world import GivenUp, World
 
 Steps = Generator[None, None, Mask]  # yields where a role cannot go on before others have; then the threads that go on
 BESIDE = (
-    Roles, InitBarrier, Arrive, Expect, Await, Fence, Hold, Settle, SetRegisters, TensorCopy, BulkMove, AsyncCommit,
-    AsyncWait,
+    Roles, InitBarrier, Arrive, Expect, Await, Dependency, Fence, Hold, Settle, SetRegisters, TensorCopy, BulkMove,
+    AsyncCommit, AsyncWait,
 )  # fmt: skip
 _WEIGHTS = np.arange(1 << 10, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
 

@@ -11,6 +11,7 @@ import numpy as np
 from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import (
     Arrive,
+    Dependency,
     Expect,
     Fence,
     Role,
@@ -169,7 +170,7 @@ class TileRoles(TileMemory):
                 self.agent.tick()
             case Expect(barrier, count):
                 self.phases(barrier).expect(int(np.max(self.value(count, True))))
-            case Barrier() | Fence() | Settle() | SetRegisters():
+            case Barrier() | Fence() | Settle() | SetRegisters() | Dependency():
                 pass  # the threads of an agent execute tile statements together
             case _:
                 return False

@@ -176,6 +176,8 @@ SPELLINGS = {
     "fence(kind=async_proxy)": "tds::fence_proxy_async();",
     "fence(kind=barrier_init)": "tds::fence_mbarrier_init();",
     "fence(kind=product)": "tds::wgmma_fence();",
+    "dependency(kind=wait)": "tds::grid_wait();",
+    "dependency(kind=trigger)": "tds::grid_launch_dependents();",
     "hold acc": "tds::wgmma_hold<64>(tds::view<float>(acc));",
     "hold narrow": "tds::wgmma_hold<16>(tds::view<tds::u32>(narrow));",
     "hold whole": "tds::wgmma_hold<16>(tds::view<tds::i32>(whole));",

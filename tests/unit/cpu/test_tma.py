@@ -25,10 +25,11 @@ DTYPES = (np.uint8, np.uint16, np.uint32, np.uint64)
 MOST = 16 * 1024
 
 
-def loader(coordinates: int, im2col: bool = False) -> str:
+def loader(coordinates: int, im2col: bool = False, multicast: bool = False) -> str:
     """Loads one box and copies shared memory as it is; coordinates come from memory."""
     c = ", ".join(f"(int)tds::load(at + {i})" for i in range(coordinates))
-    call = f"tds::tma_load{'_im2col' if im2col else ''}(tds::shared_base(), map, bar, {c});"
+    to = "tds::shared_base(), map, bar, 1" if multicast else "tds::shared_base(), map, bar"
+    call = f"tds::tma_load{'_im2col' if im2col else ''}{'_multicast' if multicast else ''}({to}, {c});"
     return f"""
 TDS_KERNEL(64, 1) k(TDS_TENSOR_MAP map, const int* at, tds::u32* out, int bytes) {{
   const tds::u32 bar = tds::shared_base() + {MOST};
@@ -203,7 +204,7 @@ def test_im2col_loads(rank: int, swizzle: int) -> None:
     # All pixels of the boxes of all images in order, then those that do not exist.
     box = [range(lo, n + hi, stride) for lo, hi, n in zip(lower, upper, space)]
     order = [(n, *p) for n in range(images + 20) for p in np.ndindex(*[len(b) for b in box])]
-    text = loader(2 * rank - 2, im2col=True)
+    text = loader(2 * rank - 2, im2col=True, multicast=swizzle == 64)
     for offsets in ((0,) * (rank - 2), tuple(range(rank - 2)), (kernel - 1,) * (rank - 2)):
         first, c0 = int(rng.integers(0, 40)), 16
         expected = np.zeros((pixels, taken), np.uint16)
@@ -308,7 +309,13 @@ def test_misuse_of_tensor_maps_is_found() -> None:
     assert codes(found) == {"TD0806"}
 
 
-@pytest.mark.parametrize("text", [BYTES, loader(1), loader(5), loader(8, im2col=True), storer(3, "tma_reduce_xor")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(BYTES, loader(1), loader(5), loader(8, im2col=True), loader(8, im2col=True, multicast=True)),
+        storer(3, "tma_reduce_xor"),
+    ],
+)
 def test_the_same_texts_compile_for_sm_90a(text: str) -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
     if "im2col" in text:

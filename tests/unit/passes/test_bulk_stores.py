@@ -10,7 +10,7 @@ import pytest
 from tiledsl.cpu import tile_interp
 from tiledsl.ir.nodes import AsyncWait, Kernel
 from tiledsl.ir.parser import parse
-from tiledsl.ir.tile import Copy
+from tiledsl.ir.tile import Atomic, Copy
 from tiledsl.ir.walk import statements
 from tiledsl.passes.bulk_stores import bulk_stores
 from tiledsl.target import target_named
@@ -52,6 +52,10 @@ def get(tile: str, row: str, tensor: str = "A") -> str:
     return f"copy {tensor}[{row} : 8, 0 : 8] -> {tile}\n"
 
 
+def update(op: str, tile: str, row: str, tensor: str = "C") -> str:
+    return f"atomic({op}, engine=copies) {tile} -> {tensor}[{row} : 8, 0 : 8]\n"
+
+
 def loop(body: str, extent: str = "4") -> str:
     return f"for k in {extent} {{\n{body}}}\n"
 
@@ -60,12 +64,20 @@ def when(condition: str, body: str) -> str:
     return f"if {condition} {{\n{body}}}\n"
 
 
+VIEW = """view W: global float16[512] of C
+alloc g: fragment float16[64]
+alloc L: shared float16[64]
+fill L, float16(1.0)
+"""
 # The statements, and the waits that they need: "r" for the tile to be read, "w" for the result to be there.
 WAITS = {
     "two places": (put("S", "0") + put("T", "8"), "r"),
     "one place": (put("S", "0") + put("T", "0"), "wr"),
     "parts of one place": (put("S", "0") + put("T", "7"), "wr"),
     "two tensors": (put("S", "0") + put("T", "0", "D"), "r"),
+    "a view of the tensor is read": (VIEW + put("S", "0") + "copy W[512 - 64 : 64] -> g\n" + put("f", "0", "D"), "w"),
+    "a view is stored to": (VIEW + "copy L -> W[0 : 64]\n" + get("f", "32", "C") + put("f", "0", "D"), "w"),
+    "a view of another tensor": (VIEW + put("S", "0", "D") + "copy W[0 : 64] -> g\n" + put("f", "8"), "r"),
     "read back": (put("S", "0") + get("f", "4", "C") + put("f", "0", "D"), "w"),
     "something else is read": (put("S", "0") + get("f", "8", "C") + put("f", "0", "D"), "r"),
     "overwritten by threads": (put("S", "0") + put("f", "0"), "w"),
@@ -88,6 +100,13 @@ WAITS = {
         loop(get("S", "k") + put("S", "k * 8") + when("k == n", "continue\n") + get("S", "k + 1")),
         "rrr",
     ),
+    "updates of two places": (update("add", "S", "0") + update("max", "T", "8"), "r"),
+    "two updates of one place": (update("add", "S", "0") + update("add", "T", "0"), "wr"),
+    "an update of what is stored": (put("S", "0") + update("min", "T", "0"), "wr"),
+    "a store to what is updated": (update("add", "S", "0") + put("T", "0"), "wr"),
+    "an update is read back": (update("add", "S", "0") + get("f", "4", "C") + put("f", "0", "D"), "w"),
+    "an update by threads": (update("add", "S", "0") + "atomic(add) T -> C[0 : 8, 0 : 8]\n", "w"),
+    "each iteration updates a place": (loop(get("S", "k * 8") + update("add", "S", "k * 8")), "rr"),
     # A wait that the second iteration adds makes one of the first needless, so that T is in flight at the third.
     "waits that take turns": (
         loop(
@@ -111,6 +130,62 @@ def test_waits(body: str, waits: str) -> None:
     for n in (0, 2, 5):
         expected = results(before, n, "early")
         assert all(results(after, n, mode) == expected for mode in ("early", "late"))
+
+
+# Who adds, and why it is not the copy engine.
+UPDATES = {
+    "by the copy engine": (update("add", "S", "0"), ""),
+    "minima": (update("min", "S", "0"), ""),
+    "not asked for": ("atomic(add) S -> C[0 : 8, 0 : 8]\n", "-"),
+    "from registers": (update("add", "f", "0"), "it is from fragment to global memory"),
+    "an order": (
+        "atomic(add, order=acquire, engine=copies) S -> C[0 : 8, 0 : 8]\n",
+        "its order is acquire, and the copy engine has none",
+    ),
+    "a part of a tile": (
+        "atomic(add, engine=copies) S[0 : 4, 0 : 8] -> C[0 : 4, 0 : 8]\n",
+        "it moves a part of the tile 'S'",
+    ),
+    "through a view": (
+        f"view V: shared float16[64] of S\n{update('add', 'S', '0')}",
+        "'S' is also used through a view",
+    ),
+    "beside the user's stores": (
+        f"{update('add', 'S', '0')}bulk copy T -> C[8 : 8, 0 : 8]\n"
+        "async_commit(queue=store)\nasync_wait(pending=0, queue=store)",
+        "the kernel waits for stores of the copy engine by itself",
+    ),
+}
+TYPES = {
+    "float32": ("float32", "max"),
+    "int64": ("int64", "add"),
+    "int16": ("int16", "add"),
+}
+
+
+@pytest.mark.parametrize(("body", "why"), UPDATES.values(), ids=UPDATES)
+def test_updates_by_the_copy_engine_where_they_are_asked_for(body: str, why: str) -> None:
+    before, after = made(body)
+    (s,) = (s for s in statements(after) if isinstance(s, Atomic))
+    assert s.bulk == (not why)
+    notes = [f"atomic {s.op} to C at line {s.span.line} by threads: {why}"] if why not in ("", "-") else []
+    assert list(after.launches[0].notes) == notes
+    assert all(results(after, 0, mode) == results(before, 0, "early") for mode in ("early", "late"))
+
+
+@pytest.mark.parametrize(("dtype", "op"), TYPES.values(), ids=TYPES)
+def test_types_that_the_copy_engine_cannot_combine(dtype: str, op: str) -> None:
+    body = FRAME.replace("float16", dtype).format(body=update(op, "S", "0"))
+    (note,) = bulk_stores(parse(body), target=SM90).launches[0].notes
+    assert note.endswith(f"the copy engine has no {op} of {dtype}")
+
+
+def test_other_targets_have_no_copy_engine() -> None:
+    kernel, _ = made(update("add", "S", "0"))
+    after = bulk_stores(kernel, target=target_named("sm_80"))
+    assert after == kernel
+    (note,) = after.launches[0].notes
+    assert note.endswith("by threads: sm_80 has no copy engine")
 
 
 def test_groups_of_the_user_stay_his() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Expect, Fence, Roles, SetRegisters, Settle
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Dependency, Expect, Fence, Roles, SetRegisters, Settle
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -300,6 +300,7 @@ RULES: dict[type[Stmt], Rule] = {
     Await: lower_await,
     ClusterBarrier: _kept,
     Fence: _kept,
+    Dependency: _kept,
     SetRegisters: _kept,
     Settle: _settle,
     AtomCall: _mapped,

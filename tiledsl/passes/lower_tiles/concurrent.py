@@ -12,6 +12,7 @@ from tiledsl.ir.concurrent import (
     Await,
     BulkMove,
     ClusterBarrier,
+    Dependency,
     Expect,
     Fence,
     Hold,
@@ -224,7 +225,7 @@ def _registers(ctx: Context, s: Roles, role: Role) -> Block:
 def _by_one_thread(s: Stmt, threads: int) -> bool:
     """Whether one thread can execute the statement for all: it only waits, counts, and starts the copy engine."""
     match s:
-        case Await() | Expect() | Let() | Copy(bulk=True) | Atomic(bulk=True):
+        case Await() | Expect() | Dependency() | Let() | Copy(bulk=True) | Atomic(bulk=True):
             return True
         case AsyncCommit(queue) | AsyncWait(_, queue):
             return queue == "store"

@@ -13,6 +13,7 @@ from tiledsl.ir.walk import walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.normalise.blocks import dealt, rastered
+from tiledsl.passes.normalise.dependences import ordered
 from tiledsl.passes.normalise.features import supported
 from tiledsl.passes.normalise.slots import slots_as_versions
 from tiledsl.passes.normalise.views import without_single_views
@@ -32,9 +33,11 @@ def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
     is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can deal with: values of fewer than 8
     bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other. TD0507 for
-    words that the target has no instructions for; without wgmma, products are waited for at once.
+    words that the target has no instructions for; without wgmma, products are waited for at once. TD0508 for what a
+    launch does too early, before it waits for those before it.
     """
     _check(kernel)
+    kernel = ordered(kernel, target)
     launches = kernel.launches if target is None else tuple(supported(launch, target) for launch in kernel.launches)
     return replace(kernel, launches=tuple(map(_launch, launches)))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
 from tiledsl.analysis.turns import count_of
-from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles, members
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Dependency, Role, Roles, members
 from tiledsl.ir.dtypes import INDEX, INT32, UINT64
 from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
@@ -238,6 +238,8 @@ class _Producer:
                 return (s,) if var in self.needed else ()
             case Alloc(buffer):
                 return (s,) if buffer in self.needed else ()
+            case Dependency("wait"):
+                return (s,)  # each thread that touches memory waits for itself
         return (s,) if self.writes_needed(s) else ()
 
     def copy(self, path: Path) -> Block:

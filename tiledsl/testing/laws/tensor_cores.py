@@ -33,7 +33,7 @@ from tiledsl.ir.dtypes import (
 from tiledsl.ir.layout import Layout, row_major
 from tiledsl.ir.nodes import Address, Alloc, AsyncCommit, AsyncWait, Buffer, Const, Kernel, Region, Space
 from tiledsl.ir.swizzle import SPANS, UNIT, panelled
-from tiledsl.ir.tile import Copy, Gemm
+from tiledsl.ir.tile import Atomic, Copy, Gemm
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import statements
 from tiledsl.isa.descriptor import decode
@@ -229,12 +229,14 @@ def boxes_put_each_element_where_the_layout_has_it(case: tuple[Region, Layout]) 
     case=moved_tiles(),
     corner=st.tuples(*(st.sampled_from([-16, -9, 0, 1, 16, 40, 144]) for _ in range(3))),
     whole_rows=st.booleans(),
+    op=st.sampled_from(["", "", "add", "max", "min"]),
     examples=40,
 )
 def tiles_go_through_shared_memory_by_the_copy_engine(
-    case: tuple[Region, Layout], corner: tuple[int, int, int], whole_rows: bool
+    case: tuple[Region, Layout], corner: tuple[int, int, int], whole_rows: bool, op: str
 ) -> None:
-    """Loaded, then stored, also where boxes leave the tensor: that reads as zero and is not written.
+    """Loaded, then stored or combined with what is there, also where boxes leave the tensor: that reads as zero and is
+    not written.
 
     Whole rows lie one after the other in the tensor too.
     """
@@ -255,7 +257,7 @@ def tiles_go_through_shared_memory_by_the_copy_engine(
         Copy(there[0], part, bulk=True, barrier=at),
         Await(at, Const(0)),
         BARRIER,
-        Copy(part, there[1], bulk=True),
+        Atomic(op, there[1], part, bulk=True) if op and dtype.bits > 8 else Copy(part, there[1], bulk=True),
         AsyncCommit("store"),
         AsyncWait(0, "store"),
     ]

@@ -52,6 +52,7 @@ class ConcurrentMaker(Maker):
                 self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"]), self.coin()
             ),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
+            lambda: concurrent.Dependency(self.pick(concurrent.DEPENDENCIES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),
             lambda: concurrent.Settle(self.buffer(Space.LOCAL, Space.FRAGMENT)),
             lambda: concurrent.Settle(self.buffer(Space.LOCAL)),

@@ -195,7 +195,8 @@ class _KernelMaker(ConcurrentMaker):
                 return tile.Fill(src, self.expr(src.buffer.dtype))
             case "atomic":
                 order = self.pick(["relaxed", "acq_rel"])
-                return tile.Atomic(self.pick(["add", "max", "min"]), self.tile(src.extents, Space.SHARED), src, order)
+                op, engine = self.pick(["add", "max", "min"]), self.pick(["", "copies"])
+                return tile.Atomic(op, self.tile(src.extents, Space.SHARED), src, order, engine=engine)
         rows, columns = self.shape(2)
         turned = self.tile((columns, rows), *TILE_SPACES)
         return tile.Transpose(self.tile((rows, columns), *TILE_SPACES), turned)

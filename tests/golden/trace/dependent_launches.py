@@ -1,0 +1,47 @@
+"""A launch that begins before the one before it is over, and waits."""
+
+import numpy as np
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((64,), "float32"), B: T.Tensor((64,), "float32"), C: T.Tensor((64,), "float32")):
+    with T.Kernel(2, threads=32) as bx:
+        T.pdl_trigger()
+        for i in T.Parallel(32):
+            B[bx * 32 + i] = A[bx * 32 + i] + 1
+    with T.Kernel(1, threads=32):
+        weights = T.alloc_fragment((64,), "float32")
+        T.copy(A, weights)
+        T.pdl_sync()
+        for i in T.Parallel(64):
+            C[i] = B[63 - i] * weights[i]
+
+
+def inputs(rng):
+    A = rng.integers(0, 9, 64).astype(np.float32)
+    return {"A": A, "B": np.zeros(64, np.float32), "C": np.zeros(64, np.float32)}
+
+
+def reference(A, B, C):
+    return {"B": A + 1, "C": (A + 1)[::-1] * A}
+
+
+# ruff: noqa
+# expect:
+# kernel kernel(A: global float32[64], B: global float32[64], C: global float32[64]) {
+#   launch kernel_0(bx in 2) threads(thread in 32) {
+#     dependency(kind=trigger)
+#     parallel i in 32 {
+#       B[bx * 32 + i] = A[bx * 32 + i] + 1.0
+#     }
+#   }
+#   launch kernel_1(bx_1 in 1) threads(thread_1 in 32) {
+#     alloc weights: fragment float32[64]
+#     copy A -> weights
+#     dependency(kind=wait)
+#     parallel i_1 in 64 {
+#       C[i_1] = B[63 - i_1] * weights[i_1]
+#     }
+#   }
+# }
