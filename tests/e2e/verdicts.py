@@ -141,7 +141,7 @@ def _on_sm90() -> Iterator[Equivalent]:
     unsplit = "bulk_(commit|wait)|fence_proxy_async|guard|swizzle|AsyncCommit|AsyncWait|Fence"
     yield Equivalent("gemm-hopper-stream-k.*", unsplit, r".*", _SPLIT)
     yield Equivalent("gemm-grouped.*-one-.*", "bulk_.*|fence_proxy_async|AsyncCommit|AsyncWait|Fence", r".*", _LISTS)
-    lists = "(gemm-grouped|block-sparse|mla-decode|attention-(hopper|backward)).*"
+    lists = "(gemm-grouped|gemm-producers-gathered|block-sparse|mla-decode|attention-(hopper|backward)).*"
     yield Equivalent(lists, "guard|predicate|selection|swizzle|counter", r".*", _LISTS)
     threads = "gemm-warp-specialized-(barrierpipe_threads|copy_gemm_0_1).*"
     yield Equivalent(threads, "fence_mbarrier_init|Fence", r"(fence_mbarrier|Fence\[barrier_init\]).*", _ONLY_THREADS)
