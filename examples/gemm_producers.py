@@ -161,7 +161,7 @@ def plain_cases():
 
 
 def gathered_cases():
-    for M, N, K, rows in ((200, 136, 136, 77), (128, 64, 64, 5)):
+    for M, N, K, rows in ((200, 136, 136, 77), (128, 64, 320, 5)):
 
         def inputs(draw, M=M, N=N, K=K, rows=rows):
             return {"A": draw(rows, K), "Rows": draw.rng.integers(0, rows, M).astype(np.int32), "B": draw(K, N)}

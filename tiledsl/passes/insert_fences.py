@@ -42,6 +42,7 @@ from tiledsl.passes.placed import described, listed, put_before
 from tiledsl.verifiers.fences import verify_fences
 
 ASYNC_PROXY = "async_proxy"
+_MEETING = (Arrive, AsyncWait, Await, Barrier, Break, Continue, If)  # where a thread publishes, or may not come to
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,8 @@ class _Planner:
     roots: Mapping[Buffer, Buffer] = field(init=False)
     slots: Mapping[Buffer, int] = field(init=False)
     described: set[Buffer] = field(init=False)  # by descriptors that have a name
-    copied: set[Buffer] = field(
-        init=False
-    )  # handed over when cp.async is complete, which no thread sees: by its readers
+    # Barriers at which cp.async arrives by itself when it is complete: no thread sees that but those who wait there.
+    arrived: set[Buffer] = field(init=False)
     flying: Dirty = field(default_factory=dict)  # what cp.async writes
     left: list[Dirty] = field(default_factory=list)  # of each loop around: where an iteration ended early
     asynchronous: Ahead = field(init=False)
@@ -116,7 +116,7 @@ class _Planner:
         self.roots = storage_roots(body)
         self.slots = {s.buffer: s.offset for s in self.launch.shared}
         self.described = {self.root(d.start.buffer) for s in every if isinstance(s, Let) for d in _descriptors(s)}
-        self.copied = {self.root(b) for s in every if isinstance(s, Arrive) and s.copies for b in s.buffers}
+        self.arrived = {s.barrier.buffer for s in every if isinstance(s, Arrive) and s.copies}
         self.asynchronous = self.ahead_in(body)
 
     def root(self, b: Buffer) -> Buffer:
@@ -187,8 +187,8 @@ class _Planner:
                 dirty = {**self.flying, **dirty}
                 self.flying = self.flying if pending else {}
                 return dirty
-            case Await(buffers=buffers):
-                return {**dirty, **{self.root(b): s for b in buffers if self.root(b) in self.copied}}
+            case Await(barrier, _, buffers):
+                return {**dirty, **{self.root(b): s for b in buffers}} if barrier.buffer in self.arrived else dirty
             case Break() | Continue():
                 self.left[-1].update(dirty)
                 return {}
@@ -196,6 +196,8 @@ class _Planner:
                 yes = self.block(then, (*path, 0), dirty, after)
                 return {**yes, **self.block(orelse, (*path, 1), dirty, after)}
             case For() | While():
+                if not any(isinstance(x, _MEETING) for x in statements(s)):  # one fence then, and not in each round
+                    dirty = self.publish(path, dirty, self.ahead_in(s.body))
                 return self.loop(s, path, dirty, after)
             case Roles(roles):
                 others = [self.ahead_in(role.body) for role in roles]

@@ -296,6 +296,36 @@ def test_misuse_of_byte_copies_is_found(text: str, code: str) -> None:
         assert code in codes(findings_of(text, [source, out, np.int32(1024)], mode=mode))
 
 
+ARRIVING = """
+TDS_KERNEL(32, 1) k(const tds::u32* in, tds::u32* out, int bytes) {
+  const tds::u32 shared = tds::shared_base(), bar = shared + 2048;
+  const int t = tds::thread_index();
+  if (t == 0) tds::mbarrier_init(bar, 32);
+  tds::barrier();
+  for (int i = t; i < bytes / 4; i += 32) tds::cp_async_4(shared + 4 * i, in + i, true);
+  tds::cp_async_mbarrier_arrive_noinc(bar);
+  tds::mbarrier_wait(bar, 0);
+  tds::fence_proxy_async();
+  if (t == 0) {
+    tds::bulk_store(out, shared, bytes);
+    tds::bulk_commit();
+    tds::bulk_wait_read<0>();
+  }
+}
+TDS_EXPORT(k)
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_cp_async_has_written_needs_a_fence_of_its_reader(mode: str) -> None:
+    """It writes as threads do, other than what the copy engine brings."""
+    for text, codes_found in ((ARRIVING, set()), (ARRIVING.replace("tds::fence_proxy_async();", ""), {"TD0815"})):
+        source, out = aligned((256,), np.uint32), aligned((256,), np.uint32)
+        source[:] = np.arange(256)
+        assert codes(findings_of(text, [source, out, np.int32(1024)], mode=mode)) == codes_found
+        np.testing.assert_array_equal(out, source)
+
+
 def test_misuse_of_tensor_maps_is_found() -> None:
     case = Case(2, 0, np.uint32, 3)
     out = np.zeros(case.bytes, np.uint8).view(np.uint32)

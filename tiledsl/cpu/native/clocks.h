@@ -126,6 +126,11 @@ class Gathered {
     visible_agents.push_back(agent);
     own_visible.push_back(value);
   }
+  // The same, but the async proxy sees only what has come by itself: cp.async writes as threads do.
+  void add_unseen(u32 agent, u32 value) {
+    agents.push_back(agent);
+    own.push_back(value);
+  }
   // Makes one vector of it, so that many can acquire it for O(1) each.
   void settle() {
     known.raise(agents.data(), own.data(), static_cast<u32>(agents.size()));

@@ -83,7 +83,7 @@ static void end_phase(Mbarrier& m) {
   m.pending = m.count;
 #if TDS_CHECKED
   m.done.add(m.current);
-  m.done.add(agent_of(m), m.phase);
+  m.done.add_unseen(agent_of(m), m.phase);
   m.done.settle();
   m.current.clear();
 #endif
