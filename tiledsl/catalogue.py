@@ -1285,6 +1285,11 @@ CATALOGUE: dict[str, Entry] = {
         "`tiledsl trace` and `tiledsl timeline` render their pages with jinja2 and pygments, which nothing else needs.",
     ),
     "TD0905": Entry("nvdisasm was not found", "pip install 'tiledsl[sass]', or put CUDA's nvdisasm on the PATH"),
+    "TD0920": Entry(
+        "TILEDSL_CACHE_SIZE is '{given}'",
+        "give a number of bytes, with k, M, G or T if you like: 500 MB, 2GB, 0 for any size",
+        "The entries that were not used for longest are removed when the cache has more than that.",
+    ),
     "TD0904": Entry("TILEDSL_LOG is '{level}'", "choose one of {known}"),
     "TD0901": Entry(
         "unknown target '{name}'",

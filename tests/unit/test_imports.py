@@ -11,12 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2] / "tiledsl"
 
 # room -> the rooms it may import (besides itself)
-CORE = {"catalogue", "errors", "settings", "target"}
+CORE = {"catalogue", "errors", "settings", "target", "cache"}
 ALLOWED: dict[str, set[str]] = {
     "catalogue": set(),
     "settings": {"errors"},
     "errors": {"catalogue"},
     "target": {"errors"},
+    "cache": {"errors", "settings"},
     "tensor_map": {"errors"},
     "ir": {"errors"},
     "isa": {"errors", "target", "ir"},
@@ -26,8 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "frontend": {"errors", "ir"},
     "language": {"errors", "ir", "frontend", "analysis"},
     "codegen": {"errors", "ir", "isa"},
-    "cpu": {"errors", "settings", "tensor_map", "ir", "isa"},
-    "runtime": {"errors", "settings", "tensor_map"},
+    "cpu": {"errors", "settings", "cache", "tensor_map", "ir", "isa"},
+    "runtime": {"errors", "settings", "cache", "tensor_map"},
     "validation": {*CORE, "ir", "isa", "analysis", "passes", "verifiers", "codegen", "cpu", "tensor_map"},
     "compile": {*CORE, "ir", "codegen", "passes", "runtime", "validation"},
     "report": {*CORE, "ir", "isa", "analysis", "compile", "runtime"},

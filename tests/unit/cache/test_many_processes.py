@@ -1,0 +1,169 @@
+"""Many processes at once, and processes that are killed: what a cache gives is right, and it goes on working."""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hammer import KEYS, build, content
+
+from tiledsl.cache import entries, store, upkeep
+
+HAMMER = Path(__file__).with_name("hammer.py")
+
+
+@pytest.fixture(autouse=True)
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILEDSL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TILEDSL_CACHE_SIZE", "0")  # evictions are part of the steps
+
+
+def require_right(keys: Sequence[str] = KEYS) -> None:
+    """Every entry is whole, and every key can be made and read."""
+    for e in upkeep.stored():
+        assert entries.load(e.path) is not None, e
+    for key in keys:
+        store.write("cubin", key, content(key))
+        assert store.read("cubin", key) == content(key)
+        place = store.folder("cpu-kernel", [key], lambda p, key=key: build(p, key))
+        assert (place / "c").read_bytes() == content(key)["c"]
+
+
+# ---- killed at any point
+
+
+def scenario() -> None:
+    """Every way in which an entry comes and goes."""
+    first, second, third = KEYS[:3]
+    store.write("cubin", first, content(first))
+    store.write("cubin", second, content(second))
+    store.write("cubin", second, content(second), replace=True)
+    (entries.place_of("cubin", first) / "b").write_bytes(b"damage")
+    assert store.read("cubin", first) is None
+    (entries.place_of("cubin", second) / "a").write_bytes(b"damage")
+    store.write("cubin", second, content(second))
+    place = store.folder("cpu-kernel", [third], lambda p: build(p, third))
+    (place / "c").write_bytes(b"damage")
+    store.folder.__globals__["_seen_whole"].cache_clear()
+    store.folder("cpu-kernel", [third], lambda p: build(p, third))
+    upkeep.trim(1)
+    upkeep.clear()
+
+
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.utime", "os.scandir"}
+
+
+def killed_at(number: int) -> bool:
+    """Run the scenario in a process that is killed at its `number`th touch of the disk; False if it came to the end."""
+    child = os.fork()
+    if child == 0:
+        left = [number]
+
+        def count(event: str, _: object) -> None:
+            if event in EVENTS:
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        try:
+            scenario()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_touches_of_the_disk(tmp_path: Path, step: int) -> None:
+    """At every one of them, or by default at every seventh."""
+    number = 1
+    while killed_at(number):
+        damaged = {  # the scenario damages entries: only these may be so
+            e.key for e in upkeep.stored() if entries.load(e.path) is None
+        }
+        assert damaged <= {*KEYS[:2], entries.key_of(KEYS[2])}
+        for key in KEYS[:2]:
+            assert store.read("cubin", key) in (None, content(key))
+        upkeep.verify()
+        store.folder.__globals__["_seen_whole"].cache_clear()
+        require_right(KEYS[:3])
+        upkeep.clear()
+        for litter in tmp_path.glob("*/.new-*"):
+            os.utime(litter, (0, 0))
+        upkeep.sweep()
+        assert [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
+        number += step
+    assert number > 100
+
+
+# ---- many at once, some of them killed
+
+
+def started(number: int, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, str(HAMMER), str(number), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def hammered(processes: int, seconds: float, every: float) -> tuple[Counter[str], int]:
+    """So many processes at once; each `every` seconds one is killed and another started. What they did, and kills."""
+    rng, end, number = random.Random(1), time.monotonic() + seconds, processes
+    running = [started(i, seconds) for i in range(processes)]
+    done: Counter[str] = Counter()
+    kills = 0
+
+    def collected(over: Callable[[subprocess.Popen[str]], bool]) -> Iterator[subprocess.Popen[str]]:
+        for p in running:
+            if not over(p):
+                yield p
+                continue
+            out, wrong = p.communicate(timeout=60)
+            assert p.returncode in (0, -signal.SIGKILL), wrong
+            done.update(ast.literal_eval(out or "{}"))
+
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(every)
+        victim = rng.choice(running)
+        if victim.poll() is None:
+            victim.kill()
+            kills += 1
+            number += 1
+            running = [*collected(lambda p, gone=victim: p is gone), started(number, max(0.5, left))]
+    running = list(collected(lambda p: True))
+    return done, kills
+
+
+def require_variety(done: Counter[str]) -> None:
+    for what in ("hit", "miss", "write", "replace", "folder", "evict"):
+        assert done[what], done
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_many_processes_some_killed() -> None:
+    done, kills = hammered(8, 4.0, 0.15)
+    assert kills >= 5
+    require_variety(done)
+    upkeep.verify()  # what was damaged on purpose
+    require_right()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_64_processes_many_killed() -> None:
+    done, kills = hammered(64, 60.0, 0.1)
+    assert kills >= 100
+    require_variety(done)
+    upkeep.verify()
+    require_right()
