@@ -15,15 +15,27 @@ if TYPE_CHECKING:
     from tiledsl.backends import where
     from tiledsl.decorator import CompiledKernel, TileKernel, kernel
     from tiledsl.errors import TileError, VerifyError
+    from tiledsl.profiling import do_bench
 
 __version__ = "0.1.0"
-__all__ = ["CompiledKernel", "TileError", "TileKernel", "VerifyError", "kernel", "language", "testing", "where"]
+__all__ = [
+    "CompiledKernel",
+    "TileError",
+    "TileKernel",
+    "VerifyError",
+    "do_bench",
+    "kernel",
+    "language",
+    "testing",
+    "where",
+]
 
 _HOMES = {
     "CompiledKernel": "tiledsl.decorator",
     "TileKernel": "tiledsl.decorator",
     "TileError": "tiledsl.errors",
     "VerifyError": "tiledsl.errors",
+    "do_bench": "tiledsl.profiling",
     "kernel": "tiledsl.decorator",
     "where": "tiledsl.backends",
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tiledsl.backends import Backend
     from tiledsl.checking import CheckResult
     from tiledsl.compile import Lowered
+    from tiledsl.profiling import Plan, Profile
     from tiledsl.report import Report
 
 Options = Mapping[str, Mapping[str, object]]
@@ -30,7 +31,8 @@ class CompiledKernel:
     """One specialisation for one target. Callable with the tensors and run-time scalars.
 
     `ir(after=...)` gives IR text, `source` the CUDA C++, `ptx` and `cubin` what NVRTC made of it, `report()` the
-    resources it uses, `check(...)` what is wrong with it, `with_source(text)` the same kernel with edited CUDA C++.
+    resources it uses, `check(...)` what is wrong with it, `profile(...)` how long it takes, `with_source(text)` the
+    same kernel with edited CUDA C++.
     """
 
     lowered: Lowered
@@ -89,6 +91,27 @@ class CompiledKernel:
         from tiledsl.checking import check
 
         return check(self.lowered, args, kwargs, schedules=schedules, seed=seed)
+
+    def profile(
+        self,
+        *args: Any,
+        plan: Plan | None = None,
+        flops: float | None = None,
+        bytes: float | None = None,
+        stream: Any = None,
+        backend: str | Backend | None = None,
+        **kwargs: Any,
+    ) -> Profile:
+        """How long a call with these arguments takes, which stay as they are; without tensors they are made.
+
+        `print(kernel.profile(a, b))`, `kernel.profile(a, b, plan=Plan(rep=200, l2_flush=False)).ms`. On a GPU that is
+        the time between two events, after a warm-up and with a cold L2 cache; on the CPU it is that of the simulation, and
+        says so. `flops` and `bytes` of one call default to what `report()` counts. See `tiledsl.profiling`.
+        """
+        from tiledsl.profiling import profile
+
+        work = {"flops": flops, "bytes": bytes}
+        return profile(self.lowered, args, kwargs, plan, stream=stream, backend=backend or self.backend, **work)
 
     def __call__(self, *args: Any, stream: Any = None, backend: str | Backend | None = None, **kwargs: Any) -> Any:
         """Run on the arguments' device, or on the CPU where there is no GPU.
@@ -162,6 +185,22 @@ class TileKernel:
 
         Without tensors they are made; then the sizes of constant style are named, `kernel.check(M=64, N=32)`.
         """
+        compiled, rest, named = self.specialised(args, kwargs, target)
+        return compiled.check(*rest, schedules=schedules, seed=seed, **named)
+
+    def profile(self, *args: Any, plan: Plan | None = None, target: str | None = None, **kwargs: Any) -> Profile:
+        """Specialise as a call does, then `CompiledKernel.profile`, which takes the same arguments."""
+        own = {n: kwargs.pop(n) for n in ("flops", "bytes", "stream", "backend") if n in kwargs}
+        compiled, rest, named = self.specialised(args, kwargs, target)
+        return compiled.profile(*rest, plan=plan, **own, **named)
+
+    def specialised(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], target: str | None = None
+    ) -> tuple[CompiledKernel, list[Any], dict[str, Any]]:
+        """What a call with these arguments would run, and the run-time arguments, by position and by name.
+
+        Without tensors the sizes of constant style are named: `kernel.check(M=64, N=32)`.
+        """
         static, rest, named = self._split(args, kwargs)
         tensors: Mapping[str, TensorSpec] = {}
         if self.signature.constant_style and (
@@ -172,8 +211,7 @@ class TileKernel:
             scalars = {p.name for p in self.signature.of_kind(Kind.SCALAR)}
             static |= {n: v for n, v in named.items() if n not in scalars}
             named = {n: v for n, v in named.items() if n in scalars}
-        compiled = self._specialise(tensors, static, target)
-        return compiled.check(*rest, schedules=schedules, seed=seed, **named)
+        return self._specialise(tensors, static, target), rest, named
 
     # ---- helpers
 

@@ -34,7 +34,8 @@ ALLOWED: dict[str, set[str]] = {
     "report": {*CORE, "ir", "isa", "analysis", "compile", "runtime"},
     "backends": {*CORE, "compile", "cpu", "runtime"},
     "checking": {*CORE, "ir", "analysis", "compile", "cpu", "runtime", "validation", "backends"},
-    "decorator": {*CORE, "ir", "frontend", "compile", "backends", "checking", "report", "runtime"},
+    "profiling": {*CORE, "ir", "compile", "cpu", "runtime", "backends", "checking", "report"},
+    "decorator": {*CORE, "ir", "frontend", "compile", "backends", "checking", "profiling", "report", "runtime"},
     "testing": {
         *CORE,
         "ir",
@@ -48,12 +49,12 @@ ALLOWED: dict[str, set[str]] = {
         "cpu",
         "passes",
     }
-    | {"compile", "codegen", "validation", "verifiers", "checking", "tensor_map"},
+    | {"compile", "codegen", "validation", "verifiers", "checking", "profiling", "tensor_map"},
     "viewer": {*CORE, "ir", "analysis", "passes", "compile", "cpu", "report"},
     "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}
     | {"validation", "backends", "checking", "decorator", "report", "testing", "viewer"},
     "cli": {"errors", "settings", "tools"},
-    "__init__": {"errors", "decorator", "language", "testing", "backends", "runtime", "cpu"},
+    "__init__": {"errors", "decorator", "language", "testing", "backends", "runtime", "cpu", "profiling"},
     "__main__": {"cli"},
 }
 # A pass never imports another pass: these files of passes/ are what passes are made of.

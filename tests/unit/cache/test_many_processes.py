@@ -135,12 +135,13 @@ def hammered(processes: int, seconds: float, every: float) -> tuple[Counter[str]
 
     while (left := end - time.monotonic()) > 0:
         time.sleep(every)
-        victim = rng.choice(running)
-        if victim.poll() is None:
-            victim.kill()
-            kills += 1
-            number += 1
-            running = [*collected(lambda p, gone=victim: p is gone), started(number, max(0.5, left))]
+        victims = [p for p in rng.sample(running, processes // 8) if p.poll() is None]
+        for p in victims:
+            p.kill()
+        kills += len(victims)
+        running = [*collected(lambda p, gone=victims: p in gone)]
+        running += [started(number + i, max(0.5, left)) for i in range(len(victims))]
+        number += len(victims)
     running = list(collected(lambda p: True))
     return done, kills
 
