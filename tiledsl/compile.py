@@ -76,6 +76,17 @@ class Lowered:
     def program(self) -> Program:
         return Program(self.signature, self.compiled.cubin)
 
+    def portable(self) -> Lowered:
+        """What other processes need to run it: the stages between the first and the last stay here."""
+        made = replace(self, stages=(self.stages[0], self.stages[-1]))
+        return made.with_compiled(self.compiled) if "compiled" in self.__dict__ else made
+
+    def with_compiled(self, made: nvrtc.Compiled) -> Lowered:
+        """This kernel with what another process compiled its text to."""
+        again = replace(self)
+        again.__dict__["compiled"] = made
+        return again
+
     def with_source(self, text: str) -> Lowered:
         """This kernel with an edited CUDA text, called as before. Raises TileError TD0630 to TD0632."""
         return replace(self, source=with_text(self.source, text), edited=True)

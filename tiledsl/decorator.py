@@ -105,8 +105,8 @@ class CompiledKernel:
         """How long a call with these arguments takes, which stay as they are; without tensors they are made.
 
         `print(kernel.profile(a, b))`, `kernel.profile(a, b, plan=Plan(rep=200, l2_flush=False)).ms`. On a GPU that is
-        the time between two events, after a warm-up and with a cold L2 cache; on the CPU it is that of the simulation, and
-        says so. `flops` and `bytes` of one call default to what `report()` counts. See `tiledsl.profiling`.
+        the time between two events, after a warm-up and with a cold L2 cache; on the CPU it is that of the simulation,
+        and says so. `flops` and `bytes` of one call default to what `report()` counts. See `tiledsl.profiling`.
         """
         from tiledsl.profiling import profile
 
