@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tiledsl.decorator import CompiledKernel, TileKernel, kernel
     from tiledsl.errors import TileError, VerifyError
     from tiledsl.profiling import do_bench
+    from tiledsl.tuning import autotune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TileError",
     "TileKernel",
     "VerifyError",
+    "autotune",
     "do_bench",
     "kernel",
     "language",
@@ -35,6 +37,7 @@ _HOMES = {
     "TileKernel": "tiledsl.decorator",
     "TileError": "tiledsl.errors",
     "VerifyError": "tiledsl.errors",
+    "autotune": "tiledsl.tuning",
     "do_bench": "tiledsl.profiling",
     "kernel": "tiledsl.decorator",
     "where": "tiledsl.backends",

@@ -60,14 +60,18 @@ class Lowered:
         """What NVRTC is given: the device functions in use, then the kernels."""
         return cuda_text(self.source)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What NVRTC is told beside the target."""
+        return ("--use_fast_math",) if self.fast_math else ()
+
     @cached_property
     def signature(self) -> Signature:
         return signature_of_kernel(self.final, self.source)
 
     @cached_property
     def compiled(self) -> nvrtc.Compiled:
-        extra = ("--use_fast_math",) if self.fast_math else ()
-        made = nvrtc.compile_cuda(self.cuda, self.target.name, extra)
+        made = nvrtc.compile_cuda(self.cuda, self.target.name, self.flags)
         how = f"NVRTC took {made.seconds * 1e3:.0f} ms" if made.seconds else "from the cache"
         logger().info("%s for %s: %s", self.final.name, self.target.name, how)
         return made

@@ -160,21 +160,27 @@ class TileKernel:
         return self._specialise(_specs(tensors or {}), static, target)
 
     def _specialise(
-        self, tensors: Mapping[str, TensorSpec], static: Mapping[str, object], target: str | None
+        self,
+        tensors: Mapping[str, TensorSpec],
+        static: Mapping[str, object],
+        target: str | None,
+        inspect: Callable[[nodes.Kernel, Target], None] | None = None,
     ) -> CompiledKernel:
         from tiledsl.compile import lower
 
-        chosen = self._target(target)
+        chosen = self.target_for(target)
         key = (chosen.name, _key(self._static(static)), _key(tensors))
         if key not in self._compiled:
             kernel = self.trace(tensors, **static)
+            if inspect is not None:
+                inspect(kernel, chosen)
             lowered = lower(kernel, chosen, self.options, fast_math=self.fast_math, validate=self.validate)
             self._compiled[key] = CompiledKernel(lowered, self.backend)
         return self._compiled[key]
 
     def __call__(self, *args: Any, stream: Any = None, backend: str | Backend | None = None, **kwargs: Any) -> Any:
         """Specialise on the compile-time arguments (and shapes, in constant style), then run."""
-        static, rest, named = self._split(args, kwargs)
+        static, rest, named = self.split(args, kwargs)
         tensors = self._shapes(rest, named) if self.signature.constant_style else {}
         return self._specialise(tensors, static, None)(*rest, stream=stream, backend=backend, **named)
 
@@ -195,13 +201,18 @@ class TileKernel:
         return compiled.profile(*rest, plan=plan, **own, **named)
 
     def specialised(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], target: str | None = None
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        target: str | None = None,
+        inspect: Callable[[nodes.Kernel, Target], None] | None = None,
     ) -> tuple[CompiledKernel, list[Any], dict[str, Any]]:
         """What a call with these arguments would run, and the run-time arguments, by position and by name.
 
-        Without tensors the sizes of constant style are named: `kernel.check(M=64, N=32)`.
+        `inspect` sees what was traced, before the passes do. Without tensors the sizes of constant style are named:
+        `kernel.check(M=64, N=32)`.
         """
-        static, rest, named = self._split(args, kwargs)
+        static, rest, named = self.split(args, kwargs)
         tensors: Mapping[str, TensorSpec] = {}
         if self.signature.constant_style and (
             rest or any(p.name in named for p in self.signature.of_kind(Kind.TENSOR))
@@ -211,11 +222,12 @@ class TileKernel:
             scalars = {p.name for p in self.signature.of_kind(Kind.SCALAR)}
             static |= {n: v for n, v in named.items() if n not in scalars}
             named = {n: v for n, v in named.items() if n in scalars}
-        return self._specialise(tensors, static, target), rest, named
+        return self._specialise(tensors, static, target, inspect), rest, named
 
     # ---- helpers
 
-    def _target(self, named: str | None) -> Target:
+    def target_for(self, named: str | None) -> Target:
+        """What is compiled for: `named`, else the kernel's own, TILEDSL_TARGET, the GPU at hand, sm_80."""
         chosen = named or self.target or setting("TILEDSL_TARGET")
         if not chosen:
             from tiledsl.runtime.driver import find_driver
@@ -238,7 +250,7 @@ class TileKernel:
                 out[p.name] = given.get(p.name, p.default)
         return {**out, **{n: v for n, v in given.items() if n not in out}}
 
-    def _split(
+    def split(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[dict[str, object], list[Any], dict[str, Any]]:
         """Compile-time arguments by name, run-time ones by position and by name.

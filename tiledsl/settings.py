@@ -34,6 +34,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("TILEDSL_VALIDATE", "0", "1: run the kernel before and after every pass; they must agree bit for bit"),
         Setting("TILEDSL_REPRO", "tiledsl-repro", "directory of repro bundles, one directory a failure"),
         Setting("TILEDSL_CXX", "", "host C++ compiler for the CPU device; empty: c++, g++, clang++, zig"),
+        Setting("TILEDSL_TUNE", "on", "off: take the first configuration that compiles, search for none"),
         Setting("TILEDSL_LOG", "warning", "level of the log: info, warning, error"),
     )
 }

@@ -12,7 +12,7 @@ from tiledsl.compile import Lowered
 from tiledsl.cpu.arrays import copies_of
 from tiledsl.errors import TileError, error
 from tiledsl.profiling.measure import HostWatch, Plan, Samples, measured
-from tiledsl.profiling.profile import Profile
+from tiledsl.profiling.result import Profile
 from tiledsl.report import report
 from tiledsl.runtime.arguments import Bound, as_tensor, bind
 from tiledsl.runtime.driver import find_driver
@@ -132,7 +132,7 @@ def _on_gpu(lowered: Lowered, bound: Bound, plan: Plan, stream: Any) -> Profile:
 def _with_work(made: Profile, lowered: Lowered, bound: Bound, flops: float | None, bytes: float | None) -> Profile:
     """With what the report knows of one call; where NVRTC is missing, with what was given."""
     try:
-        said = report(lowered, _numbers(lowered, bound), product(made.device, lowered.target))
+        said = report(lowered, numbers_of_call(lowered, bound), product(made.device, lowered.target))
     except TileError as problem:
         if problem.code != "TD0902":
             raise
@@ -148,7 +148,7 @@ def _with_work(made: Profile, lowered: Lowered, bound: Bound, flops: float | Non
     )
 
 
-def _numbers(lowered: Lowered, bound: Bound) -> dict[str, int]:
+def numbers_of_call(lowered: Lowered, bound: Bound) -> dict[str, int]:
     """The sizes and integer scalars of a call, as far as the IR still has them."""
     kernel = lowered.final
     known = {v.name for v in (*kernel.sizes, *kernel.params)}
