@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hammer import KEYS, build, content
@@ -42,8 +43,11 @@ def require_right(keys: Sequence[str] = KEYS) -> None:
 
 
 def scenario() -> None:
-    """Every way in which an entry comes and goes."""
-    first, second, third = KEYS[:3]
+    """Every way in which an entry comes and goes. The entries of the first three keys are damaged on the way."""
+    first, second, third, fourth, fifth = KEYS[:5]
+    for _ in range(2):
+        store.write("cubin", fourth, content(fourth), replace=True)
+    store.folder("cpu-kernel", [fifth], lambda p: build(p, fifth))
     store.write("cubin", first, content(first))
     store.write("cubin", second, content(second))
     store.write("cubin", second, content(second), replace=True)
@@ -85,28 +89,63 @@ def killed_at(number: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
-def test_killed_at_touches_of_the_disk(tmp_path: Path, step: int) -> None:
-    """At every one of them, or by default at every seventh."""
+def require_survival(step: int) -> None:
+    """At every `step`th touch: what nobody damaged is whole, what is read is right, and all can be made again."""
     number = 1
     while killed_at(number):
-        damaged = {  # the scenario damages entries: only these may be so
-            e.key for e in upkeep.stored() if entries.load(e.path) is None
-        }
-        assert damaged <= {*KEYS[:2], entries.key_of(KEYS[2])}
+        damaged = {e.key for e in upkeep.stored() if entries.load(e.path) is None}
+        assert damaged <= {*KEYS[:2], entries.key_of(KEYS[2])}, f"half an entry after touch {number}"
         for key in KEYS[:2]:
             assert store.read("cubin", key) in (None, content(key))
         upkeep.verify()
         store.folder.__globals__["_seen_whole"].cache_clear()
-        require_right(KEYS[:3])
+        require_right(KEYS[:5])
         upkeep.clear()
-        for litter in tmp_path.glob("*/.new-*"):
+        for litter in entries.cache_directory().glob("*/.new-*"):
             os.utime(litter, (0, 0))
         upkeep.sweep()
-        assert [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"] == []
+        assert [p for p in entries.cache_directory().rglob("*") if p.is_file() and p.suffix != ".lock"] == []
         number += step
     assert number > 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_touches_of_the_disk(step: int) -> None:
+    """At every one of them, or by default at every seventh."""
+    require_survival(step)
+
+
+def _make_in_place(place: Path, fill: Callable[[Path], None], about: str) -> int:
+    """As `entries.make`, but an entry is written where it stays."""
+    real = entries.make
+    there = place.with_name("beside")
+    try:
+        size = real(there, fill, about)
+        place.mkdir()
+        for file in there.iterdir():
+            (place / file.name).write_bytes(file.read_bytes())
+    finally:
+        entries.drop(there)
+    manifest = place / entries.MANIFEST
+    manifest.write_text(manifest.read_text().replace('"beside"', f'"{place.name}"'))
+    return size
+
+
+def _drop_in_place(place: Path) -> None:
+    """As `entries.drop`, but file by file."""
+    for file in place.iterdir() if place.exists() else ():
+        file.unlink()
+    if place.exists():
+        place.rmdir()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("bug", [("make", _make_in_place), ("drop", _drop_in_place)], ids=lambda bug: bug[0])
+def test_what_is_not_done_by_one_rename_is_noticed(bug: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, *bug)
+    with pytest.raises(AssertionError, match="half an entry after touch"):
+        require_survival(3)
 
 
 # ---- many at once, some of them killed
@@ -135,7 +174,7 @@ def hammered(processes: int, seconds: float, every: float) -> tuple[Counter[str]
 
     while (left := end - time.monotonic()) > 0:
         time.sleep(every)
-        victims = [p for p in rng.sample(running, processes // 8) if p.poll() is None]
+        victims = [p for p in rng.sample(running, processes // 4) if p.poll() is None]
         for p in victims:
             p.kill()
         kills += len(victims)
@@ -164,7 +203,7 @@ def test_many_processes_some_killed() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_64_processes_many_killed() -> None:
     done, kills = hammered(64, 60.0, 0.1)
-    assert kills >= 100
+    assert kills >= 50
     require_variety(done)
     upkeep.verify()
     require_right()
