@@ -15,15 +15,30 @@ if TYPE_CHECKING:
     from tiledsl.backends import where
     from tiledsl.decorator import CompiledKernel, TileKernel, kernel
     from tiledsl.errors import TileError, VerifyError
+    from tiledsl.profiling import do_bench
+    from tiledsl.tuning import autotune
 
 __version__ = "0.1.0"
-__all__ = ["CompiledKernel", "TileError", "TileKernel", "VerifyError", "kernel", "language", "testing", "where"]
+__all__ = [
+    "CompiledKernel",
+    "TileError",
+    "TileKernel",
+    "VerifyError",
+    "autotune",
+    "do_bench",
+    "kernel",
+    "language",
+    "testing",
+    "where",
+]
 
 _HOMES = {
     "CompiledKernel": "tiledsl.decorator",
     "TileKernel": "tiledsl.decorator",
     "TileError": "tiledsl.errors",
     "VerifyError": "tiledsl.errors",
+    "autotune": "tiledsl.tuning",
+    "do_bench": "tiledsl.profiling",
     "kernel": "tiledsl.decorator",
     "where": "tiledsl.backends",
 }

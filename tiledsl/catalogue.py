@@ -874,6 +874,51 @@ CATALOGUE: dict[str, Entry] = {
         "choose a grid that is a multiple of the cluster, and let blocks without work return",
         "The blocks of a cluster run together, so the hardware takes only grids that consist of whole clusters.",
     ),
+    "TD0670": Entry(
+        "configs of @tiledsl.autotune are no configurations: {given}",
+        'give a list of dicts, [{{"block": 64}}, {{"block": 128}}], or lists by name, {{"block": [64, 128]}}, or a function of these',
+        "A configuration names values of compile-time parameters. A dict of lists stands for all combinations.",
+    ),
+    "TD0671": Entry(
+        "a configuration names '{name}', which is no parameter that can be tuned",
+        "choose from {known}",
+        "Of a kernel its compile-time parameters can be tuned, of a function that makes kernels all of its parameters.",
+    ),
+    "TD0672": Entry(
+        "{what} needs {needed} {resource}, {target} has {limit}",
+        "leave the configuration out, or give each block a smaller tile or more threads",
+        "Configurations that cannot fit a block of the target are left out before anything is compiled. The registers of a "
+        "thread are those that are left when all threads of a block have as many.",
+    ),
+    "TD0673": Entry(
+        "{what} cannot be kept as JSON, or read from it: {problem}",
+        "let configurations consist of numbers, strings, booleans and lists of these",
+        "Results of a search are kept in the cache and exported as JSON.",
+    ),
+    "TD0674": Entry(
+        "none of the {count} configurations of '{kernel}' can be taken:\n{reasons}",
+        "a configuration must fit the target, give what the reference gives, and end in time",
+        "A search measures only what was verified. The reasons are listed with how often each occurred.",
+    ),
+    "TD0675": Entry(
+        "a progress bar needs the package rich or tqdm",
+        "pip install 'tiledsl[tune]', or leave progress= out",
+        "Without progress=True a bar is shown on a terminal where one of these is installed.",
+    ),
+    "TD0676": Entry(
+        "there is no reference for '{kernel}': its tiles could not be executed in NumPy: {problem}",
+        "give @tiledsl.autotune a ref=, or a longer timeout=",
+        "Every configuration is verified before it is measured. Without ref= against what the tile stage means in NumPy.",
+    ),
+    "TD0677": Entry(
+        "'{name}' tunes a kernel or a function that makes one, but got a {given}",
+        "write @tiledsl.autotune above @tiledsl.kernel, or above a function that returns a kernel",
+    ),
+    "TD0678": Entry(
+        "'{name}' is not tuned yet, and a CUDA graph is being captured",
+        "call it once before the capture, or {name}.tune(...)",
+        "A search compiles, runs and synchronises, which cannot be part of a graph.",
+    ),
     # ---- TD07: IR text and command line
     "TD0701": Entry(
         "{found} cannot stand here",
@@ -1295,6 +1340,11 @@ CATALOGUE: dict[str, Entry] = {
         "`tiledsl trace` and `tiledsl timeline` render their pages with jinja2 and pygments, which nothing else needs.",
     ),
     "TD0905": Entry("nvdisasm was not found", "pip install 'tiledsl[sass]', or put CUDA's nvdisasm on the PATH"),
+    "TD0920": Entry(
+        "TILEDSL_CACHE_SIZE is '{given}'",
+        "give a number of bytes, with k, M, G or T if you like: 500 MB, 2GB, 0 for any size",
+        "The entries that were not used for longest are removed when the cache has more than that.",
+    ),
     "TD0904": Entry("TILEDSL_LOG is '{level}'", "choose one of {known}"),
     "TD0901": Entry(
         "unknown target '{name}'",

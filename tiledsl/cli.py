@@ -37,6 +37,8 @@ GROUPS = {
     "look something up": {
         "explain": "explain an error code",
         "isa": "list the instructions that the compiler knows",
+        "tune": "print the results of @tiledsl.autotune, write them to a file, or read them from one",
+        "cache": "list what is kept on disk, read it all and drop what is damaged, or remove it",
         "env": "print every setting, and the versions of what is installed",
     },
 }

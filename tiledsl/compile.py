@@ -60,14 +60,18 @@ class Lowered:
         """What NVRTC is given: the device functions in use, then the kernels."""
         return cuda_text(self.source)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What NVRTC is told beside the target."""
+        return ("--use_fast_math",) if self.fast_math else ()
+
     @cached_property
     def signature(self) -> Signature:
         return signature_of_kernel(self.final, self.source)
 
     @cached_property
     def compiled(self) -> nvrtc.Compiled:
-        extra = ("--use_fast_math",) if self.fast_math else ()
-        made = nvrtc.compile_cuda(self.cuda, self.target.name, extra)
+        made = nvrtc.compile_cuda(self.cuda, self.target.name, self.flags)
         how = f"NVRTC took {made.seconds * 1e3:.0f} ms" if made.seconds else "from the cache"
         logger().info("%s for %s: %s", self.final.name, self.target.name, how)
         return made
@@ -75,6 +79,17 @@ class Lowered:
     @cached_property
     def program(self) -> Program:
         return Program(self.signature, self.compiled.cubin)
+
+    def portable(self) -> Lowered:
+        """What other processes need to run it: the stages between the first and the last stay here."""
+        made = replace(self, stages=(self.stages[0], self.stages[-1]))
+        return made.with_compiled(self.compiled) if "compiled" in self.__dict__ else made
+
+    def with_compiled(self, made: nvrtc.Compiled) -> Lowered:
+        """This kernel with what another process compiled its text to."""
+        again = replace(self)
+        again.__dict__["compiled"] = made
+        return again
 
     def with_source(self, text: str) -> Lowered:
         """This kernel with an edited CUDA text, called as before. Raises TileError TD0630 to TD0632."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tiledsl.backends import Backend
     from tiledsl.checking import CheckResult
     from tiledsl.compile import Lowered
+    from tiledsl.profiling import Plan, Profile
     from tiledsl.report import Report
 
 Options = Mapping[str, Mapping[str, object]]
@@ -30,7 +31,8 @@ class CompiledKernel:
     """One specialisation for one target. Callable with the tensors and run-time scalars.
 
     `ir(after=...)` gives IR text, `source` the CUDA C++, `ptx` and `cubin` what NVRTC made of it, `report()` the
-    resources it uses, `check(...)` what is wrong with it, `with_source(text)` the same kernel with edited CUDA C++.
+    resources it uses, `check(...)` what is wrong with it, `profile(...)` how long it takes, `with_source(text)` the
+    same kernel with edited CUDA C++.
     """
 
     lowered: Lowered
@@ -90,6 +92,27 @@ class CompiledKernel:
 
         return check(self.lowered, args, kwargs, schedules=schedules, seed=seed)
 
+    def profile(
+        self,
+        *args: Any,
+        plan: Plan | None = None,
+        flops: float | None = None,
+        bytes: float | None = None,
+        stream: Any = None,
+        backend: str | Backend | None = None,
+        **kwargs: Any,
+    ) -> Profile:
+        """How long a call with these arguments takes, which stay as they are; without tensors they are made.
+
+        `print(kernel.profile(a, b))`, `kernel.profile(a, b, plan=Plan(rep=200, l2_flush=False)).ms`. On a GPU that is
+        the time between two events, after a warm-up and with a cold L2 cache; on the CPU it is that of the simulation,
+        and says so. `flops` and `bytes` of one call default to what `report()` counts. See `tiledsl.profiling`.
+        """
+        from tiledsl.profiling import profile
+
+        work = {"flops": flops, "bytes": bytes}
+        return profile(self.lowered, args, kwargs, plan, stream=stream, backend=backend or self.backend, **work)
+
     def __call__(self, *args: Any, stream: Any = None, backend: str | Backend | None = None, **kwargs: Any) -> Any:
         """Run on the arguments' device, or on the CPU where there is no GPU.
 
@@ -137,21 +160,27 @@ class TileKernel:
         return self._specialise(_specs(tensors or {}), static, target)
 
     def _specialise(
-        self, tensors: Mapping[str, TensorSpec], static: Mapping[str, object], target: str | None
+        self,
+        tensors: Mapping[str, TensorSpec],
+        static: Mapping[str, object],
+        target: str | None,
+        inspect: Callable[[nodes.Kernel, Target], None] | None = None,
     ) -> CompiledKernel:
         from tiledsl.compile import lower
 
-        chosen = self._target(target)
+        chosen = self.target_for(target)
         key = (chosen.name, _key(self._static(static)), _key(tensors))
         if key not in self._compiled:
             kernel = self.trace(tensors, **static)
+            if inspect is not None:
+                inspect(kernel, chosen)
             lowered = lower(kernel, chosen, self.options, fast_math=self.fast_math, validate=self.validate)
             self._compiled[key] = CompiledKernel(lowered, self.backend)
         return self._compiled[key]
 
     def __call__(self, *args: Any, stream: Any = None, backend: str | Backend | None = None, **kwargs: Any) -> Any:
         """Specialise on the compile-time arguments (and shapes, in constant style), then run."""
-        static, rest, named = self._split(args, kwargs)
+        static, rest, named = self.split(args, kwargs)
         tensors = self._shapes(rest, named) if self.signature.constant_style else {}
         return self._specialise(tensors, static, None)(*rest, stream=stream, backend=backend, **named)
 
@@ -162,7 +191,28 @@ class TileKernel:
 
         Without tensors they are made; then the sizes of constant style are named, `kernel.check(M=64, N=32)`.
         """
-        static, rest, named = self._split(args, kwargs)
+        compiled, rest, named = self.specialised(args, kwargs, target)
+        return compiled.check(*rest, schedules=schedules, seed=seed, **named)
+
+    def profile(self, *args: Any, plan: Plan | None = None, target: str | None = None, **kwargs: Any) -> Profile:
+        """Specialise as a call does, then `CompiledKernel.profile`, which takes the same arguments."""
+        own = {n: kwargs.pop(n) for n in ("flops", "bytes", "stream", "backend") if n in kwargs}
+        compiled, rest, named = self.specialised(args, kwargs, target)
+        return compiled.profile(*rest, plan=plan, **own, **named)
+
+    def specialised(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        target: str | None = None,
+        inspect: Callable[[nodes.Kernel, Target], None] | None = None,
+    ) -> tuple[CompiledKernel, list[Any], dict[str, Any]]:
+        """What a call with these arguments would run, and the run-time arguments, by position and by name.
+
+        `inspect` sees what was traced, before the passes do. Without tensors the sizes of constant style are named:
+        `kernel.check(M=64, N=32)`.
+        """
+        static, rest, named = self.split(args, kwargs)
         tensors: Mapping[str, TensorSpec] = {}
         if self.signature.constant_style and (
             rest or any(p.name in named for p in self.signature.of_kind(Kind.TENSOR))
@@ -172,12 +222,12 @@ class TileKernel:
             scalars = {p.name for p in self.signature.of_kind(Kind.SCALAR)}
             static |= {n: v for n, v in named.items() if n not in scalars}
             named = {n: v for n, v in named.items() if n in scalars}
-        compiled = self._specialise(tensors, static, target)
-        return compiled.check(*rest, schedules=schedules, seed=seed, **named)
+        return self._specialise(tensors, static, target, inspect), rest, named
 
     # ---- helpers
 
-    def _target(self, named: str | None) -> Target:
+    def target_for(self, named: str | None) -> Target:
+        """What is compiled for: `named`, else the kernel's own, TILEDSL_TARGET, the GPU at hand, sm_80."""
         chosen = named or self.target or setting("TILEDSL_TARGET")
         if not chosen:
             from tiledsl.runtime.driver import find_driver
@@ -200,7 +250,7 @@ class TileKernel:
                 out[p.name] = given.get(p.name, p.default)
         return {**out, **{n: v for n, v in given.items() if n not in out}}
 
-    def _split(
+    def split(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[dict[str, object], list[Any], dict[str, Any]]:
         """Compile-time arguments by name, run-time ones by position and by name.

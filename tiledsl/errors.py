@@ -34,6 +34,10 @@ class Span:
     def has_columns(self) -> bool:
         return (self.end_line, self.end_col) > (self.line, self.col)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """In another process too NOWHERE is the one that there is."""
+        return _span, (self.file, self.line, self.col, self.end_line, self.end_col)
+
     def excerpt(self) -> str:
         """The first line of the range with carets under it; empty if the file cannot be read."""
         text = linecache.getline(self.file, self.line).rstrip()
@@ -45,6 +49,11 @@ class Span:
 
 
 NOWHERE = Span("<generated>", 0, 0, 0, 0)
+
+
+def _span(file: str, line: int, col: int, end_line: int, end_col: int) -> Span:
+    made = Span(file, line, col, end_line, end_col)
+    return NOWHERE if made == NOWHERE else made
 
 
 class TileError(Exception):
@@ -60,6 +69,11 @@ class TileError(Exception):
         super().__init__(message)
         self.code, self.message, self.span, self.hint, self.notes = code, message, span, hint, notes
         self.facts: Mapping[str, object] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As it travels between processes; facts that are no plain data do so as text."""
+        facts = {n: v if isinstance(v, (str, int, float, bool)) else str(v) for n, v in self.facts.items()}
+        return _error_again, (type(self), self.code, self.message, self.span, self.hint, self.notes, facts)
 
     def __str__(self) -> str:
         place = "" if self.span is NOWHERE else f"{self.span}: "
@@ -78,6 +92,21 @@ class TileError(Exception):
         column = self.span.col + 1 if self.span.has_columns else None
         place = {"file": self.span.file, "line": self.span.line, "column": column}
         return {"code": self.code, "message": self.message, "hint": self.hint, **place, "notes": notes}
+
+
+def _error_again(
+    kind: type[TileError],
+    code: str,
+    message: str,
+    span: Span,
+    hint: str,
+    notes: tuple[tuple[str, Span], ...],
+    facts: Mapping[str, object],
+) -> TileError:
+    made = kind.__new__(kind)
+    TileError.__init__(made, code, message, span, hint, notes)
+    made.facts = facts
+    return made
 
 
 class VerifyError(TileError):

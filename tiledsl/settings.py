@@ -23,6 +23,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("TILEDSL_TARGET", "", "GPU to compile for, e.g. sm_90a; empty: the GPU at hand, else sm_80"),
         Setting("TILEDSL_BACKEND", "", "cuda, cpu (emitted C++), simt or tile (NumPy); empty: the best one at hand"),
         Setting("TILEDSL_CACHE_DIR", "", "directory of compiled kernels; empty: the user's cache directory"),
+        Setting("TILEDSL_CACHE_SIZE", "2 GB", "what the cache may have, e.g. 500 MB; 0: any size"),
         Setting("TILEDSL_NO_CACHE", "0", "1: neither read nor write compiled kernels"),
         Setting("TILEDSL_ALWAYS_COMPILE", "0", "1: compile even what is in the cache"),
         Setting("TILEDSL_DUMP", "", "all, or pass names with commas: write the IR after these passes"),
@@ -33,6 +34,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("TILEDSL_VALIDATE", "0", "1: run the kernel before and after every pass; they must agree bit for bit"),
         Setting("TILEDSL_REPRO", "tiledsl-repro", "directory of repro bundles, one directory a failure"),
         Setting("TILEDSL_CXX", "", "host C++ compiler for the CPU device; empty: c++, g++, clang++, zig"),
+        Setting("TILEDSL_TUNE", "on", "off: take the first configuration that compiles, search for none"),
         Setting("TILEDSL_LOG", "warning", "level of the log: info, warning, error"),
     )
 }

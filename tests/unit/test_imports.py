@@ -11,12 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2] / "tiledsl"
 
 # room -> the rooms it may import (besides itself)
-CORE = {"catalogue", "errors", "settings", "target"}
+CORE = {"catalogue", "errors", "settings", "target", "cache"}
 ALLOWED: dict[str, set[str]] = {
     "catalogue": set(),
     "settings": {"errors"},
     "errors": {"catalogue"},
     "target": {"errors"},
+    "cache": {"errors", "settings"},
     "tensor_map": {"errors"},
     "ir": {"errors"},
     "isa": {"errors", "target", "ir"},
@@ -26,14 +27,15 @@ ALLOWED: dict[str, set[str]] = {
     "frontend": {"errors", "ir"},
     "language": {"errors", "ir", "frontend", "analysis"},
     "codegen": {"errors", "ir", "isa"},
-    "cpu": {"errors", "settings", "tensor_map", "ir", "isa"},
-    "runtime": {"errors", "settings", "tensor_map"},
+    "cpu": {"errors", "settings", "cache", "tensor_map", "ir", "isa"},
+    "runtime": {"errors", "settings", "cache", "tensor_map"},
     "validation": {*CORE, "ir", "isa", "analysis", "passes", "verifiers", "codegen", "cpu", "tensor_map"},
     "compile": {*CORE, "ir", "codegen", "passes", "runtime", "validation"},
     "report": {*CORE, "ir", "isa", "analysis", "compile", "runtime"},
     "backends": {*CORE, "compile", "cpu", "runtime"},
     "checking": {*CORE, "ir", "analysis", "compile", "cpu", "runtime", "validation", "backends"},
-    "decorator": {*CORE, "ir", "frontend", "compile", "backends", "checking", "report", "runtime"},
+    "profiling": {*CORE, "ir", "compile", "cpu", "runtime", "backends", "checking", "report"},
+    "decorator": {*CORE, "ir", "frontend", "compile", "backends", "checking", "profiling", "report", "runtime"},
     "testing": {
         *CORE,
         "ir",
@@ -47,12 +49,14 @@ ALLOWED: dict[str, set[str]] = {
         "cpu",
         "passes",
     }
-    | {"compile", "codegen", "validation", "verifiers", "checking", "tensor_map"},
+    | {"compile", "codegen", "validation", "verifiers", "checking", "profiling", "tensor_map"},
+    "tuning": {*CORE, "ir", "frontend", "compile", "cpu", "runtime", "backends", "checking", "validation", "report"}
+    | {"profiling", "decorator", "testing"},
     "viewer": {*CORE, "ir", "analysis", "passes", "compile", "cpu", "report"},
     "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}
-    | {"validation", "backends", "checking", "decorator", "report", "testing", "viewer"},
+    | {"validation", "backends", "checking", "decorator", "report", "testing", "tuning", "viewer"},
     "cli": {"errors", "settings", "tools"},
-    "__init__": {"errors", "decorator", "language", "testing", "backends", "runtime", "cpu"},
+    "__init__": {"errors", "decorator", "language", "testing", "backends", "runtime", "cpu", "profiling", "tuning"},
     "__main__": {"cli"},
 }
 # A pass never imports another pass: these files of passes/ are what passes are made of.
@@ -73,9 +77,14 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "backends.py",
         "checking/",
         "report/",
+        "tuning/",
     },
     "ml_dtypes": {"analysis/", "cpu/", "isa/", "runtime/arguments.py", "testing/", "validation/", "checking/"},
     "hypothesis": {"testing/strategies/", "testing/laws/"},
+    "rich": {"tuning/progress.py"},
+    "tqdm": {"tuning/progress.py"},
+    "filelock": {"cache/"},
+    "platformdirs": {"cache/"},
     "jinja2": {"viewer/page.py"},
     "pygments": {"viewer/colours.py", "viewer/page.py"},
 }
@@ -155,7 +164,7 @@ def test_third_parties_stay_in_their_rooms() -> None:
 
 
 def test_import_tiledsl_loads_no_third_party() -> None:
-    parties = "('numpy', 'lark', 'ml_dtypes', 'cuda', 'jinja2', 'pygments')"
+    parties = "('numpy', 'lark', 'ml_dtypes', 'cuda', 'jinja2', 'pygments', 'filelock', 'rich')"
     code = f"import sys, tiledsl, tiledsl.language; print([m for m in {parties} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

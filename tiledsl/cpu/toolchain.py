@@ -1,28 +1,24 @@
 """The host C++ compiler: which one, how it is called, and where its products are kept.
 
-Shared libraries live in the cache directory under the hash of everything that the compiler was given, and appear there
-by one rename; a lock file keeps processes from doing the same work twice.
+Shared libraries live in the cache directory under the hash of everything that the compiler was given.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
+from tiledsl.cache.store import folder
 from tiledsl.cpu.native_atoms import declarations, table, wgmma_functions, wgmma_table
 from tiledsl.errors import error
 from tiledsl.settings import setting
@@ -36,6 +32,7 @@ KERNEL_FLAGS = ("-O1", *_COMMON)
 # The checked build tells places of the code apart by their addresses, so the compiler must not copy or merge calls.
 _CHECKED_KERNEL_FLAGS = ("-fno-thread-jumps", "-fno-crossjumping", "-fno-tree-dominator-opts")
 RUNTIME_FLAGS = ("-O2", "-ftree-vectorize", *_COMMON, "-ftls-model=initial-exec", "-pthread")
+_EXPORTS = re.compile(r"^TDS_EXPORT\((\w+)\)", re.MULTILINE)
 _CORE = ("fibers", "scheduler", "barriers", "collectives", "memory", "launch", "findings")
 _DETECTOR = ("clocks", "detector", "synchronisation", "global_shadow")
 _HOPPER = ("hopper", "mbarrier", "bulk", "tensor_map", "wgmma", "cluster")
@@ -80,33 +77,6 @@ def identity(compiler: tuple[str, ...]) -> str:
     return "\n".join([*compiler, version, platform.machine(), features])
 
 
-def cached(kind: str, parts: Sequence[str], name: str, build: Callable[[Path], None]) -> Path:
-    """The file `name` of the cache entry for `parts`; `build` fills a directory with it if it is not there yet."""
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    home = _cache_directory() / kind
-    ready = home / key / name
-    if ready.exists():
-        return ready
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise error("TD0913", path=home, problem=problem.strerror) from None
-    with FileLock(home / f"{key}.lock"):
-        if not ready.exists():
-            staging = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
-            try:
-                build(staging)
-                os.replace(staging, home / key)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
-    return ready
-
-
-def _cache_directory() -> Path:
-    named = setting("TILEDSL_CACHE_DIR")
-    return Path(named) if named else user_cache_path("tiledsl", appauthor=False)
-
-
 @cache
 def _native_sources() -> dict[str, str]:
     """The C++ files of the CPU device by name, those generated from the instruction rows among them."""
@@ -130,19 +100,22 @@ def runtime_library(checked: bool) -> Path:
     sources = _native_sources()
     flags = (*RUNTIME_FLAGS, f"-DTDS_CHECKED={int(checked)}")
 
-    def build(folder: Path) -> None:
+    def build(place: Path) -> None:
         for name, text in sources.items():
-            (folder / name).write_text(text)
-        what, objects = "the runtime of the CPU device", [str(folder / f"{s}.o") for s in _RUNTIME_SOURCES]
+            (place / name).write_text(text)
+        what, objects = "the runtime of the CPU device", [str(place / f"{s}.o") for s in _RUNTIME_SOURCES]
         commands = [
-            [*compiler, *flags, "-c", "-o", o, str(folder / s)] for s, o in zip(_RUNTIME_SOURCES, objects, strict=True)
+            [*compiler, *flags, "-c", "-o", o, str(place / s)] for s, o in zip(_RUNTIME_SOURCES, objects, strict=True)
         ]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda command: run_compiler(command, what), commands))
-        run_compiler([*compiler, *flags, "-shared", "-o", str(folder / "runtime.so"), *objects], what)
+        run_compiler([*compiler, *flags, "-shared", "-o", str(place / "runtime.so"), *objects], what)
+        for o in objects:
+            Path(o).unlink()
 
     parts = [identity(compiler), *flags, *(f"{n}\n{t}" for n, t in sorted(sources.items()))]
-    return cached("cpu-runtime", parts, "runtime.so", build)
+    about = f"{'checked' if checked else 'plain'}, by {compiler[0]}"
+    return folder("cpu-runtime", parts, build, about) / "runtime.so"
 
 
 def kernel_library(text: str, checked: bool) -> Path:
@@ -151,13 +124,15 @@ def kernel_library(text: str, checked: bool) -> Path:
     places = _CHECKED_KERNEL_FLAGS if checked else ()
     flags = (*KERNEL_FLAGS, *places, f"-DTDS_CHECKED={int(checked)}", f"-I{runtime.parent}")
 
-    def build(folder: Path) -> None:
-        source = folder / "kernel.cpp"
+    def build(place: Path) -> None:
+        source = place / "kernel.cpp"
         source.write_text(f'#include "device.h"\n{wgmma_functions(text)}\n{text}')
-        command = [*compiler, *flags, "-shared", "-o", str(folder / "kernel.so"), str(source), str(runtime)]
+        command = [*compiler, *flags, "-shared", "-o", str(place / "kernel.so"), str(source), str(runtime)]
         run_compiler(command, "the emitted C++")
 
-    return cached("cpu-kernel", [identity(compiler), *flags, text], "kernel.so", build)
+    names = ", ".join(_EXPORTS.findall(text)) or "no kernel"
+    about = f"{names}{', checked' if checked else ''}"
+    return folder("cpu-kernel", [identity(compiler), *flags, text], build, about) / "kernel.so"
 
 
 def run_compiler(command: Sequence[str], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from tiledsl.ir.frozen import dataclass
@@ -55,6 +56,14 @@ class DType:
 
     def __str__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
+        """In another process too it is the row of that name, and no copy."""
+        return _row, (self.name,)
+
+
+def _row(name: str) -> DType:
+    return DTYPES[name]
 
 
 def _int(bits: int) -> DType:

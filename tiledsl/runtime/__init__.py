@@ -1,1 +1,1 @@
-"""From CUDA text to a running kernel: NVRTC, cache, driver, arguments. Imports no IR."""
+"""From CUDA text to a running kernel: NVRTC, driver, arguments. Imports no IR."""

@@ -105,15 +105,22 @@ def _name(dtype: np.dtype[Any]) -> str:
     return dtype.name if dtype.isnative else dtype.str
 
 
+def span_bytes(tensor: Tensor) -> int:
+    """From the first byte of the tensor to its last, gaps between elements included."""
+    if not all(tensor.shape):
+        return 0
+    return (1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides))) * numpy_dtype(tensor.dtype).itemsize
+
+
 def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
     """A NumPy view of CPU memory, whatever library owns it."""
     if isinstance(tensor.owner, np.ndarray):
         return tensor.owner
     dtype = numpy_dtype(tensor.dtype)
-    span = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides)) if all(tensor.shape) else 0
+    span = span_bytes(tensor)
     if not span:
         return np.empty(tensor.shape, dtype)
-    raw = (ctypes.c_char * (span * dtype.itemsize)).from_address(tensor.pointer)
+    raw = (ctypes.c_char * span).from_address(tensor.pointer)
     flat = np.frombuffer(memoryview(raw), dtype=dtype)
     return np.lib.stride_tricks.as_strided(flat, tensor.shape, tuple(s * dtype.itemsize for s in tensor.strides))
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from tiledsl.cache import store
 from tiledsl.errors import NOWHERE, Span, error
-from tiledsl.runtime import cache as disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +69,28 @@ def options_for(arch: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
 def compile_cuda(text: str, arch: str, extra: tuple[str, ...] = ()) -> Compiled:
     """Compile for `arch` (sm_80, sm_90a, ...). Raises TileError TD0903 at the user's line if NVRTC rejects the text."""
     options = options_for(arch, extra)
-    key = disk.key_of(text, *options, version())
-    found = disk.read("cubin", key)
-    if found is not None:
-        about = json.loads(found["about.json"])
-        resources = tuple(Resources(**r) for r in about["resources"])
-        return Compiled(found["kernel.cubin"], found["kernel.ptx"].decode(), resources, about["log"], 0.0)
-    compiled = _compile(text, options)
-    about = {"resources": [asdict(r) for r in compiled.resources], "log": compiled.log, "options": options}
-    files = {"kernel.cu": text.encode(), "kernel.cubin": compiled.cubin, "kernel.ptx": compiled.ptx.encode()}
-    disk.write("cubin", key, {**files, "about.json": json.dumps(about, indent=1).encode()})
-    return compiled
+    key = store.key_of(text, *options, version())
+    found = _stored(key)
+    if found is None:
+        found = _compile(text, options)
+        _store(key, text, options, found)
+    return found
+
+
+def _stored(key: str) -> Compiled | None:
+    found = store.read("cubin", key)
+    if found is None:
+        return None
+    about = json.loads(found["about.json"])
+    resources = tuple(Resources(**r) for r in about["resources"])
+    return Compiled(found["kernel.cubin"], found["kernel.ptx"].decode(), resources, about["log"], 0.0)
+
+
+def _store(key: str, text: str, options: tuple[str, ...], made: Compiled) -> None:
+    about = {"resources": [asdict(r) for r in made.resources], "log": made.log, "options": options}
+    files = {"kernel.cu": text.encode(), "kernel.cubin": made.cubin, "kernel.ptx": made.ptx.encode()}
+    names = f"{', '.join(r.name for r in made.resources)} for {options[0].rpartition('=')[2]}"
+    store.write("cubin", key, {**files, "about.json": json.dumps(about, indent=1).encode()}, names)
 
 
 def _compile(text: str, options: tuple[str, ...]) -> Compiled:

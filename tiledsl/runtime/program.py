@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from tiledsl.errors import error
-from tiledsl.runtime.arguments import Bound, Tensor, as_array, contiguous_strides, numpy_dtype, pack
+from tiledsl.runtime.arguments import Bound, Tensor, as_array, contiguous_strides, numpy_dtype, pack, span_bytes
 from tiledsl.runtime.driver import Driver, Shape
 from tiledsl.runtime.maps import map_of
 from tiledsl.runtime.packing import Slot
@@ -117,12 +117,12 @@ def _on_device(driver: Driver, bound: Bound, stream: int) -> Iterator[Bound]:
     moved: dict[str, Tensor] = {}
     try:
         for name, t in bound.tensors.items():
-            size = prod(t.shape) * numpy_dtype(t.dtype).itemsize
+            size = span_bytes(t)
             moved[name] = replace(t, pointer=driver.allocate(size, stream))
             driver.copy_in(moved[name].pointer, t.pointer, size)
         yield replace(bound, tensors=moved)
         for name, t in bound.tensors.items():
-            driver.copy_out(as_array(t).ctypes.data, moved[name].pointer, prod(t.shape) * numpy_dtype(t.dtype).itemsize)
+            driver.copy_out(as_array(t).ctypes.data, moved[name].pointer, span_bytes(t))
     finally:
         for t in moved.values():
             driver.free(t.pointer, stream)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tiledsl.profiling import do_bench
 from tiledsl.testing.case import Case, Draw, Mismatch, compare, run_case
 from tiledsl.testing.check import check
 
-__all__ = ["Case", "Draw", "Mismatch", "check", "compare", "run_case"]
+__all__ = ["Case", "Draw", "Mismatch", "check", "compare", "do_bench", "run_case"]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tiledsl.checking import check as check_schedules
 from tiledsl.checking.compare import tolerance_of
-from tiledsl.checking.inputs import inputs_of
 from tiledsl.compile import Lowered
 from tiledsl.cpu.toolchain import find_compiler
 from tiledsl.decorator import CompiledKernel, TileKernel
 from tiledsl.errors import error
-from tiledsl.runtime.arguments import as_array, as_tensor
+from tiledsl.runtime.arguments import as_tensor
 from tiledsl.runtime.driver import find_driver
-from tiledsl.runtime.signature import TensorParameter
-from tiledsl.testing.case import Array, Case, Draw, Inputs, compare, copies_of, run_lowered
+from tiledsl.testing.case import Array, Case, Draw, Inputs, compare, run_lowered
+from tiledsl.testing.given import Reference, drawn, expected_of, named_inputs
 
-Reference = Callable[..., Any]
 MakeInputs = Callable[..., Any]  # of a Draw, or of nothing
 
 
@@ -128,8 +125,8 @@ def _of_kernel(
 
     def runs(seed: int) -> Iterator[_Run]:
         for number, exact in enumerate((True, False) if callable(inputs) else (True,)):
-            given = _inputs(lowered, _drawn(inputs, seed, exact), seed)
-            expected = {} if reference is None else _expected(lowered, reference, given)
+            given = named_inputs(lowered, drawn(inputs, seed, exact), seed)
+            expected = {} if reference is None else expected_of(lowered, reference, given)
             yield _Run(given, expected, tolerance, checked=number == 0)
 
     return _Subject(compiled.name, lowered, runs)
@@ -139,7 +136,7 @@ def _compiled(kernel: TileKernel, inputs: Any, target: str | None, static: Mappi
     """Specialised by `static`, and in constant style by the shapes of the inputs."""
     tensors: dict[str, Any] = {}
     if kernel.signature.constant_style and inputs is not None:
-        given = _drawn(inputs, 0, True)
+        given = drawn(inputs, 0, True)
         named = given if isinstance(given, Mapping) else dict(zip(_run_time(kernel), given or ()))
         tensors = {n: v for n, v in named.items() if as_tensor(v) is not None}
     return kernel.compile(tensors, target=target, **static)
@@ -147,47 +144,3 @@ def _compiled(kernel: TileKernel, inputs: Any, target: str | None, static: Mappi
 
 def _run_time(kernel: TileKernel) -> list[str]:
     return [p.name for p in kernel.signature.parameters if p.kind.value != "static"]
-
-
-def _drawn(inputs: Any, seed: int, exact: bool) -> Mapping[str, Any] | Sequence[Any] | None:
-    """The inputs as they are, or as their function makes them."""
-    if not callable(inputs):
-        return inputs if inputs is None or isinstance(inputs, (Mapping, tuple, list)) else (inputs,)
-    made = inputs(Draw(seed, exact)) if inspect.signature(inputs).parameters else inputs()
-    return _drawn(made, seed, exact)
-
-
-def _inputs(lowered: Lowered, given: Mapping[str, Any] | Sequence[Any] | None, seed: int) -> Inputs:
-    """By name, as arrays of the host. Raises TileError TD06xx where they do not fit."""
-    args, kwargs = ((), given) if isinstance(given, Mapping) else (given or (), {})
-    return next(inputs_of(lowered, args, kwargs, seed)).values
-
-
-def _expected(lowered: Lowered, reference: Reference, inputs: Inputs) -> dict[str, Array]:
-    """What the reference gives on copies of the inputs, by name. Raises TileError TD0634 for too many or too few."""
-    copies = copies_of(inputs)
-    try:
-        inspect.signature(reference).bind(**copies)
-    except TypeError:
-        given = reference(*copies.values())
-    else:
-        given = reference(**copies)
-    tensors = [p for p in lowered.signature.parameters if isinstance(p, TensorParameter)]
-    results = sorted((p for p in tensors if p.result is not None), key=lambda p: p.result or 0)
-    names = [p.name for p in results or tensors if p.written]
-    if not isinstance(given, Mapping):
-        values = given if isinstance(given, (tuple, list)) else (given,)
-        if len(values) != len(names):
-            wanted = f"an array for each of {', '.join(names)}"
-            raise error("TD0634", what="what the reference gives", expected=wanted, given=f"{len(values)} of them")
-        given = dict(zip(names, values))
-    if unknown := given.keys() - {p.name for p in tensors}:
-        raise error("TD0602", kernel=lowered.final.name, name=min(unknown), expected=", ".join(names))
-    return {n: _array(n, v) for n, v in given.items()}
-
-
-def _array(name: str, value: Any) -> Array:
-    t = as_tensor(value)
-    if t is None:
-        raise error("TD0606", name=name, given=type(value).__name__)
-    return as_array(t)

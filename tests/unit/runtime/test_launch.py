@@ -139,6 +139,21 @@ def test_numpy_arguments_travel_to_the_gpu_and_back() -> None:
     ]
 
 
+def test_an_array_with_gaps_travels_as_a_whole() -> None:
+    signature = replace(
+        SIGNATURE,
+        parameters=(TensorParameter("A", "float32", (4, 3), (8, 1), written=True),),
+        sizes=(),
+        scratch=(),
+        entries=(EntryPoint("e", (1,), 32, 0, ("A",)),),
+    )
+    driver = Recorder()
+    Program(signature, b"").launch(driver, bind(signature, (np.ones((4, 8), np.float32)[:, :3],), {}))
+    size = (3 * 8 + 3) * 4
+    assert [c[-1] for c in driver.calls if c[0] in ("in", "out")] == [size, size]
+    assert ("allocate", size, 0) in driver.calls
+
+
 def test_the_cubin_is_loaded_once_a_device() -> None:
     driver = Recorder()
     program = Program(SIGNATURE, b"cubin")

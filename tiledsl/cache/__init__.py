@@ -1,0 +1,1 @@
+"""What was compiled and measured, kept on disk for all processes of a machine."""
