@@ -117,7 +117,7 @@ def bulk_stores_and_folded_clears_need_no_roles(program: WarpKernel, mode: Any) 
 
 
 @law(
-    *("W3", "W5", "W6", "W7", "W8"),
+    *("W3", "W11"),
     examples=25,
     program=warp_kernels(),
     mode=st.sampled_from(MODES),
