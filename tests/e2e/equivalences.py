@@ -88,6 +88,8 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield row("attention-(?!backward).*", arrive, rf"{_release('V_shared')}, role 2 after loop 1 #1", _UNAWAITED)
     yield row("convolution-.*", fence, rf"{_FENCE}role 2 in loop 1 #1", _FENCED)
     yield row("convolution-.*", arrive, rf"{_release('data_shared_filter_shared')}, role 2 after loop 1 #1", _UNAWAITED)
+    counted = r"'\((slot_5 == 1|next_2 == 0)\)' .*, role 2 in loop 1 #1"
+    yield row("convolution-few-channels", "selection", counted, "of three turns, the slot after the second is 0")
     yield row("mla-decode-.*", arrive, rf"{_release('KV_shared')}, role 2 after loop 1 #1", _UNAWAITED)
     wait, place = "mbarrier_wait|Await", "(launch 2 )?role 1( in loop 1)+ #1"
     yield row("attention-backward-.*", wait, rf".* (lse|dO|delta)_shared_empty removed, {place}", _EARLIER)
