@@ -69,7 +69,8 @@ def cases():
     small = {"block": (64, 64, 32), "threads": 128}
     yield convolution_case("convolution-3x3", 2, 32, 9, 8, 64, **small)
     yield convolution_case("convolution-stride-2", 2, 32, 11, 10, 64, stride=2, **small)
-    yield convolution_case("convolution-dilation-2", 1, 32, 9, 8, 64, dilation=2, pad=2, **small)
-    yield convolution_case("convolution-1x1", 3, 96, 7, 5, 64, kernel=1, pad=0, **small)
-    yield convolution_case("convolution-few-channels", 1, 8, 9, 8, 64, **small)  # a row of a tile is of four taps
+    yield convolution_case("convolution-dilation-2", 1, 64, 9, 8, 64, dilation=2, pad=2, **small)
+    yield convolution_case("convolution-1x1", 3, 160, 7, 5, 64, kernel=1, pad=0, **small)
+    # A row of a tile is of four taps.
+    yield convolution_case("convolution-few-channels", 1, 8, 9, 8, 64, num_stages=2, **small)
     yield convolution_case("convolution-64x128x32-8-warps", 1, 32, 12, 12, 128, block=(64, 128, 32))

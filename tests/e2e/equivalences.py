@@ -86,6 +86,10 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield row(once, arrive, rf"{_release('A_shared_B_shared')}, role 2 after loop \d #1", _UNAWAITED)
     yield row("gemm-hopper-persistent-128x64x320", arrive, rf"{_release('A_shared_B_shared')}, {_AFTER}", _UNAWAITED)
     yield row("attention-(?!backward).*", arrive, rf"{_release('V_shared')}, role 2 after loop 1 #1", _UNAWAITED)
+    yield row("convolution-.*", fence, rf"{_FENCE}role 2 in loop 1 #1", _FENCED)
+    yield row("convolution-.*", arrive, rf"{_release('data_shared_filter_shared')}, role 2 after loop 1 #1", _UNAWAITED)
+    counted = r"'\((slot_5 == 1|next_2 == 0)\)' .*, role 2 in loop 1 #1"
+    yield row("convolution-few-channels", "selection", counted, "of three turns, the slot after the second is 0")
     yield row("mla-decode-.*", arrive, rf"{_release('KV_shared')}, role 2 after loop 1 #1", _UNAWAITED)
     wait, place = "mbarrier_wait|Await", "(launch 2 )?role 1( in loop 1)+ #1"
     yield row("attention-backward-.*", wait, rf".* (lse|dO|delta)_shared_empty removed, {place}", _EARLIER)
@@ -180,6 +184,9 @@ def _by_hand_on_sm90() -> Iterator[Equivalent]:
     yield row(meeting, "barrier_named|Barrier", r".* removed, role [12] in loop 1 #1", _MEETING)
     yield row(meeting, "fence_proxy_async|Fence", rf"{fence}role [12] in loop 1 #1", _FENCES)
     yield row("gemm-warp-specialized-copy_gemm_0_1-136.*", "guard", r"guard .*by < 1.*, role 2 in loop 1 #1", _INSIDE)
+    few, proxy = "convolution-few-channels", "fence_proxy_async|Fence"
+    yield row(few, "fence_mbarrier_init|Fence", r"(fence_mbarrier|Fence\[barrier_init\]).*", _ONLY_THREADS)
+    yield row(few, proxy, rf"{fence}role (1 in loop 1 #[12]|2( in loop 1)? #1)", _FENCES)
     alone = "gemm-odd|gemm-dynamic-.*|block-sparse-list-.*-one-role"
     yield row(alone, "fence_proxy_async|Fence", rf"{fence}in loop 1 #[12]", _FENCES)
 
