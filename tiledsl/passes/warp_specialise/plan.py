@@ -34,10 +34,9 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import Copy, Gemm, Parallel, Transpose
 from tiledsl.ir.walk import statements, walk
+from tiledsl.passes.warp_specialise.budget import AS_LAUNCHED, Budget, budget
 from tiledsl.passes.warp_specialise.fills import (
-    CP_ASYNC,
     ENGINE,
-    REGISTERS,
     decided_within,
     how_by_threads,
     sources_of,
@@ -158,14 +157,6 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """Registers of a thread of each role (0: as launched)."""
-
-    producer: int = 0
-    consumer: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class WarpPlan:
     """What warp-specialise decided for a launch: its channels, or `refused`, why it left the launch as it was.
 
@@ -175,7 +166,7 @@ class WarpPlan:
 
     consumers: int = 0  # threads
     channels: tuple[Channel, ...] = ()
-    budget: Budget = Budget()
+    budget: Budget = AS_LAUNCHED
     refused: str = ""
     left: tuple[tuple[Stmt, str], ...] = ()
     alone: tuple[tuple[Stmt, str], ...] = ()
@@ -229,21 +220,6 @@ def make_plan(setting: Setting) -> WarpPlan:
     ways = frozenset(way for c in channels for way in c.ways)
     asked = Budget(*launch.registers) if launch.registers else budget(consumers, ways) if computes else Budget()
     return WarpPlan(consumers, channels, asked, left=tuple(left))
-
-
-# By the number of consumer warpgroups: 504 or 512 registers to a thread of each warpgroup, see `budget`.
-_BUDGETS = {
-    ENGINE: {2: Budget(24, 240), 3: Budget(24, 160)},
-    CP_ASYNC: {2: Budget(56, 224), 3: Budget(56, 152)},
-    REGISTERS: {2: Budget(88, 208), 3: Budget(104, 136)},
-}
-
-
-def budget(consumers: int, ways: frozenset[str]) -> Budget:
-    """algorithms.md C.9: the pool of registers is what the block was launched with, so the producer gives its own; it
-    keeps addresses where its threads start copies themselves, and what is on the way where that is in registers."""
-    needs_most = next((way for way in (REGISTERS, CP_ASYNC) if way in ways), ENGINE)
-    return _BUDGETS[needs_most].get(consumers // WARPGROUP, Budget())
 
 
 def _why_not(launch: Launch) -> str:
