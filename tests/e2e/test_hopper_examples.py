@@ -12,6 +12,7 @@ from tiledsl.decorator import TileKernel
 from tiledsl.ir.nodes import AtomCall
 from tiledsl.ir.walk import walk
 from tiledsl.passes.warp_specialise import warp_plans
+from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS
 from tiledsl.report.sass_code import Code, disassemble, find_nvdisasm, loops
 from tiledsl.report.sass_stats import analyze
 from tiledsl.target import target_named
@@ -20,6 +21,7 @@ SM_90A = target_named("sm_90a")
 gemms, grouped, sparse = load("gemm_hopper"), load("grouped_gemm"), load("block_sparse")
 clusters = load("gemm_cluster")
 convolutions = load("convolution")
+producers = load("gemm_producers")
 
 # ------------------------------------------------------------------------------------------------------- who copies
 
@@ -143,6 +145,33 @@ def test_products_stay_in_flight(make: Callable[[], TileKernel], most: int) -> N
     assert 512 * stats.main_loop.issue_per_tensor_cycle <= most
     assert stats.overlap.drains == 0 and stats.overlap.fraction >= 0.9
     assert instructions_for_a_copy(disassemble(compiled.cubin)[name]) <= MOST_FOR_A_COPY
+
+
+WIDE = (128, 256, 64)
+COPIED_BY_THREADS: dict[str, tuple[Callable[[], TileKernel], dict[str, str]]] = {
+    "rows of whole words": (lambda: producers.gemm_unaligned(N, N, N + 4, WIDE), {"A_shared": CP_ASYNC}),
+    "rows that a table names": (lambda: producers.gemm_gathered(N, N, N, N, WIDE), {"A_shared": CP_ASYNC}),
+    "weights of 8 bits": (lambda: producers.gemm_dequantised(N, N, N, block=WIDE), {"B_shared": REGISTERS}),
+}
+
+
+@pytest.mark.parametrize(("make", "ways"), COPIED_BY_THREADS.values(), ids=COPIED_BY_THREADS)
+def test_products_stay_in_flight_while_threads_copy(make: Callable[[], TileKernel], ways: dict[str, str]) -> None:
+    """The rest is for the copy engine; those who multiply have one fence more in their loop."""
+    lowered = make().compile(target="sm_90a").lowered
+    (plan,) = warp_plans(lowered.after("expand-lets"), SM_90A)
+    found = {c.tile.name: c.how for channel in plan.channels for c in channel.copies}
+    assert not plan.left and found == {"A_shared": ENGINE, "B_shared": ENGINE} | ways
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    if find_nvdisasm() is None:
+        pytest.skip("nvdisasm is not installed")
+    compiled = lowered.compiled
+    assert not compiled.remarks
+    assert not any(r.spill_store_bytes or r.spill_load_bytes for r in compiled.resources)
+    stats = next(s for s in analyze(compiled.cubin).values() if s.overlap is not None)
+    assert stats.main_loop is not None and stats.overlap is not None
+    assert 512 * stats.main_loop.issue_per_tensor_cycle <= 55
+    assert stats.overlap.drains == 0 and stats.overlap.fraction >= 0.9
 
 
 def instructions_for_a_copy(code: Code) -> float:

@@ -8,7 +8,7 @@ import pytest
 from test_warp_specialise import PASSES, SM90, every_outcome, outcome
 
 from tiledsl.ir.concurrent import Arrive, Roles
-from tiledsl.ir.nodes import Alloc, Const, For, Kernel, Space
+from tiledsl.ir.nodes import Alloc, Const, For, Kernel, Region, Space
 from tiledsl.ir.parser import parse
 from tiledsl.ir.tile import Copy, Parallel
 from tiledsl.ir.walk import statements
@@ -131,13 +131,16 @@ def test_the_plan_says_why_it_is_not_the_copy_engine() -> None:
     assert str(plan).splitlines()[-1].endswith(f"by 128 threads, registers: {STRIDE}")
 
 
+def _with_rows(region: Region, rows: int) -> Region:
+    return replace(region, buffer=replace(region.buffer, shape=(rows, *region.buffer.shape[1:])), extents=(rows, 16))
+
+
 @pytest.mark.parametrize(("rows", "parts"), [(64, 1), (256, 1), (512, 2), (1024, 4), (192 * 4, 3)])
 def test_large_tiles_come_in_parts(rows: int, parts: int) -> None:
     """A thread has registers for 32 elements at a time: here 128 threads bring rows of 16."""
     kernel = framed("copy U[0 : 64, k * 16 : 16] -> As")
     (copy,) = (s for s in statements(kernel) if isinstance(s, Copy) and s.dst.buffer.name == "As")
-    tile, tensor = (replace(r.buffer, shape=(rows, *r.buffer.shape[1:])) for r in (copy.dst, copy.src))
-    source, target = (replace(r, buffer=b, extents=(rows, 16)) for r, b in ((copy.src, tensor), (copy.dst, tile)))
+    source, target = (_with_rows(r, rows) for r in (copy.src, copy.dst) if isinstance(r, Region))
     made = in_parts(replace(copy, src=source, dst=target), 128)
     if parts == 1:
         assert isinstance(made, Copy)

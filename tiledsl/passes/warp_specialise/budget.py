@@ -1,4 +1,4 @@
-"""How many registers a thread of each role gets."""
+"""How many registers the threads of each role get."""
 
 from __future__ import annotations
 
