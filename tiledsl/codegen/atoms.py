@@ -12,6 +12,9 @@ from tiledsl.isa.wgmma import takes_mn_major, wgmma_dtypes
 _ARCHITECTURE_OF_FEATURE = {"mma_fp8": 890, "stmatrix": 900, "wgmma": 900}
 
 
+BANKED = "_banked"  # ends the name of a function of wgmma whose sums are in a bank (codegen/banks.py)
+
+
 @dataclass(frozen=True, slots=True)
 class _Argument:
     """A parameter of the function: its declaration, and the operands of the `asm` statement that it stands for.
@@ -26,9 +29,12 @@ class _Argument:
     is_list: bool = True
 
 
-def device_function(atom: Atom) -> str:
-    """`void <name>(...)` with one inline PTX statement; its arguments are those of `AtomCall` in their order."""
-    text = {"cp_async": _cp_async, "wgmma": _wgmma}.get(atom.kind, _on_registers)(atom)
+def device_function(atom: Atom, banked: bool = False) -> str:
+    """`void <name>(...)` with one inline PTX statement; its arguments are those of `AtomCall` in their order.
+
+    If `banked`, the function of wgmma whose sums are in a `Bank`.
+    """
+    text = (_wgmma_banked if banked else _RULES.get(atom.kind, _on_registers))(atom)
     least = _ARCHITECTURE_OF_FEATURE.get(atom.feature)
     return f"#if __CUDA_ARCH__ >= {least}\n{text}\n#endif" if least else text
 
@@ -67,29 +73,47 @@ def _registers(op: Operand, accumulates: bool) -> _Argument:
 
 def _wgmma(atom: Atom) -> str:
     """Template arguments: the signs of a and b, and whether they are contiguous along m and n (16-bit types only)."""
-    d_type, a_type, _ = wgmma_dtypes(atom)
     d = _registers(atom.operands[0], accumulates=True)
+    numbers = ", ".join(f"%{i}" for i in range(len(d.operands)))
+    return _wgmma_function(atom, atom.name, "", d.declaration, f"{{{numbers}}}", d.operands, ())
+
+
+def _wgmma_banked(atom: Atom) -> str:
+    """The same with d in registers that PTX finds by their names: NUMBER is part of them, and no operand is d."""
+    words = len(_registers(atom.operands[0], accumulates=True).operands)
+    names = ", ".join(f"bank%0_{i}" for i in range(words))
+    parameter = f"const Bank<NUMBER, {words}>&"
+    return _wgmma_function(
+        atom, atom.name + BANKED, ", int NUMBER = 0", parameter, f"{{{names}}}", (), ('"n"(NUMBER)',)
+    )
+
+
+def _wgmma_function(
+    atom: Atom, name: str, template: str, sums: str, registers: str, outputs: tuple[str, ...], first: tuple[str, ...]
+) -> str:
+    """`sums` is the parameter for d and `registers` what PTX calls them; `first` are inputs before all others."""
+    d_type, a_type, _ = wgmma_dtypes(atom)
     a = _registers(atom.operands[1], accumulates=False) if len(atom.operands) > 1 else None
     a = a or _Argument("a", "u64 a", ('"l"(a)',), is_list=False)
     modifiers = ["A_SIGN", "B_SIGN"] if d_type.is_float else []
     if takes_mn_major(a_type):
         modifiers += ["B_ALONG_N"] if a.is_list else ["A_ALONG_M", "B_ALONG_N"]
-    outputs = len(d.operands)
-    after_a = outputs + len(a.operands)
-    first = f"%{outputs}" if not a.is_list else f"{{{', '.join(f'%{i}' for i in range(outputs, after_a))}}}"
+    before_a = len(outputs) + len(first)
+    after_a = before_a + len(a.operands)
+    of_a = f"%{before_a}" if not a.is_list else f"{{{', '.join(f'%{i}' for i in range(before_a, after_a))}}}"
     ptx = atom.ptx.format(
-        d=f"{{{', '.join(f'%{i}' for i in range(outputs))}}}",
-        a=first,
+        d=registers,
+        a=of_a,
         b=f"%{after_a}",
         accumulate="p",
         modifiers="".join(f", %{after_a + 2 + i}" for i in range(len(modifiers))),
     )
-    inputs = [*a.operands, '"l"(b)', '"r"((int)accumulate)', *(f'"n"({m})' for m in modifiers)]
+    inputs = [*first, *a.operands, '"l"(b)', '"r"((int)accumulate)', *(f'"n"({m})' for m in modifiers)]
     return (
-        "template <int A_SIGN = 1, int B_SIGN = 1, int A_ALONG_M = 0, int B_ALONG_N = 0>\n"
-        f"TDS_DEVICE void {atom.name}({d.declaration}, {a.declaration}, u64 b, bool accumulate) {{\n"
+        f"template <int A_SIGN = 1, int B_SIGN = 1, int A_ALONG_M = 0, int B_ALONG_N = 0{template}>\n"
+        f"TDS_DEVICE void {name}({sums}, {a.declaration}, u64 b, bool accumulate) {{\n"
         f'  asm volatile("{{\\n.reg .pred p;\\nsetp.ne.b32 p, %{after_a + 1}, 0;\\n{ptx}\\n}}"\n'
-        f"               : {', '.join(d.operands)}\n               : {', '.join(inputs)}\n"
+        f"               : {', '.join(outputs)}\n               : {', '.join(inputs)}\n"
         '               : "memory");\n}'
     )
 
@@ -103,3 +127,6 @@ def _cp_async(atom: Atom) -> str:
         f'               "r"(valid ? {atom.bytes} : 0) : "memory");\n'
         "}"
     )
+
+
+_RULES = {"cp_async": _cp_async, "wgmma": _wgmma}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tiledsl.codegen.banks import BankCall, BankRead
 from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.spelling import type_name
 from tiledsl.ir.concurrent import (
@@ -23,7 +24,7 @@ from tiledsl.ir.concurrent import (
     Settle,
     TensorCopy,
 )
-from tiledsl.ir.dtypes import FLOAT32, INT32, UINT32
+from tiledsl.ir.dtypes import FLOAT32, INT32, UINT32, DType
 from tiledsl.ir.nodes import (
     Address,
     AsyncCommit,
@@ -131,8 +132,13 @@ def _hold(s: Hold, e: Expressions, maps: TensorMaps) -> str:
     count = 1
     for extent in static_shape(b):
         count *= extent
-    dtype = b.dtype if b.dtype in (FLOAT32, INT32, UINT32) else UINT32
+    dtype = _word_type(b)
     return f"wgmma_hold<{count * b.dtype.bits // dtype.bits}>(tds::view<{type_name(dtype)}>({e.name(b)}))"
+
+
+def _word_type(b: Buffer) -> DType:
+    """As what 32 bits of its registers are passed."""
+    return b.dtype if b.dtype in (FLOAT32, INT32, UINT32) else UINT32
 
 
 def _settle(s: Settle, e: Expressions, maps: TensorMaps) -> str:
@@ -170,11 +176,29 @@ def _atom_call(s: AtomCall, e: Expressions, maps: TensorMaps) -> str:
     row = atom_named(s.atom)
     if row is None or row.kind != "wgmma":
         return _called(s.atom, *map(e.bare, s.args))
+    return _wgmma(s, s.atom, _registers(s.args[0], e), e)
+
+
+def _wgmma(s: AtomCall, function: str, sums: str, e: Expressions) -> str:
     along = [int(a.value) for a in s.args[4:] if isinstance(a, Const)]
     along = [0] * (2 - len(along)) + along  # a in registers has no order in memory
     flags = f"<1, 1, {along[0]}, {along[1]}>" if any(along) else ""
-    d, a, b, accumulate = s.args[:4]
-    return _called(s.atom + flags, _registers(d, e), _registers(a, e), e.bare(b), e.bare(accumulate))
+    _, a, b, accumulate = s.args[:4]
+    return _called(function + flags, sums, _registers(a, e), e.bare(b), e.bare(accumulate))
+
+
+def _bank_call(s: BankCall, e: Expressions, maps: TensorMaps) -> str:
+    call = s.call
+    return _wgmma(call, f"{call.atom}_banked", e.name(s.bank.variable), e)
+
+
+def _bank_read(s: BankRead, e: Expressions, maps: TensorMaps) -> str:
+    b = s.bank.buffer
+    dtype = _word_type(b)
+    pointer = f"tds::view<{type_name(dtype)}>({e.name(b)})"
+    offset = s.bank.first * b.dtype.bits // dtype.bits
+    where = f"{pointer} + {offset}" if offset else pointer
+    return _called("bank_read", e.name(s.bank.variable), where)
 
 
 def _registers(a: Expr, e: Expressions) -> str:
@@ -205,4 +229,6 @@ _RULES: dict[type[Stmt], Callable[[Any, Expressions, TensorMaps], str]] = {
     TensorCopy: _tensor_copy,
     BulkMove: _bulk_move,
     AtomCall: _atom_call,
+    BankCall: _bank_call,
+    BankRead: _bank_read,
 }

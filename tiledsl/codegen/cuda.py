@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from tiledsl.codegen import concurrent, memory
+from tiledsl.codegen.banks import in_banks
 from tiledsl.codegen.concurrent import TensorMapping, TensorMaps
 from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
@@ -125,13 +126,15 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     body.waits = any(s == Dependency("wait") for s in statements(launch))
     for p in (*params, *launch.blocks, launch.thread):
         body.expr.names.of(p)
-    body.block(launch.body)
+    statements, banks = in_banks(launch.body)
+    body.block(statements)
     used = [p for p in params if p in body.expr.seen]
     maps = tuple(body.maps.found.values())
     signature = ", ".join([*(f"TDS_TENSOR_MAP {m.name}" for m in maps), *(_parameter(p, body) for p in used)])
     # Without a second bound ptxas aims at several blocks an SM and may spill to get there.
     bounds = f"{launch.num_threads}, {max(1, launch.min_blocks)}"
     lines = [f"TDS_KERNEL({bounds}) {name}({signature}) {{"]
+    lines += [f"  tds::Bank<{k.number}, {k.words}> {body.expr.name(k.variable)};" for k in banks]
     if body.uses_shared:
         lines.append("  const tds::u32 shared = tds::shared_base();")
     for var, source in [*zip(launch.blocks, ("block_x", "block_y", "block_z")), (launch.thread, "thread_index")]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from tiledsl.codegen.atoms import device_function
+from tiledsl.codegen.atoms import BANKED, device_function
 from tiledsl.codegen.tma import tma_functions
 from tiledsl.isa.table import ATOMS, atom_named
 
@@ -61,9 +61,14 @@ def _piece(text: str) -> Piece:
 @cache
 def device_functions(names: tuple[str, ...]) -> str:
     """The text that defines `names` and all they need, in namespace `tds`, for NVRTC."""
-    atoms = [a for a in map(atom_named, names) if a is not None]
-    parts = [p.text for p in needed(names)] + [device_function(a) for a in atoms]
+    parts = [p.text for p in needed(names)] + [text for text in map(_of_row, names) if text]
     return "\n\n".join([f"{api().core}namespace tds {{", *parts, "}  // namespace tds\n"])
+
+
+def _of_row(name: str) -> str:
+    """The function of that name of an instruction's row; empty if it is no such function."""
+    row = atom_named(name.removesuffix(BANKED))
+    return device_function(row, banked=name.endswith(BANKED)) if row is not None else ""
 
 
 def needed(names: Iterable[str]) -> list[Piece]:
@@ -89,4 +94,6 @@ def everything() -> str:
 
 def functions_in(text: str) -> tuple[str, ...]:
     """What a kernel text written by hand uses of the device API: its words after `tds::`."""
-    return tuple(sorted({w for w in re.findall(r"\btds::(\w+)", text) if w in names() or atom_named(w)}))
+    return tuple(
+        sorted({w for w in re.findall(r"\btds::(\w+)", text) if w in names() or atom_named(w.removesuffix(BANKED))})
+    )

@@ -219,6 +219,24 @@ template <int COUNT> TDS_DEVICE void wgmma_hold(u32* registers) {
 }
 template <int COUNT> TDS_DEVICE void wgmma_hold(i32* registers) { wgmma_hold<COUNT>((u32*)registers); }
 
+// Registers for the sums of one wgmma, which only PTX knows: bank<NUMBER>_0 and so on. It must be declared where the
+// kernel begins, so that the compiler makes no second copy of it. `asm` may name no registers by an expression, hence
+// moves of eight.
+template <int NUMBER, int WORDS> struct Bank {
+  TDS_DEVICE Bank() { asm volatile(".reg .b32 bank%0_<%1>;" ::"n"(NUMBER), "n"(WORDS)); }
+};
+// To variables, when the product is complete.
+template <int FIRST = 0, int NUMBER, int WORDS> TDS_DEVICE void bank_read(const Bank<NUMBER, WORDS>& bank, void* to) {
+  u32* d = (u32*)to + FIRST;
+  asm volatile("mov.b32 %0, bank%8_%9;\nmov.b32 %1, bank%8_%10;\nmov.b32 %2, bank%8_%11;\nmov.b32 %3, bank%8_%12;\n"
+               "mov.b32 %4, bank%8_%13;\nmov.b32 %5, bank%8_%14;\nmov.b32 %6, bank%8_%15;\nmov.b32 %7, bank%8_%16;"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3]), "=r"(d[4]), "=r"(d[5]), "=r"(d[6]), "=r"(d[7])
+               : "n"(NUMBER), "n"(FIRST), "n"(FIRST + 1), "n"(FIRST + 2), "n"(FIRST + 3), "n"(FIRST + 4),
+                 "n"(FIRST + 5), "n"(FIRST + 6), "n"(FIRST + 7)
+               : "memory");
+  if constexpr (FIRST + 8 < WORDS) bank_read<FIRST + 8>(bank, to);
+}
+
 // The matrix descriptor: bytes; layout 0 none, 1 2 3 a swizzle of 128, 64, 32 bytes (isa/descriptor.py).
 TDS_DEVICE u64 wgmma_descriptor(u32 start, u32 leading, u32 stride, u32 layout, u32 base_offset) {
   return (u64)((start & 0x3ffff) >> 4) | (u64)((leading & 0x3ffff) >> 4) << 16 | (u64)((stride & 0x3ffff) >> 4) << 32 |

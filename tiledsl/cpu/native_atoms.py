@@ -80,7 +80,7 @@ def _numbers(values: Array) -> str:
 
 # ---- wgmma: functions for the rows that a kernel names, tables for all
 
-_WGMMA_NAME = re.compile(r"\bwgmma_m64n\w+")
+_WGMMA_NAME = re.compile(r"\b(wgmma_m64n\w+?)(?:_banked)?\b")
 
 
 def wgmma_functions(text: str) -> str:
@@ -99,7 +99,10 @@ def _wgmma_function(atom: Atom) -> str:
         f"TDS_DEVICE void {atom.name}(void* d, {a}, u64 b, bool accumulate, TDS_HERE) {{\n"
         f"  const WgmmaCall call = {{{TYPES.index(wgmma_dtypes(atom))}, {n}, d, {given}, b, A_SIGN, B_SIGN, "
         "A_ALONG_M != 0, B_ALONG_N != 0, accumulate};\n"
-        "  tds_rt_wgmma(&call, at);\n}"
+        "  tds_rt_wgmma(&call, at);\n}\n"
+        "template <int A_SIGN = 1, int B_SIGN = 1, int A_ALONG_M = 0, int B_ALONG_N = 0, int NUMBER, int WORDS>\n"
+        f"TDS_DEVICE void {atom.name}_banked(Bank<NUMBER, WORDS>& d, {a}, u64 b, bool accumulate, TDS_HERE) {{\n"
+        f"  {atom.name}<A_SIGN, B_SIGN, A_ALONG_M, B_ALONG_N>(d.words, a, b, accumulate, at);\n}}"
     )
 
 

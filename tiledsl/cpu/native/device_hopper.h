@@ -144,6 +144,15 @@ TDS_DEVICE void wgmma_wait(TDS_HERE) {
 }
 template <int COUNT>
 TDS_DEVICE void wgmma_hold(const void*) {}
+// What a product adds to in the bank is not what the kernel's variables hold, as on the GPU.
+template <int NUMBER, int WORDS>
+struct Bank {
+  alignas(16) u32 words[WORDS];
+};
+template <int NUMBER, int WORDS>
+TDS_DEVICE void bank_read(const Bank<NUMBER, WORDS>& bank, void* to) {
+  __builtin_memcpy(to, bank.words, sizeof bank.words);
+}
 template <int COUNT>
 TDS_DEVICE void settle(const void*) {}
 TDS_DEVICE u64 wgmma_descriptor(u32 start, u32 leading, u32 stride, u32 layout, u32 base_offset) {
