@@ -126,8 +126,8 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     body.waits = any(s == Dependency("wait") for s in statements(launch))
     for p in (*params, *launch.blocks, launch.thread):
         body.expr.names.of(p)
-    statements, banks = in_banks(launch.body)
-    body.block(statements)
+    lowered, banks = in_banks(launch.body)
+    body.block(lowered)
     used = [p for p in params if p in body.expr.seen]
     maps = tuple(body.maps.found.values())
     signature = ", ".join([*(f"TDS_TENSOR_MAP {m.name}" for m in maps), *(_parameter(p, body) for p in used)])
