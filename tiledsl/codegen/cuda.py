@@ -147,11 +147,10 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
         lines.append(f"  const int {body.warp} = tds::warp_uniform(tds::thread_index() / {concurrent.WARP});")
     places = tuple((len(lines) + at, span) for at, span in body.places)
     text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({name})", ""])
-    names = tuple(p.name for p in used)
     written = tuple(p.name for p in params if p in body.expr.written or p in body.maps.stored)
     shared = tuple(_tile(slot) for slot in launch.shared)
-    sizes = (launch.num_threads, launch.shared_bytes)
-    return text, Entry(name, number, *sizes, names, written, places, shared, maps, launch.cluster, body.waits)
+    sizes = (launch.num_threads, launch.shared_bytes, tuple(p.name for p in used))
+    return text, Entry(name, number, *sizes, written, places, shared, maps, launch.cluster, body.waits)
 
 
 def _tile(slot: SharedSlot) -> tuple[str, int, int, int, int]:
