@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, SetRegisters
+from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, NamedArrive, NamedSync, SetRegisters
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -69,7 +69,10 @@ def _name(node: Node) -> str:
     return type(node).__name__
 
 
-SYNCHRONISES = (Barrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters)
+SYNCHRONISES = (
+    *(Barrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters),
+    *(NamedSync, NamedArrive),
+)
 
 
 def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
@@ -92,6 +95,10 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
             yield "expects 16 bytes fewer", replace(node, bytes=n - 16)
         case Await(_, parity):
             yield "for the other parity", replace(node, parity=Binary("^", parity, Const(1, dtype_of(parity))))
+        case NamedSync(number, threads) | NamedArrive(number, threads):
+            yield "at the next barrier", replace(node, id=Binary("+", number, Const(1, dtype_of(number))))
+            yield "for a warpgroup more", replace(node, count=threads + 128)
+            yield "for a warpgroup fewer", replace(node, count=threads - 128)
         case SetRegisters(registers, increase):
             more = registers + (8 if increase else 16)
             yield f"{more} of them", replace(node, count=more)

@@ -41,7 +41,15 @@ def _short_cases() -> list[Case]:
         lambda Q, K, V: attention.attention_reference(Q, K, V, causal=True),
         exact=False,
     )
-    return [persistent, causal]
+    hopper = load("attention_hopper")
+    turns = Case(
+        "attention-turns-short",
+        hopper.flash_attention(1, 1, 128, 160, 64, block_N=32),
+        lambda draw: {"Q": draw(1, 128, 1, 64), "K": draw(1, 160, 1, 64), "V": draw(1, 160, 1, 64)},
+        hopper.attention_reference,
+        exact=False,
+    )
+    return [persistent, causal, turns]
 
 
 SHORT = {case.name: case for case in _short_cases()}

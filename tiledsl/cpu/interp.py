@@ -27,8 +27,8 @@ from tiledsl.cpu.turns import Order, Turns
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
-from tiledsl.ir.concurrent import BulkMove, Role, Roles, TensorCopy
-from tiledsl.ir.walk import walk
+from tiledsl.ir.concurrent import BulkMove, NamedArrive, NamedSync, Role, Roles, TensorCopy
+from tiledsl.ir.walk import statements, walk
 from tiledsl.isa.table import atom_named
 
 Array = np.ndarray[Any, Any]
@@ -134,6 +134,10 @@ class Machine(Asynchronous):
         }
         self.evaluators[ir.Descriptor] = lambda e: wgmma.MatrixAt(self.address(e.start), e.leading, e.stride, e.swizzle)
 
+    def go_apart(self, role: Role) -> bool:
+        """Only at named barriers does one warpgroup wait where another goes on."""
+        return any(isinstance(s, NamedSync | NamedArrive) for s in statements(role))
+
     def machine_of(self, role: Role) -> Machine:
         return Machine(
             self.launch, self.bound, self.tensors, self.grid, self.numbers, self.buffers, self.how, (self, role)
@@ -169,6 +173,9 @@ class Machine(Asynchronous):
         on = np.ones(self.domain, bool) if self.mask is None else self.full(self.mask)
         counts = on.sum(1)
         expected = s.count or threads
+        if self.role is not None and expected > threads:  # other agents take part
+            self.arrive_named(s.id, s.count, waits=True)
+            return
         wrong = (counts != 0) & (counts != expected)
         if wrong.any():
             block = int(np.argmax(wrong))
@@ -192,7 +199,8 @@ class Machine(Asynchronous):
         print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
 
 
-_ONE_BLOCK = (Roles, TensorCopy, BulkMove, ir.Descriptor)  # what is modelled for one block only, as barriers are
+# What is modelled for one block only, as barriers in memory are.
+_ONE_BLOCK = (Roles, TensorCopy, BulkMove, NamedSync, NamedArrive, ir.Descriptor)
 
 
 def _blocks_in_a_chunk(launch: ir.Launch, shared: list[ir.Buffer]) -> int:

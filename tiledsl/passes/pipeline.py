@@ -19,6 +19,7 @@ from tiledsl.passes.lower_tiles import lower_tiles
 from tiledsl.passes.narrow_indices import narrow_indices
 from tiledsl.passes.normalise import normalise
 from tiledsl.passes.order_globals import order_globals
+from tiledsl.passes.ping_pong import ping_pong
 from tiledsl.passes.plan_shared_memory import plan_shared_memory
 from tiledsl.passes.remove_dead import remove_dead
 from tiledsl.passes.simplify_indices import simplify_indices
@@ -43,6 +44,7 @@ _ORDER: tuple[Pass, ...] = (
     plan_shared_memory,  # before barriers: buffers that share bytes conflict
     insert_barriers,
     insert_fences,  # after barriers, before which fences go
+    ping_pong,  # after barriers: warpgroups that meet at one in a loop do not take turns
     unroll,  # after both, which would otherwise be found once for each copy of a body
     simplify_indices,  # after unroll, which makes loop variables constants
     remove_dead,  # simplified conditions decide branches

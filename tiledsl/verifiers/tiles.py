@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Role, Roles, SetRegisters, Settle
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    Expect,
+    Fence,
+    NamedArrive,
+    NamedSync,
+    Role,
+    Roles,
+    SetRegisters,
+    Settle,
+)
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
@@ -195,6 +206,8 @@ class TileMachine(TileMemory):
                 self.agent.tick()
             case Expect(barrier, count):
                 self.phases(barrier).expect(int(np.max(self.value(count, True))))
+            case NamedSync() | NamedArrive():
+                raise GivenUp  # what they order is not followed
             case Barrier() | Fence() | Settle() | SetRegisters():
                 pass  # the threads of an agent execute tile statements together
             case _:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tiledsl.ir.concurrent import NamedArrive, NamedSync
 from tiledsl.ir.nodes import Buffer, Space, Stmt
 from tiledsl.verifiers.values import Mask
 
@@ -38,6 +39,9 @@ class Watcher:
     def element(self, stmt: Stmt, buffer: Buffer, indices: list[Any], lanes: int, on: Mask) -> None: ...
 
     def barrier(self, s: Stmt, on: Mask) -> None: ...
+
+    def named(self, s: NamedSync | NamedArrive, numbers: Any, first: int, on: Mask) -> None:
+        """Threads, counted from `first` of the block on, are at named barriers: a number for each."""
 
     def commit(self) -> None: ...
 

@@ -45,6 +45,8 @@ class ConcurrentMaker(Maker):
             lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), self.handed()),
             lambda: concurrent.Expect(self.barrier(), self.expr(INDEX)),
             lambda: concurrent.Await(self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"])),
+            lambda: concurrent.NamedSync(self.expr(INDEX), 32 * number(1, 8)),
+            lambda: concurrent.NamedArrive(self.expr(INDEX), 32 * number(1, 8)),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),
             lambda: concurrent.Settle(self.buffer(Space.LOCAL, Space.FRAGMENT)),
