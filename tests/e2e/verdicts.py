@@ -115,11 +115,15 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield Equivalent(r".*-sm_90a", "guard", r"guard 'if \(warp >= \d+\)' dropped.*", _LAST_ROLE)
     yield Equivalent(r".*-sm_90a", "setmaxnreg_inc", r".* removed .*", _REGISTERS)
     yield Equivalent(r".*-sm_90a", "SetRegisters", r"SetRegisters #2 removed .*", _REGISTERS)
-    for case, fence, arrival in (("gemm-3-stages", 2, 2), ("attention-causal-short", 3, 4)):
+    for case, fence, arrival in (
+        ("gemm-3-stages", 2, 2),
+        ("attention-causal-short", 3, 4),
+        ("attention-turns-short", 3, 4),
+    ):
         case = f"{case}-sm_90a"
         yield Equivalent(case, "wgmma_fence|Fence", f"(wgmma_fence removed|Fence\\[product\\]) #{fence} .*", _FENCED)
         yield Equivalent(case, "mbarrier_arrive|Arrive", f"(mbarrier_arrive .*|Arrive) #{arrival} .*", _UNAWAITED)
-        yield Equivalent(case, "guard", f".*thread_2 == 0.* #{arrival} .*", _UNAWAITED)
+        yield Equivalent(case, "guard", f".*thread_2( & 127\\))? == 0.* #{arrival} .*", _UNAWAITED)
     case = "gemm-hopper-persistent-short.*"
     yield Equivalent(case, "wgmma_fence|Fence", r"(wgmma_fence removed|Fence\[product\]) #2 .*", _FENCED)
     yield Equivalent(case, "bulk_wait|AsyncWait", r"bulk_wait .*|AsyncWait\[store\] #2 .*", _TILES)
