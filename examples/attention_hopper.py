@@ -265,6 +265,7 @@ def forward_cases():
     """Ragged and whole sequences, of more blocks than the pipeline is deep."""
     for dim, seq_q, seq_k, heads, options in (
         (64, 128, 300, 1, {}),
+        (64, 200, 160, 1, {"block_M": 192, "block_N": 64, "threads": 384}),  # three warpgroups
         (64, 200, 200, 2, {"causal": True, "window": 50}),
         (96, 100, 256, 1, {}),
         (128, 100, 300, 1, {}),
@@ -275,7 +276,9 @@ def forward_cases():
             "-".join(["attention-hopper", f"d{dim}", *options, f"{seq_q}x{seq_k}"]),
             flash_attention(1, heads, seq_q, seq_k, dim, kv_heads=1, **options),
             lambda draw, q=(1, seq_q, heads, dim), k=(1, seq_k, 1, dim): {"Q": draw(*q), "K": draw(*k), "V": draw(*k)},
-            lambda Q, K, V, options=options: attention_reference(Q, K, V, **options),
+            lambda Q, K, V, causal=options.get("causal", False), window=options.get("window"): attention_reference(
+                Q, K, V, causal, window
+            ),
             exact=False,
         )
 

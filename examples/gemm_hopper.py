@@ -304,6 +304,7 @@ def persistent_cases():
     yield from plain_cases("persistent", lambda *s: gemm_persistent(*s, **small), shapes)
     yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 128),))
     yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 136),))
+    yield from plain_cases("192x64", lambda *s: gemm(*s, block=(192, 64, 64), threads=384), ((200, 72, 200),))
     yield from plain_cases("raster", lambda *s: gemm(*s, block=(128, 64, 64), panel=2), ((300, 136, 136),))
 
 
