@@ -272,13 +272,12 @@ def forward_cases():
         (128, 150, 150, 2, {"causal": True}),
         (256, 130, 130, 1, {"causal": True}),
     ):
+        masks = {name: options[name] for name in ("causal", "window") if name in options}
         yield Case(
             "-".join(["attention-hopper", f"d{dim}", *options, f"{seq_q}x{seq_k}"]),
             flash_attention(1, heads, seq_q, seq_k, dim, kv_heads=1, **options),
             lambda draw, q=(1, seq_q, heads, dim), k=(1, seq_k, 1, dim): {"Q": draw(*q), "K": draw(*k), "V": draw(*k)},
-            lambda Q, K, V, causal=options.get("causal", False), window=options.get("window"): attention_reference(
-                Q, K, V, causal, window
-            ),
+            lambda Q, K, V, masks=masks: attention_reference(Q, K, V, **masks),
             exact=False,
         )
 
