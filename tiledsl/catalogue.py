@@ -454,6 +454,15 @@ CATALOGUE: dict[str, Entry] = {
         "{rule}",
         "Copies that the hardware makes by itself move bytes as they are, between global and shared memory.",
     ),
+    "TD0257": Entry(
+        "{name} of {word} is {shown}, but must be {wants}",
+        "give the whole image, in global memory with constant H, W and C, and a T.alloc_shared tile",
+        "T.im2col numbers the pixels of whole images: it divides by their sides, so these are constants.",
+    ),
+    "TD0258": Entry(
+        "the filter of {word} reaches over {reach} pixels, which do not fit into {img} with a padding of {pad}",
+        "check kernel, dilation and pad: a side of the image plus twice the padding is at least dilation * (kernel - 1) + 1",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",

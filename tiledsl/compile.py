@@ -172,7 +172,9 @@ def map_parameter(m: TensorMapping) -> MapParameter:
     """A tensor map of the text as plain data."""
     b = m.view
     strides = None if b.strides is None else tuple(size_expr(s) for s in b.strides)
-    return MapParameter(m.tensor, b.dtype.name, tuple(size_expr(s) for s in b.shape), m.box, m.swizzle, strides)
+    return MapParameter(
+        m.tensor, b.dtype.name, tuple(size_expr(s) for s in b.shape), m.box, m.swizzle, strides, m.window
+    )
 
 
 def size_expr(e: Extent) -> SizeExpr:

@@ -131,10 +131,38 @@ def tensor_map(
     return made
 
 
-def map_of_elements(
-    name: str, dtype: str, shape: Sequence[int], box: Sequence[int], strides: Sequence[int] | None, swizzle: int
+def map_of_window(
+    name: str,
+    dtype: str,
+    shape: Sequence[int],
+    strides: Sequence[int] | None,
+    box: Sequence[int],
+    swizzle: int,
+    window: Sequence[int],
 ) -> TensorMap:
-    """As `tensor_map`, for the tensor of a call: `strides` in elements, None if it is contiguous.
+    """As `tensor_map`; with a `window` (kernel, stride, dilation, padding) of images N, H, W, C, of which a load takes
+    `box` = (pixels, channels): the pixels are those that the filter's first tap may meet.
+    """
+    if not window:
+        return tensor_map(name, dtype, shape, box, strides=strides, swizzle=swizzle)
+    kernel, stride, dilation, pad = window
+    pixels, channels = box
+    upper = pad - dilation * (kernel - 1)
+    taken = Im2col((-pad, -pad), (upper, upper), channels, pixels)
+    steps = (1, stride, stride, 1)
+    return tensor_map(name, dtype, shape, (), strides=strides, swizzle=swizzle, steps=steps, im2col=taken)
+
+
+def map_of_elements(
+    name: str,
+    dtype: str,
+    shape: Sequence[int],
+    box: Sequence[int],
+    strides: Sequence[int] | None,
+    swizzle: int,
+    window: Sequence[int] = (),
+) -> TensorMap:
+    """As `map_of_window`, for the tensor of a call: `strides` in elements, None if it is contiguous.
 
     Along a single element no step is taken: any distance is right, so one is chosen that the driver accepts.
     """
@@ -143,7 +171,7 @@ def map_of_elements(
     for i, extent in enumerate(shape[:-1]):
         if extent == 1:
             steps[i] = -(-steps[i] // ALIGNMENT) * ALIGNMENT
-    return tensor_map(name, dtype, shape, box, strides=steps, swizzle=swizzle)
+    return map_of_window(name, dtype, shape, steps, box, swizzle, window)
 
 
 def check_tensor_map(m: TensorMap) -> None:

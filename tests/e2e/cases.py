@@ -17,9 +17,9 @@ from tiledsl.testing import Case
 from tiledsl.testing.case import copies_of, poison
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention")
+MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", "convolution")
 HOPPER_MODULES = (  # of interest for sm_90a only
-    *("gemm_hopper", "grouped_gemm", "block_sparse", "gemm_warp_specialized"),
+    *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_warp_specialized", "gemm_cluster"),
     *("attention_hopper", "attention_backward", "mla_decode"),
 )
 
@@ -43,7 +43,7 @@ def all_cases() -> dict[str, Case]:
 def hopper_cases() -> dict[str, Case]:
     """Those whose text for sm_90a is another one, or the only one: they multiply, or copy whole tiles through shared
     memory."""
-    special = [case for name in ("gemm", "attention", *HOPPER_MODULES) for case in load(name).cases()]
+    special = [case for name in ("gemm", "attention", "convolution", *HOPPER_MODULES) for case in load(name).cases()]
     return {case.name: case for case in special} | {n: c for n, c in all_cases().items() if n.startswith("transpose")}
 
 

@@ -7,7 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, InitBarrier, NamedArrive, NamedSync, SetRegisters
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    BulkMove,
+    ClusterBarrier,
+    Expect,
+    Fence,
+    InitBarrier,
+    NamedArrive,
+    NamedSync,
+    SetRegisters,
+    TensorCopy,
+    members,
+)
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
@@ -70,7 +83,7 @@ def _name(node: Node) -> str:
 
 
 SYNCHRONISES = (
-    *(Barrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters),
+    *(Barrier, ClusterBarrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters),
     *(NamedSync, NamedArrive),
 )
 
@@ -87,6 +100,7 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
             yield "counts an arrival fewer", replace(node, count=arrivals - 1)
         case Arrive(_, n):
             yield "twice", (node, node)
+            yield from _fewer_blocks(node)
             if n:
                 yield "expects 16 bytes more", replace(node, bytes=n + 16)
                 yield "expects 16 bytes fewer", replace(node, bytes=n - 16)
@@ -104,12 +118,21 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
             yield f"{more} of them", replace(node, count=more)
 
 
+def _fewer_blocks(node: Arrive | TensorCopy | BulkMove) -> Iterator[tuple[str, New]]:
+    """At each block of the cluster less."""
+    for rank in members(node.ranks):
+        left = node.ranks & ~(1 << rank)
+        yield f"not at block {rank}", replace(node, ranks=left) if left else ()
+
+
 def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ...]:
     """What may go wrong at a node: the kind of fault, which one, and what stands there then."""
     if isinstance(node, SYNCHRONISES):
         kind, line = type(node).__name__, f"(line {node.span.line})"
         return ((kind, f"removed {line}", ()), *((kind, f"{what} {line}", new) for what, new in _other_forms(node)))
     match node:
+        case TensorCopy() | BulkMove():
+            return tuple(("multicast", f"{what} (line {node.span.line})", new) for what, new in _fewer_blocks(node))
         case Store(buffer) if buffer in counters:
             return (("counter", f"removed (line {node.span.line})", ()),)
         case If(cond) if cond != TRUE:

@@ -37,6 +37,7 @@ SYNCHRONISES = re.compile(
 # Faults in the last argument of such a statement; FAULT(n) is 0 or 1.
 _ARGUMENTS = {
     "mbarrier_wait": (("waits for the other parity", "^"),),
+    "mbarrier_wait_cluster": (("waits for the other parity", "^"),),
     "mbarrier_init": (("counts an arrival more", "+"), ("counts an arrival fewer", "-")),
     "mbarrier_arrive_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
     "barrier_sync": (("for a warpgroup more", "+ 128 *"), ("for a warpgroup fewer", "- 128 *")),
@@ -55,7 +56,9 @@ _NUMBERS = {
     "setmaxnreg_dec": (("keeps {}", 16),),
 }
 _OTHERS = {"bulk_wait": "bulk_wait_read"}  # functions that do less
-_REPEATED = ("mbarrier_arrive",)
+_REPEATED = ("mbarrier_arrive", "mbarrier_arrive_ranks")
+_MASKED = ("mbarrier_arrive_ranks",)  # between the angle brackets is a mask of blocks of the cluster
+_MULTICAST = {"tma_load_multicast": 3, "bulk_load_multicast": 4}  # which argument is such a mask
 _STATEMENT = re.compile(r"^(\s*)tds::(\w+)(?:<(\d+)>)?\(.*\);$")
 _VARIABLE = re.compile(r"^\s*tds::\w+ (\w+) = .*;$")
 _STEP = re.compile(r"^(\s*)(\w+) = .*;$")
@@ -96,8 +99,11 @@ def _line(line: str, switches: _Switches) -> str:
         before, predicate = _last_argument(line[: -len(");")])
         number = switches.new("predicate", f"copy whatever '{predicate}' says")
         return f"{before}, FAULT({number}) || ({predicate}));"
-    if (statement := _STATEMENT.match(line)) and SYNCHRONISES.match(statement[2]):
+    statement = _STATEMENT.match(line)
+    if statement and SYNCHRONISES.match(statement[2]):
         return _synchronisation(line, statement, switches)
+    if statement and statement[2] in _MULTICAST:
+        return _multicast(line, statement[2], switches)
     if variable := _VARIABLE.match(line):
         switches.variables.add(variable[1])
     elif (step := _STEP.match(line)) and step[2] in switches.variables:
@@ -120,12 +126,42 @@ def _synchronisation(line: str, statement: re.Match[str], switches: _Switches) -
     for what, more in _NUMBERS.get(name, ()):
         other = int(number) + more
         forms.append((f"{name} {what.format(other)}", code.replace(f"<{number}>", f"<{other}>", 1)))
+    if name in _MASKED:
+        for rank, mask in _without_each(int(number)):
+            forms.append((f"{name} not at block {rank}", code.replace(f"<{number}>", f"<{mask}>", 1)))
     if name in _OTHERS:
         forms.append((f"{name} as {_OTHERS[name]}", code.replace(name, _OTHERS[name], 1)))
     if name in _REPEATED:
         forms.append((f"{name} twice", f"{{ {code} {code} }}"))
     chain = "".join(f"if (FAULT({switches.new(name, what)})) {form} else " for what, form in forms)
     return f"{indent}{chain}if (!FAULT({off})) {code}"
+
+
+def _without_each(mask: int) -> list[tuple[int, int]]:
+    """Each block of a mask, and the mask without it."""
+    return [(rank, mask & ~(1 << rank)) for rank in range(mask.bit_length()) if mask >> rank & 1]
+
+
+def _multicast(line: str, name: str, switches: _Switches) -> str:
+    """A copy to several blocks that leaves one out."""
+    start = line.index(f"{name}(") + len(name) + 1
+    arguments = _arguments(line[start:-2])
+    at = _MULTICAST[name]
+    for rank, _ in _without_each(int(arguments[at])):
+        arguments[at] += f" & ~(FAULT({switches.new(name, f'{name} not to block {rank}')}) << {rank})"
+    return f"{line[:start]}{', '.join(arguments)});"
+
+
+def _arguments(text: str) -> list[str]:
+    """What stands between the commas that are in no parentheses."""
+    found, depth = [""], 0
+    for c in text:
+        depth += (c in "([") - (c in ")]")
+        if c == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += c
+    return [a.strip() for a in found]
 
 
 def _swizzles(line: str, switches: _Switches) -> str:

@@ -32,7 +32,9 @@ def orders(target: str, kind: str) -> tuple[Order, ...]:
 
 
 # Elsewhere the interpreter takes minutes, and the faults are those of the others.
-@every_variant(but="(attention-hopper|attention-backward|mla-decode|block-sparse|gemm-grouped|gemm-hopper).*")
+@every_variant(
+    but="(attention-hopper|attention-backward|mla-decode|block-sparse|gemm-grouped|gemm-hopper|gemm-cluster).*"
+)
 def test_every_mutant_is_caught(variant: Variant) -> None:
     subjects = subjects_of(variant)
 

@@ -49,7 +49,15 @@ def _short_cases() -> list[Case]:
         hopper.attention_reference,
         exact=False,
     )
-    return [persistent, causal, turns]
+    cluster = load("gemm_cluster")
+    fewest = {"block": (128, 64, 32), "num_stages": 2}
+    clusters = Case(
+        "gemm-cluster-short",
+        cluster.gemm(128, 128, 128, **fewest),
+        lambda draw: {"A": draw(128, 128), "B": draw(128, 128)},
+        cluster.reference,
+    )
+    return [persistent, causal, turns, clusters]
 
 
 SHORT = {case.name: case for case in _short_cases()}
@@ -116,13 +124,17 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield Equivalent(r".*-sm_90a", "setmaxnreg_inc", r".* removed .*", _REGISTERS)
     yield Equivalent(r".*-sm_90a", "SetRegisters", r"SetRegisters #2 removed .*", _REGISTERS)
     for case, fence, arrival in (
-        ("gemm-3-stages", 2, 2),
-        ("attention-causal-short", 3, 4),
-        ("attention-turns-short", 3, 4),
+        *(
+            ("gemm-3-stages", 2, 2),
+            ("attention-causal-short", 3, 4),
+            ("attention-turns-short", 3, 4),
+            ("gemm-cluster-short", 2, 2),
+        ),
     ):
         case = f"{case}-sm_90a"
         yield Equivalent(case, "wgmma_fence|Fence", f"(wgmma_fence removed|Fence\\[product\\]) #{fence} .*", _FENCED)
-        yield Equivalent(case, "mbarrier_arrive|Arrive", f"(mbarrier_arrive .*|Arrive) #{arrival} .*", _UNAWAITED)
+        kinds, what = "mbarrier_arrive(_ranks)?|Arrive", f"(mbarrier_arrive(_ranks)? .*|Arrive) #{arrival} .*"
+        yield Equivalent(case, kinds, what, _UNAWAITED)
         yield Equivalent(case, "guard", f".*thread_2( & 127\\))? == 0.* #{arrival} .*", _UNAWAITED)
     case = "gemm-hopper-persistent-short.*"
     yield Equivalent(case, "wgmma_fence|Fence", r"(wgmma_fence removed|Fence\[product\]) #2 .*", _FENCED)
@@ -130,8 +142,8 @@ def _on_sm90() -> Iterator[Equivalent]:
 
     others = f"(?!({'|'.join(SOME_ON_SM90)})-sm_90a).*-sm_90a"
     yield Equivalent(others, "wgmma_fence|Fence", r"(wgmma_fence removed|Fence\[product\]) #[^1].*", _FENCED)
-    yield Equivalent(others, "mbarrier_(init|arrive)|InitBarrier|Arrive", r".*", _TURNS)
-    yield Equivalent(others, "mbarrier_wait|Await", r".* removed .*", _TURNS)
+    yield Equivalent(others, "mbarrier_(init|arrive(_ranks)?)|InitBarrier|Arrive", r".*", _TURNS)
+    yield Equivalent(others, "mbarrier_wait(_cluster)?|Await", r".* removed .*", _TURNS)
     yield Equivalent(others, "wgmma_(commit|wait)|AsyncCommit|AsyncWait", r"(wgmma|.*\[product\]).*", _TURNS)
     yield Equivalent(others, "guard", r".*thread(_\d+)?( & 127\))? == 0.*", _TURNS)
     yield Equivalent(others, "counter|swizzle|selection", r".*(slot|phase|next).*", _TURNS)

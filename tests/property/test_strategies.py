@@ -72,7 +72,7 @@ def test_tile_kernels_have_every_kind_of_statement_and_compile() -> None:
         ir.Select,
     }
     wanted |= {ir.Serial, ir.Unrolled, ir.Pipelined, ir.SafeValue, "2 launches True", "1 launches False"}
-    assert wanted - seen.keys() == {tile.Im2col}
+    assert wanted <= seen.keys(), wanted - seen.keys()
     assert outcomes["compiled"] > 0.9 * outcomes.total(), outcomes
 
 

@@ -152,7 +152,7 @@ SCALAR = (
     Bug(
         "the guard of a store is dropped",
         "passes.guard_bounds:_Guard.leaf",
-        "return (If(cond, (inner,), span=s.span),)",
+        "return (If(self.expr(cond, facts), (inner,), span=s.span),)",
         "return (inner,)",
         "verify_bounds",
         1,

@@ -22,7 +22,7 @@ WARPS = (
     ),
     Bug(
         "turns of nested loops as if all inner ones had one iteration",
-        f"{PLAN}:count_of",
+        "passes.warp_specialise.iterations:count_of",
         "total * s.extent + s.var",
         "total + s.var",
         TURNS,
@@ -51,6 +51,29 @@ WARPS = (
         VALUES,
     ),
     Bug(
+        "one arrival for what all threads of the producer copy",
+        f"{PLAN}:Channel.arrivals",
+        "(ENGINE in self.ways) + WARPGROUP * len(self.ways - {ENGINE})",
+        "1",
+        VALUES,
+    ),
+    Bug(
+        "cp.async is handed over before it is complete",
+        f"{SPLIT}:_Producer.handed_over",
+        "copies=way == CP_ASYNC",
+        "copies=False",
+        PRODUCTS,
+        100,
+    ),
+    Bug(
+        "what a tile gets on the way is not asked for what it depends on",
+        "passes.warp_specialise.fills:decided_within",
+        "[n for n in walk(s) if isinstance(n, Expr)]",
+        "[]",
+        VALUES,
+        150,
+    ),
+    Bug(
         "tiles given back after their first reader",
         f"{SPLIT}:_Consumer.block",
         "if i == ring.channel.copies[0].last:",
@@ -68,7 +91,7 @@ WARPS = (
     Bug(
         "a tile that is used after the loop",
         f"{PLAN}:_Scan.touched_elsewhere",
-        "return len(here) != whole or ",
+        "return len(here) != self.touched[tile] or ",
         "return ",
         VALUES,
         80,

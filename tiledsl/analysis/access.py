@@ -45,7 +45,7 @@ from tiledsl.ir.nodes import (
     While,
     all_of,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Source, Transpose
 from tiledsl.ir.walk import children, statements, walk
 from tiledsl.isa.table import atom_named
 
@@ -218,9 +218,12 @@ class _Collector:
         if version is not None:
             self.expression(version, via_index=True)
 
-    def region(self, r: Region, *kinds: AccessKind) -> None:
+    def region(self, r: Source, *kinds: AccessKind) -> None:
         self.indices(r.offsets, r.version)
         for kind in kinds:
+            if isinstance(r, Im2col):
+                self.unknown(r.buffer, kind)
+                continue
             self.add((r.buffer, r.offsets, r.extents, r.version), kind)
 
     def address(self, a: Expr, lanes: int, *kinds: AccessKind) -> None:
@@ -325,6 +328,8 @@ class _Collector:
                 self.add((a.buffer, a.indices, extents, a.version), kind)
             else:  # they go on in the next row
                 self.unknown(a.buffer, kind)
+        for e in s.tap if isinstance(s, TensorCopy) else ():
+            self.expression(e, via_index=True)
         if s.barrier is not None:
             self.address(s.barrier, 1, ARRIVAL)
 
@@ -353,11 +358,6 @@ class _Collector:
             case Atomic(_, dst, src):
                 self.region(src, read)
                 self.region(dst, AccessKind.ATOMIC)
-            case Im2col(image, dst, row, column):
-                self.expression(row, via_index=True)
-                self.expression(column, via_index=True)
-                self.unknown(image.buffer, read)  # the window reaches over the edges of the region
-                self.region(dst, write)
             case Parallel(variables, extents, body):
                 self.loop(dict(zip(variables, extents)), body)
             case _:

@@ -1,7 +1,8 @@
 """Which copies of tiles the copy engine can make: its rules, as far as they show before layouts are chosen.
 
 What depends on the address of a tensor (16 bytes aligned) and on run-time sizes is checked when the kernel is called.
-Source: PTX ISA, "cp.async.bulk.tensor"; CUDA Driver API, `cuTensorMapEncodeTiled`; algorithms.md D.2.
+Source: PTX ISA, "cp.async.bulk.tensor", "im2col mode"; CUDA Driver API, `cuTensorMapEncodeTiled`,
+`cuTensorMapEncodeIm2col`; algorithms.md D.2.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from math import prod
 
 from tiledsl.analysis.vector_width import Divisors, divisor
 from tiledsl.ir.dtypes import DType
+from tiledsl.ir.im2col import image_sides
 from tiledsl.ir.nodes import Buffer, Const, Expr, Region, Space, static_shape
-from tiledsl.ir.tile import Copy
+from tiledsl.ir.tile import Copy, Im2col, region_of
 
 UNIT = 16  # bytes: strides, and the innermost extent of a box, are multiples of it
 MAX_RANK = 5
+MAX_STEP = 8  # pixels between those that a load of pixels takes
+CORNERS = range(-128, 128)  # where, in pixels, the first taps may lie beyond a corner of a two-dimensional image
+TAPS = range(256)  # where, in pixels, the others may lie from there
 _TYPES = frozenset(
     ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
     + ["float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"]
@@ -28,9 +33,8 @@ def bulk_bytes(copy: Copy) -> int:
 
 def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
     """Why the copy engine cannot make this copy between global and shared memory; empty if it can."""
-    tensor, tile = copy.src, copy.dst
-    if tensor.buffer.space is not Space.GLOBAL:
-        tensor, tile = tile, tensor
+    load = copy.src.buffer.space is Space.GLOBAL
+    tensor, tile = (copy.src, copy.dst) if load else (copy.dst, region_of(copy.src))
     if (tensor.buffer.space, tile.buffer.space) != (Space.GLOBAL, Space.SHARED):
         return f"it is from {copy.src.buffer.space.value} to {copy.dst.buffer.space.value} memory"
     if copy.engine == "threads":
@@ -41,7 +45,7 @@ def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
         _types(tensor.buffer.dtype, tile.buffer.dtype)
         or _whole_tile(tile)
         or _tensor(tensor.buffer, divisors)
-        or _box(tensor, tile)
+        or (_pixels(tensor, tile, divisors) if isinstance(tensor, Im2col) else _box(tensor, tile))
     )
 
 
@@ -97,4 +101,21 @@ def _box(tensor: Region, tile: Region) -> str:
         return f"a row of '{tile.buffer.name}' has {row // 8} bytes, no multiple of {UNIT}"
     if tensor.extents[-1] != tile.extents[-1]:
         return f"the rows of '{tensor.buffer.name}' and '{tile.buffer.name}' differ"
+    return ""
+
+
+def _pixels(tensor: Im2col, tile: Region, divisors: Divisors) -> str:
+    """A load takes neighbouring pixels, of each the same channels behind one tap of the filter."""
+    columns, (_, _, channels), window = tensor.extents[1], image_sides(tensor.buffer), tensor.window
+    if tile.extents[-2:] != tensor.extents:
+        return f"the rows of the matrix and of '{tile.buffer.name}' differ"
+    if columns * tile.buffer.dtype.bits % (8 * UNIT):
+        return f"a row of '{tile.buffer.name}' has {columns * tile.buffer.dtype.bits // 8} bytes, no multiple of {UNIT}"
+    if channels % columns or divisor(tensor.offsets[1], divisors) % columns:
+        return f"a row of '{tile.buffer.name}' may take in several taps: {columns} columns, {channels} channels"
+    if window.stride > MAX_STEP:
+        return f"its stride is {window.stride}, and the copy engine takes every {MAX_STEP}th pixel at most"
+    first, last = -window.pad, window.pad - window.reach
+    if first not in CORNERS or last not in CORNERS or window.reach not in TAPS:
+        return f"its filter reaches over {window.reach + 1} pixels with a padding of {window.pad}, which is too far"
     return ""

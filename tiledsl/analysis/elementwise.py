@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiledsl.ir.dtypes import INDEX, DType
+from tiledsl.ir.im2col import place_in
 from tiledsl.ir.nodes import (
     AtomicUpdate,
     Cast,
@@ -17,7 +18,7 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Im2col, Parallel, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Im2col, Parallel, Source, Transpose
 from tiledsl.ir.types import dtype_of
 
 _NAMES = "ijklmnop"
@@ -57,8 +58,6 @@ def as_parallel(stmt: Stmt) -> Parallel | None:
             return _loop(variables, extents, update)
         case Transpose():
             return _transpose(stmt)
-        case Im2col():
-            return _im2col(stmt)
     return None
 
 
@@ -67,7 +66,7 @@ def converted(value: Expr, dtype: DType) -> Expr:
     return value if dtype_of(value) is dtype else Cast(dtype, value)
 
 
-def _squeezed(region: Region) -> tuple[int, ...]:
+def _squeezed(region: Source) -> tuple[int, ...]:
     return tuple(e for e in region.extents if e != 1)
 
 
@@ -75,15 +74,15 @@ def _vars(extents: Sequence[int]) -> tuple[Var, ...]:
     return tuple(Var(_NAMES[i] if i < len(_NAMES) else f"i{i}") for i in range(len(extents)))
 
 
-def _domain(src: Region, dst: Region) -> tuple[tuple[Var, ...], tuple[int, ...]]:
+def _domain(src: Source, dst: Region) -> tuple[tuple[Var, ...], tuple[int, ...]]:
     extents = _squeezed(src)
     if extents != _squeezed(dst):
         raise TypeError(f"regions of {src.extents} and {dst.extents} elements do not match")
     return _vars(extents), extents
 
 
-def _indices(region: Region, variables: Sequence[Var]) -> tuple[Expr, ...]:
-    """The coordinates in the buffer of the point `variables` of the region, extents of 1 left out."""
+def _indices(region: Source, variables: Sequence[Var]) -> tuple[Expr, ...]:
+    """The coordinates of the point `variables` of the region, extents of 1 left out: in the buffer or the matrix."""
     rest = iter(variables)
     out: list[Expr] = []
     for offset, extent in zip(region.offsets, region.extents, strict=True):
@@ -95,8 +94,11 @@ def _indices(region: Region, variables: Sequence[Var]) -> tuple[Expr, ...]:
     return tuple(out)
 
 
-def _load(region: Region, variables: Sequence[Var]) -> Load:
-    return Load(region.buffer, _indices(region, variables), region.version)
+def _load(source: Source, variables: Sequence[Var]) -> Load:
+    at = _indices(source, variables)
+    if isinstance(source, Im2col):
+        return Load(source.buffer, place_in(source.buffer, source.window, *at).coordinates)
+    return Load(source.buffer, at, source.version)
 
 
 def _loop(variables: tuple[Var, ...], extents: tuple[int, ...], body: Stmt, width: int = 0) -> Parallel:
@@ -118,24 +120,3 @@ def _transpose(stmt: Transpose) -> Parallel:
     value = converted(_load(src, src_vars), dst.buffer.dtype)
     store = Store(dst.buffer, _indices(dst, dst_vars), value, dst.version, span=stmt.span)
     return _loop(variables, domain, store)
-
-
-def _im2col(stmt: Im2col) -> Parallel:
-    """Row r = (n, oy, ox) and column c = (ky, kx, channel) of the matrix; what falls into the padding reads as 0."""
-    image, dst = stmt.image, stmt.dst
-    height, width, channels = (e for e in image.buffer.shape[1:] if isinstance(e, int))
-    reach = stmt.dilation * (stmt.kernel - 1) + 1
-    rows = (height + 2 * stmt.pad - reach) // stmt.stride + 1
-    columns = (width + 2 * stmt.pad - reach) // stmt.stride + 1
-    extents = _squeezed(dst)
-    variables = _vars(extents)
-    point = iter(variables)
-    local: list[Expr] = [next(point) if e != 1 else Const(0) for e in dst.extents]
-    r, c = stmt.row + local[-2], stmt.column + local[-1]
-    y = r // columns % rows * stmt.stride + c // (stmt.kernel * channels) * stmt.dilation - stmt.pad
-    x = r % columns * stmt.stride + c // channels % stmt.kernel * stmt.dilation - stmt.pad
-    coordinates = (r // (rows * columns), y, x, c % channels)
-    at = tuple(i if o == Const(0, INDEX) else o + i for o, i in zip(image.offsets, coordinates))
-    value = converted(Load(image.buffer, at, image.version), dst.buffer.dtype)
-    store = Store(dst.buffer, _indices(dst, variables), value, dst.version, span=stmt.span)
-    return _loop(variables, extents, store)

@@ -43,10 +43,12 @@ from tiledsl.ir.walk import children, statements, walk
 @dataclass(frozen=True)
 class Uniform:
     """`differing` are variables, and variables in memory (VAR), that may have another value in another thread;
-    `written` are global buffers that the launch writes, whose elements may change between the reads of two threads."""
+    `written` are global buffers that the launch writes, whose elements may change between the reads of two threads.
+    `held`: memory in which an index means the same element for all threads, as tiles do at the tile stage."""
 
     differing: set[Var | Buffer] = field(default_factory=set)
     written: set[Buffer] = field(default_factory=set)
+    held: tuple[Space, ...] = ()
 
     def __call__(self, e: Expr) -> bool:
         """Whether all threads of the block, or role, that evaluate `e` at the same place get the same value."""
@@ -55,6 +57,7 @@ class Uniform:
                 return e not in self.differing
             case Load(buffer):
                 readable = buffer.space is Space.GLOBAL and buffer not in self.written
+                readable = readable or buffer.space in self.held
                 if not readable and (buffer.space is not Space.VAR or buffer in self.differing):
                     return False
             case Call(fn) if FUNCTIONS[fn].effect is not Effect.PURE and fn != "warp_uniform":
@@ -69,18 +72,23 @@ def is_uniform(e: Expr, kernel: Kernel, launch: Launch) -> bool:
     return uniform_values(kernel, launch)(e)
 
 
-def uniform_values(kernel: Kernel, launch: Launch) -> Uniform:
+def uniform_values(kernel: Kernel, launch: Launch, held: tuple[Space, ...] = ()) -> Uniform:
     """What is uniform in `launch`: block indices, parameters and sizes, and what is computed from them alone.
 
     Assumes that all variables are uniform until one is seen to get a value that is not, or in a branch that is not
     taken by all; repeats until no more are found.
     """
-    found = Uniform({launch.thread}, _written(launch))
+    found = Uniform({launch.thread}, _written(launch), held)
+    seen_in(launch.body, found)
+    return found
+
+
+def seen_in(block: Block, found: Uniform) -> None:
+    """Adds what `block`, which all threads execute, shows to `found`."""
     count = 0
     while count != len(found.differing):
         count = len(found.differing)
-        _visit(launch.body, found, divergent=False)
-    return found
+        _visit(block, found, divergent=False)
 
 
 def _written(launch: Launch) -> set[Buffer]:

@@ -29,7 +29,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.simplify import bounds_of
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.walk import walk
+from tiledsl.ir.walk import children, walk
 
 ACCESS_BITS = 128
 ZERO_DIVISOR = 1 << 30  # every number divides 0
@@ -91,7 +91,8 @@ def steps(e: Expr, x: Var, lanes: int, known: Divisors) -> int | None:
             return 0
         case Binary("%", a, Const(int(c))) if c % lanes == 0 and _aligned_run(a, x, lanes, known):
             return 1
-    return 0 if not any(n is x for n in walk(e)) else None
+    still = all(steps(n, x, lanes, known) == 0 for n in children(e) if isinstance(n, Expr))
+    return 0 if still else None
 
 
 def _aligned_run(e: Expr, x: Var, lanes: int, known: Divisors) -> bool:

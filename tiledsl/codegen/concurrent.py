@@ -12,6 +12,7 @@ from tiledsl.ir.concurrent import (
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -60,24 +61,25 @@ class TensorMapping:
     view: Buffer
     box: tuple[int, ...]
     swizzle: int
+    window: tuple[int, ...] = ()  # of im2col: kernel, stride, dilation, padding
 
 
 @dataclass
 class TensorMaps:
-    """The tensor maps that a launch uses: one for each tensor, box and swizzle."""
+    """The tensor maps that a launch uses: one for each tensor, box, swizzle and window."""
 
     roots: dict[Buffer, Buffer] = field(default_factory=dict)  # views of global buffers, with the parameter they show
-    found: dict[tuple[Buffer, tuple[int, ...], int], TensorMapping] = field(default_factory=dict)
+    found: dict[tuple[Buffer, tuple[int, ...], int, tuple[int, ...]], TensorMapping] = field(default_factory=dict)
     stored: set[Buffer] = field(default_factory=set)  # parameters that are written by way of a map
 
     def root(self, buffer: Buffer) -> Buffer:
         return self.roots.get(buffer, buffer)
 
-    def name(self, e: Expressions, tensor: Buffer, box: tuple[int, ...], swizzle: int) -> str:
-        key = (tensor, box, swizzle)
+    def name(self, e: Expressions, tensor: Buffer, s: TensorCopy) -> str:
+        key = (tensor, s.box, s.swizzle, s.window)
         if key not in self.found:
             name = e.names.new(f"{tensor.name}_map")
-            self.found[key] = TensorMapping(name, self.root(tensor).name, tensor, box, swizzle)
+            self.found[key] = TensorMapping(name, self.root(tensor).name, tensor, s.box, s.swizzle, s.window)
         return self.found[key].name
 
 
@@ -115,6 +117,8 @@ def role_condition(role: Role, threads: int, number: str, unit: int) -> str:
 def _arrive(s: Arrive, e: Expressions, maps: TensorMaps) -> str:
     if s.copies:
         return f"cp_async_mbarrier_arrive_noinc({e.bare(s.barrier)})"
+    if s.ranks:
+        return f"mbarrier_arrive_ranks<{s.ranks}>({e.bare(s.barrier)})"
     if s.bytes:
         return f"mbarrier_arrive_expect_tx({e.bare(s.barrier)}, {s.bytes})"
     return f"mbarrier_arrive({e.bare(s.barrier)})"
@@ -138,15 +142,16 @@ def _settle(s: Settle, e: Expressions, maps: TensorMaps) -> str:
 def _tensor_copy(s: TensorCopy, e: Expressions, maps: TensorMaps) -> str:
     """Coordinates are innermost first, as the hardware has them."""
     tensor, shared = (s.src, s.dst) if s.barrier is not None else (s.dst, s.src)
-    name = maps.name(e, tensor.buffer, s.box, s.swizzle)
+    name = maps.name(e, tensor.buffer, s)
     corner = [e.bare(i) for i in reversed(tensor.indices)]
     if s.barrier is None:
         maps.stored.add(maps.root(tensor.buffer))
         return _called(f"tma_reduce_{s.op}" if s.op else "tma_store", name, e.bare(shared), *corner)
     where = [e.bare(shared), name, e.bare(s.barrier)]
+    mode, tap = ("_im2col" if s.window else ""), [e.bare(i) for i in reversed(s.tap)]
     if s.ranks:
-        return _called("tma_load_multicast", *where, str(s.ranks), *corner)
-    return _called("tma_load", *where, *corner)
+        return _called(f"tma_load{mode}_multicast", *where, str(s.ranks), *corner, *tap)
+    return _called(f"tma_load{mode}", *where, *corner, *tap)
 
 
 def _bulk_move(s: BulkMove, e: Expressions, maps: TensorMaps) -> str:
@@ -187,7 +192,8 @@ _RULES: dict[type[Stmt], Callable[[Any, Expressions, TensorMaps], str]] = {
     InitBarrier: lambda s, e, maps: f"mbarrier_init({e.bare(s.barrier)}, {s.count})",
     Arrive: _arrive,
     Expect: lambda s, e, maps: f"mbarrier_expect_tx({e.bare(s.barrier)}, {e.bare(s.bytes)})",
-    Await: lambda s, e, maps: f"mbarrier_wait({e.bare(s.barrier)}, {e.bare(s.parity)})",
+    ClusterBarrier: lambda s, e, maps: f"cluster_{s.part}()",
+    Await: lambda s, e, maps: f"mbarrier_wait{'_cluster' * s.cluster}({e.bare(s.barrier)}, {e.bare(s.parity)})",
     NamedSync: lambda s, e, maps: f"barrier_sync({e.bare(s.id)}, {s.count})",
     NamedArrive: lambda s, e, maps: f"barrier_arrive({e.bare(s.id)}, {s.count})",
     Fence: lambda s, e, maps: f"{_FENCE[s.kind]}()",

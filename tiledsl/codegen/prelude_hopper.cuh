@@ -29,9 +29,23 @@ TDS_DEVICE void mbarrier_arrive(u32 barrier, u32 count) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
 
+// The cluster's address of what lies at `address` in the block of that rank.
+TDS_DEVICE u32 cluster_map(u32 address, u32 rank) {
+  u32 r;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(r) : "r"(address), "r"(rank));
+  return r;
+}
+
 // `barrier` is an address of the cluster (cluster_map).
 TDS_DEVICE void mbarrier_arrive_cluster(u32 barrier, u32 count) {
   asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+}
+
+// At the barriers that lie like `barrier` in the blocks of the mask `RANKS`.
+template <u32 RANKS> TDS_DEVICE void mbarrier_arrive_ranks(u32 barrier) {
+  TDS_UNROLL
+  for (u32 rank = 0; rank < 16; ++rank)
+    if (RANKS >> rank & 1) mbarrier_arrive_cluster(cluster_map(barrier, rank), 1);
 }
 
 TDS_DEVICE void mbarrier_expect_tx(u32 barrier, u32 bytes) {
@@ -292,23 +306,16 @@ TDS_DEVICE u32 cluster_size() {
   return r;
 }
 
-TDS_DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+TDS_DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 
 // Orders nothing: only for later cluster_wait of threads that need no data.
-TDS_DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
+TDS_DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory"); }
 
-TDS_DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+TDS_DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
 TDS_DEVICE void cluster_sync() {
   cluster_arrive();
   cluster_wait();
-}
-
-// The cluster's address of what lies at `address` in the block of that rank.
-TDS_DEVICE u32 cluster_map(u32 address, u32 rank) {
-  u32 r;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(r) : "r"(address), "r"(rank));
-  return r;
 }
 
 template <class T> TDS_DEVICE T load_cluster(u32 address) {

@@ -18,7 +18,8 @@ def tma_functions() -> str:
     pieces = [
         [_load(rank, multicast=False) for rank in ranks],
         [_load(rank, multicast=True) for rank in ranks],
-        [_load_im2col(rank) for rank in (3, 4, 5)],
+        [_load_im2col(rank, multicast=False) for rank in (3, 4, 5)],
+        [_load_im2col(rank, multicast=True) for rank in (3, 4, 5)],
         [_store(rank, "tma_store", "cp.async.bulk.tensor", "") for rank in ranks],
         *([_reduce(rank, op) for rank in ranks] for op in REDUCTIONS),
         [_prefetch(rank) for rank in ranks],
@@ -53,16 +54,21 @@ def _load(rank: int, *, multicast: bool) -> str:
     return _function(name, [*parameters, *(f"int {x}" for x in c)], ptx, [*operands, *(f'"r"({x})' for x in c)])
 
 
-def _load_im2col(rank: int) -> str:
+def _load_im2col(rank: int, *, multicast: bool) -> str:
     """The last rank - 2 arguments are offsets of the pixel in the filter, innermost dimension first."""
     c, offsets = _coordinates(rank), [f"o{i}" for i in range(rank - 2)]
+    parameters = ["u32 to", "const TensorMap& map", "u32 barrier", *([] if not multicast else ["u16 ranks"])]
+    operands = ['"r"(to)', '"l"(&map)', '"r"(barrier)', *([] if not multicast else ['"h"(ranks)'])]
+    first = len(operands)
+    end = ", %3" if multicast else ""
     ptx = (
-        f"cp.async.bulk.tensor.{rank}d.shared::cluster.global.im2col.{_COMPLETES} "
-        f"[%0], [%1, {{{_numbered(3, rank)}}}], [%2], {{{_numbered(3 + rank, rank - 2)}}};"
+        f"cp.async.bulk.tensor.{rank}d.shared::cluster.global.im2col.{_COMPLETES}"
+        f"{'.multicast::cluster' if multicast else ''} "
+        f"[%0], [%1, {{{_numbered(first, rank)}}}], [%2], {{{_numbered(first + rank, rank - 2)}}}{end};"
     )
-    parameters = ["u32 to", "const TensorMap& map", "u32 barrier", *(f"int {x}" for x in c)]
-    operands = ['"r"(to)', '"l"(&map)', '"r"(barrier)', *(f'"r"({x})' for x in c), *(f'"h"({x})' for x in offsets)]
-    return _function("tma_load_im2col", [*parameters, *(f"u16 {x}" for x in offsets)], ptx, operands)
+    operands += [*(f'"r"({x})' for x in c), *(f'"h"({x})' for x in offsets)]
+    name = "tma_load_im2col_multicast" if multicast else "tma_load_im2col"
+    return _function(name, [*parameters, *(f"int {x}" for x in c), *(f"u16 {x}" for x in offsets)], ptx, operands)
 
 
 def _store(rank: int, name: str, instruction: str, operation: str) -> str:

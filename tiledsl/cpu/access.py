@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tiledsl.cpu.atomics import apply_atomic
-from tiledsl.cpu.concurrent import Common, Concurrent
+from tiledsl.cpu.cluster import Common
+from tiledsl.cpu.concurrent import Concurrent
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import Mask, narrow

@@ -14,7 +14,7 @@ import numpy as np
 
 from tiledsl.cpu.access import MemoryAccess, Pointer
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work, reader_name
-from tiledsl.cpu.concurrent import Common
+from tiledsl.cpu.cluster import MAX_THREADS, Common
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.mbarrier import Mbarrier
@@ -24,7 +24,7 @@ from tiledsl.cpu.registers import IN_FLIGHT, LENT, POISON, Registers
 from tiledsl.cpu.values import Value
 from tiledsl.errors import Span, error
 from tiledsl.ir import nodes as ir
-from tiledsl.ir.concurrent import QUEUES
+from tiledsl.ir.concurrent import QUEUES, InitBarrier
 
 Array = np.ndarray[Any, Any]
 
@@ -162,10 +162,10 @@ class Asynchronous(MemoryAccess):
 
     # --------------------------------------------------------------------------------------------------- barriers
 
-    def barrier_of(self, a: ir.Address, thread: int) -> Mbarrier:
-        """The barrier that a thread's address names."""
+    def barrier_of(self, a: ir.Address, thread: int, block: Common) -> Mbarrier:
+        """The barrier that a thread's address names, in this block or another one."""
         offset = self.offset_of(a.buffer, a.indices, a.version)
-        return self.common.barriers[a.buffer][int(self.full(offset)[0, thread])]
+        return block.barriers[a.buffer][int(self.full(offset)[0, thread])]
 
     def learn(self, known: int) -> None:
         super().learn(known)
@@ -180,13 +180,47 @@ class Asynchronous(MemoryAccess):
             return ((1 << self.role.threads) - 1) << self.role.first
         return sum(1 << int(t) for t in self.lanes(self.mask).thread)
 
-    def after_meeting(self, barrier: NamedBarrier) -> None:
+    def after_named(self, barrier: NamedBarrier) -> None:
         if self.check:
             self.shared.order(barrier.ordered)
 
     def after_wait(self, barrier: Mbarrier) -> None:
-        if self.check and barrier.ordered:
-            self.shared.order(barrier.ordered)
+        for block in self.common.peers if self.check else ():
+            if threads := barrier.ordered >> block.rank * MAX_THREADS & (1 << MAX_THREADS) - 1:
+                block.shared.order(threads)
+
+    def require_made(self, block: Common, barrier: ir.Buffer, tiles: tuple[ir.Buffer, ...]) -> None:
+        name = f"{barrier.name} of another block"
+        if barrier not in block.barriers:
+            raise error("TD0840", what="an access", barrier=name, where=self.where())
+        if block is self.common:
+            return
+        if any(b.made & ~self.known for b in block.barriers[barrier]):
+            raise error("TD0845", problem="nothing orders this after its init", barrier=name, where=self.where())
+        visit = block.note(barrier)
+        block.visits.append(visit)
+        self.learn(1 << visit)
+
+    def init_barrier(self, s: InitBarrier) -> None:
+        super().init_barrier(s)
+        if len(self.common.peers) > 1:
+            made = 1 << self.common.note(s.barrier.buffer)
+            self.learn(made)
+            for barrier, _ in self.barriers_at(s.barrier, "its init"):
+                barrier.made = made
+
+    def end_block(self) -> None:
+        """The block ends. Raises TileError TD0857 if another one may still use its memory."""
+        if self.check and any(not self.known >> visit & 1 for visit in self.common.visits):
+            problem = f"the block of rank {self.common.rank} may end before another one that uses it"
+            raise error("TD0857", self.launch.span, problem=problem, where=self.name_lane((0, 0)))
+        self.common.ended = True
+
+    def after_meeting(self) -> None:
+        if self.check and self.role is None:
+            self.shared.barrier(np.ones(self.domain[0], bool), None)
+        elif self.check:
+            self.shared.order(self.threads_that_arrive())
 
 
 def _part(c: PendingCopy, kept: Array) -> PendingCopy:

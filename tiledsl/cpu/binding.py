@@ -99,7 +99,12 @@ def _array(b: Buffer, arguments: Mapping[str, Any]) -> Array:
 
 
 def grid_of(launch: Launch, scalars: Mapping[Var, Value]) -> tuple[int, ...]:
-    return tuple(host_value(e, scalars) for e in launch.grid)
+    """The extents of the grid. Raises TileError TD0654 for one that is no multiple of the cluster."""
+    grid = tuple(host_value(e, scalars) for e in launch.grid)
+    for axis, (extent, blocks) in enumerate(zip(grid, launch.cluster)):
+        if extent % blocks:
+            raise error("TD0654", launch.span, entry=launch.name, axis="xyz"[axis], extent=extent, blocks=blocks)
+    return grid
 
 
 Block = tuple[int, ...]

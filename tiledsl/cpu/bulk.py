@@ -8,7 +8,7 @@ address are XORed with as many of the bits 7 to 9 as it has. A buffer is taken t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,13 @@ from tiledsl.cpu.access import Pointer
 from tiledsl.cpu.atomics import combined
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.box import clipped
-from tiledsl.cpu.memory import Lanes
+from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import error
 from tiledsl.ir.concurrent import BulkMove, TensorCopy
+from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import Buffer
-from tiledsl.tensor_map import tensor_map
+from tiledsl.tensor_map import map_of_window
 
 if TYPE_CHECKING:
     from tiledsl.cpu.interp import Machine
@@ -46,23 +47,24 @@ class Side:
     thread: int
     buffer: Buffer
     offset: Array
+    shared: SharedMemory
 
     @property
     def lanes(self) -> Lanes:
         return Lanes(np.zeros(len(self.offset), np.int64), np.full(len(self.offset), self.thread))
 
     def read(self) -> Array:
-        typed, base = self.machine.shared.typed(self.buffer)
+        typed, base = self.shared.typed(self.buffer)
         found: Array = typed[0, base + self.offset]
         return found
 
     def write(self, data: Array) -> None:
-        typed, base = self.machine.shared.typed(self.buffer)
+        typed, base = self.shared.typed(self.buffer)
         typed[0, base + self.offset] = data.ravel()
 
     def lend(self, readers: int) -> None:
         if self.machine.check:
-            self.machine.shared.lend(self.lanes, self.buffer, self.offset, readers)
+            self.shared.lend(self.lanes, self.buffer, self.offset, readers)
 
 
 def tensor_copy(m: Machine, s: TensorCopy) -> None:
@@ -70,14 +72,11 @@ def tensor_copy(m: Machine, s: TensorCopy) -> None:
     tensor, shared = _ends(m, s)
     m.require_aligned(shared, 1024 // shared.buffer.dtype.bits)
     memory = m.tensors[tensor.buffer]
-    tensor_map(
-        tensor.buffer.name,
-        tensor.buffer.dtype.name,
-        memory.data.shape,
-        s.box,
-        strides=memory.data.strides,
-        swizzle=s.swizzle,
-    )
+    where = memory.data.shape, memory.data.strides
+    map_of_window(tensor.buffer.name, tensor.buffer.dtype.name, *where, s.box, s.swizzle, s.window)
+    if s.window:
+        _pixels(m, s, tensor, shared)
+        return
     size = shared.buffer.dtype.bits // 8
     for thread, corner, start in _lanes(m, tensor, shared):
         offset = swizzled((start + np.arange(prod(s.box))) * size, s.swizzle) // size
@@ -97,6 +96,36 @@ def tensor_copy(m: Machine, s: TensorCopy) -> None:
 def _put(tensor: Array, inner: Any, outer: Any, box: tuple[int, ...], op: str, data: Array) -> None:
     tile = data.reshape(box)[outer]
     tensor[inner] = combined(op, tensor[inner], tile) if op else tile
+
+
+def _pixels(m: Machine, s: TensorCopy, tensor: Pointer, shared: Pointer) -> None:
+    """Every lane that is on loads what lies behind one tap of pixels that follow each other.
+
+    The pixels of an image are those under the first tap, row by row; the one after its last is the first of the next.
+    """
+    image, size = m.tensors[tensor.buffer].data, shared.buffer.dtype.bits // 8
+    window, (pixels, channels) = Window(*s.window), s.box
+    rows, columns = (window.steps(side) for side in image.shape[1:3])
+    taps = np.stack([np.broadcast_to(m.active(m.eval(t)), len(m.active(tensor.at[0]))) for t in s.tap], axis=1)
+    for (thread, corner, start), (down, right) in zip(_lanes(m, tensor, shared), taps.tolist()):
+        n, y, x, c = corner
+        first = (n * rows + (y + window.pad) // window.stride) * columns + (x + window.pad) // window.stride
+        numbers = first + np.arange(pixels)
+        at = (
+            numbers // (rows * columns),
+            numbers // columns % rows * window.stride - window.pad + down,
+            numbers % columns * window.stride - window.pad + right,
+        )
+        inside = np.all([(i >= 0) & (i < n) for i, n in zip(at, image.shape)], axis=0)
+        inside = inside[:, None] & (c + np.arange(channels) < image.shape[3])
+        places = tuple(np.broadcast_to(i[:, None], inside.shape)[inside] for i in at)
+        places = (*places, np.broadcast_to(c + np.arange(channels), inside.shape)[inside])
+        data = np.zeros(s.box, image.dtype)
+        m.require_zeros_outside(tensor.buffer, not inside.all())
+        _record_places(m, tensor.buffer, places, thread, written=False)
+        data[inside] = image[places]
+        offset = swizzled((start + np.arange(data.size)) * size, s.swizzle) // size
+        _load(m, s, _side(m, thread, shared.buffer, offset), data)
 
 
 def bulk_move(m: Machine, s: BulkMove) -> None:
@@ -128,7 +157,6 @@ def _run(m: Machine, b: Buffer, data: Array, corner: tuple[int, ...], lanes: int
 
 def _ends(m: Machine, s: TensorCopy | BulkMove) -> tuple[Pointer, Pointer]:
     """The global and the shared address."""
-    m.refuse_cluster(s.ranks)
     source, target = m.eval(s.src), m.eval(s.dst)
     return (source, target) if s.barrier is not None else (target, source)
 
@@ -145,20 +173,23 @@ def _side(m: Machine, thread: int, b: Buffer, offset: Array) -> Side:
     outside = offset[(offset < 0) | (offset >= size)]
     if len(outside):
         raise error("TD0802", buffer=b.name, what="element", index=int(outside[0]), extent=size, where=m.where())
-    return Side(m, thread, b, offset)
+    return Side(m, thread, b, offset, m.shared)
 
 
 def _load(m: Machine, s: TensorCopy | BulkMove, side: Side, data: Array) -> None:
     assert s.barrier is not None
-    number = m.common.new_copy(side.buffer)
-    if m.check:
-        m.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
-    early = m.is_early()
-    side.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
     where = m.name_lane((0, side.thread))
-    barrier = m.barrier_of(s.barrier, side.thread)
-    barrier.require_initialised("a bulk copy", where)
-    barrier.deliver(data.nbytes, 1 << number, None if early else partial(side.write, data), where)
+    for block in m.reached(s.ranks, s.barrier.buffer):
+        number = block.new_copy(side.buffer)
+        there = replace(side, shared=m.shared if block is m.common else block.shared.seen_from(m.shared))
+        if m.check:
+            there.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
+        early = m.is_early()
+        there.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
+        barrier = m.barrier_of(s.barrier, side.thread, block)
+        barrier.require_initialised("a bulk copy", where)
+        land = None if early else partial(there.write, data)
+        barrier.deliver(data.nbytes, 1 << number, land, where, far=block is not m.common)
 
 
 def _store(m: Machine, s: TensorCopy | BulkMove, side: Side, write: Any) -> None:
@@ -171,10 +202,14 @@ def _store(m: Machine, s: TensorCopy | BulkMove, side: Side, write: Any) -> None
 
 def _record(m: Machine, b: Buffer, inner: tuple[slice, ...], thread: int, written: bool) -> None:
     """Tells the memory of a tensor that a box of it is read or written."""
+    places = tuple(g.ravel() for g in np.meshgrid(*(np.arange(c.start, c.stop) for c in inner), indexing="ij"))
+    _record_places(m, b, places, thread, written)
+
+
+def _record_places(m: Machine, b: Buffer, places: tuple[Array, ...], thread: int, written: bool) -> None:
     memory = m.tensors[b]
     if not m.check or (memory.written is None and memory.writer is None):
         return
-    places = tuple(g.ravel() for g in np.meshgrid(*(np.arange(c.start, c.stop) for c in inner), indexing="ij"))
     block = np.full(len(places[0]), m.block_number[0])
     if written:
         memory.record_write(places, block)

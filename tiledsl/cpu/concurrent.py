@@ -1,4 +1,4 @@
-"""Roles and barriers in shared memory, for both NumPy executions.
+"""Roles, barriers in shared memory, and those of clusters, for both NumPy executions.
 
 An *agent* of a block is all of its threads, or those of a role. Each role has a machine of its own, whose domain is the
 role's threads; `cpu/turns.py` lets them take turns. What they share is memory and `Common`.
@@ -7,17 +7,18 @@ role's threads; `cpu/turns.py` lets them take turns. What they share is memory a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 
 from tiledsl.cpu import values
+from tiledsl.cpu.cluster import MAX_THREADS, Common
 from tiledsl.cpu.lockstep import DTypes, Lockstep
 from tiledsl.cpu.mbarrier import Mbarrier
 from tiledsl.cpu.named import NamedBarrier
 from tiledsl.cpu.registers import Cell, Registers
-from tiledsl.cpu.turns import Player, Turns, stuck
+from tiledsl.cpu.turns import Player, stuck
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
 from tiledsl.ir import concurrent as ir
@@ -26,22 +27,6 @@ from tiledsl.ir.nodes import Address, Alloc, Buffer, Launch, Space
 Array = np.ndarray[Any, Any]
 # Threads of which one arrives; 0: one of all.
 _THREADS_OF = {"threads": 1, "warps": 32, "warpgroups": ir.WARPGROUP, "one": 0}
-
-
-@dataclass(slots=True)
-class Common:
-    """What all agents of a block share: whose turn it is, barriers in memory and named ones, and where each bulk copy
-    went (cpu/mbarrier.py)."""
-
-    turns: Turns
-    barriers: dict[Buffer, list[Mbarrier]] = field(default_factory=dict)
-    named: dict[int, NamedBarrier] = field(default_factory=dict)
-    copies: list[Buffer] = field(default_factory=list)
-
-    def new_copy(self, into: Buffer) -> int:
-        """The number of one more copy."""
-        self.copies.append(into)
-        return len(self.copies) - 1
 
 
 class Concurrent(Lockstep):
@@ -55,6 +40,7 @@ class Concurrent(Lockstep):
         self.role: ir.Role | None = None
         self.player: Player | None = None
         self.known = 0
+        self.met: int | None = None  # the phase of the cluster's barrier at which it has arrived
         own: dict[type, Callable[[Any], None]] = {
             ir.Roles: self.roles,
             ir.InitBarrier: self.init_barrier,
@@ -63,6 +49,7 @@ class Concurrent(Lockstep):
             ir.Await: self.wait_for_phase,
             ir.NamedSync: self.meet,
             ir.NamedArrive: self.meet,
+            ir.ClusterBarrier: self.cluster_barrier,
             # Proxies, the order of registers and their number are not modelled.
             ir.Fence: lambda s: None,
             ir.Hold: lambda s: None,
@@ -84,7 +71,7 @@ class Concurrent(Lockstep):
     def roles(self, s: ir.Roles) -> None:
         """All roles of the statement, until each has ended."""
         machines = [m for r in s.roles for m in self._agents(r)]
-        self.common.turns.run([m.player for m in machines if m.player], self.where())
+        self.common.turns.run([m.player for m in machines if m.player], self.where(), self.player)
         for m in machines:
             self.learn(m.known)
 
@@ -119,7 +106,8 @@ class Concurrent(Lockstep):
         m.registers = {
             b: Registers(b, r.data[..., threads, :], r.state[..., threads, :]) for b, r in self.registers.items()
         }
-        m.role, m.player = role, Player(role.name, m.finish)
+        block = f" of {self.player.name}" if self.player else ""
+        m.role, m.player = role, Player(f"role '{role.name}'{block}", m.finish)
         m.learn(self.known)
         return m
 
@@ -136,7 +124,7 @@ class Concurrent(Lockstep):
         """Lets other roles go on until `ready`; TileError TD0830 if that will never be."""
         p, span = self.player, self.statement.span
         if p is not None:
-            p.ready, p.problem = ready, lambda: (f"role '{p.name}' {problem()}", span)
+            p.ready, p.problem = ready, lambda: (f"{p.name} {problem()}", span)
             self.common.turns.give(p)
         elif not ready():
             raise stuck([(f"it {problem()}", span)], self.where())
@@ -155,13 +143,59 @@ class Concurrent(Lockstep):
             for barrier in made:
                 barrier.initialise(int(self.eval(s.init)), self.where())
 
-    def barriers_at(self, a: Address, what: str) -> list[tuple[Mbarrier, int]]:
-        """Each barrier that a lane names, with the number of those lanes."""
+    def barriers_at(self, a: Address, what: str, block: Common | None = None) -> list[tuple[Mbarrier, int]]:
+        """Each barrier (of this block or another one of the cluster) that a lane names, with the number of those."""
         numbers, times = np.unique(self.active(self.offset_of(a.buffer, a.indices, a.version)), return_counts=True)
-        found = [self.common.barriers[a.buffer][int(i)] for i in numbers]
+        found = [(block or self.common).barriers[a.buffer][int(i)] for i in numbers]
         for barrier in found:
             barrier.require_initialised(what, self.where())
         return list(zip(found, times.tolist()))
+
+    def reached(self, ranks: int, barrier: Buffer, *tiles: Buffer) -> list[Common]:
+        """The blocks of a mask (0: this one), in which these buffers are there. Raises TileError TD0857."""
+        if not ranks:
+            return [self.common]
+        found: list[Common] = []
+        for rank in ir.members(ranks):
+            if rank >= len(self.common.peers):
+                raise error("TD0857", problem=f"the cluster has no block of rank {rank}", where=self.where())
+            block = self.common.peers[rank]
+            if block.ended:
+                raise error("TD0857", problem=f"the block of rank {rank} has ended", where=self.where())
+            self.require_made(block, barrier, tiles)
+            found.append(block)
+        return found
+
+    def require_made(self, block: Common, barrier: Buffer, tiles: tuple[Buffer, ...]) -> None:
+        """Waits until another block has these buffers, or raises TileError TD0840."""
+        raise NotImplementedError
+
+    def cluster_barrier(self, s: ir.ClusterBarrier) -> None:
+        meeting = self.common.meeting
+        meeting.expected = meeting.expected or self.domain[-1]
+        if s.part != "wait":
+            self.require_all_arrive()
+            if self.met is not None:
+                problem = "the threads arrive again before they have waited"
+                raise error("TD0856", problem=problem, where=self.where())
+            self.met = meeting.phase
+            meeting.arrive(self.domain[-1], 0 if s.part == "arrive_relaxed" else self.known)
+        if s.part in ("sync", "wait"):
+            if self.met is None:
+                raise error("TD0856", problem="the threads wait and have not arrived", where=self.where())
+            phase, self.met = self.met, None
+            self.pause(
+                lambda: meeting.phase > phase,
+                lambda: f"waits for the cluster ({meeting.arrived} of {meeting.expected} threads have arrived)",
+            )
+            self.learn(meeting.known)
+            self.after_meeting()
+
+    def require_all_arrive(self) -> Any:
+        """Raises TileError TD0807 where only some lanes come to a barrier."""
+
+    def after_meeting(self) -> None:
+        """What else is ordered for this agent by a barrier of the cluster."""
 
     def init_barrier(self, s: ir.InitBarrier) -> None:
         a = s.barrier
@@ -171,10 +205,12 @@ class Concurrent(Lockstep):
     def arrive(self, s: ir.Arrive) -> None:
         known = self.known | (self.hand_over_copies() if s.copies else 0)
         each = _THREADS_OF[s.by]
-        for barrier, lanes in self.barriers_at(s.barrier, "an arrival"):
-            times = -(-lanes // each) if each else 1
-            barrier.expect(s.bytes * times)
-            barrier.arrive(times, self.where(), known, self.threads_that_arrive())
+        for block in self.reached(s.ranks, s.barrier.buffer):
+            for barrier, lanes in self.barriers_at(s.barrier, "an arrival", block):
+                times = -(-lanes // each) if each else 1
+                barrier.expect(s.bytes * times)
+                threads = self.threads_that_arrive() << self.common.rank * MAX_THREADS
+                barrier.arrive(times, self.where(), known, threads)
         self.give_turn()
 
     def expect(self, s: ir.Expect) -> None:
@@ -184,11 +220,6 @@ class Concurrent(Lockstep):
     def expected(self, each: Array) -> int:
         """What lanes expect that say so: at the tile stage one speaks for all."""
         return int(each[0])
-
-    def refuse_cluster(self, ranks: int) -> None:
-        """Blocks run one after the other here, so none can write to another one."""
-        if ranks:
-            raise error("TD0820", name="a copy to several blocks of a cluster")
 
     def require_zeros_outside(self, tensor: Buffer, missing: bool) -> None:
         """Raises TileError TD0863 if a box is partly outside of a tensor, where another value than 0 is asked for."""
@@ -235,7 +266,7 @@ class Concurrent(Lockstep):
             if barrier.phase == phase:
                 self.pause(lambda: barrier.phase > phase, lambda: f"waits at {barrier}")
             self.learn(barrier.known)
-            self.after_meeting(barrier)
+            self.after_named(barrier)
 
     def _on(self) -> int:
         """The threads of the block that execute this statement, as bits."""
@@ -243,7 +274,7 @@ class Concurrent(Lockstep):
         first = self.role.first if self.role else 0
         return sum(1 << (first + int(t)) for t in np.flatnonzero(lanes.reshape(-1)))
 
-    def after_meeting(self, barrier: NamedBarrier) -> None:
+    def after_named(self, barrier: NamedBarrier) -> None:
         """What else is ordered for this agent by a named barrier."""
 
     def threads_that_arrive(self) -> int:
@@ -267,8 +298,8 @@ class Concurrent(Lockstep):
         for barrier in (b for found in self.common.barriers.values() for b in found):
             if barrier.in_use:
                 raise error("TD0843", self.launch.span, barrier=barrier.name, state=barrier.state)
-        for number, buffer in enumerate(self.common.copies):
-            if not self.known >> number & 1:
+        for number, (rank, buffer) in enumerate(self.common.copies):
+            if rank == self.common.rank and not self.known >> number & 1:
                 raise error(
                     "TD0808", self.launch.span, buffer=buffer.name, where=self.name_lane((0,) * len(self.domain))
                 )

@@ -9,7 +9,7 @@ the arrays stay in the cache and NumPy's overhead is spread. Lockstep order woul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -18,8 +18,8 @@ import numpy as np
 
 from tiledsl.cpu import atoms, bulk, values, warp, wgmma
 from tiledsl.cpu.asynchronous import Asynchronous
-from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
-from tiledsl.cpu.concurrent import Common
+from tiledsl.cpu.binding import Block, Bound, Sample, bind, blocks_of, grid_of
+from tiledsl.cpu.cluster import Common, clusters_of, commons, meets_others, run_blocks
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.memory import SharedMemory, plan
@@ -69,13 +69,12 @@ def run(
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
-            numbers = np.array(list(blocks(grid)), np.int64).reshape(-1, len(grid))
             shared = _shared_buffers(launch)
-            step = _blocks_in_a_chunk(launch, shared)
-            for first in range(0, len(numbers), step):
-                machine = Machine(launch, bound, tensors, grid, numbers[first : first + step], shared, how)
-                machine.finish()
-                machine.require_phases_ended()
+            for group in _chunks(launch, shared, list(blocks(grid))):
+                own = commons(Turns(how.roles, how.rng), len(group), launch.num_threads)
+                numbers = (np.array(g, np.int64).reshape(-1, len(grid)) for g in group)
+                machines = [Machine(launch, bound, tensors, grid, n, shared, how, c) for n, c in zip(numbers, own)]
+                run_blocks(machines, [f"block {g[0]}" for g in group])
             for memory in tensors.values():
                 memory.forget()
 
@@ -102,14 +101,16 @@ class Machine(Asynchronous):
         blocks: Array,
         buffers: list[ir.Buffer],
         how: Options,
+        common: Common,
         within: tuple[Machine, Role] | None = None,
     ) -> None:
         if within is None:
-            threads, common = launch.num_threads, Common(Turns(how.roles, how.rng))
+            threads = launch.num_threads
             shared = SharedMemory(launch, buffers, len(blocks), how.check, how.races, self.name_block)
+            common.shared = shared
         else:
             machine, role = within
-            threads, common, shared = role.threads, machine.common, machine.shared.seen_by(role)
+            threads, shared = role.threads, machine.shared.seen_by(role)
         super().__init__((len(blocks), threads), how.check, shared, tensors, how.dtypes, common)
         self.launch, self.grid, self.numbers = launch, grid, blocks
         self.bound, self.buffers, self.how = bound, buffers, how
@@ -139,15 +140,16 @@ class Machine(Asynchronous):
         return any(isinstance(s, NamedSync | NamedArrive) for s in statements(role))
 
     def machine_of(self, role: Role) -> Machine:
-        return Machine(
-            self.launch, self.bound, self.tensors, self.grid, self.numbers, self.buffers, self.how, (self, role)
-        )
+        where = self.grid, self.numbers, self.buffers
+        return Machine(self.launch, self.bound, self.tensors, *where, self.how, self.common, (self, role))
 
     def finish(self) -> None:
         if self.domain[0] == 0:
             return
         self.run(self.role.body if self.role else self.launch.body)
         self.require_nothing_in_flight(self.launch.span)
+        if self.role is None:
+            self.end_block()
 
     def name_block(self, block: int, thread: int | None) -> str:
         """How messages name a block of the chunk, and a thread in it."""
@@ -168,19 +170,25 @@ class Machine(Asynchronous):
         number = self.block_number[:, None]
         return (int(number[0, 0]) if len(number) == 1 else number), prod(self.grid)
 
-    def barrier(self, s: ir.Barrier) -> None:
-        threads = self.domain[1]
+    def require_all_arrive(self, expected: int = 0) -> tuple[Array, Array]:
+        """Which lanes come to a barrier, and how many of each block. Raises TileError TD0807 if `expected` do not."""
         on = np.ones(self.domain, bool) if self.mask is None else self.full(self.mask)
         counts = on.sum(1)
-        expected = s.count or threads
-        if self.role is not None and expected > threads:  # other agents take part
-            self.arrive_named(s.id, s.count, waits=True)
-            return
+        expected = expected or self.domain[1]
         wrong = (counts != 0) & (counts != expected)
         if wrong.any():
             block = int(np.argmax(wrong))
             where = self.name_block(block, None)
             raise error("TD0807", active=int(counts[block]), threads=expected, where=where)
+        return on, counts
+
+    def barrier(self, s: ir.Barrier) -> None:
+        threads = self.domain[1]
+        expected = s.count or threads
+        if self.role is not None and expected > threads:  # other agents take part
+            self.arrive_named(s.id, s.count, waits=True)
+            return
+        on, counts = self.require_all_arrive(expected)
         if self.check and self.role is not None:
             self.shared.order(self.threads_that_arrive())
         elif self.check:
@@ -201,6 +209,17 @@ class Machine(Asynchronous):
 
 # What is modelled for one block only, as barriers in memory are.
 _ONE_BLOCK = (Roles, TensorCopy, BulkMove, NamedSync, NamedArrive, ir.Descriptor)
+
+
+def _chunks(launch: ir.Launch, shared: list[ir.Buffer], blocks: list[Block]) -> Iterator[list[list[Block]]]:
+    """The blocks that are executed at the same time: of each machine those in lockstep."""
+    if meets_others(launch):
+        for cluster in clusters_of(launch, blocks):
+            yield [[b] for b in cluster]
+        return
+    step = _blocks_in_a_chunk(launch, shared)
+    for first in range(0, len(blocks), step):
+        yield [blocks[first : first + step]]
 
 
 def _blocks_in_a_chunk(launch: ir.Launch, shared: list[ir.Buffer]) -> int:

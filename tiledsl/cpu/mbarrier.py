@@ -20,7 +20,8 @@ from tiledsl.errors import error
 class Mbarrier:
     """`count` arrivals complete a phase (0: not initialised); `phase` is in progress, `pending` arrivals and `bytes`
     are what it lacks. `knowledge` and `threads` are what those hand over who arrived in it (see the module's text) and
-    who they are; `known` and `ordered` the same of all phases that have ended."""
+    who they are; `known` and `ordered` the same of all phases that have ended. `made` is known to those who know that
+    the barrier is initialised, if other blocks may arrive."""
 
     name: str
     count: int = 0
@@ -31,6 +32,7 @@ class Mbarrier:
     threads: int = 0
     known: int = 0
     ordered: int = 0
+    made: int = 0
     landings: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
 
     def initialise(self, count: int, where: str) -> None:
@@ -69,9 +71,14 @@ class Mbarrier:
     def expect(self, count: int) -> None:
         self.bytes += count
 
-    def deliver(self, count: int, knowledge: int, land: Callable[[], None] | None, where: str) -> None:
-        """A copy brings its bytes; what it still has to do is done for the first one who waits for this phase."""
-        if count > self.bytes:
+    def deliver(
+        self, count: int, knowledge: int, land: Callable[[], None] | None, where: str, *, far: bool = False
+    ) -> None:
+        """A copy brings its bytes; what it still has to do is done for the first one who waits for this phase.
+
+        From `far`, a block of the cluster, they may come before this block expects them, but not without an arrival.
+        """
+        if count > self.bytes and not (far and self.pending):
             raise error("TD0858", barrier=self.name, bytes=count, expected=self.bytes, where=where)
         self.knowledge |= knowledge
         if land is not None:

@@ -137,6 +137,12 @@ class SharedMemory:
         view.first = role.first
         return view
 
+    def seen_from(self, other: Self) -> Self:
+        """The same memory as those use it, with what they know, who use that of another block of the cluster."""
+        view = copy(self)
+        view.first, view.known, view.name = other.first, other.known, other.name
+        return view
+
     def add_view(self, view: Buffer, source: Buffer) -> None:
         self.slots[view] = self.slots[source]
 

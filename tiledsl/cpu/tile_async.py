@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tiledsl.cpu import tile_ops
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work
 from tiledsl.cpu.tile_memory import Index, TileMemory
 from tiledsl.ir.nodes import Buffer
-from tiledsl.ir.tile import Atomic, Copy, Gemm
+from tiledsl.ir.tile import Atomic, Copy, Gemm, Im2col, Source, region_of
 
 if TYPE_CHECKING:
     from tiledsl.cpu.tile_interp import TileMachine
@@ -127,28 +128,37 @@ def multiply(m: TileMachine, s: Gemm) -> None:
 def load(m: TileMachine, s: Copy) -> None:
     """The copy engine brings a box to shared memory, all of it: what lies outside of the tensor as zeros."""
     assert s.barrier is not None
-    m.refuse_cluster(s.ranks)
-    tile = np.array(tile_ops.read(m, s.src))
-    source, inside, _ = tile_ops.place(m, s.src)
-    m.require_zeros_outside(source.buffer, source.data[inside].size < tile.size)
-    memory, at, _ = tile_ops.place(m, s.dst)
-    m.require_landed(memory, at)
-    copy = m.common.new_copy(memory.buffer)
-    put = partial(memory.put, at, tile.reshape(s.dst.extents))
-    if m.mode == "early":
-        put()
-    else:
-        memory.poison(at)
-    memory.mark_copy(at, copy)
-    size = tile.size * s.src.buffer.dtype.bits // 8
-    for barrier, _ in m.barriers_at(s.barrier, "a bulk copy"):
-        barrier.deliver(size, 1 << copy, None if m.mode == "early" else put, m.where())
+    tile = np.array(tile_ops.fetch(m, s.src))
+    m.require_zeros_outside(s.src.buffer, _leaves(m, s.src))
+    own, at, _ = tile_ops.place(m, s.dst)
+    for block in m.reached(s.ranks, s.barrier.buffer, s.dst.buffer):
+        memory = own if block is m.common else block.memory[s.dst.buffer]
+        m.require_landed(memory, at)
+        copy = block.new_copy(memory.buffer)
+        put = partial(memory.put, at, tile.reshape(s.dst.extents))
+        if m.mode == "early":
+            put()
+        else:
+            memory.poison(at)
+        memory.mark_copy(at, copy)
+        size = tile.size * s.src.buffer.dtype.bits // 8
+        for barrier, _ in m.barriers_at(s.barrier, "a bulk copy", block):
+            land = None if m.mode == "early" else put
+            barrier.deliver(size, 1 << copy, land, m.where(), far=block is not m.common)
+
+
+def _leaves(m: TileMachine, s: Source) -> bool:
+    """Whether a part of it lies outside of the tensor."""
+    if isinstance(s, Im2col):
+        return not tile_ops.gathered(m, s)[2].all()
+    memory, inside, _ = tile_ops.place(m, s)
+    return memory.data[inside].size < prod(s.extents)
 
 
 def store(m: TileMachine, s: Copy | Atomic) -> None:
     """The copy engine takes a tile to global memory; `Atomic`: it combines it with what is there."""
-    tile_ops.read(m, s.src)  # for its checks
-    memory, at, _ = tile_ops.place(m, s.src)
+    tile_ops.read(m, region_of(s.src))  # for its checks
+    memory, at, _ = tile_ops.place(m, region_of(s.src))
     target, to, outer = tile_ops.place(m, s.dst)
 
     def write(data: Array) -> None:

@@ -21,7 +21,8 @@ from tiledsl.cpu import tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
-from tiledsl.cpu.concurrent import Common, Concurrent
+from tiledsl.cpu.cluster import Common, clusters_of, commons, meets_others, run_blocks
+from tiledsl.cpu.concurrent import Concurrent
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
@@ -64,10 +65,10 @@ def run(
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
-            for block in blocks(grid):
-                machine = TileMachine(launch, bound, memory, grid, block, how)
-                machine.finish()
-                machine.require_phases_ended()
+            for group in clusters_of(launch, blocks(grid)) if meets_others(launch) else ([b] for b in blocks(grid)):
+                own = commons(Turns(how.roles, how.rng), len(group), launch.num_threads)
+                machines = [TileMachine(launch, bound, memory, grid, b, how, c) for b, c in zip(group, own)]
+                run_blocks(machines, [f"block {b}" for b in group])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,9 @@ class TileMachine(Concurrent):
         grid: tuple[int, ...],
         block: tuple[int, ...],
         how: Options,
-        common: Common | None = None,
+        common: Common,
         threads: int = 0,
     ) -> None:
-        common = common or Common(Turns(how.roles, how.rng))
         super().__init__((threads or launch.num_threads,), how.check, how.dtypes, common)
         self.launch, self.block, self.grid, self.bound, self.how = launch, block, grid, bound, how
         self.mode = how.mode
@@ -173,10 +173,17 @@ class TileMachine(Concurrent):
     # ----------------------------------------------------------------------------------------------------- memory
 
     def alloc_shared(self, buffer: ir.Buffer) -> None:
-        self.memory[buffer] = TileMemory.new(buffer)
+        self.memory[buffer] = self.common.memory[buffer] = TileMemory.new(buffer)
 
     def view_shared(self, s: ir.View) -> None:
-        self.memory[s.buffer] = self.memory[s.source].viewed(s.buffer)
+        self.memory[s.buffer] = self.common.memory[s.buffer] = self.memory[s.source].viewed(s.buffer)
+
+    def require_made(self, block: Common, barrier: ir.Buffer, tiles: tuple[ir.Buffer, ...]) -> None:
+        def there() -> bool:
+            return barrier in block.barriers and all(b in block.memory for b in tiles)
+
+        if not there():
+            self.pause(there, lambda: f"waits for the memory of the block of rank {block.rank}")
 
     def place(self, b: ir.Buffer, indices: tuple[ir.Expr, ...], version: ir.Expr | None) -> tuple[Index, Value]:
         """The index into the memory of `b`, inside it for all lanes, and which lanes meant what it says (True: all)."""

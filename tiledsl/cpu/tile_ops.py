@@ -20,7 +20,7 @@ from tiledsl.cpu.values import is_uniform
 from tiledsl.errors import error
 from tiledsl.ir.dtypes import FLOAT32, TFLOAT32, DType
 from tiledsl.ir.nodes import Region
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Source, Transpose
 
 if TYPE_CHECKING:
     from tiledsl.cpu.tile_interp import TileMachine
@@ -61,6 +61,37 @@ def read(m: TileMachine, r: Region) -> Array:
     return tile
 
 
+def fetch(m: TileMachine, s: Source) -> Array:
+    """The tile that a copy takes: `read` for a region; of the matrix of a convolution, element by element."""
+    if not isinstance(s, Im2col):
+        return read(m, s)
+    memory, at, inside = gathered(m, s)
+    taken = tuple(i[inside] for i in at)
+    if inside.any():
+        m.require_ready(memory, taken)
+    tile = np.full(s.extents, m.outside(s.buffer), memory.data.dtype)
+    tile[inside] = memory.data[taken]
+    return tile
+
+
+def gathered(m: TileMachine, s: Im2col) -> tuple[TileMemory, tuple[Array, ...], Array]:
+    """The memory of the image, where in it each element lies, and whether that is inside."""
+    memory = m.memory[s.buffer]
+    (rows, columns), (row, column) = s.extents, (m.uniform(o) for o in s.offsets)
+    height, width, channels = memory.shape[1:]
+    reach = s.dilation * (s.kernel - 1)
+    down, right = ((side + 2 * s.pad - reach - 1) // s.stride + 1 for side in (height, width))
+    pixel, tap = row + np.arange(rows)[:, None], column + np.arange(columns)[None, :]
+    image = pixel // (down * right)
+    y = pixel // right % down * s.stride + tap // channels // s.kernel * s.dilation - s.pad
+    x = pixel % right * s.stride + tap // channels % s.kernel * s.dilation - s.pad
+    inside = (tap >= 0) & (tap < s.kernel**2 * channels)
+    at = tuple(np.broadcast_arrays(image * 0, image, y, x, tap % channels))
+    for i, extent in zip(at[1:], memory.shape):
+        inside = inside & (i >= 0) & (i < extent)
+    return memory, at, inside
+
+
 def write(m: TileMachine, r: Region, tile: Array, asynchronous: bool = False) -> None:
     """Writes the part of `tile`, of shape `r.extents`, that lies inside the buffer."""
     memory, at, outer = place(m, r)
@@ -86,7 +117,7 @@ def copy(m: TileMachine, s: Copy) -> None:
     if s.bulk:
         (tile_async.load if s.barrier is not None else tile_async.store)(m, s)
         return
-    tile = convert(read(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
+    tile = convert(fetch(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
     write(m, s.dst, _fit(tile, s.dst), s.asynchronous)
 
 
@@ -189,27 +220,6 @@ def transpose(m: TileMachine, s: Transpose) -> None:
     write(m, s.dst, _fit(matrix.T, s.dst))
 
 
-def im2col(m: TileMachine, s: Im2col) -> None:
-    """dst[i, j] for output pixel row * rows + i and kernel tap and channel column * columns + j; 0 in the padding.
-
-    Pixels count through (image, y, x), taps through (ky, kx, channel), as `T.im2col` says.
-    """
-    image = read(m, s.image)
-    n, height, width, channels = image.shape
-    rows, columns = _squeezed(s.dst.extents)
-    reach = s.dilation * (s.kernel - 1)
-    out_h, out_w = ((e + 2 * s.pad - reach - 1) // s.stride + 1 for e in (height, width))
-    pixel = m.uniform(s.row) * rows + np.arange(rows)[:, None]
-    tap = m.uniform(s.column) * columns + np.arange(columns)[None, :]
-    y = pixel // out_w % out_h * s.stride + tap // channels // s.kernel * s.dilation - s.pad
-    x = pixel % out_w * s.stride + tap // channels % s.kernel * s.dilation - s.pad
-    picture = pixel // (out_h * out_w)
-    valid = (y >= 0) & (y < height) & (x >= 0) & (x < width) & (picture < n) & (tap < s.kernel**2 * channels)
-    at = tuple(np.where(valid, i, 0) for i in np.broadcast_arrays(picture, y, x, tap % channels))
-    tile = np.where(valid, image[at], np.zeros((), image.dtype))
-    write(m, s.dst, _fit(convert(tile, s.image.buffer.dtype, s.dst.buffer.dtype), s.dst))
-
-
 OPERATIONS: dict[type, Callable[[Any, Any], None]] = {
     Copy: copy,
     Fill: fill,
@@ -218,5 +228,4 @@ OPERATIONS: dict[type, Callable[[Any, Any], None]] = {
     Scan: scan,
     Atomic: atomic,
     Transpose: transpose,
-    Im2col: im2col,
 }

@@ -1,6 +1,7 @@
-"""The roles of a block as coroutines: each on an OS thread of its own, but one at a time, so that a run is determined.
+"""The roles of a block, and the blocks of a cluster, as coroutines: each on an OS thread of its own, but one at a time,
+so that a run is determined.
 
-A role gives its turn away where it waits or arrives, and nowhere else. Then it is the turn of one that can go on: the
+One gives its turn away where it waits or arrives, and nowhere else. Then it is the turn of one that can go on: the
 first in the order of the program, the last, or any. With the producer as the first role, "first" is the producer as
 eager as possible, "last" the consumer.
 """
@@ -27,7 +28,7 @@ class _Stopped(BaseException):
 
 @dataclass(slots=True)
 class Player:
-    """A role: `ready` says whether it can go on, `problem` tells of what it waits for, and where."""
+    """A role or a block: `ready` says whether it can go on, `problem` tells of what it waits for, and where."""
 
     name: str
     body: Callable[[], None]
@@ -40,7 +41,7 @@ class Player:
 
 
 class Turns:
-    """Deals the turns of one block."""
+    """Deals the turns of one block or cluster."""
 
     def __init__(self, order: Order, rng: np.random.Generator) -> None:
         if order not in ORDERS:
@@ -48,18 +49,28 @@ class Turns:
         self.order, self.rng = order, rng
         self.back = Semaphore(0)
         self.stopping = False
+        self.players: list[Player] = []
 
-    def run(self, players: Sequence[Player], where: str) -> None:
-        """Runs all of them to their ends. Raises what one of them raises, and TileError TD0830 if none can go on."""
+    def run(self, players: Sequence[Player], where: str, caller: Player | None = None) -> None:
+        """Runs all of them to their ends; if it is the turn of the `caller`, beside all who take turns already.
+
+        Raises what one of them raises, and TileError TD0830 if none can go on.
+        """
+        if caller is not None:
+            self.players += players
+            caller.ready = lambda: all(p.done for p in players)
+            self.give(caller)
+            return
+        self.players = list(players)
         try:
-            while left := [p for p in players if not p.done]:
+            while left := [p for p in self.players if not p.done]:
                 able = [p for p in left if p.ready is None or p.ready()]
                 if not able:
                     raise stuck([p.problem() for p in left if p.problem], where)
                 self._turn(self._choose(able))
         finally:
             self.stopping = True
-            for p in players:
+            for p in self.players:
                 if p.thread is not None and not p.done:
                     self._turn(p)
             self.stopping = False

@@ -26,7 +26,7 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Reduce, Scan, Transpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class LaunchFrame(Frame):
     layouts: list[Assigned] = field(default_factory=list)
     safe_values: list[SafeValue] = field(default_factory=list)
     raster: Raster | None = None
+    cluster: tuple[int, ...] = ()
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
     has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike
@@ -184,7 +185,7 @@ def _written(stmt: Stmt) -> Buffer | None:
             return buffer
         case Copy(dst=dst) | Fill(dst) | Reduce(dst=dst) | Scan(dst=dst) | Atomic(dst=dst) | Transpose(dst=dst):
             return dst.buffer
-        case Im2col(dst=dst) | Gemm(c=dst):
+        case Gemm(c=dst):
             return dst.buffer
         case Alloc(buffer):
             return buffer

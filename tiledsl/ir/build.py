@@ -14,6 +14,7 @@ from tiledsl.ir.concurrent import (
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -61,7 +62,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Source, Transpose
 
 
 class Builder(ExprBuilder):
@@ -171,8 +172,15 @@ def _plain(kind: type[Any]) -> Form:
 
 def _from_to(kind: type[Any], **fixed: bool) -> Form:
     return lambda b, at, options, src, dst: kind(
-        src=b.region(src), dst=b.region(dst), **b.options(kind, options), **fixed, span=at
+        src=_source(b, src), dst=b.region(dst), **b.options(kind, options), **fixed, span=at
     )
+
+
+def _source(b: Builder, tree: Any) -> Source:
+    if tree.data != "im2col":
+        return b.region(tree)
+    options, name, slices = tree.children
+    return Im2col(b.named(name, Buffer), *b.box(slices), **b.options(Im2col, options))
 
 
 def _store(b: Builder, at: Span, element: Any, value: Any, asynchronous: bool = False) -> Stmt:
@@ -237,14 +245,19 @@ def _gemm(b: Builder, at: Span, options: Any, *operands: Any, asynchronous: bool
 
 def _bulk_copy(b: Builder, at: Span, options: Any, src: Any, dst: Any, barrier: Any) -> Stmt:
     known = b.options(Copy, options)
-    return Copy(b.region(src), b.region(dst), bulk=True, barrier=b.maybe_address(barrier), **known, span=at)
+    return Copy(_source(b, src), b.region(dst), bulk=True, barrier=b.maybe_address(barrier), **known, span=at)
 
 
-def _engine(kind: type[Any]) -> Form:
-    """A statement of the copy engine."""
-    return lambda b, at, options, src, dst, barrier: kind(
-        src=b.address(src), dst=b.address(dst), barrier=b.maybe_address(barrier), **b.options(kind, options), span=at
+def _tensor_copy(b: Builder, at: Span, options: Any, src: Any, tap: Any, dst: Any, barrier: Any) -> Stmt:
+    known = b.options(TensorCopy, options)
+    return TensorCopy(
+        b.address(dst), b.address(src), barrier=b.maybe_address(barrier), tap=b.exprs(tap), **known, span=at
     )
+
+
+def _bulk_move(b: Builder, at: Span, options: Any, src: Any, dst: Any, barrier: Any) -> Stmt:
+    known = b.options(BulkMove, options)
+    return BulkMove(b.address(dst), b.address(src), barrier=b.maybe_address(barrier), **known, span=at)
 
 
 def _arrive(b: Builder, at: Span, options: Any, barrier: Any, handed: Any) -> Stmt:
@@ -265,11 +278,6 @@ def _init_barrier(b: Builder, at: Span, options: Any, barrier: Any) -> Stmt:
 
 def _roles(b: Builder, at: Span, *roles: Any) -> Stmt:
     return Roles(tuple(map(b.role, roles)), span=at)
-
-
-def _im2col(b: Builder, at: Span, options: Any, image: Any, dst: Any, row: Any, column: Any) -> Stmt:
-    known = b.options(Im2col, options)
-    return Im2col(b.region(image), b.region(dst), b.expr(row), b.expr(column), **known, span=at)
 
 
 def _parallel(b: Builder, at: Span, options: Any, points: Any, where: Any, body: Any) -> Stmt:
@@ -297,6 +305,7 @@ _FORMS: dict[str, Form] = {
     "continue_": _plain(Continue),
     "evaluate": lambda b, at, value: Evaluate(b.expr(value), span=at),
     "barrier": _plain(Barrier),
+    "cluster_barrier": _plain(ClusterBarrier),
     "async_commit": _plain(AsyncCommit),
     "async_wait": _plain(AsyncWait),
     "atom_call": lambda b, at, name, args: AtomCall(word(name), b.exprs(args), span=at),
@@ -313,7 +322,6 @@ _FORMS: dict[str, Form] = {
     "atomic": _from_to(Atomic),
     "bulk_atomic": _from_to(Atomic, bulk=True),
     "transpose": _from_to(Transpose),
-    "im2col": _im2col,
     "init_barrier": _init_barrier,
     "arrive": _arrive,
     "expect": lambda b, at, barrier, count: Expect(b.address(barrier), b.expr(count), span=at),
@@ -325,8 +333,8 @@ _FORMS: dict[str, Form] = {
     "settle": lambda b, at, name: Settle(b.named(name, Buffer), span=at),
     "set_registers": _plain(SetRegisters),
     "roles": _roles,
-    "tensor_copy": _engine(TensorCopy),
-    "bulk_move": _engine(BulkMove),
+    "tensor_copy": _tensor_copy,
+    "bulk_move": _bulk_move,
     "bulk_copy": _bulk_copy,
     "async_gemm": lambda b, at, options, *operands: _gemm(b, at, options, *operands, asynchronous=True),
     "parallel": _parallel,

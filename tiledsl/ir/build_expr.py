@@ -222,9 +222,12 @@ class ExprBuilder:
         if slices is None:
             shape = static_shape(buffer) if all(isinstance(n, int) for n in buffer.shape) else ()
             return Region(buffer, (Const(0),) * len(shape), shape, self.version(version))
+        return Region(buffer, *self.box(slices), self.version(version))
+
+    def box(self, slices: Any) -> tuple[tuple[Expr, ...], tuple[int, ...]]:
+        """Offsets and extents."""
         offsets = tuple(self.expr(s.children[0]) for s in slices.children)
-        extents = tuple(1 if s.children[1] is None else int(s.children[1]) for s in slices.children)
-        return Region(buffer, offsets, extents, self.version(version))
+        return offsets, tuple(1 if s.children[1] is None else int(s.children[1]) for s in slices.children)
 
     def element(self, tree: Any) -> tuple[Buffer, tuple[Expr, ...], Expr | None]:
         name, version, indices = tree.children

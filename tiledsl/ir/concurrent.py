@@ -15,6 +15,7 @@ from tiledsl.ir.nodes import Address, Block, Buffer, Expr, Node, Stmt, Var
 QUEUES = ("copy", "product", "store")
 AGENTS = ("threads", "warps", "warpgroups", "one")
 FENCES = ("async_proxy", "barrier_init", "product")
+CLUSTER_PARTS = ("sync", "arrive", "arrive_relaxed", "wait")
 WARPGROUP = 128
 
 
@@ -57,13 +58,26 @@ class Arrive(Stmt):
     `by` says how often: each thread of the role once, or one thread of each warp or warpgroup, or one of them all; at
     the thread stage it is each thread that executes it. `copies`: when the thread's cp.async copies so far are
     complete. `buffers` are what it hands over: tiles that were read and may be overwritten, or that were written.
+    `ranks` is a mask of the blocks of the cluster at whose barrier in this place it arrives (0: this one's).
     """
 
     barrier: Address
     bytes: int = 0
     by: str = "threads"
     copies: bool = False
+    ranks: int = 0
     buffers: tuple[Buffer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterBarrier(Stmt):
+    """All threads of all blocks of the cluster arrive before any leaves: whoever leaves sees what others did before.
+
+    In two parts, of which each thread executes both in turn, other work can stand between them: "arrive", "wait".
+    "arrive_relaxed" makes nothing visible that the thread did. Source: PTX ISA, "barrier.cluster".
+    """
+
+    part: str = "sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +94,14 @@ class Await(Stmt):
 
     All threads wait, or `by` is "one": the one that acts for the role (Arrive by "one", bulk copies) waits alone, where
     nobody waits for the others: they could come so late that the barrier is in a phase of the same parity again.
+    `cluster` is set by lower-tiles: threads of other blocks arrive, and what they did becomes visible.
     """
 
     barrier: Address
     parity: Expr
     buffers: tuple[Buffer, ...] = ()
     by: str = "threads"
+    cluster: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +169,9 @@ class TensorCopy(Stmt):
     not written. In shared memory the box is row-major, with a swizzle of 0, 32, 64 or 128 bytes. A load completes on
     `barrier`; a store belongs to the queue "store", with `op` (add, min, max, and, or, xor) it is a reduction. `ranks`
     is a mask of the blocks of the cluster that a load goes to (0: this one).
+
+    With a `window` (kernel, stride, dilation, pad) it loads a box of the matrix of a convolution (`ir/im2col.py`): for
+    `box` = (pixels, channels) pixels, from the one of the address on, what lies `tap` = (down, right) of each.
     """
 
     dst: Address
@@ -162,6 +181,8 @@ class TensorCopy(Stmt):
     barrier: Address | None = None
     op: str = ""
     ranks: int = 0
+    window: tuple[int, ...] = ()
+    tap: tuple[Expr, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +194,13 @@ class BulkMove(Stmt):
     lanes: int
     barrier: Address | None = None
     ranks: int = 0
+
+
+def reaches_blocks(s: Node) -> bool:
+    """Whether the statement itself copies to other blocks of the cluster, or arrives at barriers of theirs."""
+    return getattr(s, "ranks", 0) != 0
+
+
+def members(ranks: int) -> tuple[int, ...]:
+    """The numbers in a mask of blocks of a cluster."""
+    return tuple(n for n in range(ranks.bit_length()) if ranks >> n & 1)

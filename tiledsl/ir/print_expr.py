@@ -139,8 +139,10 @@ class ExprPrinter:
         name = self.versioned(r.buffer, r.version)
         if r.extents == r.buffer.shape and all(o == Const(0) for o in r.offsets):
             return name
-        box = (self.expr(o) + (f" : {n}" if n != 1 else "") for o, n in zip(r.offsets, r.extents))
-        return f"{name}[{', '.join(box)}]"
+        return f"{name}[{self.box(r.offsets, r.extents)}]"
+
+    def box(self, offsets: Iterable[Expr], extents: Iterable[int]) -> str:
+        return ", ".join(self.expr(o) + (f" : {n}" if n != 1 else "") for o, n in zip(offsets, extents))
 
     def extents(self, extents: Iterable[Extent]) -> str:
         return ", ".join(self.expr(e) if isinstance(e, Expr) else str(e) for e in extents)

@@ -8,6 +8,7 @@ from tiledsl.ir.concurrent import (
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -39,7 +40,7 @@ from tiledsl.ir.nodes import (
     View,
 )
 from tiledsl.ir.print_expr import ExprPrinter
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Source, Transpose
 
 
 def _store(p: ExprPrinter, s: Store) -> str:
@@ -69,7 +70,13 @@ def _print(p: ExprPrinter, s: Print) -> str:
 
 
 def _from_to(name: str) -> Callable[[ExprPrinter, Copy | Reduce | Scan | Atomic | Transpose], str]:
-    return lambda p, s: f"{name}{options(s)} {p.region(s.src)} -> {p.region(s.dst)}"
+    return lambda p, s: f"{name}{options(s)} {_source(p, s.src)} -> {p.region(s.dst)}"
+
+
+def _source(p: ExprPrinter, s: Source) -> str:
+    if not isinstance(s, Im2col):
+        return p.region(s)
+    return f"im2col{options(s)} {p.names.of(s.buffer)}[{p.box(s.offsets, s.extents)}]"
 
 
 def _copy(p: ExprPrinter, s: Copy) -> str:
@@ -86,12 +93,9 @@ def _gemm(p: ExprPrinter, s: Gemm) -> str:
     return f"{how}gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}"
 
 
-def _engine(name: str) -> Callable[[ExprPrinter, TensorCopy | BulkMove], str]:
-    return lambda p, s: f"{name}{options(s)} {p.at(s.src)} -> {p.at(s.dst)}{p.on(s.barrier)}"
-
-
-def _im2col(p: ExprPrinter, s: Im2col) -> str:
-    return f"im2col{options(s)} {p.region(s.image)} -> {p.region(s.dst)} at {p.exprs((s.row, s.column))}"
+def _tensor_copy(p: ExprPrinter, s: TensorCopy) -> str:
+    tap = f" at {p.exprs(s.tap)}" if s.tap else ""
+    return f"tensor_copy{options(s)} {p.at(s.src)}{tap} -> {p.at(s.dst)}{p.on(s.barrier)}"
 
 
 FORMS: dict[type[Stmt], Callable[..., str]] = {
@@ -118,9 +122,9 @@ FORMS: dict[type[Stmt], Callable[..., str]] = {
     Scan: _from_to("scan"),
     Atomic: _atomic,
     Transpose: _from_to("transpose"),
-    Im2col: _im2col,
     InitBarrier: lambda p, s: f"init_barrier{options(s)} {p.at(s.barrier)}",
     Arrive: lambda p, s: f"arrive{options(s)} {p.at(s.barrier)}{p.handed(s.buffers)}",
+    ClusterBarrier: lambda p, s: f"cluster_barrier{options(s)}",
     Expect: lambda p, s: f"expect {p.at(s.barrier)}, {p.expr(s.bytes)}",
     Await: lambda p, s: f"await{options(s)} {p.at(s.barrier)}, {p.expr(s.parity)}{p.handed(s.buffers)}",
     NamedSync: lambda p, s: f"named_sync{options(s)} {p.expr(s.id)}",
@@ -129,6 +133,6 @@ FORMS: dict[type[Stmt], Callable[..., str]] = {
     Hold: lambda p, s: f"hold {p.names.of(s.buffer)}",
     Settle: lambda p, s: f"settle {p.names.of(s.buffer)}",
     SetRegisters: lambda p, s: f"set_registers{options(s)}",
-    TensorCopy: _engine("tensor_copy"),
-    BulkMove: _engine("bulk_move"),
+    TensorCopy: _tensor_copy,
+    BulkMove: lambda p, s: f"bulk_move{options(s)} {p.at(s.src)} -> {p.at(s.dst)}{p.on(s.barrier)}",
 }

@@ -5,14 +5,49 @@ Where two regions take part, dimensions of extent 1 are dropped on both sides be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tiledsl.ir.frozen import dataclass
-from tiledsl.ir.nodes import Address, Block, Buffer, Expr, Kernel, Region, Space, Stmt, Var
+from tiledsl.ir.im2col import Window
+from tiledsl.ir.nodes import Address, Block, Buffer, Expr, Kernel, Node, Region, Space, Stmt, Var
 from tiledsl.ir.walk import walk
 
 if TYPE_CHECKING:
     from tiledsl.ir.layout import Fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Im2col(Node):
+    """The box of `extents` elements at `offsets` of the matrix of a convolution (`ir/im2col.py`).
+
+    `buffer` is the image N, H, W, C. What lies outside of it, or of the matrix, reads as 0 or its safe value.
+    """
+
+    buffer: Buffer
+    offsets: tuple[Expr, ...]
+    extents: tuple[int, ...]
+    kernel: int
+    stride: int
+    dilation: int
+    pad: int
+
+    @property
+    def version(self) -> None:
+        """Images are in global memory, which has no versions."""
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.stride, self.dilation, self.pad)
+
+
+Source: TypeAlias = Region | Im2col
+
+
+def region_of(source: Source) -> Region:
+    """`source` where it can only be a region: the matrix of a convolution is read, from global memory."""
+    if isinstance(source, Im2col):
+        raise TypeError(f"a box of the matrix of '{source.buffer.name}' stands where a region does")
+    return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +61,7 @@ class Copy(Stmt):
     `engine` is "threads" where the user forbids the copy engine, "" where the compiler may choose.
     """
 
-    src: Region
+    src: Source
     dst: Region
     width: int = 0
     asynchronous: bool = False
@@ -115,20 +150,6 @@ class Transpose(Stmt):
 
 
 @dataclass(frozen=True, slots=True)
-class Im2col(Stmt):
-    """A tile of the matrix that turns an NHWC convolution into a product: see `T.im2col`."""
-
-    image: Region
-    dst: Region
-    row: Expr
-    column: Expr
-    kernel: int
-    stride: int
-    dilation: int
-    pad: int
-
-
-@dataclass(frozen=True, slots=True)
 class Parallel(Stmt):
     """`body` once for every point of the box `extents`, in no order, dealt to the threads of the block.
 
@@ -142,7 +163,7 @@ class Parallel(Stmt):
     layout: Fragment | None = None
 
 
-TILE_OPS = (Copy, Fill, Gemm, Reduce, Scan, Atomic, Transpose, Im2col, Parallel)
+TILE_OPS = (Copy, Fill, Gemm, Reduce, Scan, Atomic, Transpose, Parallel)
 
 
 def is_tile_stage(kernel: Kernel) -> bool:

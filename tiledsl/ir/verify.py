@@ -50,6 +50,7 @@ from tiledsl.ir.verify_concurrent import CONCURRENT_RULES, possible_registers
 from tiledsl.ir.verify_tiles import TILE_RULES
 
 _UPDATES = ("add", "max", "min", "and", "or", "xor", "exch", "load", "store")
+_MAX_CLUSTER = 16  # blocks; CUDA C++ Programming Guide, "Thread Block Clusters"
 _MAX_BARRIERS = 16  # PTX ISA, "bar.sync": barrier resources 0 to 15
 _MAX_MOVE_BITS = 256  # PTX ISA, "ld": .v8 of 32-bit elements
 
@@ -100,6 +101,9 @@ class _Verifier:
             raise fail(f"a grid of {len(launch.grid)} extents with {len(launch.blocks)} block indices")
         if not 1 <= len(launch.threads) <= 3 or min(launch.threads) < 1:
             raise fail(f"no block of threads {launch.threads}")
+        size, beyond = launch.cluster, launch.cluster[len(launch.grid) :]
+        if len(size) > 3 or any(n < 1 for n in size) or prod(size) > _MAX_CLUSTER or any(n > 1 for n in beyond):
+            raise fail(f"clusters of {size} blocks in a grid of {len(launch.grid)} extents")
         if len(launch.registers) not in (0, 2) or not all(n == 0 or possible_registers(n) for n in launch.registers):
             raise fail(f"a launch with {launch.registers} registers for threads that copy and that compute")
         for extent in launch.grid:

@@ -7,11 +7,13 @@ from typing import Any
 
 from tiledsl.ir.concurrent import (
     AGENTS,
+    CLUSTER_PARTS,
     FENCES,
     QUEUES,
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -22,12 +24,14 @@ from tiledsl.ir.concurrent import (
     Settle,
     TensorCopy,
 )
+from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Buffer, Const, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.verify_tiles import at_barrier, bulk_copy
 
 MOST_ARRIVALS = (1 << 20) - 1  # PTX ISA, "mbarrier: contents of the mbarrier object"
 MOST_NAMED = 16  # PTX ISA, "bar.sync"
+MOST_PIXELS = 1024  # CUDA Driver API, "cuTensorMapEncodeIm2col"
 _REDUCTIONS = ("", "add", "min", "max", "and", "or", "xor")
 
 
@@ -57,6 +61,13 @@ def _arrive(scope: Scope, s: Arrive) -> None:
     _handed(scope, s.buffers)
     if s.by not in AGENTS or not 0 <= s.bytes <= MOST_ARRIVALS or (s.bytes and s.copies):
         raise fail(f"an arrival by '{s.by}' with {s.bytes} bytes")
+    if not 0 <= s.ranks < 1 << 16 or (s.ranks and (s.bytes or s.copies)):
+        raise fail(f"an arrival at the blocks {s.ranks:#x}{' with bytes' * bool(s.bytes)}{' of copies' * s.copies}")
+
+
+def _cluster(scope: Scope, s: ClusterBarrier) -> None:
+    if s.part not in CLUSTER_PARTS:
+        raise fail(f"unknown part '{s.part}' of a barrier of the cluster")
 
 
 def _expect(scope: Scope, s: Expect) -> None:
@@ -112,10 +123,23 @@ def _tensor_copy(scope: Scope, s: TensorCopy) -> None:
     scope.expr(s.src)
     bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
     tensor = s.dst.buffer if s.barrier is None else s.src.buffer
-    if len(s.box) != len(tensor.shape) or not 1 <= len(s.box) <= 5 or any(not 1 <= n <= 256 for n in s.box):
+    if s.window or s.tap:
+        _pixels(scope, s)
+    elif len(s.box) != len(tensor.shape) or not 1 <= len(s.box) <= 5 or any(not 1 <= n <= 256 for n in s.box):
         raise fail(f"no box of {s.box} elements of '{tensor.name}'")
     if s.swizzle not in (0, 32, 64, 128) or s.op not in _REDUCTIONS or (s.op and s.barrier is not None):
         raise fail(f"a tensor copy with swizzle {s.swizzle} and operation '{s.op}'")
+
+
+def _pixels(scope: Scope, s: TensorCopy) -> None:
+    for n in s.tap:
+        scope.integer(n, "a part of a tap")
+    image = s.src.buffer
+    if (len(s.window), len(s.tap), len(s.box), len(image.shape)) != (4, 2, 2, 4) or s.barrier is None:
+        raise fail(f"no load of {s.box} pixels and channels of '{image.name}' with the window {s.window}")
+    window = Window(*s.window)
+    if min(s.window[:3]) < 1 or window.pad < 0 or not (1 <= s.box[0] <= MOST_PIXELS and 1 <= s.box[1] <= 256):
+        raise fail(f"no load of {s.box} pixels and channels of '{image.name}' with the window {s.window}")
 
 
 def _bulk_move(scope: Scope, s: BulkMove) -> None:
@@ -131,6 +155,7 @@ CONCURRENT_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     AsyncWait: _wait,
     InitBarrier: _init,
     Arrive: _arrive,
+    ClusterBarrier: _cluster,
     Expect: _expect,
     Await: _await,
     NamedSync: _named,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.im2col import image_sides
 from tiledsl.ir.nodes import Address, Buffer, Region, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.tile import REDUCTIONS, Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
@@ -19,7 +21,8 @@ def _agree(what: str, *shapes: tuple[int, ...]) -> None:
 
 
 def _copy(scope: Scope, s: Copy) -> None:
-    _agree("a copy", scope.region(s.src, *_MEMORY), scope.region(s.dst, *_MEMORY))
+    from_ = _im2col(scope, s.src) if isinstance(s.src, Im2col) else scope.region(s.src, *_MEMORY)
+    _agree("a copy", from_, scope.region(s.dst, *_MEMORY))
     if s.asynchronous and (s.src.buffer.space, s.dst.buffer.space) != (Space.GLOBAL, Space.SHARED):
         raise fail("an asynchronous copy goes from global to shared memory")
     if s.asynchronous and s.bulk:
@@ -32,6 +35,27 @@ def _copy(scope: Scope, s: Copy) -> None:
         bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
     elif s.barrier is not None or s.ranks:
         raise fail("only a bulk copy completes on a barrier or goes to several blocks")
+
+
+def _im2col(scope: Scope, s: Im2col) -> tuple[int, ...]:
+    """The extents without those of 1."""
+    scope.buffer(s.buffer)
+    if s.buffer.space is not Space.GLOBAL:
+        raise fail(f"'{s.buffer.name}' is in {s.buffer.space.value} memory; the image of im2col must be global")
+    try:
+        height, width, _ = image_sides(s.buffer)
+    except TypeError as e:
+        raise fail(str(e)) from None
+    if len(s.offsets) != 2 or len(s.extents) != 2 or min(s.extents) < 1:
+        raise fail(f"a box of {s.extents} elements of a matrix at {len(s.offsets)} offsets")
+    if min(s.kernel, s.stride, s.dilation) < 1 or s.pad < 0:
+        raise fail(f"a filter of {s.kernel} taps, stride {s.stride}, dilation {s.dilation} and padding {s.pad}")
+    if min(s.window.steps(height), s.window.steps(width)) < 1:
+        raise fail(f"the filter reaches over {s.window.reach + 1} pixels and '{s.buffer.name}' is {height} x {width}")
+    for offset in s.offsets:
+        if (dtype := scope.expr(offset)) is not INDEX:
+            raise fail(f"an offset of im2col is {dtype}, not {INDEX}")
+    return tuple(n for n in s.extents if n != 1)
 
 
 def bulk_copy(scope: Scope, dst: Buffer, src: Buffer, barrier: Address | None, ranks: int) -> None:
@@ -114,15 +138,6 @@ def _transpose(scope: Scope, s: Transpose) -> None:
     _agree("a transpose", src[::-1], dst)
 
 
-def _im2col(scope: Scope, s: Im2col) -> None:
-    scope.region(s.image, Space.GLOBAL)
-    scope.region(s.dst, *_TILES)
-    scope.integer(s.row, "the row of im2col")
-    scope.integer(s.column, "the column of im2col")
-    if len(s.image.extents) != 4 or len(s.dst.extents) != 2 or min(s.kernel, s.stride, s.dilation) < 1 or s.pad < 0:
-        raise fail(f"no im2col from {s.image.extents} to {s.dst.extents}")
-
-
 TILE_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     Copy: _copy,
     Fill: _fill,
@@ -131,5 +146,4 @@ TILE_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     Scan: _scan,
     Atomic: _atomic,
     Transpose: _transpose,
-    Im2col: _im2col,
 }

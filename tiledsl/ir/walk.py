@@ -21,7 +21,7 @@ LEAVES = (Var, Buffer)  # compared by identity, so a rewrite must never rebuild 
 # hold no nodes, and those that hold statements name one of _HOLDERS.
 _DATA = {"None", "tuple", "bool", "int", "float", "str"}
 _PLAIN = _DATA | {"DType", "Span", "Rounding", "Space", "LoopKind", "Raster", "Fragment", "Layout"}
-_SINGLE = {"Expr", "Var", "Buffer", "Region", "Address"}
+_SINGLE = {"Expr", "Var", "Buffer", "Region", "Source", "Address"}
 _HOLDERS = {"Stmt", "Block", "Launch", "Role"}
 
 

@@ -15,6 +15,7 @@ from tiledsl.ir.concurrent import Expect, Fence
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Region, Space, Stmt
 from tiledsl.ir.tile import Copy
 from tiledsl.language.barriers import barrier_address
+from tiledsl.language.clusters import mask_of
 from tiledsl.language.tiles import GemmWarpPolicy, begin, copy_width, emit_tile, gemm, regions
 from tiledsl.language.unsupported import reject
 
@@ -95,14 +96,16 @@ def tma_copy(
 
     A load completes on `barrier`, which expects its bytes: let `T.barrier_arrive(barrier)` follow in the threads that
     load, and `T.barrier_wait` in those that use the tile. A store is a group of its own: `T.tma_store_wait(0)` waits.
-    Elements outside of the tensor are loaded as 0, and not stored. `cluster_mask`: the blocks of the cluster loaded to.
+    Elements outside of the tensor are loaded as 0, and not stored. With `cluster_mask` a load goes to the same place of
+    each of these blocks of the cluster (bit r: the block of rank r), and completes on `barrier` there. The copy then
+    expects no bytes: each block says by `T.mbarrier_expect_tx` how many come from all of them.
     """
     word = "T.tma_copy"
     tracer = begin(word)
     reject("tma_copy", annotations=annotations, leader_scope_threads=leader_scope_threads)
     ways = ((Space.GLOBAL, Space.SHARED), (Space.SHARED, Space.GLOBAL))
     source, target = _moved(word, src, dst, *ways)
-    ranks = _count(word, "cluster_mask", cluster_mask or 0)
+    ranks = mask_of(word, "cluster_mask", cluster_mask)
     at = tracer.here()
     if target.buffer.space is Space.GLOBAL:
         if barrier is not None or ranks:
@@ -114,9 +117,10 @@ def tma_copy(
     if barrier is None:
         raise fail("TD0250", word=word, value="nothing", hint="say where the load completes: barrier=bar")
     bar = barrier_address(barrier, word)
-    bits = prod(target.extents) * target.buffer.dtype.bits
-    emit_tile(tracer, word, Expect(bar, Const(bits // 8), span=at))
-    tracer.emit(Copy(source, target, bulk=True, barrier=bar, ranks=ranks, span=at))
+    if not ranks:
+        bits = prod(target.extents) * target.buffer.dtype.bits
+        emit_tile(tracer, word, Expect(bar, Const(bits // 8), span=at))
+    emit_tile(tracer, word, Copy(source, target, bulk=True, barrier=bar, ranks=ranks, span=at))
 
 
 def fence_proxy_async() -> None:

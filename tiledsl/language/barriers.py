@@ -18,6 +18,7 @@ from tiledsl.ir.concurrent import Arrive, Await, Expect
 from tiledsl.ir.dtypes import BOOL, INDEX, UINT64
 from tiledsl.ir.nodes import Address, Alloc, Buffer, Const, Expr, Space, Stmt
 from tiledsl.language.annotations import const_sizes
+from tiledsl.language.clusters import mask_of
 from tiledsl.language.tiles import begin
 
 _MOST_BYTES = (1 << 20) - 1  # of a phase; PTX ISA, "mbarrier: contents of the mbarrier object"
@@ -117,8 +118,8 @@ def _wait(word: str, barrier: Any, parity: Any) -> None:
     _emit(word, lambda t: Await(barrier_address(barrier, word), _parity(word, parity), span=t.here()))
 
 
-def _arrive(word: str, barrier: Any) -> None:
-    _emit(word, lambda t: Arrive(barrier_address(barrier, word), span=t.here()))
+def _arrive(word: str, barrier: Any, ranks: int) -> None:
+    _emit(word, lambda t: Arrive(barrier_address(barrier, word), ranks=ranks, span=t.here()))
 
 
 def barrier_wait(barrier: Any, parity: Any = 0) -> None:
@@ -135,14 +136,21 @@ def mbarrier_wait_parity(mbarrier: Any, parity: Any) -> None:
     _wait("T.mbarrier_wait_parity", mbarrier, parity)
 
 
-def barrier_arrive(barrier: Any) -> None:
-    """Every thread that executes this arrives at `barrier` once: 128 arrivals for each warpgroup of a T.ws block."""
-    _arrive("T.barrier_arrive", barrier)
+def barrier_arrive(barrier: Any, *, cluster_mask: int | None = None) -> None:
+    """Every thread that executes this arrives at `barrier` once: 128 arrivals for each warpgroup of a T.ws block.
+
+    `cluster_mask`: at that barrier of each of these blocks of the cluster (bit r: the block of rank r), not this one's.
+    """
+    word = "T.barrier_arrive"
+    _arrive(word, barrier, mask_of(word, "cluster_mask", cluster_mask))
 
 
-def mbarrier_arrive(mbarrier: Any) -> None:
-    """`T.barrier_arrive(mbarrier)`."""
-    _arrive("T.mbarrier_arrive", mbarrier)
+def mbarrier_arrive(mbarrier: Any, cta_id: int | None = None) -> None:
+    """`T.barrier_arrive(mbarrier)`, or at that barrier of the block of rank `cta_id` of the cluster."""
+    word = "T.mbarrier_arrive"
+    if cta_id is not None and (type(cta_id) is not int or not 0 <= cta_id < 16):
+        raise fail("TD0226", word=word, name="cta_id", value=describe(cta_id), allowed="an int: the rank of a block")
+    _arrive(word, mbarrier, 0 if cta_id is None else mask_of(word, "1 << cta_id", 1 << cta_id))
 
 
 def mbarrier_expect_tx(mbarrier: Any, tx: Any) -> None:

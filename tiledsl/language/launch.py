@@ -15,6 +15,7 @@ from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Raster, SafeValue, Space, Var
 from tiledsl.language.annotations import const_sizes
+from tiledsl.language.clusters import cluster_of
 from tiledsl.language.layouts import as_layout
 
 _THREADS = 128
@@ -25,10 +26,18 @@ class Kernel(NamedContext):
     """`with T.Kernel(*blocks, threads=128) as (bx, by):` launches that many blocks; the body is one block's work.
 
     Blocks are integers or run-time sizes, x first; `threads` is a number or up to three, x first. Several such blocks
-    in a function become several `__global__` functions, launched in order.
+    in a function become several `__global__` functions, launched in order. `cluster_dims` blocks (up to 8, x first) run
+    together and can reach each other's shared memory (sm_90); the grid is a multiple of them.
     """
 
-    def __init__(self, *blocks: Any, threads: Any = None, is_cpu: bool = False, prelude: str | None = None) -> None:
+    def __init__(
+        self,
+        *blocks: Any,
+        threads: Any = None,
+        is_cpu: bool = False,
+        prelude: str | None = None,
+        cluster_dims: Any = None,
+    ) -> None:
         self.tracer = tracer_of("T.Kernel")
         self.span = self.tracer.here()
         if is_cpu:
@@ -46,6 +55,7 @@ class Kernel(NamedContext):
             raise fail(
                 "TD0224", what=f"threads={shape_text(self.threads)}", rule="1 to 1024 threads in up to 3 dimensions"
             )
+        self.cluster = cluster_of(cluster_dims, self.grid)
         if prelude:
             self.tracer.source.append(prelude)
 
@@ -63,8 +73,9 @@ class Kernel(NamedContext):
             names = (base,) if base and count == 1 else tuple(f"b{axis}" for axis in "xyz"[:count])
         blocks = tuple(Var(n, INDEX) for n in names)
         self.frame = LaunchFrame(
-            "launch", "the T.Kernel block", None, self.span, grid=self.grid, blocks=blocks, threads=self.threads
-        )
+            "launch", "the T.Kernel block", None, self.span, grid=self.grid, blocks=blocks, threads=self.threads,
+            cluster=self.cluster,
+        )  # fmt: skip
         self.tracer.open(self.frame)
         values = tuple(Scalar(b, INDEX, self.frame) for b in blocks)
         return values[0] if count == 1 and not isinstance(self.targets, tuple) else values
@@ -76,6 +87,9 @@ class Kernel(NamedContext):
             return
         frame = self.frame
         body = self.tracer.close(frame)
+        if frame.raster and frame.cluster:
+            hint = "leave one of them away: the blocks of a cluster are neighbours in the grid"
+            raise fail("TD0103", word="use_swizzle in a launch with cluster_dims", hint=hint)
         launch = Launch(
             self.tracer.name,
             frame.grid,
@@ -85,6 +99,7 @@ class Kernel(NamedContext):
             body,
             tuple(frame.layouts),
             tuple(frame.safe_values),
+            cluster=frame.cluster,
             raster=frame.raster,
             min_blocks=frame.min_blocks,
             registers=frame.registers,
@@ -95,6 +110,13 @@ class Kernel(NamedContext):
 
             launch = gathered(launch)
         self.tracer.launches.append(launch)
+
+
+class ClusterKernel(Kernel):
+    """`T.Kernel(*blocks, cluster_dims=, threads=, prelude=)`."""
+
+    def __init__(self, *blocks: Any, cluster_dims: Any, threads: Any = None, prelude: str | None = None) -> None:
+        super().__init__(*blocks, threads=threads, prelude=prelude, cluster_dims=cluster_dims)
 
 
 def _grid_size(value: Any) -> Expr:

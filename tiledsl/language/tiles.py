@@ -5,13 +5,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from tiledsl.frontend.proxies import Variable, converted, describe
+from tiledsl.frontend.proxies import Variable, converted, describe, index_of
 from tiledsl.frontend.source import fail
-from tiledsl.frontend.tensors import Tile, shape_text, tile_of
+from tiledsl.frontend.tensors import Tensor, Tile, shape_text, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.ir.dtypes import DType, Kind
+from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Region, Space, Stmt, Store
-from tiledsl.ir.tile import Copy, Fill, Gemm, Transpose
+from tiledsl.ir.simplify import simplify
+from tiledsl.ir.tile import Copy, Fill, Gemm, Im2col, Transpose
 from tiledsl.language.unsupported import reject
 
 
@@ -111,6 +113,72 @@ def _extended(start: Tile, other: Tile, word: str) -> Tile:
     if len(extents) > rank:
         raise fail("TD0214", word=word, start=start.name, rank=rank, other=other.shown(), given=len(extents))
     return Tile(start.tensor, start.offsets, (1,) * (rank - len(extents)) + tuple(extents))
+
+
+# ---------------------------------------------------------------------------------------------------------- im2col
+
+
+def im2col(
+    img: Any,
+    col: Any,
+    nhw_step: Any,
+    c_step: Any,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pad: int,
+    eviction_policy: Any = None,
+) -> None:
+    """Copies a tile of the matrix that makes a convolution a product: tile (nhw_step, c_step), counted in tiles.
+
+    `img` is a whole tensor (N, H, W, C) in global memory with constant H, W and C, `col` a tile of two dimensions. The
+    matrix has a row for each output pixel, numbered through (N, OH, OW), and a column for each (ky, kx, C) of a filter
+    of `kernel` x `kernel` taps that are `dilation` pixels apart and move by `stride`; OH and OW are
+    `(side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1`. What lies in the padding of `pad` pixels, or outside
+    of the matrix, reads as 0 or the safe value of `img`.
+
+    sm_90 loads it by the copy engine where a row of `col` lies in one tap: PTX ISA, "Tensor Copies: im2col mode".
+    """
+    _im2col("T.im2col", img, col, (nhw_step, c_step), {"kernel": kernel, "stride": stride, "dilation": dilation}, pad)
+
+
+def c2d_im2col(
+    img: Any,
+    col: Any,
+    nhw_step: Any,
+    c_step: Any,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pad: int,
+    eviction_policy: Any = None,
+) -> None:
+    """The old name of `T.im2col`."""
+    filter_ = {"kernel": kernel, "stride": stride, "dilation": dilation}
+    _im2col("T.c2d_im2col", img, col, (nhw_step, c_step), filter_, pad)
+
+
+def _im2col(word: str, img: Any, col: Any, steps: tuple[Any, Any], filter_: dict[str, int], pad: int) -> None:
+    tracer = begin(word)
+    for name, value, least in (*((n, v, 1) for n, v in filter_.items()), ("pad", pad, 0)):
+        if type(value) is not int or value < least:
+            allowed = f"a Python int of at least {least}"
+            raise fail("TD0226", word=word, name=name, value=describe(value), allowed=allowed)
+    image, tile = tile_of(img, word, "img"), tile_of(col, word, "col").region(word)
+    shape = image.buffer.shape
+    fixed = len(shape) == 4 and all(isinstance(n, int) for n in shape[1:])
+    if not isinstance(img, Tensor) or image.buffer.space is not Space.GLOBAL or not fixed:
+        shown = image.shown() if isinstance(img, Tensor) else f"a part of '{image.name}'"
+        raise fail("TD0257", word=word, name="img", shown=shown, wants="a whole tensor (N, H, W, C)")
+    if len(tile.extents) != 2 or tile.buffer.space not in _INPUTS:
+        shown = tile_of(col, word, "col").shown()
+        raise fail("TD0257", word=word, name="col", shown=shown, wants="a tile of two dimensions on chip")
+    window = Window(**filter_, pad=pad)
+    if min(window.steps(n) for n in shape[1:3] if isinstance(n, int)) < 1:
+        raise fail("TD0258", word=word, reach=window.reach + 1, img=image.shown(), pad=pad)
+    at = tuple(simplify(index_of(s, "a step") * n, {}) for s, n in zip(steps, tile.extents))
+    source = Im2col(image.buffer, at, tile.extents, **filter_, pad=pad)
+    emit_tile(tracer, word, Copy(source, tile, span=tracer.here()))
 
 
 # ------------------------------------------------------------------------------------------------- fill, transpose

@@ -6,15 +6,11 @@ from tiledsl.frontend.source import fail
 
 _LATER = "this word is planned; see docs/language.md"
 _NAMED = "arrivals without a wait are those of T.alloc_barrier: use T.barrier_arrive, or T.sync_threads(id, count)"
-_CLUSTER = "thread-block clusters are not there yet: use T.Kernel"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
 _REDUCER = "use a fragment and T.reduce_sum or T.reduce_max"
 
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys(
-        ("ClusterKernel", "cluster_arrive", "cluster_wait", "cluster_sync", "block_rank_in_cluster"), _CLUSTER
-    ),
     "named_barrier_arrive": _NAMED,
     **dict.fromkeys(("mma_gemm_blockscaled", "gemm_sp", "gemm_v1", "gemm_v2", "ptx_mma"), _ATOM),
     **dict.fromkeys(("ptx_ldmatrix", "ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
@@ -24,7 +20,6 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("tvm_thread_allreduce", "comm_reducer"), _REDUCER),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(("any_of", "all_of"), "reduce the predicate with T.reduce_max or T.reduce_min"),
-    **dict.fromkeys(("c2d_im2col", "im2col"), _LATER),
     **dict.fromkeys(
         ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
     ),

@@ -63,7 +63,7 @@ class _Guard:
     safe_values: Mapping[Buffer, Expr]
 
     def expr(self, e: Expr, facts: Facts) -> Expr:
-        """`e` with its loads guarded. Stores come to `leaf`, which guards their own access."""
+        """`e` with its loads guarded, those in the conditions too. Stores come to `leaf`, which guards their access."""
         if isinstance(e, (Const, Var)) or not any(_is_global_load(n) for n in walk(e)):
             return e
         match e:
@@ -72,7 +72,7 @@ class _Guard:
                 needed = in_bounds(facts, buffer, indices) if buffer.space is Space.GLOBAL else []
                 if not needed:
                     return inner
-                return Select(all_of(needed), inner, self.safe_values.get(buffer, zero(buffer.dtype)))
+                return Select(self.expr(all_of(needed), facts), inner, self.safe_values.get(buffer, zero(buffer.dtype)))
             case Select(cond, a, b):
                 known, excluded = facts.under(cond), facts.under_not(cond)
                 return Select(self.expr(cond, facts), self.expr(a, known), self.expr(b, excluded))
@@ -91,8 +91,8 @@ class _Guard:
         cond = all_of(needed)
         inner = with_expressions(s, facts.under(cond), self.expr)
         if isinstance(inner, AtomicUpdate) and inner.result is not None:
-            return self._returning(inner, inner.result, cond)
-        return (If(cond, (inner,), span=s.span),)
+            return self._returning(inner, inner.result, self.expr(cond, facts))
+        return (If(self.expr(cond, facts), (inner,), span=s.span),)
 
     def _returning(self, s: AtomicUpdate, result: Var, cond: Expr) -> Block:
         """An atomic whose old value is used: it is the safe value where nothing was executed."""

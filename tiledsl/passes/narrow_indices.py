@@ -157,7 +157,8 @@ class _Narrower:
             case Role(thread=thread):
                 self.names.bind(thread, INT32)
             case TensorCopy(dst, src):
-                return replace(map_children(node, self.node), dst=self.corner(dst), src=self.corner(src))
+                tap = tuple(map(self.coordinate, node.tap))
+                return replace(map_children(node, self.node), dst=self.corner(dst), src=self.corner(src), tap=tap)
             case SafeValue(buffer, value) if buffer.dtype is INDEX:
                 return replace(node, buffer=self.typed(buffer), value=_as(INT64, self.expr(value)))
         return map_children(node, self.node)

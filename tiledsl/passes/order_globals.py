@@ -13,7 +13,7 @@ from math import prod
 from tiledsl.analysis.access import Access, AccessKind, accesses, conflict, rooted, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.analysis.uniform import Uniform, uniform_values
-from tiledsl.ir.concurrent import Role, Roles
+from tiledsl.ir.concurrent import ClusterBarrier, Role, Roles
 from tiledsl.ir.nodes import (
     Address,
     AsyncWait,
@@ -118,6 +118,7 @@ class _Placer:
             # The thread that waits knows then that the stores have ended, the others after the next barrier.
             found = [Access(b, None, AccessKind.WRITE) for b in self.exchanged]
         barrier = isinstance(s, Barrier) and s.count == self.whole.count
+        barrier |= s == ClusterBarrier() and not self.whole.count
         return _Item(s, tuple(found), any(isinstance(n, TILE_OPS) for n in walk(s)), barrier)
 
     def block(self, block: Block, loop: For | While | None = None) -> Block:

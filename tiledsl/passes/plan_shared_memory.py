@@ -259,6 +259,7 @@ def _end_of(s: Stmt) -> object:
 def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
     scanner = _Scanner(storage_roots(launch.body))
     scanner.block(launch.body)
+    copied = {s.dst.buffer for s in statements_below(launch.body) if isinstance(s, TensorCopy | BulkMove) and s.ranks}
     aligned = alignments(launch)
     for buffer, span in scanner.made:
         first, last = scanner.touched.get(buffer, (scanner.number, scanner.number))
@@ -266,6 +267,8 @@ def _lifetimes(launch: Launch) -> Iterator[Lifetime]:
             last = scanner.number
         if buffer.space is Space.BARRIER:  # others may still arrive, or look whether a phase is over
             first, last = 0, scanner.number
+        if buffer in copied:  # by blocks of the cluster that may be ahead
+            first = 0
         yield Lifetime(buffer, bytes_of(buffer), aligned.get(buffer, 16), first, last, span)
 
 

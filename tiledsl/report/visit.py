@@ -12,7 +12,7 @@ import numpy as np
 from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES
 from tiledsl.analysis.touches import blocks_of
-from tiledsl.ir.concurrent import Roles
+from tiledsl.ir.concurrent import ClusterBarrier, Roles
 from tiledsl.ir.nodes import (
     AtomCall,
     Barrier,
@@ -171,7 +171,7 @@ def _loop(s: For, visit: Visit) -> Iterator[tuple[Stmt, Visit]]:
 def _meets(block: Block) -> bool:
     """Whether the lanes of a warp meet in this block: at a barrier, or in an operation of the warp."""
     return any(
-        isinstance(s, Barrier)
+        isinstance(s, Barrier | ClusterBarrier)
         or (isinstance(s, AtomCall) and atom_threads(s.atom) >= LANES)
         or any(isinstance(e, Call) and FUNCTIONS[e.fn].effect is Effect.COLLECTIVE for e in expressions(s))
         or any(_meets(inner) for inner in blocks_of(s))

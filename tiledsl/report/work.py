@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tiledsl.ir.concurrent import ClusterBarrier
 from tiledsl.ir.nodes import AtomCall, Barrier, Binary, Call, Launch, Stmt, Var
 from tiledsl.ir.ops import FUNCTIONS, Effect
 from tiledsl.ir.types import dtype_of
@@ -117,6 +118,8 @@ def _collectives(s: Stmt) -> Iterator[str]:
     """What the statement makes whole warps do together, loads and stores of matrices left out."""
     if isinstance(s, Barrier):
         yield "barrier"
+    elif isinstance(s, ClusterBarrier):
+        yield "barrier of the cluster"
     elif isinstance(s, AtomCall) and _of_atom(s.atom)[1]:
         yield s.atom
     for e in expressions(s):

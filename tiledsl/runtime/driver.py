@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from tiledsl.errors import error
-from tiledsl.runtime.packing import FIRST_WITH_TENSOR_MAPS, Arguments, Slot, encode_tiled, encoded
+from tiledsl.runtime.packing import FIRST_WITH_TENSOR_MAPS, Arguments, Slot, encoded, encoder, encoder_of
 from tiledsl.tensor_map import TensorMap
 
 DEFAULT_SHARED_LIMIT = 48 * 1024  # above it a function must opt in (CUDA C++ Programming Guide, "Shared Memory")
@@ -58,7 +58,7 @@ class CudaDriver:
     def __init__(self, api: Any) -> None:
         self.api = api
         self._contexts: dict[int, Any] = {}
-        self._encode_tiled: Any = None
+        self._encoders: dict[str, Any] = {}
 
     def _check(self, result: tuple[Any, ...]) -> Any:
         status, *values = result
@@ -93,10 +93,11 @@ class CudaDriver:
             self._check(self.api.cuFuncSetAttribute(function, attribute, size))
 
     def encode(self, m: TensorMap, pointer: int) -> bytes:
-        if self._encode_tiled is None:
-            where, _ = self._check(self.api.cuGetProcAddress(b"cuTensorMapEncodeTiled", FIRST_WITH_TENSOR_MAPS, 0))
-            self._encode_tiled = encode_tiled(int(where))
-        content, status = encoded(self.api, self._encode_tiled, m, pointer)
+        name = encoder_of(m)
+        if name not in self._encoders:
+            where, _ = self._check(self.api.cuGetProcAddress(name.encode(), FIRST_WITH_TENSOR_MAPS, 0))
+            self._encoders[name] = encoder(name, int(where))
+        content, status = encoded(self.api, self._encoders[name], m, pointer)
         self._check((status,))
         return content
 

@@ -26,7 +26,7 @@ def map_of(p: MapParameter, numbers: Mapping[str, int]) -> TensorMap:
     """The tensor map of `p` with the sizes of a call. Raises as `check_maps`."""
     shape = tuple(evaluate(e, numbers) for e in p.shape)
     strides = None if p.strides is None else tuple(evaluate(e, numbers) for e in p.strides)
-    return _made(p.tensor, p.dtype, shape, p.box, strides, p.swizzle)
+    return _made(p.tensor, p.dtype, shape, p.box, strides, p.swizzle, p.window)
 
 
 _made = lru_cache(maxsize=1024)(map_of_elements)  # calls repeat

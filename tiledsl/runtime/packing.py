@@ -44,11 +44,32 @@ class Arguments:
         self.address = ctypes.addressof(self._pointers)
 
 
-def encode_tiled(address: int) -> Any:
-    """The driver's cuTensorMapEncodeTiled, which lies at `address`."""
-    pointer, number = ctypes.c_void_p, ctypes.c_uint32
-    kinds = (pointer, ctypes.c_int, number, pointer, pointer, pointer, pointer, pointer, *(ctypes.c_int,) * 4)
-    return ctypes.CFUNCTYPE(ctypes.c_int, *kinds)(address)
+_POINTER, _WORD = ctypes.c_void_p, ctypes.c_uint32
+_BOXES = {
+    "cuTensorMapEncodeTiled": (_POINTER, _POINTER),  # box, steps
+    "cuTensorMapEncodeIm2col": (_POINTER, _POINTER, _WORD, _WORD, _POINTER),  # corners, channels, pixels, steps
+}
+
+
+def encoder_of(m: TensorMap) -> str:
+    """The driver's function that encodes a tensor map."""
+    return "cuTensorMapEncodeIm2col" if m.im2col else "cuTensorMapEncodeTiled"
+
+
+def encoder(name: str, address: int) -> Any:
+    """The driver's function of that name, which lies at `address`."""
+    number = ctypes.c_int
+    kinds = (_POINTER, number, _WORD, _POINTER, _POINTER, _POINTER, *_BOXES[name], *(number,) * 4)
+    return ctypes.CFUNCTYPE(number, *kinds)(address)
+
+
+def _box(m: TensorMap) -> tuple[Any, ...]:
+    """What says what a copy takes, innermost dimension first."""
+    steps = (_WORD * m.rank)(*reversed(m.all_steps))
+    if m.im2col is None:
+        return (_WORD * m.rank)(*reversed(m.box)), steps
+    corners = ((ctypes.c_int * (m.rank - 2))(*reversed(c)) for c in (m.im2col.lower, m.im2col.upper))
+    return *corners, m.im2col.channels, m.im2col.pixels, steps
 
 
 def encoded(api: Any, function: Any, m: TensorMap, pointer: int) -> tuple[bytes, Any]:
@@ -61,7 +82,7 @@ def encoded(api: Any, function: Any, m: TensorMap, pointer: int) -> tuple[bytes,
         return int(getattr(getattr(api, enum), name))
 
     made = Aligned(MAP_BYTES)
-    wide, narrow = ctypes.c_uint64 * m.rank, ctypes.c_uint32 * m.rank
+    wide = ctypes.c_uint64 * m.rank
     fill = "NAN_REQUEST_ZERO_FMA" if m.fill_nan else "NONE"
     swizzle = f"{m.swizzle}B" if m.swizzle else "NONE"
     status = function(
@@ -71,8 +92,7 @@ def encoded(api: Any, function: Any, m: TensorMap, pointer: int) -> tuple[bytes,
         pointer,
         wide(*reversed(m.shape)),
         wide(*reversed(m.strides[:-1])),
-        narrow(*reversed(m.box)),
-        narrow(*reversed(m.all_steps)),
+        *_box(m),
         code("CUtensorMapInterleave", "CU_TENSOR_MAP_INTERLEAVE_NONE"),
         code("CUtensorMapSwizzle", f"CU_TENSOR_MAP_SWIZZLE_{swizzle}"),
         code("CUtensorMapL2promotion", "CU_TENSOR_MAP_L2_PROMOTION_L2_128B"),

@@ -71,7 +71,8 @@ Parameter: TypeAlias = TensorParameter | ScalarParameter
 class MapParameter:
     """A tensor map: what the copy engine is told of the memory of `tensor`, seen with that dtype, shape and strides.
 
-    `box` are the elements of one copy, `swizzle` its pattern in shared memory, in bytes (`tensor_map.py`).
+    `box` are the elements of one copy, `swizzle` its pattern in shared memory, in bytes (`tensor_map.py`). With a
+    `window` (kernel, stride, dilation, padding of a filter) it takes pixels and channels of images instead.
     """
 
     tensor: str
@@ -80,6 +81,7 @@ class MapParameter:
     box: tuple[int, ...]
     swizzle: int = 0
     strides: tuple[SizeExpr, ...] | None = None
+    window: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ _SECTIONS = (
     ("roles", "Roles of warpgroups"),
     ("barriers", "Barriers in shared memory"),
     ("asynchrony", "Asynchronous work"),
+    ("clusters", "Clusters of blocks"),
     ("reductions", "Reductions"),
     ("atomics", "Atomic updates"),
     ("scalars", "Numbers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
@@ -35,7 +36,8 @@ def in_part(kernel: Kernel, inputs: Inputs) -> tuple[Kernel, Inputs]:
 
     def part(launch: Launch) -> Launch:
         numbers = grid_of(launch, scalars)
-        kept = (Const(min(n, MOST_ALONG_AN_AXIS), dtype_of(e)) for n, e in zip(numbers, launch.grid))
+        most = [max(MOST_ALONG_AN_AXIS, c) for _, c in zip_longest(launch.grid, launch.cluster, fillvalue=1)]
+        kept = (Const(min(n, m), dtype_of(e)) for n, e, m in zip(numbers, launch.grid, most))
         return replace(launch, grid=tuple(kept))
 
     return replace(kernel, launches=tuple(map(part, kernel.launches))), replace(inputs, blocks=blocks_of)
@@ -69,7 +71,8 @@ def _mapped(m: TensorMapping, array: np.ndarray[Any, Any], scalars: Mapping[Var,
     """The tensor map `m` of an array."""
     shape = [host_value(n, scalars) for n in m.view.shape]
     strides = None if m.view.strides is None else [host_value(n, scalars) for n in m.view.strides]
-    return device.Mapped(map_of_elements(m.tensor, m.view.dtype.name, shape, m.box, strides, m.swizzle), array)
+    made = map_of_elements(m.tensor, m.view.dtype.name, shape, m.box, strides, m.swizzle, m.window)
+    return device.Mapped(made, array)
 
 
 def _scalars(scalars: Mapping[Var, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from tiledsl.ir.concurrent import (
     Settle,
     TensorCopy,
 )
+from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import (
     Address,
     AsyncCommit,
@@ -204,7 +205,7 @@ class Beside(ThreadMemory):
 
     def key(self, barrier: Address, on: Mask) -> Key:
         version = 0 if barrier.version is None else self.one(barrier.version, on)
-        return barrier.buffer, version, tuple(self.one(i, on) for i in barrier.indices)
+        return barrier.buffer, version, tuple(self.one(i, on) for i in barrier.indices), 0
 
     def phases(self, barrier: Address, on: Mask) -> Phases:
         key = self.key(barrier, on)
@@ -240,7 +241,8 @@ class Beside(ThreadMemory):
         b, version = tile.buffer, 0 if tile.version is None else self.one(tile.version, on)
         start, size = self.places(b, [self.one(i, on) for i in tile.indices], version, prod(box))
         starts = swizzled(start + np.arange(prod(box)) * b.dtype.bits // 8, swizzle)
-        name, at = self.names[tensor.buffer], self.box(tensor, box, on)
+        name = self.names[tensor.buffer]
+        at = self.pixels(s, on) if isinstance(s, TensorCopy) and s.window else self.box(tensor, box, on)
         inside = np.broadcast_to(self.memory.inside(name, at), (prod(box),))
         held = self.memory.read(name, tensor.buffer.dtype, at)
         root = self.roots.get(b, b)
@@ -256,6 +258,21 @@ class Beside(ThreadMemory):
             self.reading[operation] = [touch] if self.threads == self.launch.num_threads else []
             tokens = self.spread(b, starts) if self.data else mix(b.name, starts)
             self.memory.write(name, at, mix(op, held, tokens) if op else tokens, inside)
+
+    def pixels(self, s: TensorCopy, on: Mask) -> list[Any]:
+        """Indices of the elements of a box of the matrix of a convolution, in order."""
+        window, image = Window(*s.window), self.memory.shapes[self.names[s.src.buffer]]
+        (n, y, x, channel), (down, right) = ([self.one(i, on) for i in part] for part in (s.src.indices, s.tap))
+        rows, columns = (window.steps(side) for side in image[1:3])
+        first = (n * rows + (y + window.pad) // window.stride) * columns + (x + window.pad) // window.stride
+        number, c = (i.reshape(-1) for i in np.indices(s.box))
+        number = number + first
+        return [
+            number // (rows * columns),
+            number // columns % rows * window.stride - window.pad + down,
+            number % columns * window.stride - window.pad + right,
+            c + channel,
+        ]
 
     def box(self, corner: Address, box: tuple[int, ...], on: Mask) -> list[Any]:
         """Indices of the elements of a box of a tensor, in order."""

@@ -21,7 +21,7 @@ from tiledsl.ir.nodes import Buffer, Stmt
 
 Array = np.ndarray[Any, Any]
 Place = tuple[Any, ...]  # of elements: version and indices
-Key = tuple[Buffer, int, tuple[int, ...]]  # a barrier: buffer, version, indices
+Key = tuple[Buffer, int, tuple[int, ...], int]  # a barrier: buffer, version, indices, rank of the block
 T = TypeVar("T")
 WARP = 32
 
@@ -155,7 +155,8 @@ class Phases:
 
     def __str__(self) -> str:
         to_come = f", {self.bytes} bytes to come" if self.bytes else ""
-        return f"'{self.key[0].name}'{list(self.key[2])} ({self.arrived} of {self.count} arrivals{to_come})"
+        block = f" of block {self.key[3]} of the cluster" if self.key[3] else ""
+        return f"'{self.key[0].name}'{list(self.key[2])}{block} ({self.arrived} of {self.count} arrivals{to_come})"
 
 
 @dataclass

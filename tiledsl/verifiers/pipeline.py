@@ -14,8 +14,8 @@ from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import For, Kernel, Pipelined
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
+from tiledsl.verifiers.clusters import around, run_blocks
 from tiledsl.verifiers.tile_memory import Trace
-from tiledsl.verifiers.tiles import run
 from tiledsl.verifiers.world import SIZES, GivenUp, worlds
 
 
@@ -28,10 +28,12 @@ def verify_pipeline(
             continue
         for world in worlds(before, old, sizes):
             try:
-                expected = run(before, old, world)
+                blocks = around(new, world)
+                expectations = run_blocks(before, old, blocks)
             except GivenUp:
                 continue
-            compare(expected, run(after, new, world))
+            for expected, found in zip(expectations, run_blocks(after, new, blocks)):
+                compare(expected, found)
 
 
 def compare(expected: Trace, found: Trace) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.concurrent import Arrive, Await
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier
 from tiledsl.ir.nodes import (
     Address,
     Alloc,
@@ -178,6 +178,10 @@ class ThreadMachine(Beside):
                 if not count:
                     self.fresh.clear()
                 self.watch.barrier(s, on)
+            case ClusterBarrier(part):
+                if part == "sync":
+                    self.fresh.clear()
+                    self.watch.barrier(Barrier(span=s.span), on)
             case AsyncCommit("copy"):
                 self.watch.commit()
             case AsyncWait(pending, "copy"):
@@ -338,4 +342,4 @@ class ThreadMachine(Beside):
 
 
 def _synchronises(s: Stmt) -> bool:
-    return isinstance(s, (AsyncCommit, AsyncWait, Barrier, Await, Arrive))
+    return isinstance(s, (AsyncCommit, AsyncWait, Barrier, ClusterBarrier, Await, Arrive))

@@ -10,7 +10,9 @@ import numpy as np
 
 from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import Roles
-from tiledsl.ir.nodes import AsyncCommit, Buffer, Expr, Kernel, Launch, Load, Region, Space, Stmt, static_shape
+from tiledsl.ir.im2col import place_in
+from tiledsl.ir.nodes import AsyncCommit, Buffer, Expr, Kernel, Launch, Load, Region, Space, Stmt, Var, static_shape
+from tiledsl.ir.tile import Im2col, Source
 from tiledsl.ir.walk import statements
 from tiledsl.verifiers.order import Agent, Ordering, Place, Tile
 from tiledsl.verifiers.values import Evaluator, GlobalMemory, Mask, as_number, as_token, both, initial, mix
@@ -108,7 +110,10 @@ class TileMemory(Evaluator):
         token = self.fetch(b, self.version(b, e.version, on), [np.asarray(i) for i in indices])
         return as_number(token, b.dtype)
 
-    def box(self, r: Region) -> list[Any]:
+    def box(self, r: Source) -> list[Any]:
+        """The indices of its elements, each along axes of its own where they do not depend on each other."""
+        if isinstance(r, Im2col):
+            return self.matrix(r)
         rank = len(r.extents)
         offsets = [self.value(o, True) for o in r.offsets]
         return [
@@ -116,11 +121,17 @@ class TileMemory(Evaluator):
             for d, (o, n) in enumerate(zip(offsets, r.extents))
         ]
 
-    def read(self, r: Region, *, allowed: int = 0) -> Any:
+    def matrix(self, r: Im2col) -> list[Any]:
+        axes = Var("row"), Var("column")
+        first = [np.max(self.value(o, True)) for o in r.offsets]
+        self.env |= {v: o + i for v, o, i in zip(axes, first, np.ogrid[tuple(slice(n) for n in r.extents)])}
+        return [np.asarray(self.value(i, True)) for i in place_in(r.buffer, r.window, *axes).coordinates]
+
+    def read(self, r: Source, *, allowed: int = 0) -> Any:
         """Tokens of the region, dimensions of extent 1 dropped."""
         return self.whole(r, allowed=allowed).reshape([n for n in r.extents if n != 1])
 
-    def whole(self, r: Region, *, allowed: int = 0) -> Any:
+    def whole(self, r: Source, *, allowed: int = 0) -> Any:
         """Tokens of the region."""
         version = self.version(r.buffer, r.version, True)
         return np.broadcast_to(self.fetch(r.buffer, version, self.box(r), allowed=allowed), r.extents)

@@ -3,44 +3,31 @@ behind. Roles are executed in turn; that their order does not matter is checked 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import (
-    Arrive,
     Await,
-    Expect,
-    Fence,
-    NamedArrive,
-    NamedSync,
-    Role,
+    ClusterBarrier,
     Roles,
-    SetRegisters,
-    Settle,
 )
 from tiledsl.ir.nodes import (
-    Address,
     Alloc,
     Assert,
     Assume,
     AsyncCommit,
     AsyncWait,
     AtomicUpdate,
-    Barrier,
     Block,
     Break,
-    Buffer,
     Continue,
     Evaluate,
     For,
     If,
-    Kernel,
-    Launch,
     Let,
     Print,
     Space,
@@ -48,17 +35,15 @@ from tiledsl.ir.nodes import (
     Store,
     View,
     While,
-    static_shape,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
-from tiledsl.verifiers.order import Agent, Key, Phases, work
-from tiledsl.verifiers.tile_memory import TileMemory, Trace
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose, region_of
+from tiledsl.verifiers.tile_memory import Trace
+from tiledsl.verifiers.tile_roles import Steps, TileRoles
 from tiledsl.verifiers.values import Mask, as_number, as_token, both, initial, mix, none
-from tiledsl.verifiers.world import GivenUp, World
+from tiledsl.verifiers.world import GivenUp
 
 MOST_STATEMENTS = 6000  # executions after which a run is given up: it says nothing of the kernel
 MOST_ROUNDS = 8  # of a loop whose condition depends on data
-Steps = Generator[None, None, None]  # yields where an agent cannot go on before others have
 
 
 class _Leaves(Exception):
@@ -66,28 +51,15 @@ class _Leaves(Exception):
         self.again = again
 
 
-def run(kernel: Kernel, launch: Launch, world: World) -> Trace:
-    """Raises VerifyError P13, P15, P17 for a copy that is touched in flight or never awaited, P8 for a version out of
-    range, W3 to W14 for roles that are not ordered; GivenUp."""
-    return TileMachine(kernel, launch, world).run()
-
-
-class TileMachine(TileMemory):
-    def __init__(self, kernel: Kernel, launch: Launch, world: World) -> None:
-        super().__init__(kernel, launch, world)
-        self.launch = launch
-        self.count = 0
-        self.agents: dict[tuple[int, int], Agent] = {}  # of roles, by their threads
-        self.barriers: dict[Key, Phases] = {}
-        self.counts: dict[Buffer, int] = {}  # arrivals
-        self.waiting: dict[int, tuple[str, Stmt]] = {}  # what each agent waited for last
-        self.issued: list[Stmt] = []
+class TileMachine(TileRoles):
+    """One block. `run` raises VerifyError P13, P15, P17 for a copy that is touched in flight or never awaited, P8 for a
+    version out of range, W3 to W17 for roles and blocks that are not ordered; GivenUp."""
 
     # ------------------------------------------------------------------------------------------------- control flow
 
     def run(self) -> Trace:
         for _ in self.block(self.launch.body):
-            raise self.stuck([self.agent])
+            raise self.stuck(self.blocked)
         self.finish()
         return self.trace
 
@@ -119,7 +91,9 @@ class TileMachine(TileMemory):
             case AsyncWait(pending, queue):
                 self.agent.wait(queue, pending)
             case Roles(roles):
-                self.roles(roles)
+                yield from self.roles(roles)
+            case ClusterBarrier(part):
+                yield from self.meet(part)
             case Await(barrier, parity):
                 phases, wanted = self.phases(barrier), int(np.max(self.value(parity, True)))
                 self.waiting[self.agent.number] = f"{phases} for phases of parity {wanted}", s
@@ -143,96 +117,6 @@ class TileMachine(TileMemory):
             return not left.again
         return False
 
-    # -------------------------------------------------------------------------------------------- roles and barriers
-
-    def roles(self, roles: Sequence[Role]) -> None:
-        """Executes each until it has to wait, in turn. What comes after them is after a barrier of the whole block."""
-        block, finished = self.agent, 0
-        running = [(self.agent_of(r), self.role(r)) for r in roles]
-        while running:
-            before = self.count, finished
-            for agent, program in list(running):
-                self.agent = agent
-                try:
-                    next(program)
-                except StopIteration:
-                    running.remove((agent, program))
-                    finished += 1
-            if before == (self.count, finished):
-                raise self.stuck([agent for agent, _ in running])
-        self.agent = block
-        for r in roles:
-            block.knows.learn(self.agents[r.first, r.threads].knows)
-
-    def agent_of(self, r: Role) -> Agent:
-        """Roles are not held up where they end, so each goes on in the next round of a loop with what it knew."""
-        key = r.first, r.threads
-        made = self.agent.role(1 + len(self.agents), r.name, r.threads)
-        if key in self.agents:
-            old = self.agents[key]
-            old.knows.clock[0] = self.agent.now
-            made = replace(old, scalars=made.scalars)
-        self.agents[key] = made
-        return made
-
-    def role(self, r: Role) -> Steps:
-        self.env[r.thread] = 0
-        yield from self.block(r.body)
-
-    def stuck(self, agents: Sequence[Agent]) -> VerifyError:
-        said, stmts = zip(*(self.waiting[a.number] for a in agents))
-        who = "; ".join(f"{a.name} at barrier {what}" for a, what in zip(agents, said))
-        return VerifyError(f"W3: all that goes on waits for ever: {who}", stmts[0].span)
-
-    def phases(self, barrier: Address) -> Phases:
-        version = int(self.version(barrier.buffer, barrier.version, True))
-        at = tuple(int(np.max(self.value(i, True))) for i in barrier.indices)
-        key = barrier.buffer, version, at
-        if key not in self.barriers:
-            if barrier.buffer not in self.counts:
-                raise GivenUp  # it is initialised by a statement of the thread stage
-            if not all(0 <= i < n for i, n in zip(at, static_shape(barrier.buffer))):
-                raise VerifyError(f"P8: barrier {list(at)} of '{barrier.buffer.name}'", self.statement.span)
-            self.barriers[key] = Phases(key, self.counts[barrier.buffer])
-        return self.barriers[key]
-
-    def at_barrier(self, s: Stmt) -> bool:
-        match s:
-            case Arrive(barrier, count, by, copies):
-                phases, knows = self.phases(barrier), self.agent.knows.copy()
-                knows.operations |= self.agent.in_queue("copy") if copies else 0
-                phases.expect(count)
-                phases.arrive(knows, self.agent.arrivals(by), s)
-                self.agent.tick()
-            case Expect(barrier, count):
-                self.phases(barrier).expect(int(np.max(self.value(count, True))))
-            case NamedSync() | NamedArrive():
-                raise GivenUp  # what they order is not followed
-            case Barrier() | Fence() | Settle() | SetRegisters():
-                pass  # the threads of an agent execute tile statements together
-            case _:
-                return False
-        return True
-
-    def operation(self, queue: str) -> int:
-        """Number of an operation that `statement` issues to `queue`."""
-        self.issued.append(self.statement)
-        number = len(self.issued)
-        if queue:
-            self.agent.queues[queue].issued |= 1 << number
-        return number
-
-    def finish(self) -> None:
-        left = [s for n, s in enumerate(self.issued, 1) if not self.agent.knows.operations >> n & 1]
-        if left:
-            raise VerifyError(
-                f"P15: this {work(left[0])} is still in flight when the kernel ends; commit it and wait for its group",
-                left[0].span,
-            )
-        for phases in self.barriers.values():
-            if phases.bytes:
-                raise VerifyError(f"W6: at the end bytes are missing at barrier {phases}", self.launch.span)
-
     # ----------------------------------------------------------------------------------------------- single elements
 
     def scalar(self, s: Stmt, on: Mask) -> None:
@@ -243,8 +127,6 @@ class TileMachine(TileMemory):
             case Alloc(buffer, init):
                 if buffer.space is Space.VAR:
                     self.agent.scalars[buffer] = 0 if init is None else self.value(init, on)
-                if buffer.space is Space.BARRIER and init is not None:
-                    self.counts[buffer] = int(np.max(self.value(init, on)))
             case View(buffer, source):
                 self.view(buffer, source)
             case Store(buffer, indices, value, version, issue):
@@ -337,30 +219,24 @@ class TileMachine(TileMemory):
                 self.write(dst, self.read(dst) + mix(op, self.read(src)))
                 if s.bulk:
                     self.lend(src, self.operation("store"))
-            case Im2col(image, dst, row, column):
-                whole = [np.zeros(1, np.int64) for _ in image.extents]
-                tokens = mix(self.fetch(image.buffer, 0, whole), self.value(row, True), self.value(column, True))
-                places = np.ogrid[tuple(slice(n) for n in dst.extents if n != 1)]
-                self.write(dst, mix(tokens, *places))
             case _:
                 return False
         return True
 
     def copy(self, s: Copy) -> None:
         """By threads, at once or as an operation of theirs, or by the copy engine."""
-        if s.ranks:
-            raise GivenUp  # other blocks of the cluster take part
         tokens = self.read(s.src)
         if s.src.buffer.dtype is not s.dst.buffer.dtype:
             tokens = initial(mix(s.dst.buffer.dtype.name, tokens), s.dst.buffer.dtype)
         if s.barrier is not None:
-            phases, operation = self.phases(s.barrier), self.operation("")
-            self.write(s.dst, tokens, operation=operation)
-            phases.deliver(1 << operation, prod(s.dst.extents) * s.dst.buffer.dtype.bits // 8)
+            for block in self.reached(s.ranks):
+                operation = self.bring(block, s.dst, tokens)
+                phases = self.phases(s.barrier, block)
+                phases.deliver(1 << operation, prod(s.dst.extents) * s.dst.buffer.dtype.bits // 8)
         else:
             self.write(s.dst, tokens, operation=self.operation("copy") if s.asynchronous else 0)
             if s.bulk:
-                self.lend(s.src, self.operation("store"))
+                self.lend(region_of(s.src), self.operation("store"))
 
     def gemm(self, s: Gemm) -> None:
         """Products follow each other into one accumulator; nobody else touches it while they are in flight."""

@@ -89,7 +89,7 @@ def test_im2col_addresses_the_padded_image() -> None:
     """Against the definition of a convolution: 3 x 3, stride 2, dilation 1, padding 1, 5 x 6 x 2 image."""
     image = Buffer("image", (2, 5, 6, 2), FLOAT16)
     tile = Buffer("tile", (8, 18), FLOAT16, Space.SHARED)
-    loop = as_parallel(Im2col(whole(image), whole(tile), ZERO, ZERO, kernel=3, stride=2, dilation=1, pad=1))
+    loop = as_parallel(Copy(Im2col(image, (ZERO, ZERO), (8, 18), kernel=3, stride=2, dilation=1, pad=1), whole(tile)))
     (load,) = [n for n in walk(loop.body[0]) if isinstance(n, Load)]
     rows, columns = (5 + 2 - 3) // 2 + 1, (6 + 2 - 3) // 2 + 1
     for r in range(8):

@@ -144,7 +144,10 @@ def test_every_statement_counts(name: str) -> None:
 # ----------------------------------------------------------------------------------------------- statement by statement
 
 HEAD = """
-kernel k(A: global float16[4, 6, 64], B: global float16[4096], C: global float32[64, 32], P: global int32[64]) {
+kernel k(
+  A: global float16[4, 6, 64], B: global float16[4096], C: global float32[64, 32], P: global int32[64],
+  I: global float16[2, 8, 8, 16]
+) {
   launch k(bx: int32 in int32(1)) threads(t: int32 in 256) shared_bytes(8256) {
     slot S = 0
     slot F = 4096
@@ -184,6 +187,12 @@ SPELLINGS = {
     ),
     "tensor_copy(box=[1, 2, 64], ranks=3) A[3, t, 0] -> S[0] on bar[1]": (
         "tds::tma_load_multicast(S, A_map, bar + 8u, 3, 0, t, 3);"
+    ),
+    "tensor_copy(box=[32, 8], window=[3, 1, 1, 1]) I[0, -1, t, 8] at 2, t -> S[0] on bar[0]": (
+        "tds::tma_load_im2col(S, I_map, bar, 8, t, (-1), 0, t, 2);"
+    ),
+    "tensor_copy(box=[32, 8], ranks=3, window=[3, 1, 1, 1]) I[0, -1, t, 8] at 2, t -> S[0] on bar[0]": (
+        "tds::tma_load_im2col_multicast(S, I_map, bar, 3, 8, t, (-1), 0, t, 2);"
     ),
     "tensor_copy(box=[16, 32]) F[0] -> C[t, 0]": "tds::tma_store(C_map, F, 0, t);",
     'tensor_copy(box=[16, 32], op="add") F[0] -> C[t, 0]': "tds::tma_reduce_add(C_map, F, 0, t);",

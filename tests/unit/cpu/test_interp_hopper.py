@@ -220,7 +220,7 @@ COPY_MISTAKES = {
     "misaligned run": (bring("bulk_move(lanes=4) X[0, 1] -> S[0] on full[0]", 16) + AWAIT, "TD0806"),
     "beyond the tensor": (bring("bulk_move(lanes=64) X[15, 0] -> S[0] on full[0]", 256) + AWAIT, "TD0802"),
     "beyond shared memory": (LOAD.replace("S[0]", "S[32]") + AWAIT, "TD0802"),
-    "to another block": (LOAD.replace("box=[16, 32]", "box=[16, 32], ranks=2") + AWAIT, "TD0820"),
+    "to another block": (LOAD.replace("box=[16, 32]", "box=[16, 32], ranks=2") + AWAIT, "TD0857"),
 }
 
 

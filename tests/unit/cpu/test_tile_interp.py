@@ -291,7 +291,8 @@ def test_im2col_times_weights_is_a_convolution() -> None:
     rows, columns = n * out_h * out_w, k * k * c
     x, y = tensor("X", n, h, w, c), tensor("Y", rows, columns)
     found = np.zeros((rows, columns), np.float32)
-    run((Im2col(whole(x), whole(y), ZERO, ZERO, k, stride, dilation, pad),), x=(x, image), y=(y, found))
+    source = Im2col(x, (ZERO, ZERO), (rows, columns), k, stride, dilation, pad)
+    run((Copy(source, whole(y)),), x=(x, image), y=(y, found))
     padded = np.pad(image, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     for i, (b, oy, ox) in enumerate(np.ndindex(n, out_h, out_w)):
         window = padded[b, oy * stride : oy * stride + k, ox * stride : ox * stride + k]

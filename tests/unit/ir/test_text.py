@@ -127,6 +127,8 @@ def test_hints_do_not_matter_for_equality() -> None:
         ("of S, P", "of P, S"),
         ("= 1\n    alloc empty", "= 2\n    alloc empty"),
         ("ranks=3) A[b", "ranks=1) A[b"),
+        ("ranks=3) empty", "ranks=1) empty"),
+        ("part=wait", "part=arrive"),
         ("box=[128, 32], add", "box=[128, 32], xor"),
         ("box=[128, 32], add", "box=[64, 32], add"),
         ("swizzle=128", "swizzle=64"),

@@ -13,7 +13,10 @@ from tiledsl.ir.nodes import Alloc, Barrier, Binary, Buffer, Const, Kernel, Laun
 from tiledsl.ir.parser import parse
 from tiledsl.ir.verify import verify
 
-HEAD = "kernel k<m>(A: global float32[8, 8], B: global float16[m, 8], f: float32, c: bool, n: int32) {{\n{launches}\n}}"
+HEAD = (
+    "kernel k<m>(A: global float32[8, 8], B: global float16[m, 8], I: global float32[m, 4, 4, 8], "
+    "f: float32, c: bool, n: int32) {{\n{launches}\n}}"
+)
 LAUNCH = "launch main(b in 1) threads(t in 32) shared_bytes(64) {{\n{tables}\n{allocs}\n{body}\n}}"
 ALLOCS = """
 alloc S: shared float32[8, 8]
@@ -23,6 +26,8 @@ alloc R: fragment float32[8]
 alloc L: local float32[8]
 alloc x: var float32
 """
+
+IM2COL = "copy im2col"
 
 
 def kernel(body: str = "", tables: str = "", allocs: str = ALLOCS) -> Kernel:
@@ -37,6 +42,8 @@ WELL_FORMED = [
     "copy B[0 : 8, 0 : 8] -> S",
     "copy A[0, 0 : 8] -> R",
     "copy V@1 -> F",
+    IM2COL + "(kernel=3, stride=1, dilation=2, pad=1) I[t * 8 : 8, b : 8] -> S",
+    IM2COL + "(kernel=1, stride=3, dilation=1, pad=0) I[t, b : 8] -> R",
     "gemm F, S, F",
     "reduce(sum, dim=1) F -> R",
     "reduce(sum, dim=0) F -> S[0, 0 : 8]",
@@ -135,7 +142,15 @@ BROKEN = {
     "a scan of (8, 8) and (8,)": "scan(sum, dim=0) F -> R",
     "a transpose of (4, 8) and (8, 8)": "transpose F[0 : 8, 0 : 4] -> S",
     "an atomic update of (8,) and (8, 8)": "atomic(add) R -> S",
-    "no im2col from (8, 8) to (8, 8)": "im2col(kernel=3, stride=1, dilation=1, pad=0) A -> S at b, b",
+    "'A' is no image N, H, W, C": IM2COL + "(kernel=3, stride=1, dilation=1, pad=0) A[b : 8, b : 8] -> S",
+    "the image of im2col must be global": IM2COL + "(kernel=3, stride=1, dilation=1, pad=0) S[b : 8, b : 8] -> F",
+    "a filter of 3 taps, stride 0": IM2COL + "(kernel=3, stride=0, dilation=1, pad=0) I[b : 8, b : 8] -> S",
+    "a filter of 3 taps, stride 1, dilation 1 and padding -1": IM2COL
+    + "(kernel=3, stride=1, dilation=1, pad=-1) I[b : 8, b : 8] -> S",
+    "reaches over 5 pixels and 'I' is 4 x 4": IM2COL + "(kernel=3, stride=1, dilation=2, pad=0) I[b : 8, b : 8] -> S",
+    "of a matrix at 1 offsets": IM2COL + "(kernel=3, stride=1, dilation=1, pad=0) I[b : 8] -> S",
+    "an offset of im2col is int32": IM2COL + "(kernel=3, stride=1, dilation=1, pad=0) I[n : 8, b : 8] -> S",
+    "a copy of (4, 8) and (8, 8)": IM2COL + "(kernel=3, stride=1, dilation=1, pad=0) I[b : 4, b : 8] -> S",
     # ---- control
     "Break is in no loop": "break",
     "Continue is in no loop": "parallel i in 8 { continue }",

@@ -16,7 +16,7 @@ from tiledsl.ir.tile import Copy
 from tiledsl.ir.verify import verify
 
 FRAME = """
-kernel k(A: global float32[8, 8], B: global float16[8, 8], n: int32) {{
+kernel k(A: global float32[8, 8], B: global float16[8, 8], I: global float32[8, 4, 4, 8], n: int32) {{
   launch main(b in 1) threads(t in 256) {{
     alloc S: shared float32[8, 8]
     alloc H: shared float16[8, 8]
@@ -35,6 +35,8 @@ WELL_FORMED = [
     "arrive(bytes=1024, by=one) bar[0]",
     "arrive(by=warps) bar[n] of S, F",
     "arrive(copies) bar[1]",
+    "arrive(by=warpgroups, ranks=65535) bar[0] of S",
+    "cluster_barrier cluster_barrier(part=arrive_relaxed) cluster_barrier(part=wait)",
     "expect bar[0], n",
     "await bar[0], n of S",
     "init_barrier(count=1048575) bar[0]",
@@ -47,6 +49,8 @@ WELL_FORMED = [
     "bulk copy S -> A",
     "bulk atomic(add) S -> A",
     "tensor_copy(box=[8, 8], swizzle=128) A[n, 0] -> S[0, 0] on bar[0]",
+    "tensor_copy(box=[8, 4], window=[3, 2, 1, 0]) I[n, 0, 0, 4] at 0, n -> S[0, 0] on bar[0]",
+    "bulk copy im2col(kernel=3, stride=1, dilation=1, pad=0) I[b : 8, b : 8] -> S on bar[0]",
     "tensor_copy(box=[1, 8], xor) S[0, 0] -> A[n, 0]",
     "bulk_move(lanes=4) A[0, 0] -> S[0, 0] on bar[0]",
     "async gemm S, S, F async_commit(queue=product) async_wait(pending=0, queue=product) hold L",
@@ -54,6 +58,8 @@ WELL_FORMED = [
     "let d: uint64 = descriptor(S[0, 0], 262128, 0, 32)",
     "let w = warp_uniform(t // 32)",
 ]
+
+PIXELS = "tensor_copy({}) I[0, 0, 0, 0] {} -> S[0, 0] on bar[0]"
 
 BROKEN = {
     # ---- roles
@@ -84,6 +90,10 @@ BROKEN = {
     "an arrival by 'lanes' with 0 bytes": "arrive(by=lanes) bar[0]",
     "an arrival by 'threads' with -16 bytes": "arrive(bytes=-16) bar[0]",
     "an arrival by 'threads' with 16 bytes": "arrive(bytes=16, copies) bar[0]",
+    "an arrival at the blocks 0x10000": "arrive(ranks=65536) bar[0]",
+    "an arrival at the blocks 0x3 with bytes": "arrive(bytes=16, ranks=3) bar[0]",
+    "an arrival at the blocks 0x3 of copies": "arrive(copies, ranks=3) bar[0]",
+    "unknown part 'leave' of a barrier of the cluster": "cluster_barrier(part=leave)",
     "a number of bytes is float32": "expect bar[0], A[0, 0]",
     "a wait by 'warps'": "await(by=warps) bar[0], 0",
     "a parity is bool": "await bar[0], true",
@@ -113,6 +123,14 @@ BROKEN = {
     "no box of (8,) elements of 'A'": "tensor_copy(box=[8]) A[0, 0] -> S[0, 0] on bar[0]",
     "no box of (8, 257) elements of 'A'": "tensor_copy(box=[8, 257]) A[0, 0] -> S[0, 0] on bar[0]",
     "no box of (8, 0) elements of 'A'": "tensor_copy(box=[8, 0]) S[0, 0] -> A[0, 0]",
+    "no load of (8, 8) pixels and channels of 'A'": PIXELS.format("box=[8, 8], window=[1, 1, 1, 0]", "at 0, 0").replace(
+        "I[0, 0, 0, 0]", "A[0, 0]"
+    ),
+    "with the window (0, 1, 1, 0)": PIXELS.format("box=[8, 8], window=[0, 1, 1, 0]", "at 0, 0"),
+    "with the window (1, 1, 1)": PIXELS.format("box=[8, 8], window=[1, 1, 1]", "at 0, 0"),
+    "no load of (2000, 8) pixels": PIXELS.format("box=[2000, 8], window=[1, 1, 1, 0]", "at 0, 0"),
+    "no load of (8, 8) pixels  and channels of 'I'": PIXELS.format("box=[8, 8], window=[1, 1, 1, 0]", ""),
+    "a part of a tap is float32": PIXELS.format("box=[8, 8], window=[1, 1, 1, 0]", "at float32(0.0), 0"),
     "a tensor copy with swizzle 16": "tensor_copy(box=[8, 8], swizzle=16) S[0, 0] -> A[0, 0]",
     "and operation 'mul'": "tensor_copy(box=[8, 8], mul) S[0, 0] -> A[0, 0]",
     "and operation 'add'": "tensor_copy(box=[8, 8], add) A[0, 0] -> S[0, 0] on bar[0]",

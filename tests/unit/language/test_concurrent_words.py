@@ -110,7 +110,7 @@ def threads_of_a_role(A: Any, S: Any, F: Any, bar: Any, bars: Any, bx: Any) -> N
     "expect bar[0], 8192",
     "bulk copy A -> S on bar[0]",
     "expect bars[1], 2048",
-    "bulk copy(ranks=3) A[16 : 16, 0 : 64] -> S[0 : 16, 0 : 64] on bars[1]",
+    "bulk copy A[16 : 16, 0 : 64] -> S[0 : 16, 0 : 64] on bars[1]",
     "bulk copy S -> A",
     "async_commit(queue=store)",
     "async_wait(pending=1, queue=store, sources)",
@@ -119,7 +119,7 @@ def threads_of_a_role(A: Any, S: Any, F: Any, bar: Any, bars: Any, bx: Any) -> N
 )
 def the_copy_engine(A: Any, S: Any, F: Any, bar: Any, bars: Any, bx: Any) -> None:
     T.tma_copy(A, S, barrier=bar)
-    T.tma_copy(A[16, 0], S[0:16, :], barrier=bars[1], cluster_mask=3)
+    T.tma_copy(A[16, 0], S[0:16, :], barrier=bars[1])
     T.tma_copy(S, A)
     T.tma_store_wait(1)
     T.tma_store_wait(0, read=False)
@@ -265,6 +265,10 @@ WRONG: list[tuple[Callable[..., object], str]] = [
     (lambda A, S, F, bar, bars, bx: T.tma_copy(S, A, barrier=bar), "TD0226"),
     (lambda A, S, F, bar, bars, bx: T.tma_copy(A[0, 0], S[0, 0], barrier=bar), "TD0254"),
     (lambda A, S, F, bar, bars, bx: T.tma_copy(A, S[0:32, :], barrier=bar), "TD0213"),
+    (lambda A, S, F, bar, bars, bx: T.tma_copy(A, S, barrier=bar, cluster_mask=2), "TD0226"),
+    (lambda A, S, F, bar, bars, bx: T.barrier_arrive(bar, cluster_mask=3), "TD0226"),
+    (lambda A, S, F, bar, bars, bx: T.mbarrier_arrive(bar, 1), "TD0226"),
+    (lambda A, S, F, bar, bars, bx: T.mbarrier_arrive(bar, bx), "TD0226"),
     (lambda A, S, F, bar, bars, bx: T.async_copy(S, A), "TD0254"),
     (lambda A, S, F, bar, bars, bx: T.ptx_wait_group(bx), "TD0226"),
     (lambda A, S, F, bar, bars, bx: T.gemm(S, S, F, wg_wait=-2), "TD0226"),

@@ -312,7 +312,32 @@ kernel guarded(A: global float16[128, 8], table: global int32[16], C: global flo
   }
 }
 """
-SOURCES = {"gemm": GEMM, "attention": ATTENTION, "guarded": GUARDED}
+# One tile by the copy engine, one by cp.async (rows are read by a table), one through registers (it converts).
+MIXED = """
+kernel mixed(A: global float16[64, 112], B: global float16[112, 16], W: global int8[112, 16], rows: global int32[112],
+             C: global float32[64, 16]) {
+  launch mixed(bx in 1) threads(t in 128) {
+    alloc As: shared float16[64, 16]
+    alloc Bs: shared float16[16, 16]
+    alloc Ws: shared float16[16, 16]
+    alloc acc: fragment float32[64, 16]
+    fill acc, 0.0
+    for k in 7 pipelined(stages=3) {
+      copy A[0 : 64, k * 16 : 16] -> As
+      parallel i in 16, j in 16 {
+        Bs[i, j] = B[cast<index>(rows[k * 16 + i]), j]
+      }
+      copy W[k * 16 : 16, 0 : 16] -> Ws
+      for both in 1 {
+        gemm As, Bs, acc
+        gemm As, Ws, acc
+      }
+    }
+    copy acc -> C
+  }
+}
+"""
+SOURCES = {"gemm": GEMM, "attention": ATTENTION, "guarded": GUARDED, "mixed": MIXED}
 
 
 @cache
@@ -375,6 +400,11 @@ CHANGES: tuple[tuple[str, Callable[[Stmt], bool], Callable[[Stmt], Block]], ...]
     ("a wait for the next slot", lambda s: isinstance(s, Await), other_slot),
     ("no arrival", lambda s: isinstance(s, Arrive), without),
     ("an arrival at the next slot", lambda s: isinstance(s, Arrive), other_slot),
+    (
+        "an arrival before copies are complete",
+        lambda s: isinstance(s, Arrive) and s.copies,
+        lambda s: (replace(s, copies=False),),  # type: ignore[call-arg]
+    ),
     ("two arrivals", lambda s: isinstance(s, Arrive), lambda s: (s, s)),
     ("16 bytes too many", lambda s: isinstance(s, Arrive) and s.bytes > 0, more_bytes(16)),
     ("16 bytes too few", lambda s: isinstance(s, Arrive) and s.bytes > 0, more_bytes(-16)),
@@ -430,6 +460,7 @@ HARMLESS = {
         "before the wait: arrive(by=warpgroups) Ks_empty[(k + 1) % 2] of Ks",
     ),
     "guarded": (),
+    "mixed": (),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ import pytest
 from tiledsl.errors import TileError
 from tiledsl.runtime.driver import CudaDriver, Shape
 from tiledsl.runtime.packing import MAP_ALIGNMENT, MAP_BYTES
-from tiledsl.tensor_map import TensorMap, tensor_map
+from tiledsl.tensor_map import TensorMap, map_of_window, tensor_map
 
 cuda = pytest.importorskip("cuda.bindings.driver", reason="cuda-python is not installed")
 SUCCESS = cuda.CUresult.CUDA_SUCCESS
 Pointer, Int, U32 = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32
-ENCODE = ctypes.CFUNCTYPE(Int, Pointer, Int, U32, Pointer, Pointer, Pointer, Pointer, Pointer, Int, Int, Int, Int)
+TENSOR, HOW = (Pointer, Int, U32, Pointer, Pointer, Pointer), (Int, Int, Int, Int)
+ENCODE_TILED = ctypes.CFUNCTYPE(Int, *TENSOR, Pointer, Pointer, *HOW)
+ENCODE_IM2COL = ctypes.CFUNCTYPE(Int, *TENSOR, Pointer, Pointer, U32, U32, Pointer, *HOW)
 
 
 class Api:
@@ -25,8 +28,11 @@ class Api:
         self.sizes, self.status = sizes, status
         self.encoded: list[tuple[Any, ...]] = []
         self.launched: list[Any] = []
-        self.looked_up = 0
-        self._encode = ENCODE(self._encode_tiled)
+        self.looked_up: list[str] = []
+        self._functions = {
+            "cuTensorMapEncodeTiled": ENCODE_TILED(self._encode_tiled),
+            "cuTensorMapEncodeIm2col": ENCODE_IM2COL(self._encode_im2col),
+        }
 
     def __getattr__(self, name: str) -> Any:
         return getattr(cuda, name)
@@ -35,16 +41,24 @@ class Api:
         return SUCCESS, b"wrong"
 
     def cuGetProcAddress(self, name: bytes, version: int, flags: int) -> Any:
-        assert (name, version, flags) == (b"cuTensorMapEncodeTiled", 12000, 0)
-        self.looked_up += 1
-        return SUCCESS, ctypes.cast(self._encode, Pointer).value, None
+        assert (version, flags) == (12000, 0)
+        self.looked_up.append(name.decode())
+        return SUCCESS, ctypes.cast(self._functions[name.decode()], Pointer).value, None
 
     def _encode_tiled(self, to: int, dtype: int, rank: int, at: int, *rest: Any) -> int:
         *arrays, interleave, swizzle, promotion, fill = rest
         kinds = [(ctypes.c_uint64, rank), (ctypes.c_uint64, rank - 1), (ctypes.c_uint32, rank), (ctypes.c_uint32, rank)]
-        read = [tuple((kind * n).from_address(a)) if n else () for (kind, n), a in zip(kinds, arrays, strict=True)]
+        return self._encoded(to, dtype, rank, at, *_read(kinds, arrays), interleave, swizzle, promotion, fill)
+
+    def _encode_im2col(self, to: int, dtype: int, rank: int, at: int, *rest: Any) -> int:
+        shape, strides, lower, upper, channels, pixels, steps, *how = rest
+        kinds = [(ctypes.c_uint64, rank), (ctypes.c_uint64, rank - 1), (Int, rank - 2), (Int, rank - 2), (U32, rank)]
+        read = _read(kinds, (shape, strides, lower, upper, steps))
+        return self._encoded(to, dtype, rank, at, *read, channels, pixels, *how)
+
+    def _encoded(self, to: int, *what: Any) -> int:
         assert to % MAP_ALIGNMENT == 0
-        self.encoded.append((dtype, rank, at, *read, interleave, swizzle, promotion, fill))
+        self.encoded.append(what)
         ctypes.memmove(to, bytes(range(128)), 128)
         return self.status
 
@@ -63,6 +77,10 @@ class Api:
         return (SUCCESS,)
 
 
+def _read(kinds: Sequence[tuple[Any, int]], arrays: Sequence[int]) -> list[tuple[int, ...]]:
+    return [tuple((kind * n).from_address(a)) if n else () for (kind, n), a in zip(kinds, arrays, strict=True)]
+
+
 MAP = tensor_map("A", "bfloat16", (5, 6, 64), (1, 2, 32), swizzle=64)
 
 
@@ -71,7 +89,7 @@ def test_a_tensor_map_is_encoded_innermost_first() -> None:
     driver = CudaDriver(api)
     assert driver.encode(MAP, 0x7000_0000_0100) == bytes(range(128))
     assert driver.encode(MAP, 0x100) == bytes(range(128))
-    assert api.looked_up == 1
+    assert api.looked_up == ["cuTensorMapEncodeTiled"]
     (dtype, rank, at, shape, strides, box, steps, interleave, swizzle, promotion, fill), _ = api.encoded
     assert (rank, at, shape, strides, box, steps) == (
         *(3, 0x7000_0000_0100),
@@ -84,6 +102,21 @@ def test_a_tensor_map_is_encoded_innermost_first() -> None:
         2,
         0,
     )
+
+
+def test_a_map_of_images_is_encoded_by_a_function_of_its_own() -> None:
+    api = Api()
+    driver = CudaDriver(api)
+    images = map_of_window("A", "float16", (4, 10, 12, 64), None, (96, 32), 64, (3, 2, 1, 1))
+    for m in (images, MAP, images):
+        assert driver.encode(m, 0x100) == bytes(range(128))
+    assert api.looked_up == ["cuTensorMapEncodeIm2col", "cuTensorMapEncodeTiled"]
+    first, _, again = api.encoded
+    assert first == again == (
+        *(6, 4, 0x100, (64, 12, 10, 4), (128, 1536, 15360)),
+        *((-1, -1), (-1, -1), (1, 2, 2, 1), 32, 96),
+        *(0, 2, 2, 0),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

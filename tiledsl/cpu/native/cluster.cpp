@@ -20,6 +20,37 @@ static std::string at_cluster(const Fiber& f) {
   fail(code, at, {{"problem", problem}, {"where", where()}});
 }
 
+void visit(Fiber* f, Cta& cta, Site at) {
+#if TDS_CHECKED
+  if (!cta.running) misuse(857, at, "the block of rank " + number(cta.rank % cluster_blocks()) + " has ended");
+  if (&cta == f->cta) return;
+  std::vector<Visit>& visits = hopper(cta).visits;
+  for (Visit& v : visits) {
+    if (v.agent != f->number) continue;
+    v = Visit{f->number, f->clock.own, at};
+    return;
+  }
+  visits.push_back(Visit{f->number, f->clock.own, at});
+#else
+  (void)f, (void)cta, (void)at;
+#endif
+}
+
+// The threads of a block must know at its end of all that others did there.
+void end_visits(Cta& cta) {
+  Hopper& h = hopper(cta);
+  h.ends.settle();
+  for (const Visit& v : h.visits) {
+    if (h.ends.known.values()[v.agent] >= v.clock) continue;
+    const std::string rank = number(cta.rank % cluster_blocks());
+    Finding late = finding(857, v.at, {{"problem", "the block of rank " + rank + " may have ended before"},
+                                       {"where", where()}});
+    late.thread = NO_THREAD;
+    report(std::move(late));
+    return;
+  }
+}
+
 // ---- some lanes of a warp
 
 static std::string at_meeting(const Fiber& f) {
@@ -168,9 +199,7 @@ extern "C" char* tds_rt_cluster_shared(u32 address, int bytes, int access, Site 
   f->at = at;
   u32 offset;
   Cta& cta = owner_of(address, offset);
-#if TDS_CHECKED
-  if (!cta.running) misuse(857, at, "the block of rank " + number(cta.rank % cluster_blocks()) + " has ended");
-#endif
+  visit(f, cta, at);
   const Kind kind = access == READ ? Kind::LOAD : access == WRITE ? Kind::STORE : Kind::ATOMIC;
   check_shared(f, cta, offset, static_cast<u32>(bytes), access, kind, at);
   return cta.shared + offset;

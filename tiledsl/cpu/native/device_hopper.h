@@ -29,6 +29,12 @@ TDS_DEVICE void tma_load_im2col(u32 to, const TensorMap& map, u32 barrier, int c
   const int c[] = {c0, c1, c2, c3, c4, c5, c6, c7, ABSENT};
   tds_rt_tma_load(to, &map, barrier, 0, c, at);
 }
+TDS_DEVICE void tma_load_im2col_multicast(u32 to, const TensorMap& map, u32 barrier, u16 ranks, int c0, int c1, int c2,
+                                          int c3, int c4 = ABSENT, int c5 = ABSENT, int c6 = ABSENT, int c7 = ABSENT,
+                                          TDS_HERE) {
+  const int c[] = {c0, c1, c2, c3, c4, c5, c6, c7, ABSENT};
+  tds_rt_tma_load(to, &map, barrier, ranks, c, at);
+}
 
 #define TDS_TMA_STORE(name, reduction)                                                                  \
   TDS_DEVICE void name(const TensorMap& map, u32 from, int c0, int c1 = ABSENT, int c2 = ABSENT,        \
@@ -59,6 +65,11 @@ TDS_DEVICE void mbarrier_arrive_expect_tx(u32 barrier, u32 bytes, TDS_HERE) {
 }
 TDS_DEVICE void mbarrier_arrive_expect_tx_cluster(u32 barrier, u32 bytes, TDS_HERE) {
   tds_rt_mbarrier_arrive(barrier, 1, bytes, at);
+}
+template <u32 RANKS>
+TDS_DEVICE void mbarrier_arrive_ranks(u32 barrier, TDS_HERE) {
+  for (u32 rank = 0; rank < 16; ++rank)
+    if (RANKS >> rank & 1) tds_rt_mbarrier_arrive(tds_rt_cluster_map(barrier, rank, at), 1, 0, at);
 }
 TDS_DEVICE bool mbarrier_try_wait(u32 barrier, u32 parity, TDS_HERE) {
   return tds_rt_mbarrier_test(barrier, parity, at) != 0;

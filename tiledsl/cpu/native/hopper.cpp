@@ -55,6 +55,9 @@ Finding finding_at(int code, Site at, u32 offset, Facts facts) {
 void Hopper::thread_ends(Fiber* f) {
   end_bulk(f);
   end_wgmma(f);
+#if TDS_CHECKED
+  if (cluster_blocks() > 1) ends.add(f->number, f->clock);
+#endif
 }
 
 void Hopper::group_ends() {
@@ -62,6 +65,7 @@ void Hopper::group_ends() {
   tds_thread = worker->fibers[cta.first_fiber].get();
   end_mbarriers(cta);
   end_registers(cta);
+  end_visits(cta);
 #endif
 }
 

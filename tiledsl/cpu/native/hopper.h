@@ -119,6 +119,12 @@ struct ClusterBarrier {
   Waiters waiters;
 };
 
+// The last use of a block's shared memory by a thread of another block, in that step of its clock.
+struct Visit {
+  u32 agent, clock;
+  Site at;
+};
+
 struct Hopper : CtaExtension {
   explicit Hopper(Cta& cta);
   void thread_ends(Fiber* f) override;  // reports what a thread leaves behind
@@ -131,6 +137,8 @@ struct Hopper : CtaExtension {
   std::vector<HopperWarp> warps;
   std::vector<Warpgroup> warpgroups;
   ClusterBarrier cluster;  // of the cluster, in its first block
+  std::vector<Visit> visits;
+  Gathered ends;  // of the threads of the block
   Waiters register_waiters;
   bool uses_registers = false;
   Site registers_at = {};
@@ -153,6 +161,9 @@ Finding finding_at(int code, Site at, u32 offset, Facts facts = {});
 void end_bulk(Fiber* f);
 void end_wgmma(Fiber* f);
 void end_registers(Cta& cta);
+void end_visits(Cta& cta);
+// Every use of the memory of another block: it must not have ended, nor be able to.
+void visit(Fiber* f, Cta& cta, Site at);
 void end_mbarriers(Cta& cta);
 
 }  // namespace tds

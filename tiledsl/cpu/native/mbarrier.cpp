@@ -47,6 +47,7 @@ Mbarrier& mbarrier_at(u32 address, const char* what, Site at) {
   Cta& cta = owner_of(address, offset);
   Mbarrier& m = mbarrier_of(cta, offset, what, at);
   check_use(f, m, at);
+  visit(f, cta, at);
   return m;
 }
 

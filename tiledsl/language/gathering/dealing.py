@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import TypeVar
 
 from tiledsl.analysis.access import Access, accesses, conflict
 from tiledsl.ir.concurrent import Arrive, Await, Role, Roles
 from tiledsl.ir.dtypes import UINT64
-from tiledsl.ir.nodes import Address, Alloc, Block, Buffer, Const, Region, Space, Stmt, Var
-from tiledsl.ir.tile import TILE_OPS, Copy, Fill, Parallel
+from tiledsl.ir.nodes import Address, Alloc, Block, Buffer, Const, Space, Stmt, Var
+from tiledsl.ir.tile import TILE_OPS, Copy, Fill, Parallel, Source
 from tiledsl.ir.walk import walk
+
+Part = TypeVar("Part", bound=Source)
 
 
 def conflicting(ours: Sequence[Access], theirs: Sequence[Access]) -> bool:
@@ -76,7 +79,7 @@ def _shares(s: Stmt, count: int) -> list[Stmt] | None:
     return None
 
 
-def _cut(r: Region, count: int) -> list[Region] | None:
+def _cut(r: Part, count: int) -> list[Part] | None:
     dim = next((i for i, extent in enumerate(r.extents) if extent > 1), None)
     if dim is None or r.extents[dim] % count:
         return None

@@ -39,7 +39,7 @@ from tiledsl.ir.nodes import (
     static_shape,
 )
 from tiledsl.ir.printer import text
-from tiledsl.ir.tile import Atomic, Copy, Gemm, Parallel, Reduce, Scan
+from tiledsl.ir.tile import Atomic, Copy, Gemm, Parallel, Reduce, Scan, region_of
 from tiledsl.ir.walk import children, map_children, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned, tile_stage
@@ -221,7 +221,7 @@ class _Collector:
                     self.threads = outer
                 return
             case Copy(bulk=True) | Atomic(bulk=True):
-                tile = stmt.dst if stmt.dst.buffer.space is Space.SHARED else stmt.src
+                tile = stmt.dst if stmt.dst.buffer.space is Space.SHARED else region_of(stmt.src)
                 self.seen(tile.buffer)
                 self.moved.setdefault(tile.buffer, []).append((tile, stmt.span))
             case Gemm() | Reduce() | Scan():

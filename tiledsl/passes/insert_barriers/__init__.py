@@ -25,7 +25,7 @@ from tiledsl.analysis.footprint import Footprint, meet, meet_in_arena
 from tiledsl.analysis.touches import bytes_of, granules_of
 from tiledsl.analysis.uniform import Uniform, uniform_values
 from tiledsl.errors import error
-from tiledsl.ir.concurrent import WARPGROUP, Arrive, Role, Roles
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, ClusterBarrier, Role, Roles
 from tiledsl.ir.nodes import (
     AsyncWait,
     Barrier,
@@ -177,6 +177,8 @@ class _Planner:
     def item(self, s: Stmt, path: Path) -> Item:
         match s:
             case Barrier() if s.count == self.whole.count and (s.count or s.id == 0):
+                return Item(through=False)
+            case ClusterBarrier("sync") if not self.whole.count:
                 return Item(through=False)
             case AsyncWait():
                 return Item(leave=tuple(self.told(s, path)))

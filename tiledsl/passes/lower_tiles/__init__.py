@@ -8,7 +8,7 @@ from tiledsl.ir.nodes import Kernel, Launch
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import thread_stage, tile_stage
 from tiledsl.passes.lower_tiles.blocks import lower_block
-from tiledsl.passes.lower_tiles.concurrent import barriers_ready, issued
+from tiledsl.passes.lower_tiles.concurrent import barriers_left, barriers_ready, issued
 from tiledsl.passes.lower_tiles.context import context_of
 from tiledsl.passes.lower_tiles.scope import Scope
 from tiledsl.target import Target
@@ -30,7 +30,7 @@ def _lower(launch: Launch, target: Target) -> Launch:
     ctx = context_of(launch, target)
     ctx.products.all.update(issued(ctx, launch.body))
     body = lower_block(ctx, launch.body, Scope())
-    return replace(launch, body=(*barriers_ready(launch), *ctx.prologue, *body), layouts=())
+    return replace(launch, body=(*barriers_ready(launch), *ctx.prologue, *body, *barriers_left(launch)), layouts=())
 
 
 __all__ = ["lower_tiles"]

@@ -9,7 +9,18 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, NamedArrive, NamedSync, Roles, SetRegisters, Settle
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    ClusterBarrier,
+    Expect,
+    Fence,
+    NamedArrive,
+    NamedSync,
+    Roles,
+    SetRegisters,
+    Settle,
+)
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -43,7 +54,7 @@ from tiledsl.ir.nodes import (
     wrap,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
@@ -304,6 +315,7 @@ RULES: dict[type[Stmt], Rule] = {
     Await: lower_await,
     NamedSync: _named,
     NamedArrive: _named,
+    ClusterBarrier: _kept,
     Fence: _kept,
     SetRegisters: _kept,
     Settle: _settle,
@@ -313,7 +325,6 @@ RULES: dict[type[Stmt], Rule] = {
     Fill: _elementwise,
     Atomic: _atomic,
     Transpose: _elementwise,
-    Im2col: _elementwise,
     Parallel: _parallel,
     Gemm: _gemm,
     Reduce: _reduce,

@@ -11,6 +11,7 @@ from tiledsl.ir.concurrent import (
     Arrive,
     Await,
     BulkMove,
+    ClusterBarrier,
     Expect,
     Fence,
     Hold,
@@ -19,6 +20,7 @@ from tiledsl.ir.concurrent import (
     Roles,
     SetRegisters,
     TensorCopy,
+    reaches_blocks,
 )
 from tiledsl.ir.nodes import (
     Address,
@@ -57,8 +59,20 @@ LowerBlock = Callable[[Context, Iterable[Stmt], Scope], Block]
 # ----------------------------------------------------------------------------------------------------------- barriers
 
 
+def reaches_others(launch: Launch) -> bool:
+    """Whether blocks of a cluster write to each other's memory, so that it must be there."""
+    return any(map(reaches_blocks, statements(launch)))
+
+
+def barriers_left(launch: Launch) -> Block:
+    """What stands at the end: no block goes while others may still write to it or arrive at its barriers."""
+    met = bool(launch.body) and launch.body[-1] == ClusterBarrier()
+    return (ClusterBarrier(),) if reaches_others(launch) and not met else ()
+
+
 def barriers_ready(launch: Launch) -> Block:
-    """The barriers of a launch at its top: one thread makes them ready before any thread goes on."""
+    """The barriers of a launch at its top: one thread makes them ready before any thread goes on, here or in a block
+    that arrives at them."""
     allocs = [s for s in statements(launch) if isinstance(s, Alloc) and s.buffer.space is Space.BARRIER]
     if not allocs:
         return ()
@@ -68,7 +82,8 @@ def barriers_ready(launch: Launch) -> Block:
         for i in range(static_shape(s.buffer)[0])
     )
     first = If(eq(launch.thread, 0), (*inits, Fence("barrier_init")))
-    return (*(replace(s, init=None) for s in allocs), first, Barrier())
+    meet = ClusterBarrier() if reaches_others(launch) else Barrier()
+    return (*(replace(s, init=None) for s in allocs), first, meet)
 
 
 def _arrivals(s: Alloc) -> int:
@@ -139,7 +154,8 @@ def lower_expect(ctx: Context, s: Expect, scope: Scope) -> Block:
 def lower_await(ctx: Context, s: Await, scope: Scope) -> Block:
     parity = expression(ctx, s.parity, {})
     handed = _handed(ctx, s.buffers)
-    wait = replace(s, barrier=_barrier(ctx, s.barrier), parity=parity, buffers=handed, by="threads")
+    far = s.barrier.buffer in ctx.memory.reached
+    wait = replace(s, barrier=_barrier(ctx, s.barrier), parity=parity, buffers=handed, by="threads", cluster=far)
     return guarded((eq(ctx.thread, 0),) if s.by == "one" and not scope.single else (), (wait,))
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from math import inf
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.concurrent import Role
+from tiledsl.ir.concurrent import Arrive, Role
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment, Layout, row_major
 from tiledsl.ir.nodes import Barrier, Buffer, Call, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
 from tiledsl.ir.simplify import Simplifier
+from tiledsl.ir.walk import statements
 from tiledsl.passes.lower_tiles.uniform import Differing, differing
 from tiledsl.target import Target
 
@@ -20,11 +21,13 @@ Ranges = Mapping[Var, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Memory:
-    """What a launch's threads share: layouts, the storage of buffers, and what a view shows."""
+    """What a launch's threads share: layouts, the storage of buffers, what a view shows, and the barriers at which
+    other blocks of the cluster arrive."""
 
     layouts: dict[Buffer, Fragment | Layout]
     sources: dict[Buffer, Buffer] = field(default_factory=dict)
     storage: dict[Buffer, Buffer] = field(default_factory=dict)
+    reached: frozenset[Buffer] = frozenset()
 
 
 class Context:
@@ -177,7 +180,8 @@ def _uniform(value: Expr) -> Expr:
 
 def context_of(launch: Launch, target: Target) -> Context:
     """The context of a launch's own statements."""
-    memory = Memory({a.buffer: a.layout for a in launch.layouts})
+    reached = frozenset(s.barrier.buffer for s in statements(launch) if isinstance(s, Arrive) and s.ranks)
+    memory = Memory({a.buffer: a.layout for a in launch.layouts}, reached=reached)
     ctx = Context(launch.thread, launch.num_threads, target, memory, differing(launch), {})
     ctx.blocks = {v: (0, n.value - 1 if isinstance(n, Const) else inf) for v, n in zip(launch.blocks, launch.grid)}
     return ctx

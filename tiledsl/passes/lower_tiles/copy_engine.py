@@ -8,11 +8,12 @@ from math import prod
 from tiledsl.analysis.tensor_boxes import Boxes, boxes_of
 from tiledsl.errors import error
 from tiledsl.ir.concurrent import BulkMove, TensorCopy
+from tiledsl.ir.im2col import place_in
 from tiledsl.ir.layout import row_major
 from tiledsl.ir.nodes import Address, Block, Const, Expr, For, Region, Space, Stmt, Unrolled, Var, eq, static_shape
 from tiledsl.ir.simplify import bounds_of, divisible
 from tiledsl.ir.swizzle import UNIT
-from tiledsl.ir.tile import Atomic, Copy
+from tiledsl.ir.tile import Atomic, Copy, Im2col, region_of
 from tiledsl.passes.lower_tiles.access import root_coordinates, unswizzled
 from tiledsl.passes.lower_tiles.context import Context
 from tiledsl.passes.lower_tiles.expressions import expression, optional
@@ -22,9 +23,13 @@ from tiledsl.passes.lower_tiles.spread import guarded
 
 def lower_bulk(ctx: Context, s: Copy | Atomic, scope: Scope) -> Block:
     """A bulk copy or bulk atomic, by the first thread."""
-    tile, tensor = (s.dst, s.src) if s.dst.buffer.space is Space.SHARED else (s.src, s.dst)
+    only = () if scope.single else (eq(ctx.thread, 0),)
+    if isinstance(s, Copy) and isinstance(s.src, Im2col):
+        return guarded(only, _pixels(ctx, s, s.src))
+    source = region_of(s.src)
+    tile, tensor = (s.dst, source) if s.dst.buffer.space is Space.SHARED else (source, s.dst)
     body = _one_move(ctx, s, tile, tensor) if isinstance(s, Copy) else None
-    return guarded(() if scope.single else (eq(ctx.thread, 0),), body or _boxes(ctx, s, tile, tensor))
+    return guarded(only, body or _boxes(ctx, s, tile, tensor))
 
 
 def _one_move(ctx: Context, s: Copy, tile: Region, tensor: Region) -> Block | None:
@@ -71,12 +76,9 @@ def _starts_aligned(ctx: Context, tensor: Region) -> bool:
 
 
 def _boxes(ctx: Context, s: Copy | Atomic, tile: Region, tensor: Region) -> Block:
-    """The copy box by box. Raises TD0320 where the tile's layout has no boxes."""
-    boxes = boxes_of(tile, ctx.shared_layout(tile.buffer))
-    if isinstance(boxes, str):
-        raise error("TD0320", s.span, buffer=tile.buffer.name, why=boxes)
-    numbers = [ctx.digit_var("box", n) if n > 1 else Const(0) for n in boxes.counts]
-    steps = [ctx.simplify(v * n) for v, n in zip(numbers, boxes.box)]
+    """The copy box by box."""
+    boxes = _boxes_of(ctx, s, tile)
+    numbers, steps = _steps(ctx, boxes)
     here, there = _address(ctx, tile, steps), _corner(ctx, tensor, _matched(tile, tensor, steps))
     box = _box(tile, tensor, boxes)
     if box[-1] * tile.buffer.dtype.bits // 8 % UNIT:
@@ -89,6 +91,44 @@ def _boxes(ctx: Context, s: Copy | Atomic, tile: Region, tensor: Region) -> Bloc
         copy = TensorCopy(there, here, box, boxes.swizzle)
     else:
         copy = TensorCopy(here, there, box, boxes.swizzle, _barrier(ctx, s), ranks=s.ranks)
+    return _each(copy, numbers, boxes)
+
+
+def _pixels(ctx: Context, s: Copy, source: Im2col) -> Block:
+    """A load of the matrix of a convolution box by box. Each is of one tap: `why_not_bulk` has seen to that."""
+    boxes = _boxes_of(ctx, s, s.dst)
+    numbers, steps = _steps(ctx, boxes)
+    row, column = (expression(ctx, o, {}) + x for o, x in zip(source.offsets, steps[-2:]))
+    place = place_in(source.buffer, source.window, ctx.simplify(row), ctx.simplify(column))
+    first = tuple(map(ctx.simplify, (place.image, *place.pixel, place.channel)))
+    copy = TensorCopy(
+        _address(ctx, s.dst, steps),
+        Address(source.buffer, first),
+        boxes.box[-2:],
+        boxes.swizzle,
+        _barrier(ctx, s),
+        ranks=s.ranks,
+        window=(source.kernel, source.stride, source.dilation, source.pad),
+        tap=tuple(map(ctx.simplify, place.tap)),
+    )
+    return _each(copy, numbers, boxes)
+
+
+def _boxes_of(ctx: Context, s: Copy | Atomic, tile: Region) -> Boxes:
+    """The boxes of a tile. Raises TD0320 where its layout has none."""
+    boxes = boxes_of(tile, ctx.shared_layout(tile.buffer))
+    if isinstance(boxes, str):
+        raise error("TD0320", s.span, buffer=tile.buffer.name, why=boxes)
+    return boxes
+
+
+def _steps(ctx: Context, boxes: Boxes) -> tuple[list[Expr], list[Expr]]:
+    """The number of a box along each dimension, and where it begins in the tile."""
+    numbers: list[Expr] = [ctx.digit_var("box", n) if n > 1 else Const(0) for n in boxes.counts]
+    return numbers, [ctx.simplify(v * n) for v, n in zip(numbers, boxes.box)]
+
+
+def _each(copy: Stmt, numbers: Sequence[Expr], boxes: Boxes) -> Block:
     body: Block = (copy,)
     for v, n in reversed(list(zip(numbers, boxes.counts))):
         if isinstance(v, Var):

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tiledsl.errors import error
-from tiledsl.ir.concurrent import Arrive, Await, Expect, Fence, Role, Roles, SetRegisters
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    ClusterBarrier,
+    Expect,
+    Fence,
+    Role,
+    Roles,
+    SetRegisters,
+    reaches_blocks,
+)
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Launch, Node, Stmt
 from tiledsl.ir.tile import Atomic, Copy, Gemm
 from tiledsl.ir.walk import map_children, statements
@@ -18,11 +28,15 @@ def supported(launch: Launch, target: Target) -> Launch:
         what, feature = _needed(s)
         if feature and feature not in target.features:
             raise error("TD0507", s.span, what=what, target=target.name)
+    if "cluster" not in target.features:
+        launch = replace(launch, cluster=())  # nothing in it needs the blocks to run together
     return launch if "wgmma" in target.features else _without_asynchronous_products(launch)
 
 
 def _needed(s: Stmt) -> tuple[str, str]:
     """What `s` uses in words, and the feature that it needs; empty if every target has it."""
+    if isinstance(s, ClusterBarrier) or reaches_blocks(s):
+        return "a cluster of blocks", "cluster"
     match s:
         case Copy(bulk=True) | Atomic(bulk=True):
             return "the copy engine (T.tma_copy)", "tma"

@@ -10,18 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import lcm
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import covers, whole_region
+from tiledsl.analysis.bulk_loads import Engine, Loads
 from tiledsl.analysis.gemm_plan import runs_by_itself
-from tiledsl.ir.concurrent import Role, Roles
+from tiledsl.analysis.turns import count_of, is_regular, nest_of
+from tiledsl.ir.concurrent import Arrive, Await, Role, Roles
+from tiledsl.ir.dtypes import INDEX, INT32
 from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
     TRUE,
     Address,
+    Alloc,
     AtomicUpdate,
+    Binary,
     Block,
     Buffer,
+    Cast,
     Const,
     Evaluate,
     Expr,
@@ -30,10 +37,13 @@ from tiledsl.ir.nodes import (
     Kernel,
     Launch,
     Let,
+    Load,
     Pipelined,
     Print,
     Select,
+    Space,
     Stmt,
+    Store,
     Var,
     View,
     While,
@@ -63,31 +73,40 @@ def software_pipeline(
     form: Form = Form.AUTO,
     stages: int = -1,
     overlap_products: bool = True,
+    copy_engine: Engine = Engine.AUTO,
 ) -> Kernel:
     """Overlaps the copies of pipelined loops with their other statements. `stages` >= 0 replaces every num_stages.
 
-    In loops whose tiles other roles copy it overlaps the products instead, unless `overlap_products` is off.
+    In loops whose tiles other roles copy it overlaps the products instead, unless `overlap_products` is off. Where the
+    target has a copy engine and the launch no roles, `copy_engine` says which tiles it brings: those for which it pays
+    ("auto"), all that it can ("always") or none ("never").
     Afterwards no loop is Pipelined; asynchronous copies and products are marked, committed and waited for.
     """
-    options = _Options(fuse_barrier, Form(form), stages, target if overlap_products else None)
-    launches = tuple(_pipeline_launch(launch, options)[0] for launch in kernel.launches)
+    options = _Options(fuse_barrier, Form(form), stages, target, overlap_products, Engine(copy_engine))
+    launches = tuple(_pipeline_launch(kernel, launch, options)[0] for launch in kernel.launches)
     unchanged = all(a is b for a, b in zip(launches, kernel.launches))
     return kernel if unchanged else replace(kernel, launches=launches)
 
 
 def pipeline_plans(
-    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1, target: Target | None = None
+    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1, target: Target | None = None, **how: Engine
 ) -> tuple[PipelinePlan, ...]:
     """The plans of all pipelined loops of a tile-stage kernel, outer ones before those inside."""
-    return tuple(plan for _, plan in planned_loops(kernel, fuse_barrier=fuse_barrier, stages=stages, target=target))
+    loops = planned_loops(kernel, fuse_barrier=fuse_barrier, stages=stages, target=target, **how)
+    return tuple(plan for _, plan in loops)
 
 
 def planned_loops(
-    kernel: Kernel, *, fuse_barrier: bool = True, stages: int = -1, target: Target | None = None
+    kernel: Kernel,
+    *,
+    fuse_barrier: bool = True,
+    stages: int = -1,
+    target: Target | None = None,
+    copy_engine: Engine = Engine.AUTO,
 ) -> tuple[tuple[Body, PipelinePlan], ...]:
     """The same with the loops that are planned: the units that the entries of a plan are about."""
-    options = _Options(fuse_barrier, Form.GUARDED, stages, target)
-    return tuple(p for launch in kernel.launches for p in _pipeline_launch(launch, options)[1])
+    options = _Options(fuse_barrier, Form.GUARDED, stages, target, True, copy_engine)
+    return tuple(p for launch in kernel.launches for p in _pipeline_launch(kernel, launch, options)[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +114,9 @@ class _Options:
     fuse_barrier: bool
     form: Form
     stages: int
-    target: Target | None  # None: no product is asynchronous
+    target: Target | None  # None: no product is asynchronous, and no copy one of the copy engine
+    overlap_products: bool
+    copy_engine: Engine
 
 
 class _Escapes(Exception):
@@ -105,12 +126,15 @@ class _Escapes(Exception):
         self.buffer = buffer
 
 
-def _pipeline_launch(launch: Launch, options: _Options) -> tuple[Launch, list[tuple[Body, PipelinePlan]]]:
+def _pipeline_launch(
+    kernel: Kernel, launch: Launch, options: _Options
+) -> tuple[Launch, list[tuple[Body, PipelinePlan]]]:
     if not any(isinstance(n, For) and isinstance(n.kind, Pipelined) for s in launch.body for n in walk(s)):
         return launch, []
     forbidden = dict(_unversionable(launch.body))
     while True:
-        pipeliner = _Pipeliner(options, storage_roots(launch.body), forbidden, launch.num_threads)
+        loads = Loads(kernel, launch, options.target, options.copy_engine)
+        pipeliner = _Pipeliner(options, storage_roots(launch.body), forbidden, launch.num_threads, loads)
         try:
             body = pipeliner.block(launch.body, {})
         except _Escapes as escape:
@@ -118,7 +142,18 @@ def _pipeline_launch(launch: Launch, options: _Options) -> tuple[Launch, list[tu
             continue
         rest: dict[Buffer, Expr] = {b: Const(0) for b in pipeliner.versions}
         expanded = {b: replace(b, versions=n) for b, n in pipeliner.versions.items()}
-        return replace_buffers(replace(launch, body=with_versions(body, rest)), expanded), pipeliner.plans
+        body = with_versions((*pipeliner.declared, *body), rest)
+        notes = (*launch.notes, *_notes(pipeliner.plans)) if loads.asked else launch.notes
+        return replace_buffers(replace(launch, body=body, notes=notes), expanded), pipeliner.plans
+
+
+def _notes(plans: Sequence[tuple[Body, PipelinePlan]]) -> Iterator[str]:
+    """How the copies of pipelined loops are made: by the copy engine, or why not."""
+    for body, plan in plans:
+        for ring in plan.rings:
+            yield f"loop at line {body.loop.span.line}: {ring}"
+        for i, why in plan.left:
+            yield f"{plan.labels[i]} at line {body.units[i].span.line}: cp.async, as {why}"
 
 
 def _unversionable(body: Block) -> Iterator[tuple[Buffer, str]]:
@@ -148,9 +183,12 @@ class _Pipeliner:
     roots: dict[Buffer, Buffer]
     forbidden: dict[Buffer, str]
     threads: int
+    loads: Loads
     versions: dict[Buffer, int] = field(default_factory=dict)
     plans: list[tuple[Body, PipelinePlan]] = field(default_factory=list)
     supply: Mapping[Buffer, int] = field(default_factory=dict)  # see Body
+    around: list[Stmt] = field(default_factory=list)  # loops and conditionals, outermost first
+    declared: list[Stmt] = field(default_factory=list)  # barriers, and counts of their turns
 
     def block(self, block: Block, state: State) -> Block:
         """`block` with its pipelines written out; `state` is carried on to its end."""
@@ -163,19 +201,23 @@ class _Pipeliner:
         match s:
             case For(kind=Pipelined()):
                 return self.pipeline(s, state)
-            case For(extent=extent, body=body):
+            case For(extent=extent):
                 extent = self.expression(extent, state)
-                return (replace(s, extent=extent, body=self.loop_body(body, state)),)
-            case While(cond, body):
-                body = self.loop_body(body, state)  # first: it is what the condition sees from the second time on
+                return (replace(s, extent=extent, body=self.loop_body(s, state)),)
+            case While(cond):
+                body = self.loop_body(s, state)  # first: it is what the condition sees from the second time on
                 return (replace(s, cond=self.expression(cond, state), body=body),)
             case Roles(roles):
                 return (replace(s, roles=tuple(self.role(r, roles, state) for r in roles)),)
             case If(cond, then, orelse):
                 cond, other = self.expression(cond, state), dict(state)
+                self.around.append(s)
                 s = replace(s, cond=cond, then=self.scope(then, state), orelse=self.scope(orelse, other))
+                self.around.pop()
                 _assign(state, _joined(state, other))
                 return (s,)
+            case Await() | Arrive():
+                return (s,)  # what is handed over is no access to a version
         return (self.outside(s, state),)
 
     def role(self, role: Role, roles: Sequence[Role], state: State) -> Role:
@@ -187,7 +229,7 @@ class _Pipeliner:
 
     def is_product(self, gemm: Gemm) -> bool:
         """Whether the tensor core can make this product by itself."""
-        target = self.options.target
+        target = self.options.target if self.options.overlap_products else None
         if target is None or "wgmma" not in target.features or gemm.wait:
             return False
         return runs_by_itself(gemm, self.threads, target)
@@ -203,17 +245,19 @@ class _Pipeliner:
         _forget(state, block)
         return result
 
-    def loop_body(self, body: Block, state: State) -> Block:
+    def loop_body(self, loop: For | While, state: State) -> Block:
         """The body of a loop that may run any number of times: its own effect on `state` counts at its start too."""
-        plans = list(self.plans)
+        plans, declared = list(self.plans), list(self.declared)
         while True:
             after = dict(state)
-            result = self.scope(body, after)
+            self.around.append(loop)
+            result = self.scope(loop.body, after)
+            self.around.pop()
             merged = _joined(state, after)
             if merged == {**{b: Const(0) for b in merged}, **state}:
                 return result
             _assign(state, merged)
-            self.plans = list(plans)
+            self.plans, self.declared = list(plans), list(declared)
 
     def outside(self, s: Stmt, state: State) -> Stmt:
         """A statement that is no loop or conditional, with its accesses to versioned buffers pinned."""
@@ -236,13 +280,24 @@ class _Pipeliner:
             trips = Var("trips")
             bind, loop = (Let(trips, loop.extent, span=loop.span),), replace(loop, extent=trips)
         manual = kind.by_hand
-        body = flatten(loop, self.roots, manual=manual, products=self.is_product, supply=self.supply)
+        around = (*self.around, loop)
+        body = flatten(
+            loop,
+            self.roots,
+            manual=manual,
+            products=self.is_product,
+            kept=lambda copy, guards: self.loads.why_not(copy, around, guards),
+            supply=self.supply,
+        )
         rules = constraints(body, self.forbidden)
         plan = make_plan(body, rules, fuse_barrier=self.options.fuse_barrier)
         self.plans.append((body, plan))
         for b, n in plan.versions:
             self.versions[b] = max(n, self.versions.get(b, 1))
-        written = write_pipeline(body, plan, self.options.form)
+        self.declared += (r.allocation() for r in plan.rings)
+        start, before, after = self.turns(loop, plan)
+        written = (*before, *write_pipeline(body, plan, self.options.form, start), *after)
+        self.loads.see(written)
         self.forbidden |= dict(_unversionable(written))  # loops inside have tiles of their own in each copy
         self.roots |= storage_roots(written)
         result = self.block((*bind, *written), state)
@@ -250,6 +305,24 @@ class _Pipeliner:
             known = _rewritten(b, body)
             state[b] = _last_version(loop.extent, n, state.get(b, Const(0))) if known else None
         return result
+
+    def turns(self, loop: For, plan: PipelinePlan) -> tuple[Expr | None, Block, Block]:
+        """The turns of the loop's rings before it begins, and what stands before and after it to count them.
+
+        Computed from the loops around where these are regular, else kept in a variable.
+        """
+        nest = nest_of((*self.around, loop))
+        if not plan.rings or len(nest) == 1:
+            return None, (), ()
+        lets = self.loads.lets
+        if is_regular(nest, lets):
+            return count_of(nest[:-1]) * loop.extent, (), ()
+        period = lcm(*(2 * r.depth for r in plan.rings))
+        done, start = Buffer("turns", (), INT32, Space.VAR), Var("start")
+        self.declared.append(Alloc(done, Const(0, INT32)))
+        begin = Let(start, Cast(INDEX, Load(done, ())) % period)
+        trips = Binary("max", loop.extent, Const(0))
+        return start, (begin,), (Store(done, (), Cast(INT32, (start + trips) % period)),)
 
 
 def _supply(others: Iterator[Role]) -> dict[Buffer, int]:

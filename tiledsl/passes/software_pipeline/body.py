@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from tiledsl.analysis.access import Access, AccessKind, accesses, negated, reach, rooted
 from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import Span
-from tiledsl.ir.concurrent import Arrive, Await, NamedArrive, NamedSync
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, NamedArrive, NamedSync
 from tiledsl.ir.dtypes import Kind
 from tiledsl.ir.nodes import (
     Address,
@@ -49,13 +49,13 @@ from tiledsl.ir.nodes import (
     all_of,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Copy, Gemm, Im2col, Parallel
+from tiledsl.ir.tile import Copy, Gemm, Parallel
 from tiledsl.ir.types import dtype_of, effect_of
 from tiledsl.ir.walk import substitute, walk
 
 # Stands for the world outside: statements with an effect are kept in order by writing to it.
 WORLD = Buffer("side effects", (), dtype_of(Const(0)), Space.GLOBAL)
-_FENCES = (Barrier, NamedSync, NamedArrive, AsyncCommit, AsyncWait)
+_FENCES = (Barrier, ClusterBarrier, NamedSync, NamedArrive, AsyncCommit, AsyncWait)
 _EFFECTS = (Print, Assert, Evaluate)
 
 
@@ -65,7 +65,8 @@ class Unit:
 
     `producer`: pure data movement from global to shared memory; `asynchronous`: it can be cp.async. `product`: the
     tensor core multiplies by itself. `handover`: tiles come from other roles or go back to them. `counted` units take
-    an entry of the user's `stage=` and `order=`. A `fence` is ordered with everything.
+    an entry of the user's `stage=` and `order=`. A `fence` is ordered with everything. `kept`: of a copy why threads
+    make it themselves, empty if the copy engine can.
     """
 
     block: Block
@@ -78,6 +79,7 @@ class Unit:
     fence: bool = False
     product: bool = False
     handover: bool = False
+    kept: str = "it is no copy of a tile"
 
     @property
     def span(self) -> Span:
@@ -116,16 +118,18 @@ def flatten(
     *,
     manual: bool,
     products: Callable[[Gemm], bool] = lambda _: False,
+    kept: Callable[[Copy, tuple[Expr, ...]], str] | None = None,
     supply: Mapping[Buffer, int] | None = None,
 ) -> Body:
     """The units of `loop`. With a `manual` schedule a conditional is taken apart only if it is the whole body.
 
-    `products` says which products the tensor core can make asynchronously.
+    `products` says which products the tensor core can make asynchronously, `kept` why a copy under guards is not one of
+    the copy engine.
     """
     declarations: list[Stmt] = []
     items = list(_items(loop.body, (), declarations, sole=True, manual=manual))
     leaves = any(_leaves(i.stmt) for i in items)
-    builder = _Builder(items, roots, declarations)
+    builder = _Builder(items, roots, declarations, kept)
     for position, item in enumerate(items):
         builder.item(position, item)
     units = tuple(_classify(i, builder.units, products) for i in range(len(builder.units)))
@@ -179,6 +183,7 @@ class _Builder:
     items: list[_Item]
     roots: Mapping[Buffer, Buffer]
     declarations: list[Stmt]
+    kept: Callable[[Copy, tuple[Expr, ...]], str] | None = None
     units: list[Unit] = field(default_factory=list)
     values: dict[Var, Expr] = field(default_factory=dict)  # what inlined and scheduled binds are replaced by
     replayed: dict[Var, Let] = field(default_factory=dict)
@@ -197,6 +202,8 @@ class _Builder:
                 self.unit((replace(stmt, result=fresh), Store(keep, (), fresh, span=stmt.span)), guards)
             case _:
                 self.unit((stmt,), guards, counted=item.counted)
+                if self.kept and isinstance(item.stmt, Copy):
+                    self.units[-1] = replace(self.units[-1], kept=self.kept(item.stmt, item.guards))
 
     def bind(self, position: int, let: Let, guards: tuple[Expr, ...], var: Var, value: Expr) -> None:
         effect = effect_of(value)
@@ -271,7 +278,7 @@ def _classify(i: int, units: Sequence[Unit], products: Callable[[Gemm], bool]) -
 
 def _is_producer(s: Node) -> bool:
     match s:
-        case Copy(src, dst) | Im2col(src, dst):
+        case Copy(src, dst):
             return src.buffer.space is Space.GLOBAL and dst.buffer.space is Space.SHARED
         case Parallel(body=body):
             stores = list(_plain_stores(body))

@@ -16,6 +16,7 @@ from tiledsl.ir.nodes import Buffer, Pipelined
 from tiledsl.passes.software_pipeline.body import WORLD, Body, Unit
 from tiledsl.passes.software_pipeline.legal import Constraints, Dependence, least_versions, versions_of, violated
 from tiledsl.passes.software_pipeline.products import product_needs, product_schedule, settled_before
+from tiledsl.passes.software_pipeline.rings import Ring, rings_of
 from tiledsl.passes.software_pipeline.waits import Use, assign_waits, steady_product_waits
 
 
@@ -28,7 +29,8 @@ class PipelinePlan:
     where it need not wait. `covered[i]`: the uses that the wait before i is for. `versions`: copies of each buffer
     that needs more than one. `products`: units that are issued to the tensor core, each a group of its own, and
     `product_waits`: how many of these groups may be in flight before each unit. `settled`: what must have been
-    computed before that wait, for the work is to run beside the product.
+    computed before that wait, for the work is to run beside the product. `rings` have the copies that the copy engine
+    makes, `left` those that it could not, with the reasons.
     """
 
     labels: tuple[str, ...]
@@ -41,6 +43,8 @@ class PipelinePlan:
     products: frozenset[int] = frozenset()
     product_waits: tuple[int | None, ...] = ()
     settled: tuple[tuple[Buffer, ...], ...] = ()
+    rings: tuple[Ring, ...] = ()
+    left: tuple[tuple[int, str], ...] = ()
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -60,14 +64,16 @@ class PipelinePlan:
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [("statement", "stage", "order", "group", "wait")]
         for i, label in enumerate(self.labels):
-            group = "product" if i in self.products else self.groups[i]
+            ring = next((n for n, r in enumerate(self.rings) if i in r.units), None)
+            group = "product" if i in self.products else self.groups[i] if ring is None else f"ring {ring}"
             wait = self.product_waits[i] if self.product_waits and self.waits[i] is None else self.waits[i]
             cells = (self.stage[i], self.order[i], group, wait)
             rows.append((label, *("-" if c is None else str(c) for c in cells)))
         widths = [max(len(r[c]) for r in rows) for c in range(5)]
         lines = ["  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:], widths[1:]))]) for r in rows]
         copies = ", ".join(f"{b.name} x{n}" for b, n in self.versions)
-        return "\n".join([*lines, f"versions: {copies or 'one of each'}"])
+        rings = (f"ring {n}: {r}, before {self.labels[r.reader]}" for n, r in enumerate(self.rings))
+        return "\n".join([*lines, f"versions: {copies or 'one of each'}", *rings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +97,12 @@ def make_plan(body: Body, rules: Constraints, *, fuse_barrier: bool = True) -> P
         found = product_schedule(body, rules)
         if found is not None:
             return _product_plan(body, *found)
-    versions = versions_of(schedule.stage, schedule.order, rules)
-    waits, covered = assign_waits(body, schedule.stage, schedule.order, schedule.groups, fuse=fuse_barrier)
-    return PipelinePlan(
-        tuple(u.label for u in body.units),
-        schedule.stage,
-        schedule.order,
-        schedule.groups,
-        waits,
-        covered,
-        tuple(versions.items()),
-    )
+    stage, order = schedule.stage, schedule.order
+    versions = versions_of(stage, order, rules)
+    rings, groups, left = rings_of(body, stage, order, schedule.groups, versions)
+    waits, covered = assign_waits(body, stage, order, groups, fuse=fuse_barrier)
+    labels = tuple(u.label for u in body.units)
+    return PipelinePlan(labels, stage, order, groups, waits, covered, tuple(versions.items()), rings=rings, left=left)
 
 
 def _product_plan(body: Body, stage: tuple[int, ...], order: tuple[int, ...]) -> PipelinePlan:

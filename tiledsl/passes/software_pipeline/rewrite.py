@@ -44,6 +44,7 @@ from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.software_pipeline.body import Body, Unit, asynchronous
 from tiledsl.passes.software_pipeline.plan import PipelinePlan
 from tiledsl.passes.software_pipeline.products import product_needs
+from tiledsl.passes.software_pipeline.rings import copy_of
 from tiledsl.passes.software_pipeline.waits import Step, commit_points, needs, simulate, simulate_products
 
 
@@ -60,13 +61,16 @@ def choose_form(body: Body) -> Form:
     return Form.ROLLED if heavy or not isinstance(body.loop.extent, Const) else Form.PEELED
 
 
-def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO) -> Block:
-    """The statements that replace the loop, declarations of its body first. One stage: the loop as written, serial."""
+def write_pipeline(body: Body, plan: PipelinePlan, form: Form = Form.AUTO, start: Expr | None = None) -> Block:
+    """The statements that replace the loop, declarations of its body first. One stage: the loop as written, serial.
+
+    `start`: the turns that rings of barriers had in earlier runs of the loop, if there are any.
+    """
     if not plan.overlaps:
         return (replace(body.loop, kind=Serial()),)
     if form is Form.AUTO or (form is Form.PEELED and not isinstance(body.loop.extent, Const)):
         form = choose_form(body)
-    writer = _Writer(body, plan)
+    writer = _Writer(body, plan, start)
     if plan.products:
         return (*body.declarations, *writer.products())
     match form:
@@ -98,11 +102,23 @@ class _Time:
             return Const(k)
         return (self.base + k if k else self.base) % versions
 
+    def turn(self, stage: int, depth: int, start: Expr | None) -> tuple[Expr, Expr]:
+        """(slot, phase) of the iteration in a ring that had `start` turns before the loop."""
+        k = self.offset - stage
+        if self.base is None and start is None:
+            return Const(k % depth), Const(k // depth % 2)
+        known = [e for e in (start, self.base) if e is not None]
+        n = known[0] if len(known) == 1 else known[0] + known[1]
+        k %= 2 * depth
+        n = n + k if k else n
+        return (n % depth, n // depth % 2) if depth > 1 else (Const(0), n % 2)
+
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
     body: Body
     plan: PipelinePlan
+    start: Expr | None = None
 
     def peeled(self) -> Block:
         extent = int(self.body.loop.extent.value)  # type: ignore[attr-defined]
@@ -248,9 +264,19 @@ class _Writer:
     def unit(self, i: int, time: _Time, guards: tuple[Expr, ...]) -> Block:
         u, stage = self.body.units[i], self.plan.stage[i]
         block = u.block if self.plan.groups[i] is None else tuple(asynchronous(s) for s in u.block)
+        before: list[Stmt] = []
+        after: Block = ()
+        for ring in self.plan.rings:
+            slot, phase = time.turn(stage, ring.depth, self.start)
+            if i == ring.reader:
+                before.append(ring.awaited(slot, phase, u))
+            if i in ring.units:
+                before += ring.announced(i, slot, u)
+                block, after = ring.issued(slot, copy_of(u)), ring.closed(i, slot, u)
         versions = {b: time.version(stage, n) for b, n in self.plan.versions}
         inner = _guarded(u, block)
-        here = copied(inner, {self.body.loop.var: time.iteration(stage)}, pinning(versions) if versions else None)
+        made = copied(inner, {self.body.loop.var: time.iteration(stage)}, pinning(versions) if versions else None)
+        here = (*before, *made, *after)
         return (If(all_of(list(guards)), here, span=u.span),) if guards else here
 
 

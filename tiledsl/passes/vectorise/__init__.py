@@ -32,6 +32,7 @@ from tiledsl.ir.walk import children, substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import no_asynchronous_stores, thread_stage, vector_loops_lowered
 from tiledsl.passes.scoped import with_bodies
+from tiledsl.passes.vectorise.arrivals import awaited_stores
 from tiledsl.passes.vectorise.statements import MEMORY, Lanes, LanesDiffer, asynchronous_copy
 from tiledsl.target import Target
 from tiledsl.verifiers.vectors import verify_vectors
@@ -46,7 +47,8 @@ def vectorise(kernel: Kernel, *, target: Target) -> Kernel:
     alignment is proven; one whose lanes are not neighbours stays an access per lane. A condition must be the same for
     all lanes that an access covers: the vector is halved until it is. What is not understood is done lane by lane.
     A store that asked for cp.async becomes one where 4, 8 or 16 aligned bytes go from global to shared memory unchanged
-    (with a condition as its predicate, if what stands for the rest is 0), else a synchronous store.
+    (with a condition as its predicate, if what stands for the rest is 0), else a synchronous store. An arrival that
+    hands over tiles when cp.async is complete says nothing of such stores: then threads wait, and arrive themselves.
     """
     return replace(kernel, launches=tuple(_launch(kernel, launch, target) for launch in kernel.launches))
 
@@ -73,7 +75,7 @@ def _block(block: Block, facts: Facts, has_cp_async: bool) -> Block:
             case Store(asynchronous=True):
                 result += _single(s, facts, has_cp_async)
             case Roles():
-                result.append(with_bodies(s, lambda body: _block(body, facts, has_cp_async)))
+                result.append(with_bodies(s, lambda body: awaited_stores(_block(body, facts, has_cp_async))))
             case _:
                 result.append(s)
     return tuple(result)

@@ -15,6 +15,7 @@ from tiledsl.ir.tile import Gemm
 from tiledsl.ir.walk import statements
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
+from tiledsl.passes.warp_specialise.multicast import with_multicast
 from tiledsl.passes.warp_specialise.plan import Setting, WarpPlan, make_plan
 from tiledsl.passes.warp_specialise.split import hoisted, specialised
 from tiledsl.target import Target
@@ -51,4 +52,4 @@ def planned(kernel: Kernel, launch: Launch, target: Target) -> WarpPlan:
     """The plan of one launch, whose shared tiles are allocated at its top."""
     products = {id(s): runs_by_itself(s, launch.num_threads, target) for s in statements(launch) if isinstance(s, Gemm)}
     safe = frozenset(v.buffer for v in launch.safe_values)
-    return make_plan(Setting(launch, assumed_divisors(kernel), products, safe))
+    return with_multicast(make_plan(Setting(launch, assumed_divisors(kernel), products, safe)), launch)

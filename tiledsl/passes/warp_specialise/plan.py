@@ -12,32 +12,40 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import dropwhile
+from math import prod
 
-from tiledsl.analysis.access import Access, accesses, reach
+from tiledsl.analysis.access import Access, accesses
 from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
 from tiledsl.analysis.vector_width import Divisors
-from tiledsl.ir.concurrent import WARPGROUP, Roles
+from tiledsl.ir.concurrent import WARPGROUP, Roles, members
 from tiledsl.ir.nodes import (
-    AsyncCommit,
-    AsyncWait,
     Barrier,
     Block,
     Break,
     Buffer,
-    Const,
     Continue,
-    Expr,
     For,
     If,
     Launch,
     Pipelined,
-    Space,
     Stmt,
-    Var,
     While,
+    static_shape,
 )
-from tiledsl.ir.tile import Copy, Gemm
+from tiledsl.ir.tile import Copy, Gemm, Parallel, Transpose
 from tiledsl.ir.walk import statements, walk
+from tiledsl.passes.warp_specialise.fills import (
+    CP_ASYNC,
+    ENGINE,
+    REGISTERS,
+    decided_within,
+    how_by_threads,
+    sources_of,
+    tile_of,
+    why_not_by_threads,
+)
+from tiledsl.passes.warp_specialise.iterations import is_regular
+from tiledsl.passes.warp_specialise.reads import last_reading
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by, leaves
 
 Path = tuple[int, ...]  # statement numbers from the launch's body down; 0 or 1 before those in a branch of an If
@@ -45,13 +53,31 @@ Path = tuple[int, ...]  # statement numbers from the launch's body down; 0 or 1 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A copy that the producer can make: `first` and `last` number the statements of its block that read its tile."""
+    """A copy that the producer can make: `first` and `last` number the statements of its block that read its tile.
+
+    `how`: by the copy engine, or by the producer's threads (`fills`), and then `why` the copy engine cannot.
+    """
 
     path: Path
-    copy: Copy
+    copy: Stmt
     around: tuple[Stmt, ...]  # loops and conditionals, outermost first
     first: int
     last: int
+    tile: Buffer
+    how: str = ENGINE
+    why: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """What the copy engine adds to the bytes of a barrier: here, or also from the other blocks of the cluster."""
+        if not isinstance(self.copy, Copy) or self.how != ENGINE:
+            return 0
+        return bulk_bytes(self.copy) * max(1, len(members(self.ranks)))
+
+    @property
+    def ranks(self) -> int:
+        """The blocks of the cluster whose tiles the copy writes, as a mask; 0: only its own."""
+        return self.copy.ranks if isinstance(self.copy, Copy) else 0
 
     @property
     def block(self) -> Path:
@@ -78,11 +104,31 @@ class Channel:
 
     @property
     def tiles(self) -> tuple[Buffer, ...]:
-        return tuple(dict.fromkeys(c.copy.dst.buffer for c in self.copies))
+        return tuple(dict.fromkeys(c.tile for c in self.copies))
 
     @property
     def bytes(self) -> int:
-        return sum(bulk_bytes(c.copy) for c in self.copies)
+        """Of a version: what this block loads of it by the copy engine, or all blocks of the cluster together."""
+        return sum(c.bytes for c in self.copies)
+
+    @property
+    def ranks(self) -> int:
+        """The blocks of the cluster whose tiles this block writes, as a mask; 0: only its own."""
+        return max(c.ranks for c in self.copies)
+
+    @property
+    def ways(self) -> frozenset[str]:
+        return frozenset(c.how for c in self.copies)
+
+    @property
+    def by_threads(self) -> bool:
+        """Whether all threads of the producer take part, not only the one that starts the copy engine."""
+        return self.ways != {ENGINE}
+
+    @property
+    def arrivals(self) -> int:
+        """How many arrivals say that the tiles have come: cp.async and what threads write have one of each thread."""
+        return (ENGINE in self.ways) + WARPGROUP * len(self.ways - {ENGINE})
 
     @property
     def nest(self) -> tuple[Stmt, ...]:
@@ -99,7 +145,16 @@ class Channel:
     def __str__(self) -> str:
         tiles = ", ".join(b.name for b in self.tiles)
         how = "by runs of the loop" if self.by_run else "both sides count" if self.counted else "by the loops"
-        return f"{tiles}: {self.depth} versions of {self.bytes} bytes, read by {self.by}, counted {how}"
+        size = sum(prod(static_shape(b)) * b.dtype.bits // 8 for b in self.tiles)
+        rows = [
+            f"copy to {c.tile.name} at line {c.copy.span.line} by 128 threads, {c.how}: {c.why}"
+            for c in self.copies
+            if c.how != ENGINE
+        ]
+        dealt = [c.tile.name for c in self.copies if c.ranks]
+        blocks = f"; {len(members(self.ranks))} blocks load parts of {', '.join(dealt)} for each other" if dealt else ""
+        line = f"{tiles}: {self.depth} versions of {size} bytes, read by {self.by}, counted {how}{blocks}"
+        return "\n".join([line, *rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +169,30 @@ class Budget:
 class WarpPlan:
     """What warp-specialise decided for a launch: its channels, or `refused`, why it left the launch as it was.
 
-    `left` are copies of pipelined loops that the consumers make themselves, each with the reason.
+    `left` are copies of pipelined loops that the consumers make themselves, each with the reason; `alone` those that
+    the producer of each block of a cluster makes for itself.
     """
 
     consumers: int = 0  # threads
     channels: tuple[Channel, ...] = ()
     budget: Budget = Budget()
     refused: str = ""
-    left: tuple[tuple[Copy, str], ...] = ()
+    left: tuple[tuple[Stmt, str], ...] = ()
+    alone: tuple[tuple[Stmt, str], ...] = ()
 
     def __str__(self) -> str:
         if self.refused:
             return f"not specialised: {self.refused}"
         head = f"producer: {WARPGROUP} threads, {self.budget.producer or 'its share of'} registers"
         other = f"consumer: {self.consumers} threads, {self.budget.consumer or 'their share of'} registers"
-        rows = [f"copy to {c.dst.buffer.name} at line {c.span.line} stays: {why}" for c, why in self.left]
+        rows = [f"copy to {_name(c)} at line {c.span.line} stays: {why}" for c, why in self.left]
+        rows += [f"copy to {_name(c)} is not shared by the cluster: {why}" for c, why in self.alone]
         return "\n".join([head, other, *map(str, self.channels), *rows])
+
+
+def _name(copy: Stmt) -> str:
+    tile = tile_of(copy)
+    return tile.name if tile else "no tile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +212,13 @@ def make_plan(setting: Setting) -> WarpPlan:
     if why:
         return WarpPlan(refused=why)
     found: list[Candidate] = []
-    left: list[tuple[Copy, str]] = []
+    left: list[tuple[Stmt, str]] = []
     scan = _Scan(setting)
     for path, s, around in _copies(launch.body, (), ()):
         reason, candidate = scan.candidate(path, s, around)
         if candidate is not None:
             found.append(candidate)
-        elif _pipelined(around):
+        elif _pipelined(around) and reason:
             left.append((s, reason))
     channels = tuple(scan.channels(found))
     if not any(_pipelined(c.copies[0].around) for c in channels):
@@ -163,13 +226,24 @@ def make_plan(setting: Setting) -> WarpPlan:
         return WarpPlan(refused=reasons, left=tuple(left))
     consumers = launch.num_threads
     computes = any(isinstance(s, Gemm) for s in statements(launch))  # else registers do not limit; moving them costs
-    asked = Budget(*launch.registers) if launch.registers else budget(consumers) if computes else Budget()
+    ways = frozenset(way for c in channels for way in c.ways)
+    asked = Budget(*launch.registers) if launch.registers else budget(consumers, ways) if computes else Budget()
     return WarpPlan(consumers, channels, asked, left=tuple(left))
 
 
-def budget(consumers: int) -> Budget:
-    """algorithms.md C.9: the pool of registers is what the block was launched with, so the producer gives its own."""
-    return {2: Budget(24, 240), 3: Budget(24, 160)}.get(consumers // WARPGROUP, Budget())
+# By the number of consumer warpgroups: 504 or 512 registers to a thread of each warpgroup, see `budget`.
+_BUDGETS = {
+    ENGINE: {2: Budget(24, 240), 3: Budget(24, 160)},
+    CP_ASYNC: {2: Budget(56, 224), 3: Budget(56, 152)},
+    REGISTERS: {2: Budget(88, 208), 3: Budget(104, 136)},
+}
+
+
+def budget(consumers: int, ways: frozenset[str]) -> Budget:
+    """algorithms.md C.9: the pool of registers is what the block was launched with, so the producer gives its own; it
+    keeps addresses where its threads start copies themselves, and what is on the way where that is in registers."""
+    needs_most = next((way for way in (REGISTERS, CP_ASYNC) if way in ways), ENGINE)
+    return _BUDGETS[needs_most].get(consumers // WARPGROUP, Budget())
 
 
 def _why_not(launch: Launch) -> str:
@@ -190,12 +264,12 @@ def _why_not(launch: Launch) -> str:
     return ""
 
 
-def _copies(block: Block, path: Path, around: tuple[Stmt, ...]) -> Iterator[tuple[Path, Copy, tuple[Stmt, ...]]]:
-    """Copies from global to shared memory with the loops and conditionals around them."""
+def _copies(block: Block, path: Path, around: tuple[Stmt, ...]) -> Iterator[tuple[Path, Stmt, tuple[Stmt, ...]]]:
+    """What fills tiles in shared memory from global memory, with the loops and conditionals around."""
     for i, s in enumerate(block):
         here = (*path, i)
         match s:
-            case Copy(src, dst) if (src.buffer.space, dst.buffer.space) == (Space.GLOBAL, Space.SHARED):
+            case Copy() | Transpose() | Parallel() if tile_of(s):
                 yield here, s, around
             case For(body=body):
                 yield from _copies(body, here, (*around, s))
@@ -230,36 +304,70 @@ class _Scan:
         self.body = setting.launch.body
         self.replay = Replay(setting.launch)
         self.roots, self.written = self.replay.roots, self.replay.written
-        self.copied = Counter(copy.dst.buffer for _, copy, _ in _copies(self.body, (), ()))
+        self.copied = Counter(tile_of(copy) for _, copy, _ in _copies(self.body, (), ()))
         self.touched = Counter(a.buffer for s in self.body for a in accesses(s))
 
-    def candidate(self, path: Path, copy: Copy, around: tuple[Stmt, ...]) -> tuple[str, Candidate | None]:
-        """The copy as one of the producer's, or why it cannot be."""
-        tile, tensor = copy.dst.buffer, copy.src.buffer
-        reason = why_not_bulk(copy, self.setting.divisors)
-        if reason:
-            return reason, None
-        if any(isinstance(s, For) and isinstance(s.kind, Pipelined) and s.kind.by_hand for s in around):
-            return "the schedule of its loop is given by hand", None
-        if tensor in self.written or tensor in self.setting.safe:
-            said = "is written by the kernel" if tensor in self.written else "has another value than 0 out of bounds"
-            return f"'{tensor.name}' {said}", None
-        if tile in self.roots or tile in self.roots.values():
-            return f"'{tile.name}' is also used through a view", None
-        if self.copied[tile] > 1:
-            return f"'{tile.name}' is copied to at several places", None
-        if why := self.replay.why_not([*copy.src.offsets, *decided_by(around)]):
+    def candidate(self, path: Path, copy: Stmt, around: tuple[Stmt, ...]) -> tuple[str, Candidate | None]:
+        """The copy as one of the producer's, or why it cannot be: empty where nobody asks that of such a fill."""
+        tile = tile_of(copy)
+        assert tile is not None
+        how, why = self.how(copy, around)
+        if not how:
             return why, None
         siblings = block_at(self.body, path)
         reads = [i for i, s in enumerate(siblings) if i > path[-1] and any(a.buffer is tile for a in accesses(s))]
-        if not reads:
-            return f"nothing in its block reads '{tile.name}'", None
-        if self.touched_elsewhere(tile, path, siblings):
-            return f"'{tile.name}' is also used outside of the iteration, or written", None
+        if reason := self.why_not_apart(copy, tile, around, how) or self.why_not_shared(tile, path, siblings, reads):
+            return reason, None
         last = last_reading(siblings, tile, reads[-1])
         if last is None:
             return f"a product that reads '{tile.name}' may go on beyond the iteration", None
-        return "", Candidate(path, copy, around, reads[0], last)
+        return "", Candidate(path, copy, around, reads[0], last, tile, how, why)
+
+    def how(self, copy: Stmt, around: tuple[Stmt, ...]) -> tuple[str, str]:
+        """Who of the producer makes the copy ("": nobody), and why it is not the copy engine.
+
+        Its threads only where tensor cores multiply meanwhile: else those who compute copy as well for themselves.
+        """
+        plain = isinstance(copy, Copy)
+        why = why_not_bulk(copy, self.setting.divisors) if isinstance(copy, Copy) else "it is no plain copy"
+        if not why:
+            return ENGINE, ""
+        tile = tile_of(copy)
+        if tile is None or not self.multiplies(around):
+            return "", why if plain else ""
+        if reason := why_not_by_threads(copy, tile):
+            return "", why if plain else reason
+        return how_by_threads(copy, self.setting.divisors, self.setting.safe), why
+
+    def multiplies(self, around: tuple[Stmt, ...]) -> bool:
+        """Whether the loop is a pipeline in which tensor cores multiply by themselves."""
+        loop = next((s for s in reversed(around) if isinstance(s, For)), None)
+        if loop is None or not _pipelined((loop,)):
+            return False
+        return any(self.setting.is_product.get(id(s), False) for s in statements(loop))
+
+    def why_not_apart(self, copy: Stmt, tile: Buffer, around: tuple[Stmt, ...], how: str) -> str:
+        """Why others than those who compute cannot make the copy."""
+        if any(isinstance(s, For) and isinstance(s.kind, Pipelined) and s.kind.by_hand for s in around):
+            return "the schedule of its loop is given by hand"
+        for tensor in sorted(sources_of(copy), key=lambda b: b.name):
+            if tensor in self.written:
+                return f"'{tensor.name}' is written by the kernel"
+            if tensor in self.setting.safe and how == ENGINE:
+                return f"'{tensor.name}' has another value than 0 out of bounds"
+        if tile in self.roots or tile in self.roots.values():
+            return f"'{tile.name}' is also used through a view"
+        if self.copied[tile] > 1:
+            return f"'{tile.name}' is copied to at several places"
+        return self.replay.why_not([*decided_within(copy), *decided_by(around)])
+
+    def why_not_shared(self, tile: Buffer, path: Path, siblings: Block, reads: list[int]) -> str:
+        """Why a tile cannot be handed over in each iteration and given back."""
+        if not reads:
+            return f"nothing in its block reads '{tile.name}'"
+        if self.touched_elsewhere(tile, path, siblings):
+            return f"'{tile.name}' is also used outside of the iteration, or written"
+        return ""
 
     def touched_elsewhere(self, tile: Buffer, path: Path, siblings: Block) -> bool:
         """Whether anything but later reads in the block of the copy touches the tile."""
@@ -284,7 +392,7 @@ class _Scan:
 
     def released_by(self, group: list[Candidate]) -> str:
         """One arrival of a warpgroup says that its products have read a tile; else each thread speaks for itself."""
-        tiles = {c.copy.dst.buffer for c in group}
+        tiles = {c.tile for c in group}
         readers = [
             s
             for c in group
@@ -295,69 +403,8 @@ class _Scan:
         return "warpgroups" if products else "threads"
 
 
-def last_reading(block: Block, tile: Buffer, last: int) -> int | None:
-    """The statement of `block` after which nothing reads `tile`: the one numbered `last` is the last to say so, but a
-    product that it starts goes on until it is waited for. None where that is not in `block`."""
-    age: int | None = None
-    for i, s in enumerate(block):
-        age = _age_after((s,), tile, age)
-        if i >= last and age is None:
-            return i
-    return None
-
-
-def _age_after(block: Block, tile: Buffer, age: int | None) -> int | None:
-    """How many groups of products are committed after that of the latest which reads `tile`.
-
-    -1: it is in no group yet; None: none is in flight.
-    """
-    for s in block:
-        match s:
-            case Gemm(asynchronous=True) if any(a.buffer is tile for a in accesses(s)):
-                age = -1
-            case AsyncCommit(queue="product") if age is not None:
-                age += 1
-            case AsyncWait(pending=pending, queue="product") if age is not None and pending <= age:
-                age = None
-            case For(body=body):
-                age = _younger(age, _age_after(body, tile, age))
-            case If(_, then, orelse):
-                age = _younger(_age_after(then, tile, age), _age_after(orelse, tile, age))
-    return age
-
-
-def _younger(a: int | None, b: int | None) -> int | None:
-    return min((x for x in (a, b) if x is not None), default=None)
-
-
 def _depth(around: tuple[Stmt, ...]) -> int:
     """As many versions as the innermost loop has stages; one where that loop is not pipelined."""
     loops = [s for s in around if isinstance(s, For)]
     kind = loops[-1].kind if loops else None
     return max(1, kind.stages) if isinstance(kind, Pipelined) else 1
-
-
-def is_regular(nest: tuple[Stmt, ...], lets: Mapping[Var, Expr]) -> bool:
-    """Whether n follows from the loop variables: no conditionals, and extents of inner loops that are always the same.
-
-    How often the outermost loop runs does not enter. `lets`: the values of all names of the launch. Sizes that are
-    known at launch only do not count as always the same: n would be a product that may not fit in 32 bits.
-    """
-    variables: set[Var] = set()
-    for s in nest:
-        if not isinstance(s, For):
-            return False
-        used, loads = reach(s.extent, lets)
-        if variables and (loads or used):
-            return False
-        variables.add(s.var)
-    return True
-
-
-def count_of(nest: tuple[Stmt, ...]) -> Expr:
-    """n for the present iteration of a regular nest."""
-    total: Expr = Const(0)
-    for s in nest:
-        assert isinstance(s, For)
-        total = s.var if total == Const(0) else total * s.extent + s.var
-    return total

@@ -61,7 +61,7 @@ class Replay:
         self.writers: dict[Buffer, list[tuple[Stmt, tuple[Stmt, ...]]]] = {}
         for s, around in leaves(launch.body):
             for b in {a.buffer for a in accesses(s) if a.writes}:
-                self.written.add(b)
+                self.written.add(self.roots.get(b, b))
                 self.writers.setdefault(b, []).append((s, around))
 
     def needs(self, wanted: Sequence[Node]) -> Needs:
@@ -95,7 +95,7 @@ class Replay:
             return "an atomic operation or a call says where to copy"
         for b in sorted(needs.buffers, key=lambda b: b.name):
             if b.space is Space.GLOBAL:
-                if b in self.written:
+                if self.roots.get(b, b) in self.written:
                     return f"'{b.name}', which says where to copy, is written by the kernel"
             elif b.space not in _PRIVATE:
                 return f"'{b.name}', which says where to copy, is in {b.space.value} memory"

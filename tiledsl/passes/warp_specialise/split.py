@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
-from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Role, Roles, members
 from tiledsl.ir.dtypes import INDEX, INT32, UINT64
 from tiledsl.ir.fresh import copied
 from tiledsl.ir.nodes import (
@@ -30,13 +30,17 @@ from tiledsl.ir.nodes import (
     Stmt,
     Store,
     Var,
+    View,
     eq,
 )
 from tiledsl.ir.ops import Effect
+from tiledsl.ir.tile import Copy
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
-from tiledsl.passes.warp_specialise.plan import Channel, Path, WarpPlan, count_of
+from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, by_cp_async, decided_within, in_parts
+from tiledsl.passes.warp_specialise.iterations import count_of
+from tiledsl.passes.warp_specialise.plan import Candidate, Channel, Path, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
 _ZERO, _ONE = Const(0, INT32), Const(1, INT32)
@@ -63,7 +67,8 @@ class Ring:
 
     def allocations(self, consumers: int) -> Block:
         arrivals = consumers // WARPGROUP if self.channel.by == "warpgroups" else consumers
-        full: Block = (Alloc(self.full, Const(1, UINT64)),)
+        arrivals *= max(1, len(members(self.channel.ranks)))  # whoever loads into several blocks waits for all
+        full: Block = (Alloc(self.full, Const(self.channel.arrivals, UINT64)),)
         return (*full, Alloc(self.empty, Const(arrivals, UINT64))) if self.reused else full
 
 
@@ -151,7 +156,9 @@ def hoisted(launch: Launch) -> Launch:
 
     def without(block: Block) -> Block:
         found.extend(s for s in block if _is_shared(s))
-        return tuple(map_blocks(s, without) for s in block if not _is_shared(s))
+        kept = tuple(map_blocks(s, without) for s in block if not _is_shared(s))
+        unchanged = len(kept) == len(block) and all(a is b for a, b in zip(kept, block))
+        return block if unchanged else kept
 
     body = without(launch.body)
     return replace(launch, body=(*found, *body))
@@ -187,6 +194,9 @@ def _declared(turns: Iterator[Turn]) -> Block:
 
 
 def _is_shared(s: Stmt) -> bool:
+    """Whether it binds what all roles use: memory of the block, or another shape of a tensor."""
+    if isinstance(s, View):
+        return s.buffer.space is Space.GLOBAL
     return isinstance(s, Alloc) and s.buffer.space in (Space.SHARED, Space.BARRIER)
 
 
@@ -204,7 +214,7 @@ class _Producer:
 
     def __post_init__(self) -> None:
         made = [c for ring, _ in self.channels.values() for c in ring.channel.copies]
-        needs = Replay(self.launch).needs([e for c in made for e in (*c.copy.src.offsets, *decided_by(c.around))])
+        needs = Replay(self.launch).needs([e for c in made for e in (*decided_within(c.copy), *decided_by(c.around))])
         self.needed |= needs.variables | needs.private
 
     def writes_needed(self, s: Stmt) -> bool:
@@ -232,22 +242,40 @@ class _Producer:
 
     def copy(self, path: Path) -> Block:
         ring, turn = self.channels[path]
-        channel = ring.channel
-        copies = channel.copies
+        copies = ring.channel.copies
         at = [c.path for c in copies].index(path)
-        copy = copies[at].copy
-        full, empty = Address(ring.full, (turn.slot,)), Address(ring.empty, (turn.slot,))
-        made = replace(copy, bulk=True, barrier=full)
-        out: Block = with_versions((made,), _versions(ring, turn))
-        if at == 0:  # a fresh barrier lets the first `depth` turns pass: the phase before its first has ended
-            free: Block = (Await(empty, turn.previous, channel.tiles, "one", span=copy.span),) if ring.reused else ()
-            out = (
-                *turn.before,
-                *free,
-                Arrive(full, channel.bytes, "one", span=copy.span),
-                *out,
-            )
-        return (*out, *turn.after) if at == len(copies) - 1 else out
+        full = Address(ring.full, (turn.slot,))
+        out = with_versions((_made(copies[at], full),), _versions(ring, turn))
+        if at == 0:
+            out = (*turn.before, *self.begin(ring, turn, full), *out)
+        return (*out, *self.handed_over(ring, full), *turn.after) if at == len(copies) - 1 else out
+
+    def begin(self, ring: Ring, turn: Turn, full: Address) -> Iterator[Stmt]:
+        """The wait for the tiles to be free, and how many bytes the copy engine will bring.
+
+        A fresh barrier lets the first `depth` turns pass: the phase before its first has ended.
+        """
+        channel, span = ring.channel, ring.channel.copies[0].copy.span
+        if ring.reused:
+            who = "threads" if channel.by_threads else "one"
+            yield Await(Address(ring.empty, (turn.slot,)), turn.previous, channel.tiles, who, span=span)
+        if channel.bytes:
+            yield Arrive(full, channel.bytes, "one", span=span)
+
+    def handed_over(self, ring: Ring, full: Address) -> Iterator[Stmt]:
+        """Arrivals of the threads that have made copies themselves: of cp.async when they are complete."""
+        for way in (CP_ASYNC, REGISTERS):
+            mine = [c for c in ring.channel.copies if c.how == way]
+            tiles = tuple(dict.fromkeys(c.tile for c in mine))
+            if mine:
+                yield Arrive(full, copies=way == CP_ASYNC, buffers=tiles, span=mine[-1].copy.span)
+
+
+def _made(c: Candidate, full: Address) -> Stmt:
+    """The copy as the producer makes it."""
+    if c.how == ENGINE and isinstance(c.copy, Copy):
+        return replace(c.copy, bulk=True, barrier=full)
+    return in_parts(by_cp_async(c.copy) if c.how == CP_ASYNC else c.copy, WARPGROUP)
 
 
 @dataclass
@@ -271,7 +299,8 @@ class _Consumer:
                 if i == ring.channel.copies[0].last:
                     empty = Address(ring.empty, (turn.slot,))
                     if ring.reused:
-                        out.append(Arrive(empty, 0, ring.channel.by, buffers=ring.channel.tiles, span=s.span))
+                        c = ring.channel
+                        out.append(Arrive(empty, 0, c.by, ranks=c.ranks, buffers=c.tiles, span=s.span))
                     out += turn.after
         versions: dict[Buffer, Expr] = {}
         for ring, turn in here:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from tiledsl.testing.laws import (
     barriers,
     conversions,
+    convolutions,
     executions,
     inference,
     inference_traces,
@@ -46,6 +47,7 @@ ROOMS = (
     turns,
     lowering,
     tensor_cores,
+    convolutions,
     memory,
     barriers,
     scalar_passes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -27,8 +27,9 @@ from tiledsl.ir.nodes import (
     Pipelined,
     Region,
     Space,
+    Stmt,
 )
-from tiledsl.ir.tile import Copy, Fill
+from tiledsl.ir.tile import Copy, Fill, Parallel, Transpose
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import map_blocks, statements, walk
 from tiledsl.passes.base import Pass
@@ -37,6 +38,7 @@ from tiledsl.passes.expand_lets import expand_lets
 from tiledsl.passes.fold_clears import fold_clears
 from tiledsl.passes.software_pipeline import software_pipeline
 from tiledsl.passes.warp_specialise import warp_plans, warp_specialise
+from tiledsl.passes.warp_specialise.fills import ENGINE, tile_of
 from tiledsl.passes.warp_specialise.plan import Channel, WarpPlan
 from tiledsl.passes.warp_specialise.replay import leaves
 from tiledsl.target import target_named
@@ -159,12 +161,13 @@ def _code(kernel: Kernel) -> Block:
     return launch.body
 
 
-def loads(block: Block, pipelined: bool = False) -> Iterator[tuple[Copy, bool]]:
-    """Copies from global to shared memory, and whether a pipelined loop is around."""
+def loads(block: Block, pipelined: bool = False) -> Iterator[tuple[Stmt, bool]]:
+    """What fills tiles in shared memory from global memory, and whether a pipelined loop is around."""
     for s in block:
         match s:
-            case Copy(src, dst) if (src.buffer.space, dst.buffer.space) == (Space.GLOBAL, Space.SHARED):
-                yield s, pipelined
+            case Copy() | Parallel() | Transpose():
+                if tile_of(s):
+                    yield s, pipelined
             case For(kind=kind, body=body):
                 yield from loads(body, pipelined or isinstance(kind, Pipelined))
             case _:
@@ -186,13 +189,19 @@ def plans_are_total(program: WarpKernel) -> None:
     copied = [id(c.copy) for channel in plan.channels for c in channel.copies]
     found = list(loads(launch.body))
     inside = [id(copy) for copy, pipelined in found if pipelined]
-    assert len(set(copied)) == len(copied) and not set(copied) & set(left)
-    assert sorted(left) == sorted(set(inside) - set(copied))
+    plain = {id(copy) for copy, _ in found if isinstance(copy, Copy)}
+    assert len(set(copied)) == len(copied) and len(set(left)) == len(left) and not set(copied) & set(left)
+    assert set(inside) & plain - set(copied) <= set(left) <= set(inside) - set(copied)
     assert set(copied) <= {id(copy) for copy, _ in found}
     specialised = warp_specialise.bind(SM90, enabled=True)(program.kernel)
     (roles,) = (s for s in statements(specialised) if isinstance(s, Roles))
-    made = [s for role in roles.roles for s in statements(role) if isinstance(s, Copy) and s.bulk]
-    assert len(made) == len(copied)
+    producer, consumer = roles.roles
+    made, kept = ([b.name for s in statements(r) if (b := tile_of(s))] for r in (producer, consumer))
+    brought = [c.tile.name for channel in plan.channels for c in channel.copies]
+    every = Counter(b.name for copy, _ in found if (b := tile_of(copy)))
+    assert Counter(made) == Counter(brought) and Counter(kept) == every - Counter(brought)
+    engine = [c for channel in plan.channels for c in channel.copies if c.how == ENGINE]
+    assert sum(isinstance(s, Copy) and s.bulk for s in statements(producer)) == len(engine)
 
 
 @law("W1", "W12", "W14", "W15", "W16", examples=50, program=warp_kernels())

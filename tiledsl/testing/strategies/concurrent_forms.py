@@ -42,9 +42,15 @@ class ConcurrentMaker(Maker):
         makers: list[Callable[[], Stmt]] = [
             lambda: concurrent.InitBarrier(self.barrier(), number(1, 400)),
             lambda: concurrent.Arrive(self.barrier(), 16 * number(0, 9), self.pick(concurrent.AGENTS), False),
-            lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), self.handed()),
+            lambda: concurrent.Arrive(
+                self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), buffers=self.handed()
+            ),
+            lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), ranks=self.ranks()),
+            lambda: concurrent.ClusterBarrier(self.pick(concurrent.CLUSTER_PARTS)),
             lambda: concurrent.Expect(self.barrier(), self.expr(INDEX)),
-            lambda: concurrent.Await(self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"])),
+            lambda: concurrent.Await(
+                self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"]), self.coin()
+            ),
             lambda: concurrent.NamedSync(self.expr(INDEX), 32 * number(1, 8)),
             lambda: concurrent.NamedArrive(self.expr(INDEX), 32 * number(1, 8)),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
@@ -77,9 +83,31 @@ class ConcurrentMaker(Maker):
         dst, src = (here, there) if load else (there, here)
         if self.coin():
             return concurrent.BulkMove(dst, src, 128 * self.number(1, 2), **how)
+        if load and tensor is self.image and self.coin():
+            how |= {"window": self.window(), "tap": (self.expr(INDEX), self.expr(INDEX))}
+            return concurrent.TensorCopy(dst, src, (self.number(1, 9), self.number(1, 9)), **how)
         how |= {} if load else {"op": self.pick(["", "add", "xor"])}
         box = tuple(self.number(1, 9) for _ in tensor.shape)
         return concurrent.TensorCopy(dst, src, box, self.pick([0, 32, 64, 128]), **how)
+
+    @property
+    def image(self) -> Buffer:
+        """A tensor of four dimensions, the first parameter."""
+        return self.buffers[0]
+
+    def window(self) -> tuple[int, ...]:
+        """Kernel, stride, dilation and padding, for the sides of the image."""
+        return tuple(self.number(1, 3) for _ in range(4))
+
+    def tile_im2col(self) -> Stmt:
+        extents = self.shape(2)
+        src = tile.Im2col(self.image, (self.expr(INDEX), self.expr(INDEX)), extents, *self.window())
+        how = self.pick(["plain", "async", "bulk"])
+        kind: dict[str, Any] = {"plain": {}, "async": {"asynchronous": True}}.get(how, {})
+        if how == "bulk":
+            kind = {"bulk": True, "barrier": self.barrier(), "ranks": self.ranks()}
+        dst = self.region(self.fresh(Space.SHARED, extents, self.image.dtype), extents)
+        return tile.Copy(src, dst, **kind)
 
     def tile_bulk(self) -> Stmt:
         tensor = self.tensor()

@@ -19,7 +19,7 @@ from tiledsl.ir import nodes as ir
 from tiledsl.ir import tile
 from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT64, DType
 from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle
-from tiledsl.ir.nodes import Buffer, Const, Expr, Kernel, Launch, Region, Space, Stmt, Var
+from tiledsl.ir.nodes import Buffer, Const, Expr, Kernel, Launch, Space, Stmt, Var
 from tiledsl.testing.strategies.concurrent_forms import ConcurrentMaker
 from tiledsl.testing.strategies.expressions import COMMON, NAMES, STRINGS, TILE_SPACES, VALUES, Maker, constants
 
@@ -156,6 +156,8 @@ class _KernelMaker(ConcurrentMaker):
     # ---- tile statements
 
     def tile_copy(self) -> Stmt:
+        if self.pick([False, False, True]):
+            return self.tile_im2col()
         sources = [b for b in self.buffers if b.space is Space.GLOBAL]
         if sources and self.coin():
             src = self.region(self.pick(sources))
@@ -188,20 +190,15 @@ class _KernelMaker(ConcurrentMaker):
 
     def tile_other(self) -> Stmt:
         src = self.region(self.buffer(*TILE_SPACES))
-        match self.pick(["fill", "atomic", "transpose", "im2col"]):
+        match self.pick(["fill", "atomic", "transpose"]):
             case "fill":
                 return tile.Fill(src, self.expr(src.buffer.dtype))
             case "atomic":
                 order = self.pick(["relaxed", "acq_rel"])
                 return tile.Atomic(self.pick(["add", "max", "min"]), self.tile(src.extents, Space.SHARED), src, order)
-            case "transpose":
-                rows, columns = self.shape(2)
-                turned = self.tile((columns, rows), *TILE_SPACES)
-                return tile.Transpose(self.tile((rows, columns), *TILE_SPACES), turned)
-        image = Region(self.buffers[0], tuple(self.expr(INDEX) for _ in range(4)), self.shape(4))
-        sizes = [self.number(1, 3) for _ in range(4)]
-        row, column = self.expr(INDEX), self.expr(INDEX)
-        return tile.Im2col(image, self.region(self.fresh(Space.SHARED, self.shape(2))), row, column, *sizes)
+        rows, columns = self.shape(2)
+        turned = self.tile((columns, rows), *TILE_SPACES)
+        return tile.Transpose(self.tile((rows, columns), *TILE_SPACES), turned)
 
     def parallel(self, depth: int) -> Stmt:
         extents = self.shape()

@@ -71,6 +71,7 @@ class Places:
         self.other = Buffer("O", (48, 4 * SIDE), BFLOAT16)
         self.matrix = Buffer("M", (6 * DEEP, 4 * DEEP), FLOAT16)
         self.left = Buffer("L", (256, 8 * DEEP), FLOAT16)
+        self.odd = Buffer("U", (96, self.pick((60, 61, 62))), FLOAT16)  # rows that are not aligned
         self.table = Buffer("table", (ENTRIES,), INT32)
         self.tickets = Buffer("tickets", (1,), INT32)
         self.threads: tuple[int, ...] = self.pick(((128,), (128,), (256,), (256,), (384,), (64,), (64, 2)))

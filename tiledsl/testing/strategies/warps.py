@@ -17,6 +17,7 @@ from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT32
 from tiledsl.ir.nodes import (
     Alloc,
+    AtomicUpdate,
     Binary,
     Block,
     Buffer,
@@ -41,7 +42,8 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Copy, Fill, Gemm, Parallel, Reduce
-from tiledsl.testing.strategies.warp_places import DEEP, LINES, SIDE, SLOTS, Place, Places, block, whole
+from tiledsl.testing.strategies.warp_fills import Fills
+from tiledsl.testing.strategies.warp_places import DEEP, LINES, SIDE, SLOTS, Place, block, whole
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def warp_kernels(draw: st.DrawFn, products: bool | None = None) -> WarpKernel:
     return WarpKernel(kernel, scalars, draw(st.integers(0, 9)))
 
 
-class _Maker(Places):
+class _Maker(Fills):
     """Draws a kernel from the outside in."""
 
     def kernel(self, body: Block) -> Kernel:
@@ -89,7 +91,17 @@ class _Maker(Places):
             "warps", (Const(grid),), (self.block,), self.threads, self.thread, (*self.at_top, *body, *self.at_end),
             safe_values=safe,
         )  # fmt: skip
-        tensors = (*self.sources, self.other, self.matrix, self.left, self.table, self.tickets, self.out, self.result)
+        tensors = (
+            *self.sources,
+            self.other,
+            self.matrix,
+            self.left,
+            self.odd,
+            self.table,
+            self.tickets,
+            self.out,
+            self.result,
+        )
         sizes = tuple(v for v in self.values if v is not self.n)
         return Kernel("warps", (*tensors, self.n), (launch,), sizes)
 
@@ -267,6 +279,9 @@ class _Maker(Places):
         """A tile of a product: new ones in each iteration, mostly."""
         tile = self.new(name, shape, FLOAT16, Space.SHARED)
         before, number = self.number(place) if not self.rarely(3) else ([], place[-1] if place else Const(1))
+        of_each_thread = any(isinstance(s, AtomicUpdate) for s in before)  # and no index within a loop over points
+        if not of_each_thread and self.rarely(3):
+            return tile, [*before, self.fill_by_threads(tile, number)]
         if tensor is self.left:
             source = Region(tensor, (Const(0), number * shape[1]), shape)
         else:
