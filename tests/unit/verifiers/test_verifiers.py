@@ -87,7 +87,7 @@ def refused(invariant: str, name: str, change: Change, kind: type, number: int =
 
 VERIFIED = (
     "warp-specialise", "software-pipeline", "bulk-stores", "infer-layouts", "guard-bounds", "vectorise",
-    "plan-shared-memory", "insert-barriers",
+    "plan-shared-memory", "insert-barriers", "ping-pong", "split-loops",
 )  # fmt: skip
 
 
