@@ -267,17 +267,19 @@ def forward_cases():
     """Ragged and whole sequences, of more blocks than the pipeline is deep."""
     for dim, seq_q, seq_k, heads, block_N, options in (
         (64, 128, 428, 1, 128, {}),
+        (64, 200, 288, 1, 64, {"block_M": 192, "threads": 384}),  # three warpgroups
         (64, 200, 200, 2, 32, {"causal": True, "window": 50}),
         (96, 100, 256, 1, 64, {}),
         (128, 100, 428, 1, 128, {}),
         (128, 150, 150, 2, 32, {"causal": True}),
         (256, 130, 130, 1, 32, {"causal": True}),
     ):
+        masks = {name: options[name] for name in ("causal", "window") if name in options}
         yield Case(
             "-".join(["attention-hopper", f"d{dim}", *options, f"{seq_q}x{seq_k}"]),
             flash_attention(1, heads, seq_q, seq_k, dim, kv_heads=1, block_N=block_N, **options),
             lambda draw, q=(1, seq_q, heads, dim), k=(1, seq_k, 1, dim): {"Q": draw(*q), "K": draw(*k), "V": draw(*k)},
-            lambda Q, K, V, options=options: attention_reference(Q, K, V, **options),
+            lambda Q, K, V, masks=masks: attention_reference(Q, K, V, **masks),
             exact=False,
         )
 

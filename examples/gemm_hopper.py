@@ -320,6 +320,8 @@ def persistent_cases():
     yield from plain_cases("persistent", lambda *s: gemm_persistent(*s, **small), shapes)
     yield from plain_cases("persistent-128x256x64", lambda *s: gemm_persistent(*s, blocks=1), ((256, 256, 384),))
     yield from plain_cases("dynamic", lambda *_: gemm_dynamic(**small), ((200, 136, 264),))
+    three = {"block": (192, 64, 64), "num_stages": 2, "threads": 384}
+    yield from plain_cases("192x64", lambda *s: gemm(*s, **three), ((200, 72, 264),))
     yield from plain_cases(
         "raster", lambda *s: gemm(*s, block=(128, 64, 64), num_stages=2, panel=2), ((300, 136, 264),)
     )

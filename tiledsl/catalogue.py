@@ -1157,6 +1157,16 @@ CATALOGUE: dict[str, Entry] = {
         "pass what depends on the number of the warp alone, as 'thread // 32'",
         "The compiler was told that a value is the same in all lanes of a warp, and keeps one for all. It is not.",
     ),
+    "TD0835": Entry(
+        "threads arrive twice in one phase of barrier {barrier} ({where})",
+        "let those that arrive without waiting be answered by as many that wait, turn by turn",
+        "A named barrier counts arrivals, not threads: one that arrives twice stands for another, which has not come.",
+    ),
+    "TD0836": Entry(
+        "the block ends in the middle of a phase of barrier {barrier}: {arrived} of {count} threads have arrived",
+        "let as many threads wait at a named barrier, or arrive there, as its count says, in every phase",
+        "Threads have arrived and gone on, and nobody waits for them any more: a wait is missing, or a count is wrong.",
+    ),
     # What sm_90a has: 840-848 and 858-859 mbarriers, 849-852 and 860-862 wgmma, 853-854 and 863 bulk copies,
     # 855 registers, 856-857 clusters.
     "TD0840": Entry(

@@ -18,6 +18,8 @@ from tiledsl.ir.concurrent import (
     Expect,
     Fence,
     InitBarrier,
+    NamedArrive,
+    NamedSync,
     Role,
     SetRegisters,
     TensorCopy,
@@ -118,16 +120,8 @@ def _name(node: Node) -> str:
 
 
 SYNCHRONISES = (
-    Barrier,
-    ClusterBarrier,
-    AsyncCommit,
-    AsyncWait,
-    InitBarrier,
-    Arrive,
-    Expect,
-    Await,
-    Fence,
-    SetRegisters,
+    *(Barrier, ClusterBarrier, AsyncCommit, AsyncWait, InitBarrier, Arrive, Expect, Await, Fence, SetRegisters),
+    *(NamedSync, NamedArrive),
 )
 
 
@@ -152,6 +146,10 @@ def _other_forms(node: Node) -> Iterator[tuple[str, New]]:
             yield "expects 16 bytes fewer", replace(node, bytes=n - 16)
         case Await(_, parity):
             yield "for the other parity", replace(node, parity=Binary("^", parity, Const(1, dtype_of(parity))))
+        case NamedSync(number, threads) | NamedArrive(number, threads):
+            yield "at the next barrier", replace(node, id=Binary("+", number, Const(1, dtype_of(number))))
+            yield "for a warpgroup more", replace(node, count=threads + 128)
+            yield "for a warpgroup fewer", replace(node, count=threads - 128)
         case SetRegisters(registers, increase):
             more = registers + (8 if increase else 16)
             yield f"{more} of them", replace(node, count=more)

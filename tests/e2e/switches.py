@@ -46,8 +46,12 @@ _ARGUMENTS = {
     "mbarrier_wait_cluster": (("waits for the other parity", "^"),),
     "mbarrier_init": (("counts an arrival more", "+"), ("counts an arrival fewer", "-")),
     "mbarrier_arrive_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
+    "barrier_sync": (("for a warpgroup more", "+ 128 *"), ("for a warpgroup fewer", "- 128 *")),
+    "barrier_arrive": (("for a warpgroup more", "+ 128 *"), ("for a warpgroup fewer", "- 128 *")),
     "mbarrier_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
 }
+# Faults in the first argument.
+_PLACES = {"barrier_sync": "at the next barrier", "barrier_arrive": "at the next barrier"}
 # What is added to the number between the angle brackets.
 _NUMBERS = {
     "cp_async_wait": (("lets {} pend", 1),),
@@ -159,6 +163,9 @@ def _synchronisation(line: str, statement: re.Match[str], switches: _Switches) -
     for what, sign in _ARGUMENTS.get(name, ()):
         before, last = _last_argument(code[: -len(");")])
         code = f"{before}, ({last}) {sign} FAULT({switches.new(name, f'{named} {what}')}));"
+    if name in _PLACES:
+        fault = switches.new(name, f"{named} {_PLACES[name]}")
+        code = re.sub(r"\((.*?), ", rf"((\1) + FAULT({fault}), ", code, count=1)
     forms = []
     for what, more in _NUMBERS.get(name, ()):
         other = int(number) + more

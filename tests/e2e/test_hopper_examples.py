@@ -116,6 +116,7 @@ FIGURES: dict[str, tuple[Callable[[], TileKernel], int]] = {
     "128x256x64": (lambda: gemms.gemm(N, N, N), 50),
     "256x128x64": (lambda: gemms.gemm(N, N, N, (256, 128, 64)), 60),
     "128x128x64": (lambda: gemms.gemm(N, N, N, (128, 128, 64), num_stages=4), 95),
+    "192x128x64": (lambda: gemms.gemm(4608, N, N, (192, 128, 64), threads=384), 95),
     "persistent": (lambda: gemms.gemm_persistent(N, N, N), 50),
     "sizes known at launch": (lambda: gemms.gemm_dynamic(), 50),
     "e4m3": (lambda: gemms.gemm(N, N, N, (128, 256, 128), "NT", "e4m3"), 50),

@@ -68,6 +68,8 @@ kernel k() {
     let now: int32 = slot
     arrive(bytes=64) full[now]
     expect full[now], 32
+    named_sync(count=256) 3 + now
+    named_arrive(count=256) 3
     await full[now], phase
     async_wait(pending=0, queue=store)
     slot = 1
@@ -79,6 +81,7 @@ kernel k() {
     )
     assert Counter(m.kind for m in mutants(kernel)) == {
         **{"InitBarrier": 3, "Fence": 1, "SetRegisters": 2, "Arrive": 4, "Expect": 3, "Await": 2, "AsyncWait": 3},
+        **{"NamedSync": 4, "NamedArrive": 4},
         "counter": 2,
     }
     printed = [text(m.kernel) for m in mutants(kernel)]

@@ -75,6 +75,8 @@ def test_switches_for_barriers_in_shared_memory() -> None:
   tds::mbarrier_wait(full + slot * 8, phase & 1);
   tds::mbarrier_arrive_expect_tx(full, 512);
   tds::mbarrier_arrive(empty);
+  tds::barrier_sync(turn + 3, 256);
+  tds::barrier_arrive(3, 256);
   tds::bulk_wait<0>();
   tds::setmaxnreg_inc<232>();
   tds::wgmma_hold<32>(tds::view<float>(c));
@@ -86,6 +88,8 @@ def test_switches_for_barriers_in_shared_memory() -> None:
         *2 * ["mbarrier_wait"],
         *3 * ["mbarrier_arrive_expect_tx"],
         *2 * ["mbarrier_arrive"],
+        *4 * ["barrier_sync"],
+        *4 * ["barrier_arrive"],
         *3 * ["bulk_wait"],
         *2 * ["setmaxnreg_inc"],
         "counter",
@@ -96,9 +100,14 @@ def test_switches_for_barriers_in_shared_memory() -> None:
     assert (
         "if (FAULT(10)) { tds::mbarrier_arrive(empty); tds::mbarrier_arrive(empty); } else if (!FAULT(9)) " in switched
     )
-    assert "if (FAULT(12)) tds::bulk_wait<1>(); else if (FAULT(13)) tds::bulk_wait_read<0>(); else if (" in switched
-    assert "if (FAULT(15)) tds::setmaxnreg_inc<240>(); else if (!FAULT(14)) tds::setmaxnreg_inc<232>();" in switched
-    assert "if (!FAULT(16)) slot = next;" in switched
+    met = "if (!FAULT(11)) tds::barrier_sync((turn + 3) + FAULT(14), ((256) + 128 * FAULT(12)) - 128 * FAULT(13));"
+    assert met in switched
+    assert (
+        "if (!FAULT(15)) tds::barrier_arrive((3) + FAULT(18), ((256) + 128 * FAULT(16)) - 128 * FAULT(17));" in switched
+    )
+    assert "if (FAULT(20)) tds::bulk_wait<1>(); else if (FAULT(21)) tds::bulk_wait_read<0>(); else if (" in switched
+    assert "if (FAULT(23)) tds::setmaxnreg_inc<240>(); else if (!FAULT(22)) tds::setmaxnreg_inc<232>();" in switched
+    assert "if (!FAULT(24)) slot = next;" in switched
 
 
 def test_faults_are_named_by_launch_role_and_loop() -> None:

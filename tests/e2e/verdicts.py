@@ -44,6 +44,14 @@ def _short_cases() -> Iterator[Case]:
             lambda Q, K, V, causal=causal: attention.attention_reference(Q, K, V, causal=causal),
             exact=False,
         )
+    hopper = load("attention_hopper")
+    yield Case(
+        "attention-turns-short",
+        hopper.flash_attention(1, 1, 128, 160, 64, block_N=32),
+        lambda draw: {"Q": draw(1, 128, 1, 64), "K": draw(1, 160, 1, 64), "V": draw(1, 160, 1, 64)},
+        hopper.attention_reference,
+        exact=False,
+    )
     cluster = load("gemm_cluster")
     fewest = {"block": (128, 64, 32), "num_stages": 2}
     yield Case(

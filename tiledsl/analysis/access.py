@@ -11,6 +11,7 @@ from enum import Enum
 from math import prod
 
 from tiledsl.analysis.boxes import box_of, whole_region
+from tiledsl.ir import concurrent
 from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Expect, Hold, InitBarrier, Roles, Settle, TensorCopy
 from tiledsl.ir.nodes import (
     TRUE,
@@ -292,8 +293,8 @@ class _Collector:
                     self.expression(a)
                 if buffer is not None:
                     self.unknown(buffer, read)
-            case Assert(cond) | Assume(cond):
-                self.expression(cond, via_index=True)
+            case Assert(e) | Assume(e) | concurrent.NamedSync(e) | concurrent.NamedArrive(e):
+                self.expression(e, via_index=True)
             case Roles(roles):
                 for role in roles:
                     self.loop({role.thread: role.threads}, role.body)
@@ -309,8 +310,7 @@ class _Collector:
                 self.expression(value)
 
     def barrier(self, s: Stmt, barrier: Address) -> None:
-        """What is handed over counts as written: by others before a wait ends, and by others once it is given away.
-        So does the barrier, whose phases follow each other in the order of the program."""
+        """What is handed over counts as written, by others: so does the barrier, whose phases follow each other."""
         if isinstance(s, Await | Expect):
             self.expression(s.parity if isinstance(s, Await) else s.bytes, via_index=True)
         self.address(barrier, 1, AccessKind.READ, AccessKind.WRITE)

@@ -263,6 +263,7 @@ template <int REGISTERS> TDS_DEVICE void setmaxnreg_dec() {
 
 // ---- threads of a block
 
+TDS_DEVICE void barrier_sync(int id, int count) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(count) : "memory"); }
 TDS_DEVICE void barrier_arrive(int id, int count) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(count) : "memory"); }
 
 TDS_DEVICE void warp_sync(u32 members) { __syncwarp(members); }

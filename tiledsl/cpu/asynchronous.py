@@ -19,6 +19,7 @@ from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.mbarrier import Mbarrier
 from tiledsl.cpu.memory import Lanes, SharedMemory
+from tiledsl.cpu.named import NamedBarrier
 from tiledsl.cpu.registers import IN_FLIGHT, LENT, POISON, Registers
 from tiledsl.cpu.values import Value
 from tiledsl.errors import Span, error
@@ -178,6 +179,10 @@ class Asynchronous(MemoryAccess):
         if self.role is not None:
             return ((1 << self.role.threads) - 1) << self.role.first
         return sum(1 << int(t) for t in self.lanes(self.mask).thread)
+
+    def after_named(self, barrier: NamedBarrier) -> None:
+        if self.check:
+            self.shared.order(barrier.ordered)
 
     def after_wait(self, barrier: Mbarrier) -> None:
         for block in self.common.peers if self.check else ():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiledsl.cpu.binding import Block
 from tiledsl.cpu.mbarrier import Mbarrier
+from tiledsl.cpu.named import NamedBarrier
 from tiledsl.cpu.turns import Player, Turns
 from tiledsl.ir.concurrent import ClusterBarrier, reaches_blocks
 from tiledsl.ir.nodes import Buffer, Launch
@@ -62,6 +63,7 @@ class Common:
     copies: list[tuple[int, Buffer]] = field(default_factory=list)  # the rank of the block, and the tile
     meeting: Meeting = field(default_factory=Meeting)
     barriers: dict[Buffer, list[Mbarrier]] = field(default_factory=dict)
+    named: dict[int, NamedBarrier] = field(default_factory=dict)
     memory: dict[Buffer, Any] = field(default_factory=dict)
     shared: Any = None
     ended: bool = False

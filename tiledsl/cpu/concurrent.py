@@ -7,6 +7,7 @@ role's threads; `cpu/turns.py` lets them take turns. What they share is memory a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from tiledsl.cpu import values
 from tiledsl.cpu.cluster import MAX_THREADS, Common
 from tiledsl.cpu.lockstep import DTypes, Lockstep
 from tiledsl.cpu.mbarrier import Mbarrier
+from tiledsl.cpu.named import NamedBarrier
 from tiledsl.cpu.registers import Cell, Registers
 from tiledsl.cpu.turns import Player, stuck
 from tiledsl.cpu.values import Value
@@ -45,6 +47,8 @@ class Concurrent(Lockstep):
             ir.Arrive: self.arrive,
             ir.Expect: self.expect,
             ir.Await: self.wait_for_phase,
+            ir.NamedSync: self.meet,
+            ir.NamedArrive: self.meet,
             ir.ClusterBarrier: self.cluster_barrier,
             # Proxies, the order of registers and their number are not modelled.
             ir.Fence: lambda s: None,
@@ -67,12 +71,28 @@ class Concurrent(Lockstep):
 
     def roles(self, s: ir.Roles) -> None:
         """All roles of the statement, until each has ended."""
-        machines = [self._inside(r) for r in s.roles]
+        machines = [m for r in s.roles for m in self._agents(r)]
         self.common.turns.run([m.player for m in machines if m.player], self.where(), self.player)
         for m in machines:
             self.learn(m.known)
 
-    def _inside(self, role: ir.Role) -> Self:
+    def go_apart(self, role: ir.Role) -> bool:
+        """Whether the warpgroups of a role may be at different places of its program."""
+        return False
+
+    def _agents(self, role: ir.Role) -> list[Self]:
+        """The role; or each of its warpgroups, where these take turns with each other."""
+        if not self.go_apart(role):
+            return [self._inside(role)]
+        parts = range(0, role.threads, ir.WARPGROUP)
+        threads = [min(ir.WARPGROUP, role.threads - at) for at in parts]
+        return [
+            self._inside(replace(role, name=f"{role.name} {n}", first=role.first + at, threads=threads[n]), at)
+            for n, at in enumerate(parts)
+        ]
+
+    def _inside(self, role: ir.Role, at: int = 0) -> Self:
+        """The agent for `role`, whose first thread counts as thread `at`."""
         m = self.machine_of(role)
         threads = slice(role.first, role.first + role.threads)
 
@@ -82,7 +102,7 @@ class Concurrent(Lockstep):
             return value[..., threads] if whole else value
 
         m.env = {v: part(x) for v, x in self.env.items()}
-        m.env[role.thread] = values.tidy(np.arange(role.threads).reshape(*m.domain), role.thread.dtype)
+        m.env[role.thread] = values.tidy(np.arange(at, at + role.threads).reshape(*m.domain), role.thread.dtype)
         m.cells = {b: Cell(part(c.value), part(c.written)) for b, c in self.cells.items()}
         m.registers = {
             b: Registers(b, r.data[..., threads, :], r.state[..., threads, :]) for b, r in self.registers.items()
@@ -231,6 +251,33 @@ class Concurrent(Lockstep):
         if barrier.phase > phase + 1:
             raise error("TD0859", barrier=barrier.name, phase=phase, now=barrier.phase, where=self.where())
 
+    def meet(self, s: ir.NamedSync | ir.NamedArrive) -> None:
+        numbers = np.unique(self.active(self.index(s.id)))
+        if len(numbers) != 1:
+            raise error("TD0820", name="a named barrier that differs between warps of an agent")
+        self.arrive_named(int(numbers[0]), s.count, waits=isinstance(s, ir.NamedSync))
+
+    def arrive_named(self, number: int, count: int, *, waits: bool) -> None:
+        """The threads of this agent arrive at a named barrier; if it waits, it goes on when `count` have."""
+        barrier = self.common.named.setdefault(number, NamedBarrier(number))
+        phase = barrier.phase
+        barrier.arrive(self._on(), count, self.where(), self.known)
+        self.give_turn()
+        if waits:
+            if barrier.phase == phase:
+                self.pause(lambda: barrier.phase > phase, lambda: f"waits at {barrier}")
+            self.learn(barrier.known)
+            self.after_named(barrier)
+
+    def _on(self) -> int:
+        """The threads of the block that execute this statement, as bits."""
+        lanes = np.broadcast_to(self.full(True if self.mask is None else self.mask), self.domain)
+        first = self.role.first if self.role else 0
+        return sum(1 << (first + int(t)) for t in np.flatnonzero(lanes.reshape(-1)))
+
+    def after_named(self, barrier: NamedBarrier) -> None:
+        """What else is ordered for this agent by a named barrier."""
+
     def threads_that_arrive(self) -> int:
         """The threads of the block whose accesses an arrival hands over, as bits."""
         return 0
@@ -247,6 +294,8 @@ class Concurrent(Lockstep):
         has waited for a bulk copy."""
         if not self.check:
             return
+        for named in self.common.named.values():
+            named.require_ended(self.launch.span)
         for barrier in (b for found in self.common.barriers.values() for b in found):
             if barrier.in_use:
                 raise error("TD0843", self.launch.span, barrier=barrier.name, state=barrier.state)

@@ -27,8 +27,8 @@ from tiledsl.cpu.turns import Order, Turns
 from tiledsl.cpu.values import Value
 from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
-from tiledsl.ir.concurrent import BulkMove, Role, Roles, TensorCopy
-from tiledsl.ir.walk import walk
+from tiledsl.ir.concurrent import BulkMove, NamedArrive, NamedSync, Role, Roles, TensorCopy
+from tiledsl.ir.walk import statements, walk
 from tiledsl.isa.table import atom_named
 
 Array = np.ndarray[Any, Any]
@@ -136,6 +136,10 @@ class Machine(Asynchronous):
         }
         self.evaluators[ir.Descriptor] = lambda e: wgmma.MatrixAt(self.address(e.start), e.leading, e.stride, e.swizzle)
 
+    def go_apart(self, role: Role) -> bool:
+        """Only at named barriers does one warpgroup wait where another goes on."""
+        return any(isinstance(s, NamedSync | NamedArrive) for s in statements(role))
+
     def machine_of(self, role: Role) -> Machine:
         where = self.grid, self.numbers, self.buffers
         return Machine(self.launch, self.bound, self.tensors, *where, self.how, self.common, (self, role))
@@ -182,6 +186,9 @@ class Machine(Asynchronous):
     def barrier(self, s: ir.Barrier) -> None:
         threads = self.domain[1]
         expected = s.count or threads
+        if self.role is not None and expected > threads:  # other agents take part
+            self.arrive_named(s.id, s.count, waits=True)
+            return
         on, counts = self.require_all_arrive(expected)
         if self.check and self.role is not None:
             self.shared.order(self.threads_that_arrive())
@@ -201,7 +208,8 @@ class Machine(Asynchronous):
         print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
 
 
-_ONE_BLOCK = (Roles, TensorCopy, BulkMove, ir.Descriptor)  # what is modelled for one block only, as barriers are
+# What is modelled for one block only, as barriers in memory are.
+_ONE_BLOCK = (Roles, TensorCopy, BulkMove, NamedSync, NamedArrive, ir.Descriptor)
 
 
 def _chunks(launch: ir.Launch, shared: list[ir.Buffer], blocks: list[Block]) -> Iterator[list[list[Block]]]:

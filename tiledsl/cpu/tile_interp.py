@@ -107,7 +107,7 @@ class TileMachine(Concurrent):
         self.queues = {name: Queue() for name in QUEUES}
         own: dict[type, Callable[[Any], None]] = {
             tile.Parallel: self.parallel,
-            ir.Barrier: lambda s: None,
+            ir.Barrier: self.barrier,
             ir.AsyncCommit: lambda s: self.queues[s.queue].commit(),
             ir.AsyncWait: lambda s: self.queues[s.queue].wait(s.pending, s.sources),
         }
@@ -137,6 +137,11 @@ class TileMachine(Concurrent):
             op(self, s)
 
         return execute
+
+    def barrier(self, s: ir.Barrier) -> None:
+        """The threads of an agent execute tile statements together; others may be waited for."""
+        if self.role is not None and s.count > self.role.threads:
+            self.arrive_named(s.id, s.count, waits=True)
 
     def name_lane(self, lane: tuple[int, ...]) -> str:
         point = f"point {lane}" if self.depth else f"thread {lane[0]}"

@@ -20,6 +20,8 @@ from tiledsl.ir.concurrent import (
     Fence,
     Hold,
     InitBarrier,
+    NamedArrive,
+    NamedSync,
     Role,
     Roles,
     SetRegisters,
@@ -267,6 +269,10 @@ def _await(b: Builder, at: Span, options: Any, barrier: Any, parity: Any, handed
     return Await(b.address(barrier), b.expr(parity), b.handed(handed), **b.options(Await, options), span=at)
 
 
+def _named(kind: type[NamedSync | NamedArrive]) -> Form:
+    return lambda b, at, options, number: kind(b.expr(number), **b.options(kind, options), span=at)
+
+
 def _init_barrier(b: Builder, at: Span, options: Any, barrier: Any) -> Stmt:
     return InitBarrier(b.address(barrier), **b.options(InitBarrier, options), span=at)
 
@@ -321,6 +327,8 @@ _FORMS: dict[str, Form] = {
     "arrive": _arrive,
     "expect": lambda b, at, barrier, count: Expect(b.address(barrier), b.expr(count), span=at),
     "await_": _await,
+    "named_sync": _named(NamedSync),
+    "named_arrive": _named(NamedArrive),
     "fence": _plain(Fence),
     "dependency": _plain(Dependency),
     "hold": lambda b, at, name: Hold(b.named(name, Buffer), span=at),

@@ -106,6 +106,26 @@ class Await(Stmt):
 
 
 @dataclass(frozen=True, slots=True)
+class NamedSync(Stmt):
+    """The threads arrive at the named barrier `id` of the block, and wait until `count` have in this phase of it.
+
+    The number may differ from warp to warp. Unlike at a `Barrier`, others may arrive in another place (`NamedArrive`),
+    and go on. Source: PTX ISA, "bar.sync, bar.arrive"; there are 16, of which 0 is that of the whole block.
+    """
+
+    id: Expr
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedArrive(Stmt):
+    """The threads arrive at the named barrier `id` of the block, at which others wait (`NamedSync`), and go on."""
+
+    id: Expr
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fence(Stmt):
     """Orders a thread's accesses. "async_proxy": to shared memory, before those of the copy engine and the tensor core.
     "barrier_init": InitBarrier, before the copy engine. "product": registers, before asynchronous products.

@@ -20,16 +20,19 @@ from tiledsl.ir.concurrent import (
     Fence,
     Hold,
     InitBarrier,
+    NamedArrive,
+    NamedSync,
     SetRegisters,
     Settle,
     TensorCopy,
 )
 from tiledsl.ir.im2col import Window
-from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Buffer, Space, Stmt
+from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Buffer, Const, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.verify_tiles import at_barrier, bulk_copy
 
 MOST_ARRIVALS = (1 << 20) - 1  # PTX ISA, "mbarrier: contents of the mbarrier object"
+MOST_NAMED = 16  # PTX ISA, "bar.sync"
 MOST_PIXELS = 1024  # CUDA Driver API, "cuTensorMapEncodeIm2col"
 _REDUCTIONS = ("", "add", "min", "max", "and", "or", "xor")
 
@@ -80,6 +83,14 @@ def _await(scope: Scope, s: Await) -> None:
     if s.by not in ("threads", "one"):
         raise fail(f"a wait by '{s.by}'")
     _handed(scope, s.buffers)
+
+
+def _named(scope: Scope, s: NamedSync | NamedArrive) -> None:
+    scope.integer(s.id, "the number of a barrier")
+    if isinstance(s.id, Const) and not 0 <= s.id.value < MOST_NAMED:
+        raise fail(f"there is no named barrier {s.id.value}")
+    if not 0 < s.count <= 1024 or s.count % 32:
+        raise fail(f"no named barrier counts {s.count} threads")
 
 
 def _fence(scope: Scope, s: Fence) -> None:
@@ -154,6 +165,8 @@ CONCURRENT_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     ClusterBarrier: _cluster,
     Expect: _expect,
     Await: _await,
+    NamedSync: _named,
+    NamedArrive: _named,
     Fence: _fence,
     Dependency: _dependency,
     Hold: _hold,

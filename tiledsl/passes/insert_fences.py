@@ -16,7 +16,17 @@ from dataclasses import dataclass, field, replace
 from tiledsl.analysis.access import AccessKind, storage_roots
 from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.touches import blocks_of, bytes_of, is_shared, queue_of, touches
-from tiledsl.ir.concurrent import Arrive, Await, BulkMove, ClusterBarrier, Fence, Roles, TensorCopy
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    BulkMove,
+    ClusterBarrier,
+    Fence,
+    NamedArrive,
+    NamedSync,
+    Roles,
+    TensorCopy,
+)
 from tiledsl.ir.nodes import (
     AsyncWait,
     AtomCall,
@@ -181,7 +191,7 @@ class _Planner:
         match s:
             case Fence(kind) if kind == ASYNC_PROXY:
                 return {}
-            case Barrier() | ClusterBarrier() | Arrive():
+            case Barrier() | ClusterBarrier() | Arrive() | NamedSync() | NamedArrive():
                 return self.publish(path, dirty, after)
             case AsyncWait(pending, "copy"):
                 dirty = {**self.flying, **dirty}

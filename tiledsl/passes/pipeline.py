@@ -20,10 +20,12 @@ from tiledsl.passes.lower_tiles import lower_tiles
 from tiledsl.passes.narrow_indices import narrow_indices
 from tiledsl.passes.normalise import normalise
 from tiledsl.passes.order_globals import order_globals
+from tiledsl.passes.ping_pong import ping_pong
 from tiledsl.passes.plan_shared_memory import plan_shared_memory
 from tiledsl.passes.remove_dead import remove_dead
 from tiledsl.passes.simplify_indices import simplify_indices
 from tiledsl.passes.software_pipeline import software_pipeline
+from tiledsl.passes.split_loops import split_loops
 from tiledsl.passes.transpose_operands import transpose_operands
 from tiledsl.passes.unroll import unroll
 from tiledsl.passes.vectorise import vectorise
@@ -47,6 +49,8 @@ _ORDER: tuple[Pass, ...] = (
     plan_shared_memory,  # before barriers: buffers that share bytes conflict
     insert_barriers,
     insert_fences,  # after barriers, before which fences go
+    ping_pong,  # after barriers: warpgroups that meet at one in a loop do not take turns
+    split_loops,  # after barriers, of which there would be more to place
     unroll,  # after both, which would otherwise be found once for each copy of a body
     simplify_indices,  # after unroll, which makes loop variables constants
     remove_dead,  # simplified conditions decide branches

@@ -149,13 +149,17 @@ class KernelStats:
 
 
 def main_loop(code: Code, found: Sequence[Loop]) -> frozenset[int] | None:
-    """Positions of the loop that matters; a level of nesting counts as eight trips, as trip counts are unknown."""
+    """Positions of the loop that matters; a level of nesting counts as eight trips, as trip counts are unknown.
+
+    Of loops with the same products that with the least work: the others mask the tiles at the end (split-loops).
+    """
 
     def weight(loop: Loop) -> tuple[float, int]:
         nested = frozenset[int]().union(*(o.body for o in found if o.body < loop.body))
         own = [code.instructions[k] for k in loop.body - nested]
         tensor = sum(map(tensor_cycles, own)) * 8**loop.depth
-        return tensor, sum(classify(i) in ("fp32", "fp16", "global", "shared", "special") for i in own)
+        work = sum(classify(i) in ("fp32", "fp16", "global", "shared", "special", "predicate") for i in own)
+        return tensor, -work if tensor else work
 
     best = max(found, key=weight, default=None)
     return best.body if best is not None and any(weight(best)) else None

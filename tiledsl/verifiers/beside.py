@@ -24,6 +24,8 @@ from tiledsl.ir.concurrent import (
     Fence,
     Hold,
     InitBarrier,
+    NamedArrive,
+    NamedSync,
     Role,
     Roles,
     SetRegisters,
@@ -55,8 +57,8 @@ from tiledsl.verifiers.world import GivenUp, World
 
 Steps = Generator[None, None, Mask]  # yields where a role cannot go on before others have; then the threads that go on
 BESIDE = (
-    Roles, InitBarrier, Arrive, Expect, Await, Dependency, Fence, Hold, Settle, SetRegisters, TensorCopy, BulkMove,
-    AsyncCommit, AsyncWait,
+    Roles, InitBarrier, Arrive, Expect, Await, Dependency, NamedSync, NamedArrive, Fence, Hold, Settle, SetRegisters,
+    TensorCopy, BulkMove, AsyncCommit, AsyncWait,
 )  # fmt: skip
 _WEIGHTS = np.arange(1 << 10, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
 
@@ -194,6 +196,9 @@ class Beside(ThreadMemory):
                     self.watch.complete(n)
             case Fence():
                 self.watch.fence(s, on)
+            case NamedSync(number) | NamedArrive(number):
+                numbers = np.broadcast_to(self.value(number, on), (self.threads,))
+                self.watch.named(s, numbers, self.group.first, on)
             case TensorCopy() | BulkMove():
                 self.loads(s, on)
             case AsyncCommit(queue):

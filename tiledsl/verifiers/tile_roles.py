@@ -14,6 +14,8 @@ from tiledsl.ir.concurrent import (
     Dependency,
     Expect,
     Fence,
+    NamedArrive,
+    NamedSync,
     Role,
     SetRegisters,
     Settle,
@@ -170,6 +172,8 @@ class TileRoles(TileMemory):
                 self.agent.tick()
             case Expect(barrier, count):
                 self.phases(barrier).expect(int(np.max(self.value(count, True))))
+            case NamedSync() | NamedArrive():
+                raise GivenUp  # what they order is not followed
             case Barrier() | Fence() | Settle() | SetRegisters() | Dependency():
                 pass  # the threads of an agent execute tile statements together
             case _:

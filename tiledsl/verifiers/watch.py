@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tiledsl.ir.concurrent import NamedArrive, NamedSync
 from tiledsl.ir.nodes import Buffer, Space, Stmt
 from tiledsl.verifiers.order import Phases
 from tiledsl.verifiers.values import Mask
@@ -42,6 +43,9 @@ class Watcher:
 
     def fence(self, s: Stmt, on: Mask) -> None:
         """`on` are threads of the group at hand, as of a barrier."""
+
+    def named(self, s: NamedSync | NamedArrive, numbers: Any, first: int, on: Mask) -> None:
+        """Threads, counted from `first` of the block on, are at named barriers: a number for each."""
 
     def commit(self) -> None: ...
 

@@ -87,7 +87,7 @@ def refused(invariant: str, name: str, change: Change, kind: type, number: int =
 
 VERIFIED = (
     "warp-specialise", "software-pipeline", "bulk-loads", "bulk-stores", "infer-layouts", "guard-bounds",
-    "vectorise", "plan-shared-memory", "insert-barriers", "insert-fences",
+    "vectorise", "plan-shared-memory", "insert-barriers", "insert-fences", "ping-pong", "split-loops",
 )  # fmt: skip
 
 

@@ -47,7 +47,9 @@ static std::string arrival(Site at, u32 count, bool same_line) {
 // Counts the fiber in; whether it was the last.
 static bool arrive(Fiber* f, Barrier& b, u32 expected, Site at, const void* caller, bool waits) {
   f->at = at;
+  u64& met = f->met[&b - f->cta->barriers];
   if (!b.expected) {
+    b.phase = ++worker->phases;
     b.expected = expected;
     b.at = at;
     b.caller = waits ? caller : nullptr;
@@ -62,12 +64,39 @@ static bool arrive(Fiber* f, Barrier& b, u32 expected, Site at, const void* call
                    {"where", where()}};
     fail(std::move(wrong));
   }
+  if (met == b.phase) {
+    Finding wrong = finding(835, at);
+    wrong.other_at = b.at;
+    wrong.facts = {{"barrier", std::to_string(&b - f->cta->barriers)}, {"where", where()}};
+    fail(std::move(wrong));
+  }
+  met = b.phase;
   if (waits) b.caller = caller;
   release(f, b.clock);
   return ++b.arrived == b.expected;
 }
 
 static Barrier& barrier_of(Fiber* f, int id) { return f->cta->barriers[id & (NUM_BARRIERS - 1)]; }
+
+// When all threads of a block have ended: who has arrived and gone on waits for nobody, so a phase may be left open.
+void end_barriers(Cta& cta) {
+  for (u32 id = 0; id < NUM_BARRIERS; ++id) {
+    Barrier& b = cta.barriers[id];
+    if (!b.arrived) continue;
+#if TDS_CHECKED
+    if (!worker->failed) {
+      Finding left = finding(836, b.at);
+      left.facts = {{"barrier", std::to_string(id)},
+                    {"arrived", std::to_string(b.arrived)},
+                    {"count", std::to_string(b.expected)}};
+      left.thread = NO_THREAD;
+      report(std::move(left));
+    }
+    b.clock.clear();
+#endif
+    b.arrived = b.expected = 0;
+  }
+}
 
 }  // namespace tds
 

@@ -174,6 +174,7 @@ TDS_DEVICE void setmaxnreg_dec(TDS_HERE) {
 
 // ---- threads of a block
 
+TDS_DEVICE void barrier_sync(int id, int count, TDS_HERE) { tds_rt_barrier(id, count, at); }
 TDS_DEVICE void barrier_arrive(int id, int count, TDS_HERE) { tds_rt_barrier_arrive(id, count, at); }
 TDS_DEVICE void warp_sync(u32 members, TDS_HERE) { tds_rt_syncwarp(members, at); }
 TDS_DEVICE bool elect_one(TDS_HERE) {

@@ -129,6 +129,10 @@ void Worker::run_group(u64 number) {
     for (const auto& cta : ctas)
       if (cta->extension) cta->extension->group_ends();
   }
+  for (const auto& cta : ctas) {
+    tds_thread = fibers[cta->first_fiber].get();
+    end_barriers(*cta);
+  }
   end_observer();
   end_detector();
   tds_thread = nullptr;

@@ -69,6 +69,7 @@ struct Fiber : Thread {
   const void* wait_object;
   u64 wait_argument;
 
+  u64 met[NUM_BARRIERS] = {};  // of each barrier the phase in which it arrived last
   u64 groups;  // cp.async groups committed so far
   std::vector<Copy> copies;
 
@@ -115,6 +116,7 @@ struct Warp {
 struct Barrier {
   u32 arrived = 0;
   u32 expected = 0;  // 0: nobody is there
+  u64 phase = 0;     // the number of the phase in progress, of all that this worker has seen
   Site at = {};
   const void* caller = nullptr;  // the place in the code, which `at` does not tell apart if one line has two
   Waiters waiters;
@@ -233,6 +235,7 @@ struct Worker {
   u64 random = 1;
   u64 idle = 0;  // atomic accesses in a row that saw nothing new
   u64 switches = 0;
+  u64 phases = 0;  // of barriers, begun so far
   std::vector<std::unique_ptr<AsyncOperation>> outstanding;
   std::vector<Finding> findings;
   std::string output;
@@ -264,6 +267,7 @@ void wait_as(std::string (*what)(const Fiber&), const void* object = nullptr, u6
 void wait_among(Waiters& waiters, std::string (*what)(const Fiber&), const void* object = nullptr, u64 argument = 0);
 void wake(Waiters& waiters);
 void yield();      // lets others run first
+void end_barriers(Cta& cta);  // when all threads of a block have ended
 void pause_idle();  // the same for one that sees nothing new; a deadlock if nobody has for a long time
 void may_yield();  // at a place where a random schedule likes to go elsewhere
 [[noreturn]] void end_fiber();

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.footprint import Footprint
 from tiledsl.analysis.touches import blocks_of
-from tiledsl.ir.concurrent import ClusterBarrier
+from tiledsl.ir.concurrent import ClusterBarrier, NamedSync
 from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
@@ -25,7 +25,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.passes.placed import described, listed
 
-_SYNCHRONISATION = (Barrier, ClusterBarrier, AsyncWait, AsyncCommit)
+_SYNCHRONISATION = (Barrier, ClusterBarrier, NamedSync, AsyncWait, AsyncCommit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,19 @@ from typing import Any
 
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.errors import VerifyError, error, locating
-from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Dependency, Expect, Fence, Roles, SetRegisters, Settle
+from tiledsl.ir.concurrent import (
+    Arrive,
+    Await,
+    ClusterBarrier,
+    Dependency,
+    Expect,
+    Fence,
+    NamedArrive,
+    NamedSync,
+    Roles,
+    SetRegisters,
+    Settle,
+)
 from tiledsl.ir.layout import ravel
 from tiledsl.ir.nodes import (
     Alloc,
@@ -272,6 +284,10 @@ def _settle(ctx: Context, s: Settle, scope: Scope) -> Block:
     return (replace(s, buffer=ctx.store_for(s.buffer)),)
 
 
+def _named(ctx: Context, s: NamedSync | NamedArrive, scope: Scope) -> Block:
+    return (replace(s, id=expression(ctx, s.id, scope.env)),)
+
+
 def _view(ctx: Context, s: View, scope: Scope) -> Block:
     return lower_view(ctx, s)
 
@@ -298,6 +314,8 @@ RULES: dict[type[Stmt], Rule] = {
     Arrive: lower_arrive,
     Expect: lower_expect,
     Await: lower_await,
+    NamedSync: _named,
+    NamedArrive: _named,
     ClusterBarrier: _kept,
     Fence: _kept,
     Dependency: _kept,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from tiledsl.analysis.access import Access, AccessKind, accesses, negated, reach, rooted
 from tiledsl.analysis.boxes import may_overlap
 from tiledsl.errors import Span
-from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, NamedArrive, NamedSync
 from tiledsl.ir.dtypes import Kind
 from tiledsl.ir.nodes import (
     Address,
@@ -55,7 +55,7 @@ from tiledsl.ir.walk import substitute, walk
 
 # Stands for the world outside: statements with an effect are kept in order by writing to it.
 WORLD = Buffer("side effects", (), dtype_of(Const(0)), Space.GLOBAL)
-_FENCES = (Barrier, ClusterBarrier, AsyncCommit, AsyncWait)
+_FENCES = (Barrier, ClusterBarrier, NamedSync, NamedArrive, AsyncCommit, AsyncWait)
 _EFFECTS = (Print, Assert, Evaluate)
 
 

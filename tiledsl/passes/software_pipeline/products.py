@@ -1,10 +1,12 @@
 """Products that stay in flight: schedules for loops whose tiles arrive by themselves (algorithms.md C.9, F7).
 
 A product of the tensor core (wgmma) is issued like a copy: it reads its tiles and adds to its registers while the
-threads go on, until a wait. Two forms of loop gain by that, and both are schedules of two stages:
+threads go on, until a wait. Loops of these forms gain by that, as schedules of two stages:
 
 - The product accumulates over the iterations and nothing else reads it: it may still run when that of the next
   iteration is issued. What must follow it, giving its tiles back, moves to the next iteration.
+- Several products of which one needs no work that another is followed by: it is issued right behind that one, and the
+  work runs beside it (attention, backward).
 - One product's result is worked on and enters another, as in attention (scores, softmax, output): the second one moves
   to the next iteration, behind the first of that. It then runs beside the work on the new scores
   (FlashAttention-3, Shah et al. 2024, "Intra-warpgroup overlap").
@@ -42,12 +44,27 @@ def product_schedule(body: Body, rules: Constraints) -> StagesAndOrder | None:
         late = {i for i in _with_handovers(units, tails) if isinstance(units[i].block[0], Arrive)}
         sequence = [*(i for i in range(len(units)) if i not in late), *sorted(late)]
     stage = tuple(int(i in late) for i in range(len(units)))
-    order = [0] * len(units)
-    for place, i in enumerate(sequence):
-        order[i] = place
-    if violated(stage, order, rules) or versions_of(stage, order, rules):  # tiles of other roles have theirs already
-        return None
-    return stage, tuple(order)
+    for chosen in (_hoisted(units, sequence), sequence):
+        order = [0] * len(units)
+        for place, i in enumerate(chosen):
+            order[i] = place
+        if not violated(stage, order, rules) and not versions_of(stage, order, rules):  # other roles' tiles have theirs
+            return stage, tuple(order)
+    return None
+
+
+def _hoisted(units: Sequence[Unit], sequence: Sequence[int]) -> list[int]:
+    """Each product, with the waits for its tiles, as near behind the one before it as the work in between allows."""
+    out = list(sequence)
+    for g in [i for i in sequence if units[i].product]:
+        at = out.index(g)
+        start = max((n for n in range(at) if units[out[n]].product), default=at) + 1
+        between = out[start:at]
+        waits = [j for j in between if isinstance(units[j].block[0], Await) and handed(units[j]) & read_by(units[g])]
+        rest = [j for j in between if j not in waits]
+        held = max((n for n, j in enumerate(rest) if any(meets(units[j], units[k]) for k in (*waits, g))), default=-1)
+        out[start : at + 1] = [*rest[: held + 1], *waits, g, *rest[held + 1 :]]
+    return out
 
 
 def _follows(units: Sequence[Unit], g: int, j: int) -> bool:

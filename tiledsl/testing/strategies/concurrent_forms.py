@@ -51,6 +51,8 @@ class ConcurrentMaker(Maker):
             lambda: concurrent.Await(
                 self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"]), self.coin()
             ),
+            lambda: concurrent.NamedSync(self.expr(INDEX), 32 * number(1, 8)),
+            lambda: concurrent.NamedArrive(self.expr(INDEX), 32 * number(1, 8)),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
             lambda: concurrent.Dependency(self.pick(concurrent.DEPENDENCIES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),

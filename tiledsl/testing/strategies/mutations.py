@@ -172,6 +172,7 @@ alloc copy fill gemm reduce parallel for if else while break continue let async 
 fragment local var global versions layout slot pipelined unrolled vectorized persistent stages cast shfl_xor min select
 print assert assume view of move atomic barrier roles role bulk on await arrive expect fence hold settle init_barrier
 set_registers tensor_copy bulk_move descriptor queue product store async_proxy by warps bytes sources
+named_sync named_arrive
 0 1 2 7 -1 3.5 nan inf true @ ( ) [ ] { } , : = + * // % ^ -> < == "x"
 """
 VOCABULARY = [*_WORDS.split(), *DTYPES]
