@@ -65,10 +65,11 @@ def _short_cases() -> Iterator[Case]:
 SHORT = {case.name: case for case in _short_cases()}
 CASES = cases_by_name() | SHORT
 # One of each kind for sm_90a: roles with products in flight, under a condition, persistent with stores by the copy
-# engine, beside softmax, roles written by hand, and no roles. The others are slow.
+# engine, beside softmax, warpgroups in turns, roles written by hand, and no roles. The others are slow.
 SOME_ON_SM90 = (
     *("gemm-3-stages", "gemm-block-sparse", "gemm-hopper-persistent-short-384x128x64", "gemm-cluster-short"),
     *("attention-d64-causal-short-128", "gemm-warp-specialized-barrierpipe_stage2-128x128x192", "transpose-128x64"),
+    "attention-turns-short",
 )
 TOO_SHORT = r"attention-d\d+(-causal)?-\d+x\d+"  # on sm_90a: loops of two turns, in place of which the short ones stand
 
