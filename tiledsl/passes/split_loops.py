@@ -17,6 +17,7 @@ from tiledsl.ir.fresh import bound_in, copied
 from tiledsl.ir.nodes import (
     FALSE,
     TRUE,
+    Alloc,
     AsyncCommit,
     Binary,
     Block,
@@ -32,6 +33,7 @@ from tiledsl.ir.nodes import (
     Let,
     Node,
     Serial,
+    Space,
     Stmt,
     Store,
     Var,
@@ -152,17 +154,33 @@ def _is_plain(e: Expr) -> bool:
 
 
 def split(loop: For, place: Place) -> Block:
-    """The two loops; what stands between them is the number of the first one's iterations."""
+    """The two loops; what stands before them is the number of the first one's iterations, and the tiles of both."""
     trips, first, rest = Var("trips"), Var("first"), Var(loop.var.name)
     begin = Binary("min", Binary("max", place.trips, Const(0)), trips)
-    low = _decided(loop.body, place, place.before)
-    high = copied(_decided(loop.body, place, not place.before), {loop.var: first + rest})
+    tiles, body = _shared_apart(loop.body)
+    low = _decided(body, place, place.before)
+    high = copied(_decided(body, place, not place.before), {loop.var: first + rest})
     return (
+        *tiles,
         Let(trips, loop.extent, span=loop.span),
         Let(first, begin, span=loop.span),
         replace(loop, extent=first, body=low),
         replace(loop, var=rest, extent=trips - first, body=high),
     )
+
+
+def _shared_apart(body: Block) -> tuple[Block, Block]:
+    """Allocations in shared memory, whose places are planned by now, and the rest of the body."""
+    tiles = tuple(s for x in body for s in walk(x) if isinstance(s, Stmt) and _is_shared(s))
+
+    def rule(node: Node) -> Node | Block:
+        return () if _is_shared(node) else map_children(node, rule) if isinstance(node, Stmt) else node
+
+    return tiles, tuple(s for s in (rule(x) for x in body) if isinstance(s, Stmt))
+
+
+def _is_shared(node: Node) -> bool:
+    return isinstance(node, Alloc) and node.buffer.space in (Space.SHARED, Space.BARRIER)
 
 
 def _decided(body: Block, place: Place, value: bool) -> Block:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tiledsl.cpu import interp
 from tiledsl.errors import VerifyError
-from tiledsl.ir.nodes import Const, For, If, Kernel, Node, Serial
+from tiledsl.ir.nodes import Alloc, Const, For, If, Kernel, Node, Serial
 from tiledsl.ir.parser import parse
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import map_children, statements
@@ -134,3 +134,16 @@ def test_the_verifier_sees_a_wrong_place() -> None:
     assert isinstance(wrong, Kernel)
     with pytest.raises(VerifyError, match="P3"):
         verify_split(before, wrong)
+
+
+def test_tiles_of_the_body_keep_their_places() -> None:
+    """Both loops use the one tile for which shared memory is planned."""
+    with_tile = KERNEL.replace("threads(t in 64) {{", "threads(t in 64) shared_bytes(256) {{\n    slot S = 0")
+    with_tile = with_tile.replace("      async_commit", "      alloc S: shared int32[64]\n      async_commit")
+    with_tile = with_tile.replace("cast<int32>(k)\n", "cast<int32>(k)\n        S[t] = L[i]\n        L[i] = S[t]\n")
+    before = parse(with_tile.format(extent="n", guard="k < m"))
+    after = split_loops(before)
+    verify(after)
+    assert len(loops(after)) == 2
+    assert sum(isinstance(s, Alloc) and s.buffer.name == "S" for s in statements(after)) == 1
+    assert result(before, 5, 3) == result(after, 5, 3)
