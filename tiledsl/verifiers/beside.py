@@ -265,7 +265,7 @@ class Beside(ThreadMemory):
         held = self.memory.read(name, tensor.buffer.dtype, at)
         root = self.roots.get(b, b)
         operation = self.issue("" if load else "store")
-        touch = Touch(root, start, size, load, on, s, operation=operation if load else 0)
+        touch = Touch(root, start, size, load, on, s, operation=operation if load else 0, engine=True)
         self.tell(touch)
         if load:
             if self.data:
@@ -333,7 +333,7 @@ class Beside(ThreadMemory):
         root, held = self.storage(b)
         size = version_bytes(root)
         two = np.isin(np.arange(self.threads), self.active(on)[[0, -1]])
-        touch = Touch(root, version * size, size, False, two, self.stmt)
+        touch = Touch(root, version * size, size, False, two, self.stmt, engine=True)
         self.tell(touch)
         if self.threads == self.launch.num_threads:
             self.reading.setdefault(operation, []).append(touch)

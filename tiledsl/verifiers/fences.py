@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.concurrent import BulkMove, TensorCopy
-from tiledsl.ir.nodes import AtomCall, Kernel, Launch, Space, Stmt
-from tiledsl.isa.table import atom_named
+from tiledsl.ir.nodes import Kernel, Launch, Space, Stmt
 from tiledsl.target import Target
 from tiledsl.verifiers.barriers import arena_of, place, size_of
 from tiledsl.verifiers.order import Phases
@@ -85,7 +83,7 @@ class _Proxies(Watcher):
         threads = np.arange(count)[np.broadcast_to(t.on, (count,))]
         at = np.clip(start[threads][:, None] + np.arange(t.size), 0, len(self.state) - 1).reshape(-1)
         threads = np.repeat(threads, t.size)
-        if _is_asynchronous(t.stmt):
+        if t.engine:
             self.ordered(t, at, threads)
             if t.writes:
                 self.state[at] = CLEAN
@@ -154,10 +152,3 @@ class _Proxies(Watcher):
                 self.state[at[self.state[at] == FLYING]] = DIRTY
                 self.time[at] = self.now
         self.arrived = max(self.arrived, self.committed - pending)
-
-
-def _is_asynchronous(s: Stmt) -> bool:
-    if isinstance(s, AtomCall):
-        row = atom_named(s.atom)
-        return row is not None and row.kind == "wgmma"
-    return isinstance(s, TensorCopy | BulkMove)

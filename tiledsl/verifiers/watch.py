@@ -16,7 +16,8 @@ from tiledsl.verifiers.values import Mask
 class Touch:
     """`size` bytes from byte `start` of `buffer` (a number a thread) by the threads `on`.
 
-    `issued`: by cp.async. `operation`: by that load of the copy engine, which completes on a barrier.
+    `issued`: by cp.async. `operation`: by that load of the copy engine, which completes on a barrier. `engine`: by the
+    copy engine or the tensor core, which read and write through the async proxy.
     """
 
     buffer: Buffer
@@ -28,6 +29,7 @@ class Touch:
     atomic: bool = False
     issued: bool = False
     operation: int = 0
+    engine: bool = False
 
 
 class Watcher:
