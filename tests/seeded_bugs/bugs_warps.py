@@ -92,12 +92,11 @@ WARPS = (
         VALUES,
     ),
     Bug(
-        "a group of the user's around another one",
-        f"{GROUPING}:as_asked",
-        "places[0] < i < places[-1] and i not in places",
-        "False",
+        "a group of the user's with other readers",
+        f"{GROUPING}:_why_not_together",
+        "if _readers(a) == _readers(b):",
+        "if a.block == b.block:",
         SCHEDULES,
-        200,
     ),
     Bug(
         "the versions that the loop has, not those that the user wants",
