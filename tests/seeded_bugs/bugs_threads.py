@@ -101,7 +101,7 @@ SHARED = (
     ),
     Bug(
         "versions are not counted",
-        "analysis.footprint:bytes_of",
+        "analysis.touches:bytes_of",
         "return buffer.versions * version_bytes(buffer)",
         "return version_bytes(buffer)",
         "verify_shared",
