@@ -631,6 +631,34 @@ CATALOGUE: dict[str, Entry] = {
         "end the group before its first reader, or leave group= out",
         "A group of asynchronous copies is committed after its last member in the order, and can be waited for only then.",
     ),
+    "TD0407": Entry(
+        "the producer of T.annotate_ws_schedule cannot copy '{tile}': {why}",
+        "leave '{tile}' out of the schedule: those who compute then copy it",
+        "A producer is a warpgroup of its own. It makes copies from global to shared memory whose place does not depend "
+        "on what the others compute, and whose tile is filled at one place and read later in the same block.",
+    ),
+    "TD0408": Entry(
+        "'{first}' and '{second}' cannot share the barriers of a T.WSPipeline: {why}",
+        "give each of them a T.WSPipeline of its own",
+        "The tiles of a T.WSPipeline arrive together and are given back together: they are copied one after the other, "
+        "and the same statements read them.",
+    ),
+    "TD0409": Entry(
+        "T.annotate_ws_schedule cannot be kept: {why}",
+        "leave the schedule out, or change what is in its way",
+        "The launch has one producer beside the threads that compute, and both execute the same loops.",
+    ),
+    "TD0410": Entry(
+        "the tiles of T.annotate_ws_schedule ({tiles}) take {needed} bytes of shared memory, {name} allows {limit} per block",
+        "choose a smaller depth, or smaller tiles",
+        "A T.WSPipeline has `depth` versions of each of its tiles, all of them at the same time.",
+    ),
+    "TD0411": Entry(
+        "128 threads with {producer} registers and {threads} with {consumer} need {needed}, the block has {dealt}",
+        "lower one of the two: what the producer gives away is all that the others can get",
+        "A block gets its registers at launch, equally many for each thread (rounded down to a multiple of 8). The roles "
+        "deal them anew; a role that asks for more than is left waits for ever. 0 keeps those of the launch.",
+    ),
     # ---- TD05: memory
     "TD0501": Entry(
         "the kernel needs {needed} bytes of shared memory, {name} allows {limit} per block:\n{table}",

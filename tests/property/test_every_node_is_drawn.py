@@ -22,7 +22,7 @@ def test_every_kind_of_node_is_drawn() -> None:
         seen.update(type(n) for n in walk(kernel))
 
     look()
-    tables = (nodes.Assigned, nodes.SafeValue, nodes.SharedSlot)
+    tables = (nodes.Assigned, nodes.SafeValue, nodes.SharedSlot, nodes.Handover)
     kinds = [k for m in (nodes, concurrent) for k in vars(m).values() if isinstance(k, type)]
     drawn = {k for k in kinds if issubclass(k, nodes.Stmt | nodes.Expr)} - {nodes.Stmt, nodes.Expr}
     wanted = {*drawn, concurrent.Role, *tile.TILE_OPS, *tables}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bug import Bug
 
+CHANNELS = "passes.warp_specialise.channels"
+GROUPING = "passes.warp_specialise.grouping"
 PLAN = "passes.warp_specialise.plan"
 SPLIT = "passes.warp_specialise.split"
 PLANS = "plans_are_total"
 VALUES = "roles_compute_what_the_kernel_means"
 TURNS = "both_sides_take_the_same_turns"
 PRODUCTS = "products_in_flight_compute_the_same_on_every_schedule"
+SCHEDULES = "schedules_are_kept_or_refused"
 STORES = "bulk_stores_and_folded_clears_need_no_roles"
 
 WARPS = (
@@ -45,14 +48,14 @@ WARPS = (
     ),
     Bug(
         "bytes of the first copy for all of them",
-        f"{PLAN}:Channel.bytes",
+        f"{CHANNELS}:Channel.bytes",
         "for c in self.copies)",
         "for c in self.copies[:1])",
         VALUES,
     ),
     Bug(
         "one arrival for what all threads of the producer copy",
-        f"{PLAN}:Channel.arrivals",
+        f"{CHANNELS}:Channel.arrivals",
         "(ENGINE in self.ways) + WARPGROUP * len(self.ways - {ENGINE})",
         "1",
         VALUES,
@@ -83,10 +86,24 @@ WARPS = (
     ),
     Bug(
         "neighbours with other readers share their barriers",
-        f"{PLAN}:_Scan.channels",
-        "(last[-1].first, last[-1].last) == (c.first, c.last)",
-        "True",
+        f"{GROUPING}:neighbours",
+        "_readers(groups[-1][-1]) == _readers(c)",
+        "groups[-1][-1].block == c.block",
         VALUES,
+    ),
+    Bug(
+        "a group of the user's with other readers",
+        f"{GROUPING}:_why_not_together",
+        "if _readers(a) == _readers(b):",
+        "if a.block == b.block:",
+        SCHEDULES,
+    ),
+    Bug(
+        "the versions that the loop has, not those that the user wants",
+        f"{GROUPING}:as_asked",
+        "groups.append(Group(tuple(copies), h.depth))",
+        "groups.append(Group(tuple(copies), _depth(copies[0].around)))",
+        SCHEDULES,
     ),
     Bug(
         "a tile that is used after the loop",

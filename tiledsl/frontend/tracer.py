@@ -18,6 +18,7 @@ from tiledsl.ir.nodes import (
     AtomicUpdate,
     Buffer,
     Expr,
+    Handover,
     Launch,
     Param,
     Raster,
@@ -65,6 +66,7 @@ class LaunchFrame(Frame):
     cluster: tuple[int, ...] = ()
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
+    handovers: tuple[Handover, ...] = ()
     has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
 

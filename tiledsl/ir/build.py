@@ -47,6 +47,7 @@ from tiledsl.ir.nodes import (
     Continue,
     Evaluate,
     For,
+    Handover,
     If,
     Kernel,
     Launch,
@@ -116,8 +117,12 @@ class Builder(ExprBuilder):
 
     def entries(self, tree: Any) -> dict[str, Any]:
         """The tables at the head of a launch; they name buffers of its body."""
-        layouts, safe, shared = [], [], []
+        layouts, safe, shared, handovers = [], [], [], []
         for entry in tree.children:
+            if entry.data == "handover":
+                depth, *tiles = entry.children
+                handovers.append(Handover(tuple(map(self.anywhere, tiles)), int(depth), self.span(entry)))
+                continue
             buffer = self.anywhere(entry.children[0])
             match entry.data, entry.children[1:]:
                 case "assigned", [where, why]:
@@ -126,7 +131,13 @@ class Builder(ExprBuilder):
                     safe.append(SafeValue(buffer, self.expr(value, buffer.dtype)))
                 case "slot", [offset]:
                     shared.append(SharedSlot(buffer, int(offset)))
-        return {"layouts": tuple(layouts), "safe_values": tuple(safe), "shared": tuple(shared)}
+        tables: dict[str, list[Any]] = {
+            "layouts": layouts,
+            "safe_values": safe,
+            "shared": shared,
+            "handovers": handovers,
+        }
+        return {name: tuple(rows) for name, rows in tables.items()}
 
     # ---- statements
 

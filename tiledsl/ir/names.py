@@ -16,7 +16,7 @@ _WORDS = """
     async_wait await arrive expect init_barrier named_sync named_arrive fence hold settle set_registers roles role on
     bulk tensor_copy bulk_move descriptor dependency
     atom move print assert assume copy fill gemm reduce scan atomic transpose im2col parallel
-    cast bits select extern true false and or not strides versions fragment shared
+    cast bits handover select extern true false and or not strides versions fragment shared
     serial unrolled vectorized pipelined persistent
 """
 KEYWORDS = frozenset(_WORDS.split()).union(DTYPES)

@@ -522,6 +522,15 @@ class SharedSlot(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Handover(Node):
+    """The user's wish for a producer: it copies these tiles, in `depth` versions, each with one pair of barriers."""
+
+    tiles: tuple[Buffer, ...]
+    depth: int
+    span: Span = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Raster:
     """Order in which blocks are dealt: panels of `panel` rows or columns, for reuse in the L2 cache."""
 
@@ -535,7 +544,8 @@ class Launch(Node):
 
     Threads are numbered linearly, x fastest. `shared_bytes` is what plan-shared-memory found. `registers` are the
     user's, for a thread that copies and one that computes where the compiler makes roles: 0 as many as at launch.
-    `notes` say to people what passes decided.
+    `handovers`, if any, are the user's choice of what the producer copies, until warp-specialise. `notes` say to people
+    what passes decided.
     """
 
     name: str
@@ -552,6 +562,7 @@ class Launch(Node):
     raster: Raster | None = None
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
+    handovers: tuple[Handover, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 

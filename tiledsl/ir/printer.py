@@ -105,6 +105,7 @@ class _Printer(ExprPrinter):
         table += [
             f"safe {self.names.of(v.buffer)} = {self.expr(v.value, 0, v.buffer.dtype)}" for v in launch.safe_values
         ]
+        table += [f"handover({h.depth}) {', '.join(map(self.names.of, h.tiles))}" for h in launch.handovers]
         table += [f"slot {self.names.of(s.buffer)} = {s.offset}" for s in launch.shared]
         return [
             Line(f"{indent}{' '.join(parts)} {{", launch),

@@ -120,6 +120,7 @@ class _Verifier:
                 self.scope.buffer(value.buffer)
             self.scope.value(value.value, value.buffer.dtype, f"the safe value of '{value.buffer.name}'")
         self.tables(launch, own)
+        self.handovers(launch, own)
         self.scope.leave(mark)
 
     def tables(self, launch: Launch, own: set[Any]) -> None:
@@ -142,6 +143,18 @@ class _Verifier:
             end = slot.offset + b.versions * prod(n for n in b.shape if isinstance(n, int)) * b.dtype.bits // 8
             if slot.offset < 0 or end > launch.shared_bytes:
                 raise fail(f"'{b.name}' lies at {slot.offset} to {end} of {launch.shared_bytes} bytes")
+
+    def handovers(self, launch: Launch, own: set[Any]) -> None:
+        """What the user wants a producer to copy: own tiles in shared memory, each in one ring at most."""
+        tiles = [b for h in launch.handovers for b in h.tiles]
+        if len(set(tiles)) != len(tiles):
+            raise fail(f"a tile is handed over twice in '{launch.name}'")
+        for h in launch.handovers:
+            if h.depth < 1 or not h.tiles:
+                raise fail(f"a handover of {len(h.tiles)} tiles in {h.depth} versions")
+            for b in h.tiles:
+                if b not in own or b.space is not Space.SHARED:
+                    raise fail(f"'{b.name}' is handed over, but is no shared tile of '{launch.name}'")
 
     def declare(self, b: Buffer) -> None:
         """Binds a buffer after checking its shape, strides, versions and memory."""

@@ -103,6 +103,7 @@ class Kernel(NamedContext):
             raster=frame.raster,
             min_blocks=frame.min_blocks,
             registers=frame.registers,
+            handovers=frame.handovers,
             span=self.span,
         )
         if frame.has_roles:

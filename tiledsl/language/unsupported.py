@@ -25,7 +25,7 @@ UNSUPPORTED: dict[str, str] = {
     ),
     **dict.fromkeys(("PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
-    **dict.fromkeys(("annotate_pass_configs", "annotate_ws_schedule", "plot_layout", "cummax"), _LATER),
+    **dict.fromkeys(("annotate_pass_configs", "plot_layout", "cummax"), _LATER),
     **dict.fromkeys(("ballot", "ballot_sync", "activemask", "match_any_sync", "match_all_sync"), _LATER),
     **dict.fromkeys(("syncthreads_and", "syncthreads_or", "syncthreads_count", "shfl_sync"), _LATER),
     **dict.fromkeys(("atomic_addx2", "atomic_addx4", "atomic_load", "atomic_store"), "use T.atomic_add"),

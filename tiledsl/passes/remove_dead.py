@@ -72,6 +72,7 @@ def _without_dead(launch: Launch) -> Launch:
             launch,
             shared=tuple(slot for slot in launch.shared if slot.buffer in used),
             layouts=tuple(a for a in launch.layouts if a.buffer in used),
+            handovers=tuple(h for h in launch.handovers if used.issuperset(h.tiles)),
         )
 
 

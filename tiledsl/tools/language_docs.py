@@ -59,6 +59,7 @@ _SECTIONS = (
     ("loops", "Loops"),
     ("tiles", "Tiles"),
     ("roles", "Roles of warpgroups"),
+    ("schedules", "Schedules of roles that the compiler makes"),
     ("barriers", "Barriers in shared memory"),
     ("asynchrony", "Asynchronous work"),
     ("clusters", "Clusters of blocks"),

@@ -104,7 +104,7 @@ def weight(kernel: Kernel) -> Weight:
     return items, nodes, numbers, unusual
 
 
-_TABLES = ("params", "sizes", "scratch", "results", "layouts", "safe_values", "shared", "launches")
+_TABLES = ("params", "sizes", "scratch", "results", "layouts", "safe_values", "shared", "handovers", "launches")
 
 
 def _sum(value: Any) -> int:

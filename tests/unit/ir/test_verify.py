@@ -104,6 +104,10 @@ BROKEN = {
     "the loop variable 'i' is float32": "for i: float32 in f { }",
     "a grid extent is float32": ("launch main(b in f) threads(t in 32) { }",),
     "the safe value of 'A' is index": ("", "safe A = b"),
+    "'F' is handed over, but is no shared tile": ("", "handover(2) F"),
+    "'A' is handed over, but is no shared tile": ("", "handover(2) S, A"),
+    "a tile is handed over twice in 'main'": ("", "handover(2) S\nhandover(1) S"),
+    "a handover of 1 tiles in 0 versions": ("", "handover(0) S"),
     # ---- memories
     "global buffer 'G' cannot be allocated": "alloc G: global float32[8]",
     "shared memory and has a dynamic extent": "alloc G: shared float32[m]",

@@ -15,8 +15,8 @@ from math import prod
 from tiledsl.ir.nodes import Binary, Const, Expr, Launch, Node, Region, Stmt, Var
 from tiledsl.ir.tile import Copy, Im2col, region_of
 from tiledsl.ir.walk import rewrite
+from tiledsl.passes.warp_specialise.channels import Candidate, Channel, WarpPlan
 from tiledsl.passes.warp_specialise.fills import ENGINE
-from tiledsl.passes.warp_specialise.plan import Candidate, Channel, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
 PERIOD = 8  # rows after which every swizzle of the copy engine begins again

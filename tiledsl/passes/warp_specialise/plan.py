@@ -1,24 +1,17 @@
-"""Which copies a producer can make for the others, and how the tiles are handed over: the plan of warp-specialise.
-
-A *channel* is a ring of `depth` versions of some tiles with two barriers for each: `full` ends a phase when the tiles
-have arrived, `empty` when the consumers have read them. Iteration n of the copies uses version n % depth, in phase
-n // depth. Both sides count n for themselves: it must be the same number on both, so both execute the same loops and
-guards.
-"""
+"""Which copies a producer can make for the others: the plan of warp-specialise, which consists of `channels`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile
-from math import prod
 
 from tiledsl.analysis.access import Access, accesses
-from tiledsl.analysis.copy_engine import bulk_bytes, why_not_bulk
+from tiledsl.analysis.copy_engine import why_not_bulk
 from tiledsl.analysis.turns import is_regular
 from tiledsl.analysis.vector_width import Divisors
-from tiledsl.ir.concurrent import WARPGROUP, Roles, members
+from tiledsl.errors import error
+from tiledsl.ir.concurrent import WARPGROUP, Roles
 from tiledsl.ir.nodes import (
     Barrier,
     Block,
@@ -31,11 +24,11 @@ from tiledsl.ir.nodes import (
     Pipelined,
     Stmt,
     While,
-    static_shape,
 )
 from tiledsl.ir.tile import Copy, Gemm, Parallel, Transpose
 from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.warp_specialise.budget import AS_LAUNCHED, Budget, budget
+from tiledsl.passes.warp_specialise.channels import Candidate, Channel, Path, WarpPlan, block_at
 from tiledsl.passes.warp_specialise.fills import (
     ENGINE,
     decided_within,
@@ -44,146 +37,10 @@ from tiledsl.passes.warp_specialise.fills import (
     tile_of,
     why_not_by_threads,
 )
+from tiledsl.passes.warp_specialise.grouping import Group, as_asked, neighbours
 from tiledsl.passes.warp_specialise.reads import last_reading
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by, leaves
-
-Path = tuple[int, ...]  # statement numbers from the launch's body down; 0 or 1 before those in a branch of an If
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A copy that the producer can make: `first` and `last` number the statements of its block that read its tile.
-
-    `how`: by the copy engine, or by the producer's threads (`fills`), and then `why` the copy engine cannot.
-    """
-
-    path: Path
-    copy: Stmt
-    around: tuple[Stmt, ...]  # loops and conditionals, outermost first
-    first: int
-    last: int
-    tile: Buffer
-    how: str = ENGINE
-    why: str = ""
-
-    @property
-    def bytes(self) -> int:
-        """What the copy engine adds to the bytes of a barrier: here, or also from the other blocks of the cluster."""
-        if not isinstance(self.copy, Copy) or self.how != ENGINE:
-            return 0
-        return bulk_bytes(self.copy) * max(1, len(members(self.ranks)))
-
-    @property
-    def ranks(self) -> int:
-        """The blocks of the cluster whose tiles the copy writes, as a mask; 0: only its own."""
-        return self.copy.ranks if isinstance(self.copy, Copy) else 0
-
-    @property
-    def block(self) -> Path:
-        return self.path[:-1]
-
-    @property
-    def nest(self) -> tuple[Stmt, ...]:
-        """What is around from the outermost loop on: what stands outside of that is executed at most once."""
-        return tuple(dropwhile(lambda s: isinstance(s, If), self.around))
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """Copies with the same readers, and their barriers. `by` says who tells that the tiles have been read.
-
-    `counted`: n cannot be computed from the loops around, so both sides keep count: of the iterations of the innermost
-    loop before each run of it (`by_run`) where that says n, which keeps the loop free of it, else of the iterations.
-    """
-
-    copies: tuple[Candidate, ...]
-    depth: int
-    by: str
-    counted: bool
-
-    @property
-    def tiles(self) -> tuple[Buffer, ...]:
-        return tuple(dict.fromkeys(c.tile for c in self.copies))
-
-    @property
-    def bytes(self) -> int:
-        """Of a version: what this block loads of it by the copy engine, or all blocks of the cluster together."""
-        return sum(c.bytes for c in self.copies)
-
-    @property
-    def ranks(self) -> int:
-        """The blocks of the cluster whose tiles this block writes, as a mask; 0: only its own."""
-        return max(c.ranks for c in self.copies)
-
-    @property
-    def ways(self) -> frozenset[str]:
-        return frozenset(c.how for c in self.copies)
-
-    @property
-    def by_threads(self) -> bool:
-        """Whether all threads of the producer take part, not only the one that starts the copy engine."""
-        return self.ways != {ENGINE}
-
-    @property
-    def arrivals(self) -> int:
-        """How many arrivals say that the tiles have come: cp.async and what threads write have one of each thread."""
-        return (ENGINE in self.ways) + WARPGROUP * len(self.ways - {ENGINE})
-
-    @property
-    def nest(self) -> tuple[Stmt, ...]:
-        return self.copies[0].nest
-
-    @property
-    def by_run(self) -> bool:
-        return self.counted and isinstance(self.nest[-1], For)
-
-    @property
-    def name(self) -> str:
-        return "_".join(b.name for b in self.tiles)
-
-    def __str__(self) -> str:
-        tiles = ", ".join(b.name for b in self.tiles)
-        how = "by runs of the loop" if self.by_run else "both sides count" if self.counted else "by the loops"
-        size = sum(prod(static_shape(b)) * b.dtype.bits // 8 for b in self.tiles)
-        rows = [
-            f"copy to {c.tile.name} at line {c.copy.span.line} by 128 threads, {c.how}: {c.why}"
-            for c in self.copies
-            if c.how != ENGINE
-        ]
-        dealt = [c.tile.name for c in self.copies if c.ranks]
-        blocks = f"; {len(members(self.ranks))} blocks load parts of {', '.join(dealt)} for each other" if dealt else ""
-        line = f"{tiles}: {self.depth} versions of {size} bytes, read by {self.by}, counted {how}{blocks}"
-        return "\n".join([line, *rows])
-
-
-@dataclass(frozen=True, slots=True)
-class WarpPlan:
-    """What warp-specialise decided for a launch: its channels, or `refused`, why it left the launch as it was.
-
-    `left` are copies of pipelined loops that the consumers make themselves, each with the reason; `alone` those that
-    the producer of each block of a cluster makes for itself.
-    """
-
-    consumers: int = 0  # threads
-    channels: tuple[Channel, ...] = ()
-    budget: Budget = AS_LAUNCHED
-    refused: str = ""
-    left: tuple[tuple[Stmt, str], ...] = ()
-    alone: tuple[tuple[Stmt, str], ...] = ()
-
-    def __str__(self) -> str:
-        if self.refused:
-            return f"not specialised: {self.refused}"
-        head = f"producer: {WARPGROUP} threads, {self.budget.producer or 'its share of'} registers"
-        other = f"consumer: {self.consumers} threads, {self.budget.consumer or 'their share of'} registers"
-        rows = [f"copy to {_name(c)} at line {c.span.line} stays: {why}" for c, why in self.left]
-        rows += [f"copy to {_name(c)} is not shared by the cluster: {why}" for c, why in self.alone]
-        return "\n".join([head, other, *map(str, self.channels), *rows])
-
-
-def _name(copy: Stmt) -> str:
-    tile = tile_of(copy)
-    return tile.name if tile else "no tile"
+from tiledsl.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,32 +51,72 @@ class Setting:
     divisors: Divisors
     is_product: Mapping[int, bool]  # by id of the Gemm: whether the tensor core reads its operands asynchronously
     safe: frozenset[Buffer]  # tensors whose elements out of bounds are not 0
+    target: Target
 
 
 def make_plan(setting: Setting) -> WarpPlan:
-    """The plan; it changes nothing."""
+    """The plan; it changes nothing.
+
+    Where the user has given a schedule it is taken, or it is an error: TD0407 to TD0411 with the fact that forbids it.
+    """
     launch = setting.launch
-    why = _why_not(launch)
-    if why:
-        return WarpPlan(refused=why)
+    if why := _why_not(launch):
+        return _refused(launch, why)
     found: list[Candidate] = []
     left: list[tuple[Stmt, str]] = []
+    reasons: dict[Buffer, str] = {}
     scan = _Scan(setting)
     for path, s, around in _copies(launch.body, (), ()):
         reason, candidate = scan.candidate(path, s, around)
         if candidate is not None:
             found.append(candidate)
-        elif _pipelined(around) and reason:
+            continue
+        if tile := tile_of(s):
+            reasons[tile] = reason or "no tensor core multiplies in its loop meanwhile"
+        if _pipelined(around) and reason:
             left.append((s, reason))
-    channels = tuple(scan.channels(found))
-    if not any(_pipelined(c.copies[0].around) for c in channels):
-        reasons = "; ".join(dict.fromkeys(why for _, why in left)) or "no pipelined loop copies tiles to shared memory"
-        return WarpPlan(refused=reasons, left=tuple(left))
-    consumers = launch.num_threads
-    computes = any(isinstance(s, Gemm) for s in statements(launch))  # else registers do not limit; moving them costs
-    ways = frozenset(way for c in channels for way in c.ways)
-    asked = Budget(*launch.registers) if launch.registers else budget(consumers, ways) if computes else AS_LAUNCHED
-    return WarpPlan(consumers, channels, asked, left=tuple(left))
+    groups = as_asked(launch.handovers, found, reasons, launch.body) if launch.handovers else neighbours(found)
+    channels = tuple(scan.channels(groups))
+    if launch.handovers:
+        _fits(launch, channels, setting.target)
+        made = {c.path for channel in channels for c in channel.copies}
+        left += [(c.copy, "the schedule leaves it there") for c in found if c.path not in made and _pipelined(c.around)]
+    elif not any(_pipelined(c.copies[0].around) for c in channels):
+        none = "; ".join(dict.fromkeys(why for _, why in left)) or "no pipelined loop copies tiles to shared memory"
+        return WarpPlan(refused=none, left=tuple(left))
+    return WarpPlan(launch.num_threads, channels, _budget(launch, channels, setting.target), left=tuple(left))
+
+
+def _refused(launch: Launch, why: str) -> WarpPlan:
+    for h in launch.handovers[:1]:
+        raise error("TD0409", h.span, why=why)
+    return WarpPlan(refused=why)
+
+
+def _fits(launch: Launch, channels: Sequence[Channel], target: Target) -> None:
+    """TD0410 if the versions alone are more than shared memory."""
+    needed = sum(c.depth * c.size for c in channels)
+    if needed > target.shared_per_block:
+        tiles = ", ".join(f"{b.name} x{c.depth}" for c in channels for b in c.tiles)
+        at = launch.handovers[0].span
+        raise error("TD0410", at, tiles=tiles, needed=needed, name=target.name, limit=target.shared_per_block)
+
+
+def _budget(launch: Launch, channels: Sequence[Channel], target: Target) -> Budget:
+    """Registers of the roles: the user's, else those that suit. TD0411 if the user's are more than the block has."""
+    if not launch.registers:
+        computes = any(isinstance(s, Gemm) for s in statements(launch))  # else they do not limit; moving them costs
+        ways = frozenset(way for c in channels for way in c.ways)
+        return budget(launch.num_threads, ways) if computes else AS_LAUNCHED
+    asked, threads = Budget(*launch.registers), launch.num_threads + WARPGROUP
+    dealt = target.registers_per_sm // threads // 8 * 8
+    needed = (asked.producer or dealt) * WARPGROUP + (asked.consumer or dealt) * launch.num_threads
+    if launch.handovers and needed > dealt * threads:
+        raise error(
+            "TD0411", launch.handovers[0].span, producer=asked.producer, consumer=asked.consumer,
+            threads=launch.num_threads, needed=needed, dealt=dealt * threads,
+        )  # fmt: skip
+    return asked
 
 
 def _why_not(launch: Launch) -> str:
@@ -252,20 +149,6 @@ def _copies(block: Block, path: Path, around: tuple[Stmt, ...]) -> Iterator[tupl
             case If(_, then, orelse):
                 yield from _copies(then, (*here, 0), (*around, s))
                 yield from _copies(orelse, (*here, 1), (*around, s))
-
-
-def block_at(body: Block, path: Path) -> Block:
-    """The block in which the statement `path` stands."""
-    block, at = body, 0
-    while at < len(path) - 1:
-        match block[path[at]]:
-            case For(body=inner):
-                block, at = inner, at + 1
-            case If(_, then, orelse):
-                block, at = (then, orelse)[path[at + 1]], at + 2
-            case other:
-                raise TypeError(f"{type(other).__name__} has no block")
-    return block
 
 
 def _pipelined(around: tuple[Stmt, ...]) -> bool:
@@ -352,21 +235,12 @@ class _Scan:
 
     # ----------------------------------------------------------------------------------------------------- channels
 
-    def channels(self, found: list[Candidate]) -> Iterator[Channel]:
-        """Neighbours in one block with the same readers share their barriers."""
-        groups: list[list[Candidate]] = []
-        for c in found:
-            last = groups[-1] if groups else None
-            together = last and last[-1].block == c.block and (last[-1].first, last[-1].last) == (c.first, c.last)
-            if together and last is not None:
-                last.append(c)
-            else:
-                groups.append([c])
-        for group in groups:
-            counted = not is_regular(group[0].nest, self.replay.lets)
-            yield Channel(tuple(group), _depth(group[0].around), self.released_by(group), counted)
+    def channels(self, groups: list[Group]) -> Iterator[Channel]:
+        for g in groups:
+            counted = not is_regular(g.copies[0].nest, self.replay.lets)
+            yield Channel(g.copies, g.depth, self.released_by(g.copies), counted)
 
-    def released_by(self, group: list[Candidate]) -> str:
+    def released_by(self, group: tuple[Candidate, ...]) -> str:
         """One arrival of a warpgroup says that its products have read a tile; else each thread speaks for itself."""
         tiles = {c.tile for c in group}
         readers = [
@@ -377,10 +251,3 @@ class _Scan:
         ]
         products = all(isinstance(s, Gemm) and self.setting.is_product.get(id(s), False) for s in readers)
         return "warpgroups" if products else "threads"
-
-
-def _depth(around: tuple[Stmt, ...]) -> int:
-    """As many versions as the innermost loop has stages; one where that loop is not pipelined."""
-    loops = [s for s in around if isinstance(s, For)]
-    kind = loops[-1].kind if loops else None
-    return max(1, kind.stages) if isinstance(kind, Pipelined) else 1

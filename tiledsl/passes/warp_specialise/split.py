@@ -39,8 +39,8 @@ from tiledsl.ir.tile import Copy
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
+from tiledsl.passes.warp_specialise.channels import Candidate, Channel, Path, WarpPlan
 from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, by_cp_async, decided_within, in_parts
-from tiledsl.passes.warp_specialise.plan import Candidate, Channel, Path, WarpPlan
 from tiledsl.passes.warp_specialise.replay import Replay, decided_by
 
 _ZERO, _ONE = Const(0, INT32), Const(1, INT32)

@@ -29,6 +29,7 @@ from tiledsl.testing.laws import (
     text,
     turns,
     verified,
+    warp_schedules,
     warps,
     whole,
 )
@@ -45,6 +46,7 @@ ROOMS = (
     pipelines,
     pipeline_traces,
     warps,
+    warp_schedules,
     full_barriers,
     turns,
     lowering,

@@ -40,8 +40,8 @@ from tiledsl.passes.expand_lets import expand_lets
 from tiledsl.passes.fold_clears import fold_clears
 from tiledsl.passes.software_pipeline import software_pipeline
 from tiledsl.passes.warp_specialise import warp_plans, warp_specialise
+from tiledsl.passes.warp_specialise.channels import Channel, WarpPlan
 from tiledsl.passes.warp_specialise.fills import ENGINE, tile_of
-from tiledsl.passes.warp_specialise.plan import Channel, WarpPlan
 from tiledsl.passes.warp_specialise.replay import leaves
 from tiledsl.target import target_named
 from tiledsl.testing.laws.base import law, laws_of

@@ -247,6 +247,7 @@ class _KernelMaker(ConcurrentMaker):
                 cluster=self.maybe(lambda: (2, 1), ()),
                 raster=self.maybe(lambda: ir.Raster(self.number(1, 9), self.pick(["row", "column"])), None),
                 min_blocks=self.number(0, 2),
+                handovers=tuple(ir.Handover((b,), self.number(1, 4)) for b in shared),
                 registers=self.maybe(lambda: (0, 8 * self.number(3, 32)), ()),
             )  # fmt: skip
 
