@@ -33,7 +33,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import Copy
 from tiledsl.ir.walk import map_blocks, statements
-from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
 from tiledsl.verifiers.roles import verify_roles
@@ -51,8 +51,7 @@ def bulk_loads(kernel: Kernel, *, target: Target, copy_engine: Engine = Engine.A
     for launch in kernel.launches:
         loads = Loads(kernel, launch, target, Engine(copy_engine))
         launches.append(launch if loads.never else _launch(launch, loads))
-    unchanged = all(a is b for a, b in zip(launches, kernel.launches))
-    return kernel if unchanged else replace(kernel, launches=tuple(launches))
+    return with_launches(kernel, launches)
 
 
 def _launch(launch: Launch, loads: Loads) -> Launch:

@@ -31,7 +31,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import Atomic, Copy
 from tiledsl.ir.walk import statements, walk
-from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
 from tiledsl.verifiers.roles import verify_roles
@@ -49,9 +49,7 @@ def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kern
     """
     why = "" if "tma" in target.features else f"{target.name} has no copy engine"
     if not enabled or why:
-        return replace(
-            kernel, launches=tuple(_noted(launch, why or "it is not to be used") for launch in kernel.launches)
-        )
+        return with_launches(kernel, (_noted(launch, why or "it is not to be used") for launch in kernel.launches))
     divisors = assumed_divisors(kernel)
     return replace(kernel, launches=tuple(_launch(launch, divisors) for launch in kernel.launches))
 

@@ -39,7 +39,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Parallel
 from tiledsl.ir.walk import substitute, walk
-from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import layouts_assigned
 from tiledsl.passes.scoped import role_barrier
 
@@ -53,9 +53,7 @@ def order_globals(kernel: Kernel) -> Kernel:
     is left to its author, and so is what happens under conditions that differ between the threads of a block. Within a
     role it is the role's threads that wait for each other; what roles exchange is handed over at barriers in memory.
     """
-    launches = tuple(_ordered(kernel, launch) for launch in kernel.launches)
-    unchanged = all(a is b for a, b in zip(launches, kernel.launches))
-    return kernel if unchanged else replace(kernel, launches=launches)
+    return with_launches(kernel, (_ordered(kernel, launch) for launch in kernel.launches))
 
 
 def _ordered(kernel: Kernel, launch: Launch) -> Launch:

@@ -47,7 +47,7 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.walk import statements
 from tiledsl.isa.table import atom_named
-from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import thread_stage
 from tiledsl.passes.scoped import role_barrier
 from tiledsl.verifiers.turns import verify_turns
@@ -116,7 +116,7 @@ def ping_pong(kernel: Kernel, *, when: When = When.AUTO) -> Kernel:
         body = with_turns(launch, plan) if plan.rotations else launch.body
         notes = (*launch.notes, *(str(plan),) * bool(str(plan)))
         launches.append(replace(launch, body=body, notes=notes) if str(plan) else launch)
-    return replace(kernel, launches=tuple(launches))
+    return with_launches(kernel, launches)
 
 
 # --------------------------------------------------------------------------------------------------------------- plan

@@ -41,7 +41,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import map_children, statements, substitute, walk
-from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import thread_stage
 from tiledsl.verifiers.split import verify_split
 
@@ -54,8 +54,7 @@ def split_loops(kernel: Kernel, *, enabled: bool = True) -> Kernel:
     """
     if not enabled:
         return kernel
-    launches = tuple(_split_launch(kernel, launch) for launch in kernel.launches)
-    return kernel if all(a is b for a, b in zip(launches, kernel.launches)) else replace(kernel, launches=launches)
+    return with_launches(kernel, (_split_launch(kernel, launch) for launch in kernel.launches))
 
 
 def _split_launch(kernel: Kernel, launch: Launch) -> Launch:

@@ -193,6 +193,8 @@ BUGS: dict[str, dict[str, Change]] = {
     "plan-shared-memory": {"slots overlap": overlapping_slots},
     "insert-barriers": {"barrier dropped": dropped(Barrier)},
     "insert-fences": {"barrier dropped": dropped(Barrier)},
+    "ping-pong": {"instruction dropped": last_of(AtomCall), "barrier dropped": dropped(Barrier)},
+    "split-loops": {"loop dropped": last_of(For), "sum becomes difference": other_sign},
     "unroll": {"instruction dropped": last_of(AtomCall), "sum becomes difference": other_sign},
     "simplify-indices": {"another index": other_constant(16, 24), "copy dropped": dropped(AtomCall)},
     "remove-dead": {"loop dropped": last_of(For), "barrier dropped": dropped(Barrier)},

@@ -54,7 +54,7 @@ from tiledsl.ir.tile import Gemm
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import replace_buffers, statements, walk
-from tiledsl.passes.base import kernel_pass
+from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.software_pipeline.body import Body, flatten
 from tiledsl.passes.software_pipeline.legal import constraints
@@ -83,9 +83,7 @@ def software_pipeline(
     Afterwards no loop is Pipelined; asynchronous copies and products are marked, committed and waited for.
     """
     options = _Options(fuse_barrier, Form(form), stages, target, overlap_products, Engine(copy_engine))
-    launches = tuple(_pipeline_launch(kernel, launch, options)[0] for launch in kernel.launches)
-    unchanged = all(a is b for a, b in zip(launches, kernel.launches))
-    return kernel if unchanged else replace(kernel, launches=launches)
+    return with_launches(kernel, (_pipeline_launch(kernel, launch, options)[0] for launch in kernel.launches))
 
 
 def pipeline_plans(

@@ -11,10 +11,8 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.compile import lower
 from tiledsl.cpu import interp, tile_interp
-from tiledsl.cpu.findings import Finding
 from tiledsl.cpu.tile_interp import TileMachine
 from tiledsl.ir.concurrent import Arrive, Await, Roles
 from tiledsl.ir.nodes import Alloc, Block, Buffer, For, If, Kernel, Space, While, static_shape
@@ -25,9 +23,9 @@ from tiledsl.passes.base import Pass, run_pipeline
 from tiledsl.passes.bulk_loads import bulk_loads
 from tiledsl.passes.pipeline import pipeline
 from tiledsl.passes.software_pipeline import software_pipeline
-from tiledsl.runtime.arguments import bind
 from tiledsl.target import target_named
 from tiledsl.testing.laws.base import law, laws_of
+from tiledsl.testing.laws.checked import checked
 from tiledsl.testing.laws.whole import accepted, check_same
 from tiledsl.testing.strategies.warps import WarpKernel, warp_kernels
 
@@ -105,14 +103,9 @@ def threads_that_await_tiles_compute_what_the_kernel_means(program: WarpKernel, 
 )  # fmt: skip
 def emitted_code_awaits_its_tiles(program: WarpKernel, mode: str, seed: int) -> None:
     """The checked device finds nothing, in whatever order threads run and copies land."""
-    assume(has_maps(program))
-    findings: list[Finding] = []
+    assume(has_maps(program) and program.blocks_are_apart)  # the device reports what blocks exchange
     lowered = accepted(lambda: lower(program.kernel, SM90, options=OPTIONS))
-    given = program.arguments()
-    sizes = {v.name for v in program.kernel.sizes}
-    bound = bind(lowered.signature, (), {n: v for n, v in given.items() if n not in sizes})
-    run_on_cpu(lowered, bound, Backend.CPU, workers=1, check=True, findings=findings, mode=mode, seed=seed)
-    assert not findings, "\n".join(str(f) for f in findings)
+    given = checked(program, lowered, mode, seed)
     check_same(result(program, program.kernel), given, f"{mode}, {seed}")
 
 

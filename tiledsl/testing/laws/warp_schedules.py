@@ -9,9 +9,7 @@ from typing import Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.compile import lower
-from tiledsl.cpu.findings import Finding
 from tiledsl.cpu.turns import ORDERS, Order
 from tiledsl.errors import TileError
 from tiledsl.ir.nodes import Alloc, Buffer, Handover, Kernel, Space
@@ -21,8 +19,8 @@ from tiledsl.ir.walk import same, statements
 from tiledsl.passes.warp_specialise import warp_specialise
 from tiledsl.passes.warp_specialise.channels import WarpPlan
 from tiledsl.passes.warp_specialise.split import hoisted
-from tiledsl.runtime.arguments import bind
 from tiledsl.testing.laws.base import law, laws_of
+from tiledsl.testing.laws.checked import checked
 from tiledsl.testing.laws.full_barriers import has_maps
 from tiledsl.testing.laws.full_barriers import result as arrays
 from tiledsl.testing.laws.warps import MODES, SM90, plan_of, result, stages
@@ -117,16 +115,11 @@ def schedules_are_kept_or_refused(program: WarpKernel, picks: Picks, any_tile: b
 def emitted_code_keeps_schedules(program: WarpKernel, picks: Picks, mode: str, seed: int) -> None:
     """The checked device finds nothing, and the results are those of the kernel without a schedule."""
     plan = plan_of(program.kernel)
-    assume(not plan.refused and has_maps(program))
+    assume(not plan.refused and has_maps(program) and program.blocks_are_apart)
     wanted = drawn([b for c in plan.channels for b in c.tiles], picks)
     assume(is_legal(plan, wanted))
-    findings: list[Finding] = []
     lowered = accepted(lambda: lower(asked(program.kernel, wanted), SM90))
-    given = program.arguments()
-    sizes = {v.name for v in program.kernel.sizes}
-    bound = bind(lowered.signature, (), {n: v for n, v in given.items() if n not in sizes})
-    run_on_cpu(lowered, bound, Backend.CPU, workers=1, check=True, findings=findings, mode=mode, seed=seed)
-    assert not findings, "\n".join(str(f) for f in findings)
+    given = checked(program, lowered, mode, seed)
     check_same(arrays(program, program.kernel), given, f"{mode}, {seed}")
 
 

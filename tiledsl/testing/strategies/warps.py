@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tiledsl.analysis.access import accesses
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT32
 from tiledsl.ir.nodes import (
@@ -53,6 +54,12 @@ class WarpKernel:
     kernel: Kernel
     scalars: tuple[tuple[str, int], ...]
     seed: int
+
+    @property
+    def blocks_are_apart(self) -> bool:
+        """Whether no block sees what another one does: each writes elements of its own of these tensors."""
+        stores = (a for launch in self.kernel.launches for s in launch.body for a in accesses(s) if a.writes)
+        return {a.buffer.name for a in stores if a.buffer.space is Space.GLOBAL} <= {"out", "C"}
 
     def arguments(self) -> dict[str, Any]:
         """New arguments for one run."""
