@@ -16,7 +16,7 @@ from tiledsl.compile import Lowered
 from tiledsl.cpu.counters import Counters
 from tiledsl.cpu.observe import Observation
 from tiledsl.ir.nodes import Launch, Var
-from tiledsl.report.accesses import accesses, merged
+from tiledsl.report.accesses import Access, accesses, merged
 from tiledsl.report.work import work
 from tiledsl.runtime.arguments import bind
 from tiledsl.testing import Case
@@ -117,7 +117,12 @@ def test_requests_are_those_of_iterations_but_where_lanes_leave_out_different_on
             for how in ({"every": True}, {"every": True, "as_counted": True}, {})
         )
         assert (plain == shifted) == (name not in SHIFTED)
-        assert sampled == plain
+        assert [_known(a) for a in sampled] == [_known(a) for a in plain]
+
+
+def _known(a: Access) -> Access:
+    """Without the places that depend on data, for which some iterations stand for all."""
+    return a if a.exact else replace(a, transactions=0, ideal=0, bytes=0)
 
 
 def _sizes(name: str) -> tuple[int, ...]:

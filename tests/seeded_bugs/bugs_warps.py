@@ -161,9 +161,9 @@ WARPS = (
         80,
     ),
     Bug(
-        "nobody waits for products of the iteration before",
+        "nobody waits for products before this in the iteration",
         "passes.software_pipeline.products:product_needs",
-        "found.append((g, 1))",
+        "found.append((g, 0))",
         "pass",
         PRODUCTS,
         50,
