@@ -11,8 +11,10 @@ import numpy as np
 from tiledsl.ir.layout import Fragment, Layout, linear_at, row_major
 from tiledsl.ir.layout_ops import vector_width
 from tiledsl.ir.swizzle import SPANS, chunk, contiguous_run, padded, swizzled
+from tiledsl.isa.descriptor import UNIT, Descriptor
 
 BANKS, BANK_BYTES = 32, 4
+CORE_ROWS = 8  # of a matrix that ldmatrix, or wgmma by itself, reads at once
 SAMPLES = 8  # accesses of a warp that are looked at: further ones differ by a constant
 
 
@@ -56,17 +58,28 @@ def ldmatrix_conflicts(layout: Layout, row: int, column: int, bits: int) -> int:
 
 
 @cache
-def fewest_conflicts(reader: Fragment, bits: int) -> Layout:
+def matrix_wavefronts(matrix: Descriptor, lines: int, units: int, k_major: bool) -> tuple[int, int]:
+    """(wavefronts needed, least possible) of wgmma reading an operand: `lines` rows of `units` 16-byte units.
+
+    It is read in core matrices, whose 8 rows of 16 bytes go in one wavefront if they fall in different banks (PTX ISA,
+    "Shared Memory Matrix Layout", "Core matrices"). Rows and units as in `Descriptor.unit_address`.
+    """
+    row = np.arange(lines).reshape(-1, 1, CORE_ROWS)
+    return wavefronts(matrix.unit_address(row, np.arange(units)[:, None], k_major).reshape(-1, CORE_ROWS), UNIT)
+
+
+@cache
+def fewest_conflicts(reader: Fragment, bits: int, choices: tuple[Layout, ...] = ()) -> Layout:
     """The layout for a tile read element by element as `reader` holds it, with the fewest conflicts of the first warp.
 
-    Only layouts that keep 16-byte chunks whole; the simplest on a tie.
+    Of `choices`, or else of those that keep 16-byte chunks whole; the first, which is the simplest, on a tie.
     """
     step = max(1, vector_width(reader))
     regs = np.arange(0, reader.num_regs, step)[:SAMPLES]
     linear = linear_at(reader, np.arange(32)[None, :], regs[:, None])
     points = (linear // reader.shape[1], linear % reader.shape[1])
     best, least = row_major(reader.shape), -1
-    for layout in candidates(reader.shape, bits):
+    for layout in choices or candidates(reader.shape, bits):
         width = min(step, contiguous_run(layout), chunk(bits))
         cost = conflicts(layout, points, bits, width)
         if least < 0 or cost < least:

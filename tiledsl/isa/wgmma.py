@@ -25,10 +25,12 @@ from tiledsl.ir.dtypes import (
 )
 from tiledsl.ir.layout import Fragment, fragment
 from tiledsl.isa.atom import Atom, Completion, Operand, Proxy
+from tiledsl.isa.descriptor import UNIT
 from tiledsl.isa.mma import PTX_TYPES, multiply_float, multiply_integer, multiply_tf32
 
 THREADS = 128
 M = 64
+OPERAND_BYTES = 32  # of a row of an operand, along k
 _FP8 = (FLOAT8_E4M3, FLOAT8_E5M2)
 _BYTES = (INT8, UINT8)
 
@@ -55,7 +57,7 @@ def bits_in_memory(dtype: DType) -> int:
 
 
 def extent_k(a: DType) -> int:
-    return 256 // bits_in_memory(a)
+    return OPERAND_BYTES * 8 // bits_in_memory(a)
 
 
 @cache
@@ -129,6 +131,19 @@ def wgmma_rows() -> Iterator[Atom]:
         for n in extents_n(a):
             for from_registers in (False, True):
                 yield _row(n, d, a, b, from_registers)
+
+
+def operand_lines(name: str, of_b: bool, mn_major: bool) -> tuple[int, int]:
+    """Rows, and 16-byte units of each, of an operand of the row `name` that lies in shared memory.
+
+    Rows run along m or n, or along k where the operand is contiguous along m or n.
+    """
+    row = wgmma_row(name)
+    assert row is not None, name
+    rows, (_, a, _) = row.operands[0].fragment.shape[1] if of_b else M, wgmma_dtypes(row)
+    if not mn_major:
+        return rows, OPERAND_BYTES // UNIT
+    return extent_k(a), rows * bits_in_memory(a) // 8 // UNIT
 
 
 def takes_mn_major(a: DType) -> bool:

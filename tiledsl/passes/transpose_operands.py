@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from tiledsl.analysis.gemm_plan import across_k, runs_by_itself
+from tiledsl.analysis.gemm_plan import TURNED, across_k, runs_by_itself
 from tiledsl.ir.concurrent import Role, Roles
+from tiledsl.ir.layout import Layout
 from tiledsl.ir.nodes import (
     Alloc,
+    Assigned,
     Block,
     Buffer,
     Const,
@@ -21,12 +23,15 @@ from tiledsl.ir.nodes import (
     Stmt,
     static_shape,
 )
+from tiledsl.ir.swizzle import panelled
 from tiledsl.ir.tile import Copy, Gemm, Transpose
 from tiledsl.ir.walk import map_blocks, statements
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import tile_stage
 from tiledsl.target import Target
 
+WORD = 32  # bits
+NARROW = 32  # bytes of the rows that the swizzle of a turned tile takes together
 BARRIERS = 4096  # bytes left for barriers in shared memory, and for the alignment of tiles
 
 
@@ -49,7 +54,12 @@ def _launch(launch: Launch, target: Target) -> Launch:
     body = made.block(launch.body, launch.num_threads)
     if not made.tiles:
         return launch
-    return replace(launch, body=(*map(Alloc, made.tiles), *body), notes=(*launch.notes, *made.notes))
+    return replace(
+        launch,
+        body=(*map(Alloc, made.tiles), *body),
+        layouts=(*launch.layouts, *(Assigned(t, _layout(t), TURNED) for t in made.tiles if t.dtype.bits == WORD)),
+        notes=(*launch.notes, *made.notes),
+    )
 
 
 @dataclass(slots=True)
@@ -109,6 +119,14 @@ def _whole(tile: Buffer) -> Region:
 def _turned(region: Region) -> Buffer:
     rows, columns = region.extents[-2:]
     return Buffer(f"{region.buffer.name}_t", (columns, rows), region.buffer.dtype, Space.SHARED)
+
+
+def _layout(tile: Buffer) -> Layout:
+    """That of a tile of words, written as the copy engine's widest swizzle is read: 4 rows by 8 columns, or the other
+    way round, then fall into all banks on both sides. With two swizzles of 128 bytes no 32 elements do. Of elements of
+    a byte, four of which share a word, these blocks do it in any swizzle.
+    """
+    return panelled(static_shape(tile), tile.dtype.bits, NARROW)
 
 
 def _note(gemm: Gemm, name: str, tile: Buffer) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tiledsl.analysis.bank_conflicts import matrix_wavefronts
 from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES, Cost, global_cost, shared_cost
 from tiledsl.analysis.touches import touches
@@ -21,6 +22,7 @@ from tiledsl.ir.nodes import (
     AtomCall,
     Buffer,
     Const,
+    Descriptor,
     Expr,
     For,
     Launch,
@@ -32,12 +34,15 @@ from tiledsl.ir.nodes import (
     Var,
     View,
 )
+from tiledsl.isa import descriptor as matrices
 from tiledsl.isa.table import atom_named
+from tiledsl.isa.wgmma import THREADS, operand_lines
 from tiledsl.report.domain import Array
 from tiledsl.report.visit import Visit, walk
 
 UNITS = {"shared": "wavefronts", "global": "sectors"}  # of transactions, by the space of an access
 _SECTOR, _WAVEFRONT = 32, 128  # bytes
+_PERIOD = 1024  # bytes after which every swizzle begins anew
 FAR = 1 << 15  # extents that are not known: rows of a tensor count as far apart
 
 
@@ -110,6 +115,8 @@ def _of_statement(s: Stmt, visit: Visit, roots: Mapping[Buffer, Buffer], as_coun
     if isinstance(s, TensorCopy | BulkMove):
         yield from _of_engine(s, visit, roots)
         return
+    if isinstance(s, AtomCall):
+        yield from _of_product(s, visit, roots)
     for op, buffer, indices, size, when in _touched(s):
         if buffer.space not in (Space.SHARED, Space.GLOBAL) or not indices:
             continue
@@ -138,6 +145,39 @@ def _of_engine(s: TensorCopy | BulkMove, visit: Visit, roots: Mapping[Buffer, Bu
         name = roots.get(buffer, buffer).name
         counts = (times, lines * times, lines * times, moved * times)
         yield Access(op, buffer.space.value, name, s.span.file, s.span.line, visit.loops > 0, *counts, exact)
+
+
+def _of_product(s: AtomCall, visit: Visit, roots: Mapping[Buffer, Buffer]) -> Iterator[Access]:
+    """What wgmma reads of shared memory through its descriptors: a request for each operand and warpgroup.
+
+    The counters of a run leave these out too.
+    """
+    read = [d for d in s.args if isinstance(d, Descriptor)]
+    for d, major in zip(read, s.args[-len(read) :]):
+        assert isinstance(major, Const)
+        address, on, exact = _tables(s, visit, d.start.buffer, d.start.indices, ())
+        shape = np.broadcast_shapes(address.shape, on.shape)
+        first = (slice(None, None, THREADS // LANES), slice(0, 1))  # of each warpgroup: all its threads say the same
+        times = (np.broadcast_to(on, shape) * visit.domain.weights(shape))[first]
+        lines, units = operand_lines(s.atom, d is read[-1], bool(major.value))
+        cost = Cost()
+        # Shared tiles begin where their swizzle does, so that its pattern is that of the address in the tile.
+        for start, count in _counted(np.broadcast_to(address, shape)[first] % _PERIOD, times):
+            matrix = matrices.Descriptor(start, d.leading, d.stride, matrices.mode_of(d.swizzle))
+            needed, least = matrix_wavefronts(matrix, lines, units, not major.value)
+            cost += Cost(count, needed * count, least * count, lines * units * matrices.UNIT * count)
+        if cost.requests:
+            name = roots.get(d.start.buffer, d.start.buffer).name
+            counts = (cost.requests, cost.transactions, cost.ideal, cost.bytes)
+            yield Access(s.atom, "shared", name, s.span.file, s.span.line, visit.loops > 0, *counts, exact)
+
+
+def _counted(values: Array, times: Array) -> Iterator[tuple[int, int]]:
+    """Each value with how often it occurs, where that is ever."""
+    distinct, which = np.unique(values, return_inverse=True)
+    totals = np.zeros(len(distinct), np.int64)
+    np.add.at(totals, which.ravel(), times.ravel())
+    return ((int(v), int(n)) for v, n in zip(distinct, totals) if n)
 
 
 Touched = tuple[str, Buffer, tuple[Expr, ...], int, tuple[Expr, ...]]

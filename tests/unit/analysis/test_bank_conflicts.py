@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiledsl.analysis.bank_conflicts import conflicts, fewest_conflicts, ldmatrix_conflicts, wavefronts
+from tiledsl.analysis.bank_conflicts import (
+    conflicts,
+    fewest_conflicts,
+    ldmatrix_conflicts,
+    matrix_wavefronts,
+    wavefronts,
+)
 from tiledsl.ir.layout import fragment, partition, row_major
-from tiledsl.ir.swizzle import padded, swizzled
+from tiledsl.ir.swizzle import padded, panelled, swizzled
+from tiledsl.isa.descriptor import Descriptor, Mode
 
 LANES = np.arange(32)
 
@@ -44,6 +54,30 @@ def test_ldmatrix_rows() -> None:
     assert ldmatrix_conflicts(row_major((64, 64)), 0, 0, 16) == 7
     assert ldmatrix_conflicts(swizzled((64, 64), 16), 8, 16, 16) == 0
     assert ldmatrix_conflicts(padded((64, 64), 16), 8, 16, 16) == 0
+
+
+class Unswizzled(Descriptor):
+    """As if the tensor core read rows of the same length as they lie."""
+
+    def swizzled(self, address: Any) -> Any:
+        return address
+
+
+@pytest.mark.parametrize("k_major", [True, False])
+@pytest.mark.parametrize("mode", [Mode.SWIZZLE_128, Mode.SWIZZLE_64, Mode.SWIZZLE_32])
+def test_it_is_the_swizzle_that_spreads_the_rows_of_an_operand(mode: Mode, k_major: bool) -> None:
+    """Rows of 128, 64 and 32 bytes as they lie put a column of 8 into one, two and four places of 16 bytes."""
+    fields = (0, 8 * 128 * mode.units, 128 * mode.units, mode)
+    assert matrix_wavefronts(Descriptor(*fields), 64, 2, k_major) == (16, 16)
+    assert matrix_wavefronts(Unswizzled(*fields), 64, 2, k_major) == (16 * mode.units, 16)
+
+
+def test_the_fewest_of_given_layouts() -> None:
+    """Of those of the copy engine for 8 rows by 4 columns of doubles: a row of 32 bytes is what four lanes read."""
+    doubles = fragment("mk", "m8 k4", "m8*8 k8*4")
+    choices = tuple(panelled((64, 32), 64, span) for span in (128, 64, 32))
+    assert fewest_conflicts(doubles, 64, choices) is choices[2]
+    assert fewest_conflicts(doubles, 64, choices[:2]) is choices[0], "equally many: the first"
 
 
 def test_columns_of_a_tile() -> None:

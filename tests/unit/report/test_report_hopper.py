@@ -39,6 +39,16 @@ def test_copies_of_the_copy_engine_are_accesses() -> None:
     assert moved.dram == 2 * 256 * 320 * 2 + 256 * 256 * 2
 
 
+def test_what_wgmma_reads_is_accesses() -> None:
+    """Two warpgroups read 64 rows of A each, and both all 128 columns of B: 32 bytes along k in each product."""
+    found = {a.buffer: a for a in merged(accesses(parse(GEMM).launches[0])) if a.op.startswith("wgmma")}
+    products = BLOCKS * STEPS * 4 * 2
+    for name, rows in {"As": 64, "Bs": 128}.items():
+        a, moved = found[name], products * rows * 32
+        assert (a.requests, a.bytes, a.transactions, a.ideal) == (products, moved, moved // 128, moved // 128)
+        assert a.space == "shared" and a.in_loop and a.exact
+
+
 def test_the_report_says_what_ptxas_says() -> None:
     pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
     text = str(report(lowered(parse(GEMM))))

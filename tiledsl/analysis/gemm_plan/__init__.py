@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tiledsl.analysis.gemm_plan.fma import plan_fma
 from tiledsl.analysis.gemm_plan.mma import plan_mma, warp_partitions
-from tiledsl.analysis.gemm_plan.plan import GemmPlan, Known, OperandPlan, Read, tile_shape
+from tiledsl.analysis.gemm_plan.plan import ANNOTATED, TURNED, GemmPlan, Known, OperandPlan, Read, tile_shape
 from tiledsl.analysis.gemm_plan.wgmma import across_k, plan_wgmma
 from tiledsl.errors import TileError, error
 from tiledsl.ir.dtypes import FLOAT8_E4M3, FLOAT8_E5M2, FLOAT32, TFLOAT32, DType
@@ -78,6 +78,8 @@ def _widens(a: DType, c: DType) -> bool:
 
 
 __all__ = [
+    "ANNOTATED",
+    "TURNED",
     "GemmPlan",
     "OperandPlan",
     "Read",

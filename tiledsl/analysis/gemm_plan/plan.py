@@ -18,6 +18,10 @@ from tiledsl.isa.atom import Atom
 
 Known: TypeAlias = Mapping[Buffer, Fragment | Layout]
 
+# Who says the layout of an operand before its product does: `Assigned.why`.
+TURNED = "the copy that transposes it"
+ANNOTATED = frozenset({"user", TURNED})
+
 
 class Read(Enum):
     """How an operand gets into the registers of the instruction."""

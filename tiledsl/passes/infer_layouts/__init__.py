@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from tiledsl.analysis.elementwise import as_parallel
-from tiledsl.analysis.gemm_plan import plan_gemm
+from tiledsl.analysis.gemm_plan import ANNOTATED, plan_gemm
 from tiledsl.analysis.loop_access import LoopAccess, inlined, loop_accesses, reduced_lines
 from tiledsl.analysis.ranges import variable_ranges
 from tiledsl.analysis.vector_width import Divisors, Ranges, assumed_divisors
@@ -157,7 +157,7 @@ def _note(op: Op, setting: Setting, layouts: Mapping[Buffer, Assignment]) -> str
     """How a product is made, and why, where that is not by wgmma though the target has it."""
     if not isinstance(op.stmt, Gemm) or "wgmma" not in setting.target.features:
         return ""
-    given = {b: a.layout for b, a in layouts.items() if a.why == "user"}
+    given = {b: a.layout for b, a in layouts.items() if a.why in ANNOTATED}
     plan = plan_gemm(op.stmt, setting.num_threads, setting.target, given)
     return f"product at line {op.stmt.span.line}: by {plan.kind}, as {plan.refused}" if plan.refused else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from tiledsl.analysis.bank_conflicts import fewest_conflicts
 from tiledsl.analysis.tensor_boxes import boxes_of, copyable
 from tiledsl.errors import Span, error
 from tiledsl.ir.layout import Fragment, Layout
@@ -13,11 +14,16 @@ from tiledsl.ir.nodes import Buffer, Region, static_shape
 Moved: TypeAlias = Mapping[Buffer, tuple[Region, ...]]  # the regions of each tile that the copy engine moves
 
 
-def movable(buffer: Buffer, wanted: Layout, moved: Moved) -> Layout:
-    """`wanted`; the widest swizzle that the copy engine has for the tile if it cannot move that."""
+def movable(buffer: Buffer, wanted: Layout, moved: Moved, reader: Fragment | None = None) -> Layout:
+    """`wanted`; if the copy engine cannot move that, the widest swizzle that it has for the tile.
+
+    If threads read the tile element by element, as `reader` holds it, the layout in which that conflicts least.
+    """
     if number_of_boxes(buffer, wanted, moved):
         return wanted
     choices = movable_layouts(buffer, moved)
+    if reader is not None and choices:
+        return fewest_conflicts(reader, buffer.dtype.bits, tuple(choices))
     return next((x for x in choices if x.swizzle), choices[0] if choices else wanted)
 
 

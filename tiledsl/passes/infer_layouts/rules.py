@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from tiledsl.analysis.gemm_plan import plan_gemm
+from tiledsl.analysis.gemm_plan import ANNOTATED, OperandPlan, Read, plan_gemm
 from tiledsl.analysis.layout_tables import compared, contains
 from tiledsl.analysis.loop_access import LoopAccess
 from tiledsl.analysis.vector_width import ACCESS_BITS, memory_accesses, widest_vector
 from tiledsl.errors import error
 from tiledsl.ir.layout import Fragment, Layout, fully_replicated, row_major
-from tiledsl.ir.layout_ops import canonical, expand_dim, reduce_dim, separable_partition
-from tiledsl.ir.nodes import AtomicUpdate, Buffer, Space, Stmt, Store, Var, static_shape
+from tiledsl.ir.layout_ops import canonical, expand_dim, permute_dims, reduce_dim, separable_partition
+from tiledsl.ir.nodes import AtomicUpdate, Buffer, Region, Space, Stmt, Store, Var, static_shape
 from tiledsl.ir.printer import text
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
 from tiledsl.ir.walk import walk
@@ -214,16 +214,28 @@ def gemm_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int
     assert isinstance(stmt, Gemm)
     if level is not Level.STRICT:
         return {}
-    given = {b: a.layout for b, a in known.items() if a.why == "user"}
+    given = {b: a.layout for b, a in known.items() if a.why in ANNOTATED}
     plan = plan_gemm(stmt, setting.num_threads, setting.target, given)
     demands: Demands = {}
-    parts = (("c", stmt.c, plan.c), ("a", stmt.a, plan.a.layout), ("b", stmt.b, plan.b.layout))
+    parts = (
+        ("c", stmt.c, plan.c, None),
+        ("a", stmt.a, plan.a.layout, _reader(stmt.a, plan.a, stmt.transpose_a)),
+        ("b", stmt.b, plan.b.layout, _reader(stmt.b, plan.b, stmt.transpose_b)),
+    )
     instead = f", by {plan.kind}: {plan.refused}" if plan.refused else ""
-    for role, region, layout in parts:
+    for role, region, layout, reader in parts:
         if region.buffer in setting.moved and isinstance(layout, Layout) and region.buffer not in given:
-            layout = movable(region.buffer, layout, setting.moved)
+            layout = movable(region.buffer, layout, setting.moved, reader)
         demands.setdefault(region.buffer, Assignment(layout, f"operand {role} of T.gemm{instead}", stmt.span))
     return demands
+
+
+def _reader(region: Region, plan: OperandPlan, transposed: bool) -> Fragment | None:
+    """Which elements of a whole tile each thread reads for itself, as the tile is stored; None if it is not so read."""
+    if plan.read is not Read.ELEMENTS:
+        return None
+    stored = permute_dims(plan.held, (1, 0)) if transposed else plan.held
+    return stored if stored is not None and stored.shape == static_shape(region.buffer) else None
 
 
 def reduce_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int = 0) -> Demands | Clash:

@@ -81,15 +81,20 @@ class _Search:
         return layout
 
     def best(self, buffers: Sequence[Buffer]) -> tuple[dict[Buffer, Layout], dict[int, Fragment]]:
-        """The layouts and loops of least cost: one loop is varied, each buffer then takes its best layout."""
+        """The layouts and loops of least cost: one loop, or all that are alike, is varied, and each buffer then takes
+        its best layout. What the loops access beside `buffers` has its layout, and counts too.
+        """
         crossing = [op for op in self.problem.ops if not op.accesses and any(a.buffer in buffers for a in op.shared)]
         crossing = [op for op in crossing if isinstance(op.stmt, Parallel) and _excess(self, op, buffers)]
+        beside = [a.buffer for op in crossing for a in op.shared if a.buffer not in buffers]
         choices: list[dict[int, Fragment]] = [{}]
-        choices += [{op.index: loop} for op in crossing for loop in _loops(op, self.problem.setting_of(op).num_threads)]
+        choices += [{op.index: loop} for op in crossing for loop in _loops(op, self.threads_of(op))]
+        for alike in self.alike(crossing):
+            choices += [{op.index: loop for op in alike} for loop in _loops(alike[0], self.threads_of(alike[0]))]
         best: tuple[Cost, dict[Buffer, Layout], dict[int, Fragment]] | None = None
         for number, loops in enumerate(choices):
             layouts: dict[Buffer, Layout] = {}
-            total = (0, 0)
+            total = self.cost(list(dict.fromkeys(beside)), loops)
             for b in buffers:
                 costs = [(self.cost_of(b, layout, loops), layout) for layout in _layouts(b, self.problem.setting)]
                 least, layouts[b] = min(costs, key=lambda c: c[0])
@@ -101,6 +106,17 @@ class _Search:
                 break
         assert best is not None
         return best[1], best[2]
+
+    def threads_of(self, op: Op) -> int:
+        return self.problem.setting_of(op).num_threads
+
+    def alike(self, ops: Sequence[Op]) -> list[list[Op]]:
+        """Those of several loops with the same extents and threads, such as the first step of a pipeline and others."""
+        groups: dict[object, list[Op]] = {}
+        for op in ops:
+            assert isinstance(op.stmt, Parallel)
+            groups.setdefault((op.stmt.extents, self.threads_of(op)), []).append(op)
+        return [group for group in groups.values() if len(group) > 1]
 
     def usual_loop(self, op: Op, buffer: Buffer, layout: Layout) -> Fragment | None:
         """The loop of `op` if `buffer` has `layout`, of which only the contiguous runs matter."""

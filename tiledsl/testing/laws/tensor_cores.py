@@ -1,11 +1,13 @@
 """Laws of what sm_90a does beside its threads: products of warpgroups, and tiles that the copy engine moves.
 
 S1: both stages compute the same bits. S18: each element is moved once, to where the layout has it. L28: descriptors
-name the bytes that the layout names.
+name the bytes that the layout names. L22: wgmma reads what they name without bank conflicts.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 from math import prod
@@ -13,7 +15,8 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 
-from tiledsl.analysis.descriptors import describe
+from tiledsl.analysis.bank_conflicts import matrix_wavefronts
+from tiledsl.analysis.descriptors import describe, start_of
 from tiledsl.analysis.gemm_plan import plan_gemm
 from tiledsl.analysis.tensor_boxes import Boxes, boxes_of, copyable
 from tiledsl.cpu import tile_interp
@@ -169,6 +172,43 @@ def descriptors_name_the_bytes_of_the_layout(span: int, bits: int, k_major: bool
     np.testing.assert_array_equal(
         decoded.unit_address(row, first, k_major), layout.offset([row, first * unit]) * bits // 8
     )
+
+
+def wavefronts_by_hand(rows: Iterable[int]) -> int:
+    """Of rows of 16 bytes that are read together: the most different words in one of 32 banks."""
+    words = {(row + byte) // 4 for row in rows for byte in range(16)}
+    return max(Counter(word % 32 for word in words).values())
+
+
+@law(
+    "L22",
+    span=st.sampled_from([*SPANS, UNIT]),
+    bits=st.sampled_from([8, 16, 32]),
+    k_major=st.booleans(),
+    rows=st.integers(1, 4),
+    panels=st.integers(1, 3),
+    corner=st.integers(0, 99),
+)
+def operands_are_read_without_conflicts(
+    span: int, bits: int, k_major: bool, rows: int, panels: int, corner: int
+) -> None:
+    """The wavefronts of a report are those of the 64 bits and those of the layout, and as few as there can be."""
+    unit, width = 128 // bits, span * 8 // bits
+    layout = panelled((rows * 8, panels * width), bits, span)
+    matrix = describe(layout, bits, k_major)
+    assert matrix is not None
+    units = panels * width // unit if not (k_major and span > UNIT) else span // UNIT
+    down, across = 8 * (corner % rows), corner // rows % units  # of a part that begins inside
+    lines, units = rows * 8 - down, units - across
+    start = start_of(layout, (down, across * unit)) * bits // 8
+    decoded = decode(matrix.at(start).encode())
+    by_bits = by_layout = 0
+    for row, u in product(range(0, lines, 8), range(units)):
+        by_bits += wavefronts_by_hand(int(decoded.unit_address(row + r, u, k_major)) for r in range(8))
+        places = [(down + row + r, (across + u) * unit) for r in range(8)]
+        by_layout += wavefronts_by_hand(int(layout.offset(list(at))) * bits // 8 for at in places)
+    assert matrix_wavefronts(matrix.at(start), lines, units, k_major) == (by_bits, lines // 8 * units)
+    assert by_layout == lines // 8 * units
 
 
 # --------------------------------------------------------------------------------------------------------- copy engine
