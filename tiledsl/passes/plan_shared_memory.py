@@ -141,6 +141,9 @@ def pack(lifetimes: Sequence[Lifetime], *, reuse: bool = True) -> dict[Buffer, i
 # ------------------------------------------------------------------------------------------------------- lifetimes
 
 
+Around = tuple[int, ...]  # numbers of the blocks around a statement that may be passed over, outermost first
+
+
 @dataclass(slots=True)
 class _Scanner:
     """Numbers the statements; `touched` has the first and last of each buffer."""
@@ -152,7 +155,10 @@ class _Scanner:
     home: dict[Buffer, int] = field(default_factory=dict)  # the number of loops around the allocation
     made: list[tuple[Buffer, Span]] = field(default_factory=list)
     in_flight: set[Buffer] = field(default_factory=set)  # cp.async writes them
-    engaged: dict[Buffer, set[object]] = field(default_factory=dict)  # queues and barriers that say when it is over
+    # Queues and barriers that say when it is over, and the loops and branches around the accesses.
+    engaged: dict[Buffer, dict[object, set[Around]]] = field(default_factory=dict)
+    around: Around = ()
+    entered: int = 0  # so many of them
 
     def block(self, block: Block) -> None:
         for s in block:
@@ -168,8 +174,8 @@ class _Scanner:
                     self.loop(body, s)
                 case If(_, then, orelse):
                     self.touch(s)
-                    self.block(then)
-                    self.block(orelse)
+                    self.inside(then)
+                    self.inside(orelse)
                 case Roles(roles):
                     self.together([role.body for role in roles])
                 case AsyncWait(pending, queue):
@@ -184,12 +190,19 @@ class _Scanner:
                 case _:
                     self.touch(s)
 
+    def inside(self, block: Block) -> None:
+        """A block that may be passed over."""
+        self.entered += 1
+        outside, self.around = self.around, (*self.around, self.entered)
+        self.block(block)
+        self.around = outside
+
     def loop(self, body: Block, head: Stmt | None = None) -> None:
         start, inside = self.number, list[Buffer]()
         self.loops.append(inside)
         if head is not None:
             self.touch(head)
-        self.block(body)
+        self.inside(body)
         self.loops.pop()
         self.number += 1
         for b in inside:
@@ -224,7 +237,7 @@ class _Scanner:
             elif (end := _end_of(s)) == "copy":
                 self.in_flight.add(b)
             else:
-                self.engaged.setdefault(b, set()).add(end)
+                self.engaged.setdefault(b, {}).setdefault(end, set()).add(self.around)
 
     def hand(self, buffers: Sequence[Buffer]) -> None:
         for b in buffers:
@@ -232,12 +245,16 @@ class _Scanner:
                 self.at(root)
 
     def over(self, end: object, last: bool) -> None:
-        """A wait: what it is for was needed up to here. `last`: and nothing of it is on its way any more."""
+        """A wait: what it is for was needed up to here. `last`: and nothing of it is on its way any more, if the wait
+        happens whenever the access did."""
         for b, ends in self.engaged.items():
             if end in ends:
                 self.at(b)
                 if last:
-                    ends.discard(end)
+                    depth = len(self.around)
+                    ends[end] = {around for around in ends[end] if around[:depth] != self.around}
+                    if not ends[end]:
+                        del ends[end]
 
     def at(self, b: Buffer) -> None:
         self.extend(b, self.number)

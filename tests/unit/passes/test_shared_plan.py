@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tiledsl.analysis.touches import bytes_of
 from tiledsl.errors import Span, TileError, VerifyError
+from tiledsl.ir.concurrent import BulkMove
 from tiledsl.ir.dtypes import FLOAT16, FLOAT32, INT4
 from tiledsl.ir.nodes import (
     Address,
@@ -22,6 +23,7 @@ from tiledsl.ir.nodes import (
     Const,
     Expr,
     For,
+    If,
     Kernel,
     Launch,
     Let,
@@ -32,9 +34,11 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
     View,
+    lt,
 )
 from tiledsl.passes.plan_shared_memory import (
     Lifetime,
+    SharedPlan,
     alignments,
     make_shared_plan,
     pack,
@@ -87,6 +91,21 @@ def test_a_copy_in_flight_keeps_its_bytes() -> None:
     read = Store(g, (T,), Load(a, (T,)))
     waited = make_shared_plan(launch(Alloc(a), issue, *wait, read, Alloc(b), use(b)))
     assert waited.offsets[a] == waited.offsets[b] == 0
+
+
+def test_a_wait_that_may_be_passed_over_ends_no_store() -> None:
+    """As the one in front of the next iteration's copy: the store of the last iteration goes on behind the loop."""
+    a, b, g, k = tile("a", 64), tile("b", 64), Buffer("A", (64,), FLOAT32), Var("k")
+    store = BulkMove(Address(g, (Const(0),)), Address(a, (Const(0),)), 64)
+    wait = AsyncWait(0, "store", sources=True)
+
+    def plan(*waits: Stmt) -> SharedPlan:
+        loop = For(k, Const(4), (store, AsyncCommit("store"), *waits))
+        return make_shared_plan(launch(Alloc(a), use(a), loop, Alloc(b), use(b), wait))
+
+    assert plan(wait).offsets[a] == plan(wait).offsets[b] == 0
+    sometimes = plan(If(lt(k, 3), (wait,)))
+    assert {sometimes.offsets[a], sometimes.offsets[b]} == {0, 256}
 
 
 def test_views_count_as_their_storage() -> None:
