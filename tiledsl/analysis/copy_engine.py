@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
+from tiledsl.analysis.tensor_boxes import ALIGNMENT
 from tiledsl.analysis.vector_width import Divisors, divisor
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.im2col import image_sides
@@ -49,6 +50,7 @@ def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
     return (
         _types(tensor.buffer.dtype, tile.buffer.dtype)
         or _whole_tile(tile)
+        or _size(tile.buffer)
         or _tensor(tensor.buffer, divisors)
         or (_pixels(tensor, tile, divisors) if isinstance(tensor, Im2col) else _box(tensor, tile))
     )
@@ -79,6 +81,12 @@ def _whole_tile(tile: Region) -> str:
     leading = all(n == 1 or n == m for n, m in zip(tile.extents[:-2], shape))
     inner = tile.extents[-2:] == shape[-2:] and all(o == Const(0) for o in tile.offsets[-2:])
     return "" if whole or (leading and inner) else f"it moves a part of the tile '{tile.buffer.name}'"
+
+
+def _size(tile: Buffer) -> str:
+    """Versions of a tile lie one behind the other, and each begins where a box may."""
+    size = prod(static_shape(tile)) * tile.dtype.bits // 8
+    return f"'{tile.name}' has {size} bytes, no multiple of {ALIGNMENT}" if size % ALIGNMENT else ""
 
 
 def _tensor(tensor: Buffer, divisors: Divisors) -> str:

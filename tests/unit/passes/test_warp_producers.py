@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from test_warp_specialise import PASSES, SM90, every_outcome, outcome
 
+from tiledsl.compile import lower
 from tiledsl.ir.concurrent import Arrive, Roles
 from tiledsl.ir.nodes import Alloc, Const, For, Kernel, Region, Space
 from tiledsl.ir.parser import parse
@@ -133,6 +134,18 @@ def test_the_plan_says_why_it_is_not_the_copy_engine() -> None:
 
 def _with_rows(region: Region, rows: int) -> Region:
     return replace(region, buffer=replace(region.buffer, shape=(rows, *region.buffer.shape[1:])), extents=(rows, 16))
+
+
+def test_small_tiles_have_no_versions_where_boxes_may_begin() -> None:
+    """A table of 64 bytes, of which the products' threads take a factor."""
+    table = "copy table[k * 9 : 16] -> few"
+    scaled = "parallel i in 64, j in 16 {\n acc[i, j] = acc[i, j] * cast<float32>(few[j])\n}"
+    kernel = framed(f"copy A[0 : 64, k * 16 : 16] -> As {table}", "alloc few: shared int32[16]", scaled)
+    (plan,) = warp_plans(kernel, SM90)
+    assert "'few' has 64 bytes, no multiple of 128" in str(plan)
+    made = run_pipeline(kernel, PASSES)
+    assert all(found == outcome(kernel) for found in every_outcome(made))
+    lower(kernel, SM90)
 
 
 @pytest.mark.parametrize(("rows", "parts"), [(64, 1), (256, 1), (512, 2), (1024, 4), (192 * 4, 3)])
