@@ -125,7 +125,7 @@ TENSOR_CORES = (
         "analysis.tensor_boxes:_inner",
         "if swizzle and inner != swizzle:",
         "if False:",
-        "boxes_put_each_element_where_the_layout_has_it",
+        "tiles_go_through_shared_memory_by_the_copy_engine",
     ),
     Bug(
         "boxes anywhere in shared memory",
