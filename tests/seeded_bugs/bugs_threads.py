@@ -21,8 +21,8 @@ BARRIERS = (
     ),
     Bug(
         "a copy is visible to all threads after the wait",
-        "passes.insert_barriers:_Planner.item",
-        "replace(f, stmt=s, issued=False) for f in self.arrived.get(path, ())",
+        "passes.insert_barriers:_Planner.told",
+        "replace(f, stmt=s, issued=False) for f in self.measured.arrived.get(path, ())",
         "f for f in ()",
         "barriers_pass_their_verifier",
         75,
@@ -52,7 +52,7 @@ BARRIERS = (
     ),
     Bug(
         "a store is taken for a read",
-        "analysis.footprint:touches",
+        "analysis.touches:touches",
         "_bytes(buffer, 1), write, asynchronous, ()",
         "_bytes(buffer, 1), read, asynchronous, ()",
         "barriers_pass_their_verifier",
@@ -94,7 +94,7 @@ SHARED = (
     Bug(
         "copies in flight do not count",
         "passes.plan_shared_memory:_lifetimes",
-        "if buffer in scanner.in_flight:",
+        "if buffer in scanner.in_flight or scanner.engaged.get(buffer):",
         "if False:",
         "verify_shared_by_hand",
         1,

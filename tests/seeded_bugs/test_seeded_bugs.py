@@ -37,6 +37,13 @@ def test_a_seeded_bug_is_caught(bug: Bug) -> None:
     assert said, f"{bug.caught_by} does not notice it"
 
 
+@pytest.mark.parametrize("bug", BUGS, ids=lambda b: b.name.replace(" ", "-"))
+def test_each_bug_has_its_place(bug: Bug) -> None:
+    """The function is there, and the text to replace stands in it once."""
+    with seeded(bug):
+        pass
+
+
 def test_there_are_enough_bugs_and_no_two_alike() -> None:
     assert len(BUGS) >= 60
     assert len({b.name for b in BUGS}) == len({(b.where, b.old, b.new) for b in BUGS}) == len(BUGS)
