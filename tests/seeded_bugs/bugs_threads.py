@@ -93,7 +93,7 @@ BARRIERS = (
 SHARED = (
     Bug(
         "copies in flight do not count",
-        "passes.plan_shared_memory:_lifetimes",
+        "analysis.lifetimes:live_ranges",
         "if buffer in scanner.in_flight or scanner.engaged.get(buffer):",
         "if False:",
         "verify_shared_by_hand",

@@ -12,6 +12,7 @@ from enum import Enum
 from tiledsl.analysis.access import accesses, statements_below, storage_roots
 from tiledsl.analysis.copy_engine import UNIT, bulk_bytes, why_not_bulk
 from tiledsl.analysis.tensor_boxes import Boxes, boxes_of, copyable
+from tiledsl.analysis.turns import decided_by
 from tiledsl.analysis.uniform import Uniform, seen_in, uniform_values
 from tiledsl.analysis.vector_width import assumed_divisors
 from tiledsl.ir.concurrent import Roles
@@ -20,8 +21,6 @@ from tiledsl.ir.nodes import (
     Block,
     Buffer,
     Expr,
-    For,
-    If,
     Kernel,
     Launch,
     Let,
@@ -29,7 +28,6 @@ from tiledsl.ir.nodes import (
     Space,
     Stmt,
     Var,
-    While,
     static_shape,
 )
 from tiledsl.ir.tile import Copy
@@ -115,11 +113,6 @@ def _never(launch: Launch, target: Target | None, engine: Engine) -> str:
     if any(isinstance(s, Roles) for s in statements(launch)):
         return "the launch has roles"
     return ""
-
-
-def decided_by(around: Sequence[Stmt]) -> list[Expr]:
-    """What says how often statements inside of `around` are executed."""
-    return [s.extent if isinstance(s, For) else s.cond for s in around if isinstance(s, For | If | While)]
 
 
 def is_load(s: Stmt) -> bool:

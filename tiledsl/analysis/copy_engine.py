@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from tiledsl.analysis.tensor_boxes import ALIGNMENT
+from tiledsl.analysis.touches import version_bytes
 from tiledsl.analysis.vector_width import Divisors, divisor
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.im2col import image_sides
@@ -85,7 +86,7 @@ def _whole_tile(tile: Region) -> str:
 
 def _size(tile: Buffer) -> str:
     """Versions of a tile lie one behind the other, and each begins where a box may."""
-    size = prod(static_shape(tile)) * tile.dtype.bits // 8
+    size = version_bytes(tile)
     return f"'{tile.name}' has {size} bytes, no multiple of {ALIGNMENT}" if size % ALIGNMENT else ""
 
 

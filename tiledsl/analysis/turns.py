@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from itertools import dropwhile
 
 from tiledsl.analysis.access import reach
-from tiledsl.ir.nodes import Break, Const, Continue, Expr, For, If, Stmt, Var
+from tiledsl.ir.nodes import Break, Const, Continue, Expr, For, If, Stmt, Var, While
 from tiledsl.ir.walk import statements
 
 
 def nest_of(around: Sequence[Stmt]) -> tuple[Stmt, ...]:
     """What is around from the outermost loop on: what stands outside of that is executed at most once."""
     return tuple(dropwhile(lambda s: isinstance(s, If), around))
+
+
+def decided_by(around: Sequence[Stmt]) -> list[Expr]:
+    """What says how often statements inside of `around` are executed."""
+    return [s.extent if isinstance(s, For) else s.cond for s in around if isinstance(s, For | If | While)]
 
 
 def is_regular(nest: Sequence[Stmt], lets: Mapping[Var, Expr]) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from tiledsl.analysis.access import AccessKind, storage_roots
 from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.touches import blocks_of, bytes_of, is_shared, queue_of, touches
+from tiledsl.errors import Span
 from tiledsl.ir.concurrent import (
     Arrive,
     Await,
@@ -99,8 +100,8 @@ def make_fence_plan(launch: Launch) -> FencePlan:
     return FencePlan(planner.fences)
 
 
-def _fence(s: Stmt, _: Barrier) -> Stmt:
-    return Fence(ASYNC_PROXY, span=s.span)
+def _fence(path: Path, span: Span, whole: Barrier) -> Block:
+    return (Fence(ASYNC_PROXY, span=span),)
 
 
 Dirty = dict[Buffer, Stmt]  # tiles written since the last fence, with a statement that did

@@ -13,7 +13,7 @@ for in its turn, tiles, others give without one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -49,6 +49,7 @@ from tiledsl.ir.walk import statements
 from tiledsl.isa.table import atom_named
 from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import thread_stage
+from tiledsl.passes.placed import put_before
 from tiledsl.passes.scoped import role_barrier
 from tiledsl.verifiers.turns import verify_turns
 
@@ -261,7 +262,7 @@ def with_turns(launch: Launch, plan: TurnPlan) -> Block:
     before: dict[Path, Block] = {}
     for r in plan.rotations:
         _add_rotation(before, launch, r)
-    return _inserted(launch.body, before, ())
+    return put_before(launch.body, before, lambda path, span, whole: before[path])
 
 
 def _add_rotation(before: dict[Path, Block], launch: Launch, r: Rotation) -> None:
@@ -286,23 +287,3 @@ def _add_rotation(before: dict[Path, Block], launch: Launch, r: Rotation) -> Non
 
 def _put(before: dict[Path, Block], path: Path, block: Block) -> None:
     before[path] = (*before.get(path, ()), *block)
-
-
-def _inserted(block: Block, before: Mapping[Path, Block], path: Path) -> Block:
-    """`block`, which stands at `path`, with `before` before the statements at these places."""
-    if not any(p[: len(path)] == path for p in before):
-        return block
-    out: list[Stmt] = []
-    for i, s in enumerate(block):
-        here = (*path, i)
-        out += before.get(here, ())
-        match s:
-            case For(body=body):
-                s = replace(s, body=_inserted(body, before, here))
-            case If(_, then, orelse):
-                s = replace(s, then=_inserted(then, before, (*here, 0)), orelse=_inserted(orelse, before, (*here, 1)))
-            case Roles(roles):
-                bodies: Sequence[Block] = [_inserted(r.body, before, (*here, n)) for n, r in enumerate(roles)]
-                s = replace(s, roles=tuple(replace(r, body=b) for r, b in zip(roles, bodies)))
-        out.append(s)
-    return (*out, *before.get((*path, len(block)), ()))

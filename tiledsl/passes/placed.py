@@ -1,4 +1,4 @@
-"""Plans that put statements before others: barriers and fences, each with what asked for it."""
+"""Plans that put statements before others: barriers, fences and turns, each with what asked for it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tiledsl.analysis.arrivals import Path
+from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import Barrier, Block, For, If, Stmt, While
 from tiledsl.passes.scoped import role_barrier
 
-Make = Callable[[Stmt, Barrier], Stmt]  # from the statement that follows, and the barrier of those who execute it
+# From the place, where what follows is in the program, and the barrier of those who execute it.
+Make = Callable[[Path, Span, Barrier], Block]
 
 
 def put_before(
     block: Block, places: Collection[Path], make: Make, path: Path = (), whole: Barrier | None = None
 ) -> Block:
-    """`block`, which stands at `path`, with what `make` gives before the statements at `places`."""
+    """`block`, which stands at `path`, with what `make` gives before the statements at `places`.
+
+    The place behind the last statement of a block is its end.
+    """
     around = whole or Barrier()
 
     def inner(block: Block, at: Path, own: Barrier = around) -> Block:
@@ -26,7 +31,7 @@ def put_before(
     for i, s in enumerate(block):
         here = (*path, i)
         if here in places:
-            out.append(make(s, around))
+            out += make(here, s.span, around)
         if any(p[: len(here)] == here and len(p) > len(here) for p in places):
             match s:
                 case For(body=body) | While(body=body):
@@ -37,7 +42,8 @@ def put_before(
                     bodies = [inner(r.body, (*here, n), role_barrier(n, r)) for n, r in enumerate(roles)]
                     s = replace(s, roles=tuple(replace(r, body=body) for r, body in zip(roles, bodies)))
         out.append(s)
-    return tuple(out)
+    end = (*path, len(block))
+    return (*out, *(make(end, NOWHERE, around) if end in places else ()))
 
 
 def described(s: Stmt) -> str:

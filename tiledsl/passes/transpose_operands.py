@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from tiledsl.analysis.gemm_plan import TURNED, across_k, runs_by_itself
+from tiledsl.analysis.touches import version_bytes
 from tiledsl.ir.concurrent import Role, Roles
 from tiledsl.ir.layout import Layout
 from tiledsl.ir.nodes import (
@@ -98,7 +98,7 @@ class _Turned:
             made = replace(made, a=_whole(tiles["a"]), transpose_a=False)
         if "b" in tiles:
             made = replace(made, b=_whole(tiles["b"]), transpose_b=True)
-        cost = sum(map(_bytes, tiles.values()))
+        cost = sum(map(version_bytes, tiles.values()))
         if cost > self.room or not runs_by_itself(made, threads, self.target):
             return (gemm,)
         self.room -= cost
@@ -133,15 +133,11 @@ def _note(gemm: Gemm, name: str, tile: Buffer) -> str:
     source = _operand(gemm, name).buffer
     return (
         f"product at line {gemm.span.line}: operand {name}, '{source.name}', is transposed into '{tile.name}' "
-        f"({_bytes(tile)} bytes), as wgmma reads {source.dtype} only along k"
+        f"({version_bytes(tile)} bytes), as wgmma reads {source.dtype} only along k"
     )
 
 
 # ------------------------------------------------------------------------------------------------------------ bytes
-
-
-def _bytes(tile: Buffer) -> int:
-    return prod(static_shape(tile)) * tile.dtype.bits // 8
 
 
 def _bytes_of_all(launch: Launch) -> int:
@@ -153,4 +149,4 @@ def _bytes_of_all(launch: Launch) -> int:
                 if isinstance(s, Copy):
                     depth[s.dst.buffer] = max(loop.kind.stages, depth.get(s.dst.buffer, 1))
     tiles = (s.buffer for s in statements(launch) if isinstance(s, Alloc) and s.buffer.space is Space.SHARED)
-    return sum(_bytes(t) * max(t.versions, depth.get(t, 1)) for t in tiles)
+    return sum(version_bytes(t) * max(t.versions, depth.get(t, 1)) for t in tiles)

@@ -126,7 +126,7 @@ def _tenant(l: Lifetime, offset: int, touched: tuple[Touch, ...], places: Places
 def _moments(
     body: Block, printed: Sequence[Line], where: dict[int, int], ends: dict[int, int], places: Places
 ) -> Iterator[tuple[Moment, Stmt]]:
-    """Every statement in program order, numbered as `plan_shared_memory` does: the end of a loop counts too."""
+    """Every statement in program order, numbered as `live_ranges` does: the end of a loop counts too."""
     time = 0
 
     def below(block: Block, depth: int) -> Iterator[tuple[Moment, Stmt]]:

@@ -19,8 +19,11 @@ from tiledsl.ir.nodes import (
     AsyncWait,
     AtomCall,
     Binary,
+    Block,
+    Break,
     Buffer,
     Const,
+    Continue,
     Expr,
     For,
     If,
@@ -38,7 +41,6 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.passes.plan_shared_memory import (
     Lifetime,
-    SharedPlan,
     alignments,
     make_shared_plan,
     pack,
@@ -47,7 +49,7 @@ from tiledsl.passes.plan_shared_memory import (
 from tiledsl.target import target_named
 from tiledsl.verifiers.shared_memory import verify_shared
 
-T = Var("tx")
+T, FOUR = Var("tx"), Const(4)
 SM80 = target_named("sm_80")
 
 
@@ -99,13 +101,24 @@ def test_a_wait_that_may_be_passed_over_ends_no_store() -> None:
     store = BulkMove(Address(g, (Const(0),)), Address(a, (Const(0),)), 64)
     wait = AsyncWait(0, "store", sources=True)
 
-    def plan(*waits: Stmt) -> SharedPlan:
-        loop = For(k, Const(4), (store, AsyncCommit("store"), *waits))
-        return make_shared_plan(launch(Alloc(a), use(a), loop, Alloc(b), use(b), wait))
+    def share(*body: Stmt, before: Block = (), extent: Expr = FOUR) -> bool:
+        """Whether both tiles lie in one place, where a is stored from `before` the loop, or in it."""
+        loop = For(k, extent, body)
+        plan = make_shared_plan(launch(Alloc(a), use(a), *before, loop, Alloc(b), use(b), wait))
+        assert {plan.offsets[a], plan.offsets[b]} in ({0}, {0, 256})
+        return plan.offsets[a] == plan.offsets[b]
 
-    assert plan(wait).offsets[a] == plan(wait).offsets[b] == 0
-    sometimes = plan(If(lt(k, 3), (wait,)))
-    assert {sometimes.offsets[a], sometimes.offsets[b]} == {0, 256}
+    stores = (store, AsyncCommit("store"))
+    assert share(*stores, wait)
+    assert not share(*stores, If(lt(k, 3), (wait,)))
+    assert not share(*stores, If(lt(k, 3), (Break(),)), wait)
+    assert not share(*stores, If(lt(k, 3), (use(a),), (Continue(),)), wait)
+    assert share(If(lt(k, 3), stores), wait)
+    assert share(wait, before=stores)
+    assert not share(wait, before=stores, extent=Var("n"))
+    assert not share(wait, before=stores, extent=Const(0))
+    assert not share(If(lt(k, 3), (Break(),)), wait, before=stores)
+    assert not share(wait, *stores)
 
 
 def test_views_count_as_their_storage() -> None:

@@ -24,7 +24,7 @@ from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.footprint import Footprint, meet, meet_in_arena
 from tiledsl.analysis.touches import bytes_of, granules_of
 from tiledsl.analysis.uniform import Uniform, uniform_values
-from tiledsl.errors import error
+from tiledsl.errors import Span, error
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, ClusterBarrier, Role, Roles
 from tiledsl.ir.nodes import (
     AsyncWait,
@@ -102,8 +102,8 @@ def _unordered(s: Stmt, found: Sequence[Footprint]) -> Iterator[tuple[Footprint,
                 yield a, b
 
 
-def _barrier(s: Stmt, whole: Barrier) -> Stmt:
-    return replace(whole, span=s.span)
+def _barrier(path: Path, span: Span, whole: Barrier) -> Block:
+    return (replace(whole, span=span),)
 
 
 @dataclass(slots=True)

@@ -9,17 +9,16 @@ guards.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import dropwhile
-from math import prod
 
+from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.copy_engine import bulk_bytes
+from tiledsl.analysis.touches import version_bytes
+from tiledsl.analysis.turns import nest_of
 from tiledsl.ir.concurrent import WARPGROUP, members
-from tiledsl.ir.nodes import Block, Buffer, For, If, Stmt, static_shape
+from tiledsl.ir.nodes import Block, Buffer, For, If, Stmt
 from tiledsl.ir.tile import Copy
 from tiledsl.passes.warp_specialise.budget import AS_LAUNCHED, Budget
 from tiledsl.passes.warp_specialise.fills import ENGINE, tile_of
-
-Path = tuple[int, ...]  # statement numbers from the launch's body down; 0 or 1 before those in a branch of an If
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Candidate:
     @property
     def nest(self) -> tuple[Stmt, ...]:
         """What is around from the outermost loop on: what stands outside of that is executed at most once."""
-        return tuple(dropwhile(lambda s: isinstance(s, If), self.around))
+        return nest_of(self.around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class Channel:
     @property
     def size(self) -> int:
         """Bytes of a version of the tiles."""
-        return sum(prod(static_shape(b)) * b.dtype.bits // 8 for b in self.tiles)
+        return sum(map(version_bytes, self.tiles))
 
     @property
     def bytes(self) -> int:

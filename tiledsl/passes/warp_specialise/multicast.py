@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+from tiledsl.analysis.turns import decided_by
 from tiledsl.ir.nodes import Binary, Const, Expr, Launch, Node, Region, Stmt, Var
 from tiledsl.ir.tile import Copy, Im2col, region_of
 from tiledsl.ir.walk import rewrite
 from tiledsl.passes.warp_specialise.channels import Candidate, Channel, WarpPlan
 from tiledsl.passes.warp_specialise.fills import ENGINE
-from tiledsl.passes.warp_specialise.replay import Replay, decided_by
+from tiledsl.passes.warp_specialise.replay import Replay
 
 PERIOD = 8  # rows after which every swizzle of the copy engine begins again
 LINE = 128  # bytes: a multiple of what a box of the copy engine is aligned to

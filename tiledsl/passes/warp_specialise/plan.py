@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tiledsl.analysis.access import Access, accesses
+from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.copy_engine import why_not_bulk
-from tiledsl.analysis.turns import is_regular
+from tiledsl.analysis.turns import decided_by, is_regular
 from tiledsl.analysis.vector_width import Divisors
 from tiledsl.errors import error
 from tiledsl.ir.concurrent import WARPGROUP, Roles
@@ -28,7 +29,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.tile import Copy, Gemm, Parallel, Transpose
 from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.warp_specialise.budget import AS_LAUNCHED, Budget, budget
-from tiledsl.passes.warp_specialise.channels import Candidate, Channel, Path, WarpPlan, block_at
+from tiledsl.passes.warp_specialise.channels import Candidate, Channel, WarpPlan, block_at
 from tiledsl.passes.warp_specialise.fills import (
     ENGINE,
     decided_within,
@@ -39,7 +40,7 @@ from tiledsl.passes.warp_specialise.fills import (
 )
 from tiledsl.passes.warp_specialise.grouping import Group, as_asked, neighbours
 from tiledsl.passes.warp_specialise.reads import last_reading
-from tiledsl.passes.warp_specialise.replay import Replay, decided_by, leaves
+from tiledsl.passes.warp_specialise.replay import Replay, leaves
 from tiledsl.target import Target
 
 

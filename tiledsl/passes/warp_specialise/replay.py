@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tiledsl.analysis.access import accesses, reach, storage_roots
+from tiledsl.analysis.turns import decided_by
 from tiledsl.ir.nodes import AtomicUpdate, Block, Buffer, Expr, For, If, Launch, Let, Node, Space, Stmt, Var
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.types import effect_of
@@ -28,11 +29,6 @@ def leaves(block: Block, around: tuple[Stmt, ...] = ()) -> Iterator[tuple[Stmt, 
                 yield from leaves((*then, *orelse), (*around, s))
             case _:
                 yield s, around
-
-
-def decided_by(around: Sequence[Stmt]) -> list[Expr]:
-    """What says how often statements inside of `around` are executed."""
-    return [s.cond if isinstance(s, If) else s.extent for s in around if isinstance(s, For | If)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
-from tiledsl.analysis.turns import count_of
+from tiledsl.analysis.arrivals import Path
+from tiledsl.analysis.turns import count_of, decided_by
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Dependency, Role, Roles, members
 from tiledsl.ir.dtypes import INDEX, INT32, UINT64
 from tiledsl.ir.fresh import copied
@@ -39,9 +40,9 @@ from tiledsl.ir.tile import Copy
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import map_blocks, replace_buffers, substitute
-from tiledsl.passes.warp_specialise.channels import Candidate, Channel, Path, WarpPlan
+from tiledsl.passes.warp_specialise.channels import Candidate, Channel, WarpPlan
 from tiledsl.passes.warp_specialise.fills import CP_ASYNC, ENGINE, REGISTERS, by_cp_async, decided_within, in_parts
-from tiledsl.passes.warp_specialise.replay import Replay, decided_by
+from tiledsl.passes.warp_specialise.replay import Replay
 
 _ZERO, _ONE = Const(0, INT32), Const(1, INT32)
 
