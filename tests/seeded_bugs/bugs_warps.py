@@ -141,7 +141,7 @@ WARPS = (
         "passes.software_pipeline.legal:_supplies",
         "depth + behind",
         "depth + 2",
-        TURNS,
+        PRODUCTS,
         200,
     ),
     Bug(
