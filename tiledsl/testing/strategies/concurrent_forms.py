@@ -9,6 +9,7 @@ from tiledsl.ir import concurrent, tile
 from tiledsl.ir import nodes as ir
 from tiledsl.ir.dtypes import INDEX, DType
 from tiledsl.ir.nodes import Address, Buffer, Space, Stmt, Var
+from tiledsl.ir.verify_concurrent import MOST_NAMED
 from tiledsl.testing.strategies.expressions import NAMES, Maker
 
 Block = ir.Block
@@ -27,6 +28,11 @@ class ConcurrentMaker(Maker):
 
     def ranks(self) -> int:
         return self.pick([0, 0, 3])  # type: ignore[no-any-return]
+
+    def named(self) -> ir.Expr:
+        """The number of a named barrier: the verifier knows constants that are none."""
+        e = self.expr(INDEX)
+        return ir.Const(e.value % MOST_NAMED, e.dtype) if isinstance(e, ir.Const) else e
 
     # ---- statements of one line
 
@@ -51,8 +57,8 @@ class ConcurrentMaker(Maker):
             lambda: concurrent.Await(
                 self.barrier(), self.expr(INDEX), self.handed(), self.pick(["threads", "one"]), self.coin()
             ),
-            lambda: concurrent.NamedSync(self.expr(INDEX), 32 * number(1, 8)),
-            lambda: concurrent.NamedArrive(self.expr(INDEX), 32 * number(1, 8)),
+            lambda: concurrent.NamedSync(self.named(), 32 * number(1, 8)),
+            lambda: concurrent.NamedArrive(self.named(), 32 * number(1, 8)),
             lambda: concurrent.Fence(self.pick(concurrent.FENCES)),
             lambda: concurrent.Dependency(self.pick(concurrent.DEPENDENCIES)),
             lambda: concurrent.Hold(self.buffer(Space.LOCAL)),
