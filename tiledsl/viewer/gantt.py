@@ -16,6 +16,7 @@ from tiledsl.passes.software_pipeline import planned_loops
 from tiledsl.passes.software_pipeline.body import WORLD, Body
 from tiledsl.passes.software_pipeline.plan import PipelinePlan
 from tiledsl.passes.software_pipeline.waits import commit_points
+from tiledsl.target import Target
 from tiledsl.viewer.places import Places
 
 MOST_TRIPS = 10  # iterations of a longer loop are not drawn
@@ -83,13 +84,13 @@ class Chart:
 
 
 def pipeline_charts(
-    kernel: Kernel, places: Places, *, fuse_barrier: bool = True, stages: int = -1
+    kernel: Kernel, places: Places, *, target: Target | None = None, fuse_barrier: bool = True, stages: int = -1
 ) -> tuple[Chart, ...]:
     """Of every pipelined loop of a kernel before software-pipeline, by the plan of the pass with these options."""
     charts = []
     for launch in kernel.launches:
         alone = Kernel(kernel.name, kernel.params, (launch,), kernel.sizes, kernel.scratch, kernel.results)
-        for body, plan in planned_loops(alone, fuse_barrier=fuse_barrier, stages=stages):
+        for body, plan in planned_loops(alone, target=target, fuse_barrier=fuse_barrier, stages=stages):
             charts.append(_chart(launch.name, body, plan, places))
     return tuple(charts)
 

@@ -70,7 +70,9 @@ def trace_of(lowered: Lowered, options: Options | None = None) -> Trace:
         lowered.emit_seconds,
         cuda_lines(lowered, places),
         layout_pictures(kernels[laid_out[1]], places) if laid_out else (),
-        pipeline_charts(kernels[pipelined[0]], places, fuse_barrier=bool(fuse), stages=_whole(stages))
+        pipeline_charts(
+            kernels[pipelined[0]], places, target=lowered.target, fuse_barrier=bool(fuse), stages=_whole(stages)
+        )
         if pipelined
         else (),
         shared_maps(kernels[packed[0]], kernels[packed[1]], printed[packed[0]], lowered.target, places)

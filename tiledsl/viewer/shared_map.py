@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tiledsl.analysis.access import storage_roots
 from tiledsl.analysis.touches import bytes_of, touches
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import Block, Buffer, For, If, Kernel, Launch, Stmt, While
 from tiledsl.ir.printer import Line
 from tiledsl.passes.plan_shared_memory import Lifetime, make_shared_plan
@@ -16,9 +17,10 @@ from tiledsl.viewer.places import Places
 
 @dataclass(frozen=True)
 class Moment:
-    """Statement number `time` (from 1, as lifetimes count) at line `line` (from 0) of the text; `depth`: loops around.
+    """Statement number `time` (from 1, as lifetimes count) at line `line` (from 0) of the text.
 
-    The end of a loop is a moment too, `text` is then "}".
+    `depth` is the number of loops and roles around. The end of a loop, or of all roles, is a moment too, whose text is
+    "}".
     """
 
     time: int
@@ -126,7 +128,7 @@ def _tenant(l: Lifetime, offset: int, touched: tuple[Touch, ...], places: Places
 def _moments(
     body: Block, printed: Sequence[Line], where: dict[int, int], ends: dict[int, int], places: Places
 ) -> Iterator[tuple[Moment, Stmt]]:
-    """Every statement in program order, numbered as `live_ranges` does: the end of a loop counts too."""
+    """Every statement in program order, numbered as `live_ranges` does: ends of loops and of roles count."""
     time = 0
 
     def below(block: Block, depth: int) -> Iterator[tuple[Moment, Stmt]]:
@@ -143,6 +145,11 @@ def _moments(
                 case If(_, then, orelse):
                     yield from below(then, depth)
                     yield from below(orelse, depth)
+                case Roles(roles):
+                    for role in roles:
+                        yield from below(role.body, depth + 1)
+                    time += 1
+                    yield Moment(time, ends[id(s)], depth, "}", places.of(s.span)), s
 
     yield from below(body, 0)
 

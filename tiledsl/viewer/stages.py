@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tiledsl.compile import Lowered, Stage
 from tiledsl.errors import NOWHERE, Span
-from tiledsl.ir.nodes import Stmt
 from tiledsl.ir.printer import Line
+from tiledsl.ir.walk import statements
 from tiledsl.viewer.differences import Row, difference
 from tiledsl.viewer.places import Places
 
@@ -47,8 +47,8 @@ def stage_views(stages: Sequence[Stage], printed: Sequence[Sequence[Line]], plac
         text = [row.text for row in rows]
         changes = difference(before, text) if out and text != before else ()
         shown = tuple(TextLine(row.text, places.of(row.node.span)) for row in rows)
-        statements = sum(isinstance(row.node, Stmt) and not row.closes for row in rows)
-        out.append(StageView(stage.name, stage.seconds, statements, sum(map(len, text)) + len(text), shown, changes))
+        count = sum(1 for _ in statements(stage.kernel))
+        out.append(StageView(stage.name, stage.seconds, count, sum(map(len, text)) + len(text), shown, changes))
         before = text
     return tuple(out)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from viewer_cases import example, example_names
+from viewer_cases import example, example_variants
 
 from tiledsl.ir.nodes import Barrier
 from tiledsl.ir.printer import lines
@@ -14,10 +14,10 @@ from tiledsl.viewer.gantt import overlaps
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", example_names())
-def test_every_example_has_a_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "costs_of", lambda *_: Costs("", (), "", ""))  # it would compile 85 cubins
-    kernel = example(name)
+@pytest.mark.parametrize(("name", "target"), example_variants())
+def test_every_example_has_a_trace(name: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "costs_of", lambda *_: Costs("", (), "", ""))  # it would compile 270 cubins
+    kernel = example(name, target)
     shown = model.trace_of(kernel)
     assert all(overlaps(chart) == [] for chart in shown.charts)
     printed = lines(kernel.after("insert-barriers"))

@@ -18,8 +18,11 @@ KERNELS = {
     "gemm": ("gemm", "gemm", {"M": 128, "N": 128, "K": 256, "block": (64, 64, 32), "num_stages": 3}),
     "gemm_ragged": ("gemm", "gemm", {"M": 100, "N": 72, "K": 80, "block": (64, 64, 32), "num_stages": 2}),
     "attention": ("attention", "flash_attention", {"seq_q": 128, "seq_k": 128, "dim": 64, "causal": True} | HEADS),
+    "roles": ("gemm", "gemm", {"M": 128, "N": 128, "K": 256, "block": (128, 64, 64), "num_stages": 3}),
+    "overlapped": ("attention", "flash_attention", {"seq_q": 128, "seq_k": 512, "dim": 64, "causal": False} | HEADS),
     "decode": ("attention", "split_decode", {"kv_heads": 2, "seq_k": 64, "dim": 64} | HEADS),
 }
+HOPPER = ("roles", "overlapped")
 
 
 def _examples() -> ModuleType:
@@ -31,20 +34,25 @@ def _examples() -> ModuleType:
         sys.path.pop(0)
 
 
+def target_of(name: str) -> str:
+    return "sm_90a" if name in HOPPER else "sm_80"
+
+
 @cache
 def lowered(name: str) -> Lowered:
-    """For sm_80, whatever machine this is."""
+    """For its target, whatever machine this is."""
     file, function, arguments = KERNELS[name]
     made = getattr(_examples().load(file), function)(**arguments)
-    return made.compile(target="sm_80").lowered  # type: ignore[no-any-return]
+    return made.compile(target=target_of(name)).lowered  # type: ignore[no-any-return]
 
 
-def example_names() -> list[str]:
-    return list(_examples().all_cases())
+def example_variants() -> list[tuple[str, str]]:
+    """(example, target) of all programs that differ."""
+    return _examples().variants()  # type: ignore[no-any-return]
 
 
-def example(name: str) -> Lowered:
-    return _examples().all_cases()[name].compiled("sm_80").lowered  # type: ignore[no-any-return]
+def example(name: str, target: str) -> Lowered:
+    return _examples().cases_by_name()[name].compiled(target).lowered  # type: ignore[no-any-return]
 
 
 @cache
