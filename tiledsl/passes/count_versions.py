@@ -243,7 +243,7 @@ class _Phases:
         return [*rings, *phases]
 
     def implied(self, e: Expr, c: Cycle, var: Var) -> _Counter | None:
-        """The ring whose returns to 0 would turn `c`: a remainder of what `e` divides."""
+        """The ring whose returns to 0 would turn `c`: a remainder of what `e` divides, if that grows by 1."""
         for n in walk(e):
             match n:
                 case Binary("//" | "div", a, Const(int(modulus))) if modulus > 1:
@@ -256,7 +256,7 @@ class _Phases:
                 x = Binary("+", a, Const(offset, dtype_of(a))) if offset else a
                 ring = Binary("%", x, Const(modulus, dtype_of(a)))
                 cycle = cycle_of(ring, self.bounds)
-                if cycle is not None and is_phase(c, cycle, var):
+                if cycle is not None and is_ring(cycle, var) == modulus and is_phase(c, cycle, var):
                     return _Counter(ring, cycle, modulus)
         return None
 

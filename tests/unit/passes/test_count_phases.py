@@ -73,7 +73,8 @@ def programs(draw: st.DrawFn) -> tuple[str, str, int, int, int]:
     s, c = draw(st.integers(1, 4)), draw(st.integers(0, 5))
     value = draw(st.sampled_from(VALUES)).replace("S", str(s)).replace("c", str(c))
     outer, inner = draw(st.integers(0, 5)), draw(st.integers(0, 9))
-    return value, value.replace("{x}", "x"), outer, inner, draw(st.sampled_from((inner, inner, inner, 0, 1, 7)))
+    step = draw(st.sampled_from((inner, inner, inner + 1, inner + 2, 0, 1, 7)))  # more: the first turns stand before
+    return value, value.replace("{x}", "x"), outer, inner, step
 
 
 @given(programs(), st.booleans(), st.booleans())
@@ -103,6 +104,14 @@ def test_no_division_is_left_in_a_loop_that_runs_on(versions: int, value: str, e
     python = value.replace("S", str(versions)).replace("{x}", "x")
     expected = [eval(python, {"x": i * extents[2] + k}) for i in range(extents[0]) for k in range(extents[1])]
     assert run(after, len(expected)) == expected
+
+
+@pytest.mark.parametrize("versions, step", [(3, 5), (4, 7), (4, 6), (4, 2)])
+@pytest.mark.parametrize("ahead", range(4))
+def test_phases_of_a_number_that_grows_by_more_than_one(versions: int, step: int, ahead: int) -> None:
+    """As where a turn stands before the inner loop: `i * 5 % 3` goes 0, 2, 1, and is no counter of the outer loop."""
+    after = counted(nested(6, 4, step, f"({{x}} + {ahead}) // {versions} % 2"), *LATE)
+    assert run(after, 24) == [(i * step + k + ahead) // versions % 2 for i in range(6) for k in range(4)]
 
 
 def test_a_counter_of_a_dynamic_inner_loop_lives_outside_of_both() -> None:
