@@ -468,6 +468,15 @@ CATALOGUE: dict[str, Entry] = {
         "write it in the T.Kernel block itself, once for all blocks and threads",
         "Whether a launch waits for the one before it, and where, must not depend on anything: launches further on count on it.",
     ),
+    "TD0270": Entry(
+        "there is no instruction for this: {what}",
+        "there is: {known}",
+        "The words T.ptx_... name instructions of the table `tiledsl isa`. T.gemm chooses one that fits its operands.",
+    ),
+    "TD0271": Entry(
+        "{what}={size} is no positive multiple of {step}",
+        "an instruction {shape} of {type} takes {step} at a time",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -593,6 +602,11 @@ CATALOGUE: dict[str, Entry] = {
         "give the fragment a layout in which a thread's run of elements divides the rows",
         "A reduction combines the threads that share a row. With a layout whose runs cross the ends of rows there is no "
         "regular group of such threads.",
+    ),
+    "TD0343": Entry(
+        "{atom} reads rows of 16 bytes of '{buffer}', which its layout does not keep together and aligned",
+        "annotate a layout that moves whole runs of 16 bytes, such as T.make_swizzled_layout, and begin rows at their multiples",
+        "A lane gives the address of a row of a matrix, which the instruction reads as one aligned piece of memory.",
     ),
     # ---- TD04: pipelines
     "TD0401": Entry(
