@@ -890,6 +890,30 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0634": Entry("{what} must be {expected}, not {given}"),
     "TD0635": Entry("'{kernel}' has no size or scalar '{name}'", "it has {known}"),
+    "TD0640": Entry(
+        "'{name}' returns what T.empty made, and out_idx={given} names further results",
+        "leave out_idx away: what the function returns is what the call returns",
+        "Of a kernel's results the caller must know one order.",
+    ),
+    "TD0641": Entry(
+        "{what} is {given}, for which there is nothing in tiledsl",
+        "known are: {known}",
+    ),
+    "TD0642": Entry(
+        "'{name}' returned a {given}: @tilelang.jit takes a function that returns a T.prim_func, or one with T.Kernel in it",
+        "end the function with `return main`, where main is decorated with @T.prim_func",
+        "A function without T.Kernel of its own makes kernels: it is called with their sizes, and gives one of them.",
+    ),
+    "TD0643": Entry(
+        "'{name}' has a size that is known only in a call: ({shape})",
+        "pass input_tensors=[...]",
+        "A profiler makes inputs of the shapes in the signature, which are not numbers here.",
+    ),
+    "TD0644": Entry(
+        "the reference gives {given} results, the kernel {wanted}",
+        "return one for each result in their order; for a kernel without out_idx one for each tensor that it writes, or nothing "
+        "after writing its arguments",
+    ),
     "TD0650": Entry(
         "tensor '{name}' of {dtype} cannot be moved by the copy engine",
         "the element types are {known}",
