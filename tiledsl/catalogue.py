@@ -468,6 +468,15 @@ CATALOGUE: dict[str, Entry] = {
         "write it in the T.Kernel block itself, once for all blocks and threads",
         "Whether a launch waits for the one before it, and where, must not depend on anything: launches further on count on it.",
     ),
+    "TD0270": Entry(
+        "there is no instruction for this: {what}",
+        "there is: {known}",
+        "The words T.ptx_... name instructions of the table `tiledsl isa`. T.gemm chooses one that fits its operands.",
+    ),
+    "TD0271": Entry(
+        "{what}={size} is no positive multiple of {step}",
+        "an instruction {shape} of {type} takes {step} at a time",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -593,6 +602,11 @@ CATALOGUE: dict[str, Entry] = {
         "give the fragment a layout in which a thread's run of elements divides the rows",
         "A reduction combines the threads that share a row. With a layout whose runs cross the ends of rows there is no "
         "regular group of such threads.",
+    ),
+    "TD0343": Entry(
+        "{atom} reads rows of 16 bytes of '{buffer}', which its layout does not keep together and aligned",
+        "annotate a layout that moves whole runs of 16 bytes, such as T.make_swizzled_layout, and begin rows at their multiples",
+        "A lane gives the address of a row of a matrix, which the instruction reads as one aligned piece of memory.",
     ),
     # ---- TD04: pipelines
     "TD0401": Entry(
@@ -876,6 +890,30 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0634": Entry("{what} must be {expected}, not {given}"),
     "TD0635": Entry("'{kernel}' has no size or scalar '{name}'", "it has {known}"),
+    "TD0640": Entry(
+        "'{name}' returns what T.empty made, and out_idx={given} names further results",
+        "leave out_idx away: what the function returns is what the call returns",
+        "Of a kernel's results the caller must know one order.",
+    ),
+    "TD0641": Entry(
+        "{what} is {given}, for which there is nothing in tiledsl",
+        "known are: {known}",
+    ),
+    "TD0642": Entry(
+        "'{name}' returned a {given}: @tilelang.jit takes a function that returns a T.prim_func, or one with T.Kernel in it",
+        "end the function with `return main`, where main is decorated with @T.prim_func",
+        "A function without T.Kernel of its own makes kernels: it is called with their sizes, and gives one of them.",
+    ),
+    "TD0643": Entry(
+        "'{name}' has a size that is known only in a call: ({shape})",
+        "pass input_tensors=[...]",
+        "A profiler makes inputs of the shapes in the signature, which are not numbers here.",
+    ),
+    "TD0644": Entry(
+        "the reference gives {given} results, the kernel {wanted}",
+        "return one for each result in their order; for a kernel without out_idx one for each tensor that it writes, or nothing "
+        "after writing its arguments",
+    ),
     "TD0650": Entry(
         "tensor '{name}' of {dtype} cannot be moved by the copy engine",
         "the element types are {known}",

@@ -24,6 +24,7 @@ from tiledsl.isa.execute import gather, interpret, scatter
 
 if TYPE_CHECKING:
     from tiledsl.cpu.interp import Machine
+    from tiledsl.cpu.lockstep import Lockstep
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +38,7 @@ def execute(m: Machine, s: AtomCall, atom: Atom) -> None:
     KINDS[atom.kind](m, atom, [m.eval(a) for a in s.args])
 
 
-def _read_registers(m: Machine, operand: Operand, p: Pointer) -> Array:
+def _read_registers(m: Lockstep, operand: Operand, p: Pointer) -> Array:
     """The registers of an operand from `p` on, of shape (warps, 32, registers)."""
     count, offset, registers = registers_of(m, operand, p)
     m.require_registers(registers, offset, count)
@@ -45,31 +46,31 @@ def _read_registers(m: Machine, operand: Operand, p: Pointer) -> Array:
     return data.reshape(-1, SIZE, count)
 
 
-def _write_registers(m: Machine, operand: Operand, p: Pointer, data: Array) -> None:
+def write_registers(m: Lockstep, operand: Operand, p: Pointer, data: Array) -> None:
     count, offset, registers = registers_of(m, operand, p)
     m.require_own(registers, offset, count)
     registers.write_run(offset, data.reshape(*m.domain, count), m.mask)
 
 
-def registers_of(m: Machine, operand: Operand, p: Pointer) -> tuple[int, Any, Registers]:
+def registers_of(m: Lockstep, operand: Operand, p: Pointer) -> tuple[int, Any, Registers]:
     """Number of registers, first one and the array, all in elements of the operand's type."""
     if p.buffer.space is not Space.LOCAL:
         raise TypeError(f"'{p.buffer.name}' is no register array")
     registers, holder = m.registers[p.buffer], numpy_dtype(operand.dtype)
     count, width = operand.fragment.num_regs, registers.data.dtype.itemsize
-    m.inside(p.buffer, p.at[0], m.size(p.buffer) - count * holder.itemsize // width + 1, 0)
+    m.inside(p.buffer, p.at[0], registers.data.shape[-1] - count * holder.itemsize // width + 1, 0)
     offset = p.at[0] * width // holder.itemsize
     if registers.data.dtype == holder:
         return count, offset, registers
     return count, offset, registers.bits_as(holder)
 
 
-def _mma(m: Machine, atom: Atom, args: list[Any]) -> None:
+def _mma(m: Lockstep, atom: Atom, args: list[Any]) -> None:
     registers = {op.name: _read_registers(m, op, p) for op, p in zip(atom.operands, args, strict=True)}
     result = interpret(atom, registers)
     for op, p in zip(atom.operands, args):
         if op.written:
-            _write_registers(m, op, p, result)
+            write_registers(m, op, p, result)
 
 
 def _rows(m: Machine, atom: Atom, p: Pointer) -> tuple[Pointer, int, Any]:
@@ -87,7 +88,7 @@ def _ldmatrix(m: Machine, atom: Atom, args: list[Any]) -> None:
     m.mask = saved
     units = rows.view(np.uint16).reshape(-1, SIZE, 8)[:, : 8 * atom.matrices]
     tiles = units.reshape(-1, atom.matrices, 8, 8)
-    _write_registers(m, atom.operands[0], target, scatter(atom.operands[0].fragment, tiles))
+    write_registers(m, atom.operands[0], target, scatter(atom.operands[0].fragment, tiles))
 
 
 def _stmatrix(m: Machine, atom: Atom, args: list[Any]) -> None:

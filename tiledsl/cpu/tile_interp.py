@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tiledsl.cpu import tile_ops, values, warp
+from tiledsl.cpu import tile_atoms, tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
@@ -108,6 +108,7 @@ class TileMachine(Concurrent):
         own: dict[type, Callable[[Any], None]] = {
             tile.Parallel: self.parallel,
             ir.Barrier: self.barrier,
+            ir.AtomCall: lambda s: tile_atoms.execute(self, s),
             ir.AsyncCommit: lambda s: self.queues[s.queue].commit(),
             ir.AsyncWait: lambda s: self.queues[s.queue].wait(s.pending, s.sources),
         }

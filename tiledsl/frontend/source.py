@@ -20,7 +20,7 @@ from tiledsl.errors import NOWHERE, Span, TileError, error
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Frames of these rooms stand between the user's line and the tracer; everything else is the user's.
-_OURS = (os.path.join(_PACKAGE, "frontend") + os.sep, os.path.join(_PACKAGE, "language") + os.sep)
+_OURS = tuple(os.path.join(_PACKAGE, room) + os.sep for room in ("frontend", "language", "compat"))
 
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 

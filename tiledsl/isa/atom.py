@@ -10,6 +10,10 @@ from typing import Any
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment
 
+# The kinds that a user may write on tiles: they are done when the next statement runs, and touch no memory but rows of
+# tiles that they read.
+OF_TILES = ("mma", "ldmatrix")
+
 
 class Completion(Enum):
     """When the effect of an instruction is there."""

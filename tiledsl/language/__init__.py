@@ -47,7 +47,9 @@ from tiledsl.language.clusters import (
 from tiledsl.language.debug import assume, device_assert, sync_threads
 from tiledsl.language.debug import print_ as print
 from tiledsl.language.dependence import pdl_sync, pdl_trigger
+from tiledsl.language.emitters import TensorCoreIntrinEmitter
 from tiledsl.language.externs import address_of, call_extern, call_pure_extern, import_source
+from tiledsl.language.instructions import ptx_ldmatrix, ptx_mma
 from tiledsl.language.launch import (
     ClusterKernel,
     Kernel,
@@ -245,10 +247,10 @@ float = _WORDS["float32"]
 # fmt: off
 __all__ = [
     "Buffer", "Cast", "ClusterKernel", "Fragment", "GemmWarpPolicy", "Kernel", "Layout", "Parallel", "Persistent",
-    "Pipelined", "Ref", "Select", "Serial", "StridedTensor", "Tensor", "WSPipeline", "WSSchedule", "WarpSpecialize",
-    "__cos", "__exp", "__exp2", "__exp10", "__log", "__log2", "__log10", "__sin", "__tan", "abs", "acos",
-    "address_of", "all_sync", "alloc_barrier", "alloc_fragment", "alloc_global", "alloc_local", "alloc_shared",
-    "alloc_var", "annotate_consumer_reg_alloc", "annotate_layout", "annotate_min_blocks_per_sm",
+    "Pipelined", "Ref", "Select", "Serial", "StridedTensor", "Tensor", "TensorCoreIntrinEmitter", "WSPipeline",
+    "WSSchedule", "WarpSpecialize", "__cos", "__exp", "__exp2", "__exp10", "__log", "__log2", "__log10", "__sin",
+    "__tan", "abs", "acos", "address_of", "all_sync", "alloc_barrier", "alloc_fragment", "alloc_global", "alloc_local",
+    "alloc_shared", "alloc_var", "annotate_consumer_reg_alloc", "annotate_layout", "annotate_min_blocks_per_sm",
     "annotate_producer_reg_dealloc", "annotate_safe_value", "annotate_ws_schedule", "any_sync", "asin", "assume",
     "async_copy", "atan", "atan2", "atomic_add", "atomic_max", "atomic_min", "atomic_or", "barrier_arrive",
     "barrier_wait", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "block_rank_in_cluster",
@@ -260,20 +262,21 @@ __all__ = [
     "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float16", "float32",
     "float64", "floor", "floordiv", "floormod", "fma", "fmod", "gemm", "get_block_binding", "get_block_bindings",
     "get_block_extent", "get_block_extents", "get_lane_idx", "get_mbarrier", "get_thread_binding",
-    "get_thread_bindings", "get_thread_extent", "get_thread_extents", "get_warp_idx", "half", "if_then_else",
-    "im2col", "import_source", "inc_max_nreg", "index", "infinity", "int", "int4", "int8", "int16", "int32", "int64",
-    "isfinite", "isinf", "isnan", "log", "log2", "log10", "logical_and", "logical_not", "logical_or", "loop_break",
-    "macro", "make_full_bank_swizzled_layout", "make_half_bank_swizzled_layout", "make_linear_layout",
+    "get_thread_bindings", "get_thread_extent", "get_thread_extents", "get_warp_idx", "half", "if_then_else", "im2col",
+    "import_source", "inc_max_nreg", "index", "infinity", "int", "int4", "int8", "int16", "int32", "int64", "isfinite",
+    "isinf", "isnan", "log", "log2", "log10", "logical_and", "logical_not", "logical_or", "loop_break", "macro",
+    "make_full_bank_swizzled_layout", "make_half_bank_swizzled_layout", "make_linear_layout",
     "make_quarter_bank_swizzled_layout", "make_swizzled_layout", "max", "max_value", "mbarrier_arrive",
     "mbarrier_arrive_expect_tx", "mbarrier_expect_tx", "mbarrier_wait_parity", "min", "min_value", "no_set_max_nreg",
-    "pdl_sync", "pdl_trigger", "popcount", "pow", "print", "ptx_commit_group", "ptx_wait_group", "reduce",
-    "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor", "reduce_max", "reduce_min",
-    "reduce_sum", "reinterpret", "reshape", "round", "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down",
-    "shfl_up", "shfl_xor", "shift_left", "shift_right", "sigmoid", "sin", "sinh", "sqrt", "symbolic", "sync_threads",
-    "tan", "tanh", "tfloat32", "thread_binding", "tma_copy", "tma_store_arrive", "tma_store_wait", "transpose",
-    "trunc", "truncdiv", "truncmod", "uint4", "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle",
-    "vectorized", "view", "wait_wgmma", "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum", "warpgroup_arrive",
-    "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait", "wgmma_gemm", "ws",
+    "pdl_sync", "pdl_trigger", "popcount", "pow", "print", "ptx_commit_group", "ptx_ldmatrix", "ptx_mma",
+    "ptx_wait_group", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor",
+    "reduce_max", "reduce_min", "reduce_sum", "reinterpret", "reshape", "round", "rsqrt", "serial", "set_max_nreg",
+    "shfl", "shfl_down", "shfl_up", "shfl_xor", "shift_left", "shift_right", "sigmoid", "sin", "sinh", "sqrt",
+    "symbolic", "sync_threads", "tan", "tanh", "tfloat32", "thread_binding", "tma_copy", "tma_store_arrive",
+    "tma_store_wait", "transpose", "trunc", "truncdiv", "truncmod", "uint4", "uint8", "uint16", "uint32", "uint64",
+    "unroll", "use_swizzle", "vectorized", "view", "wait_wgmma", "warp_reduce_max", "warp_reduce_min",
+    "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait",
+    "wgmma_gemm", "ws",
 ]
 # fmt: on
 

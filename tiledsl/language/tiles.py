@@ -9,9 +9,9 @@ from tiledsl.frontend.proxies import Variable, converted, describe, index_of
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, Tile, shape_text, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
-from tiledsl.ir.dtypes import DType, Kind
+from tiledsl.ir.dtypes import INDEX, DType, Kind
 from tiledsl.ir.im2col import Window
-from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Region, Space, Stmt, Store
+from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Expr, For, Region, Space, Stmt, Store, Unrolled, Var
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.tile import Copy, Fill, Gemm, Im2col, Transpose
 from tiledsl.language.unsupported import reject
@@ -185,7 +185,7 @@ def _im2col(word: str, img: Any, col: Any, steps: tuple[Any, Any], filter_: dict
 
 
 def fill(dst: Any, value: Any) -> None:
-    """Sets every element of a tensor or a part of it to `value`."""
+    """Sets every element of a tensor or a part of it to `value`; of T.alloc_local memory in every thread."""
     _fill("T.fill", dst, value)
 
 
@@ -196,11 +196,24 @@ def _fill(word: str, dst: Any, value: Any) -> None:
         return
     tile = tile_of(dst, word, "dst")
     number = converted(value, tile.buffer.dtype)
-    emit_tile(tracer, word, Fill(tile.region(word), number, span=tracer.here()))
+    if tile.buffer.space is Space.LOCAL:
+        _fill_own(tracer, tile.region(word), number)
+    else:
+        emit_tile(tracer, word, Fill(tile.region(word), number, span=tracer.here()))
+
+
+def _fill_own(tracer: Tracer, region: Region, number: Expr) -> None:
+    """Every thread fills its own copy of private memory: no tile, whose elements would be dealt to the threads."""
+    steps = [(Var("i", INDEX), n) for n in region.extents]
+    at = tuple(simplify(o + v, {}) for o, (v, _) in zip(region.offsets, steps))
+    body: Stmt = Store(region.buffer, at, number, span=tracer.here())
+    for v, n in reversed(steps):
+        body = For(v, Const(n, INDEX), (body,), Unrolled(), span=tracer.here())
+    tracer.emit(body)
 
 
 def clear(dst: Any) -> None:
-    """Sets every element of a tensor or a part of it to 0."""
+    """Sets every element of a tensor or a part of it to 0; of T.alloc_local memory in every thread."""
     _fill("T.clear", dst, 0)
 
 

@@ -9,6 +9,7 @@ from tiledsl.errors import NOWHERE, Span, VerifyError
 from tiledsl.ir.dtypes import INDEX, Kind
 from tiledsl.ir.nodes import (
     Alloc,
+    AtomCall,
     Binary,
     Buffer,
     Cast,
@@ -25,19 +26,22 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Parallel, Transpose
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import statements, walk
+from tiledsl.isa.atom import OF_TILES
+from tiledsl.isa.table import atom_named
 
 
 def _fail(fact: str, what: str, span: Span = NOWHERE) -> None:
     raise VerifyError(f"the fact '{fact}' does not hold: {what}", span)
 
 
-_OF_THREADS = ("AtomCall", "Move", "InitBarrier", "TensorCopy", "BulkMove", "Hold")
+_OF_THREADS = ("Move", "InitBarrier", "TensorCopy", "BulkMove", "Hold")
 
 
 def tile_stage(kernel: Kernel) -> None:
     """No statement of the thread stage alone: nothing has been lowered yet."""
     for s in statements(kernel):
-        if type(s).__name__ in _OF_THREADS:
+        atom = atom_named(s.atom) if isinstance(s, AtomCall) else None
+        if type(s).__name__ in _OF_THREADS or (atom is not None and atom.kind not in OF_TILES):
             _fail("tile stage", f"{type(s).__name__} belongs to the thread stage", s.span)
 
 

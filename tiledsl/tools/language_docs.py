@@ -70,6 +70,8 @@ _SECTIONS = (
     ("mathematics", "Mathematics"),
     ("warps", "Warps"),
     ("layouts", "Layouts"),
+    ("instructions", "Single instructions"),
+    ("emitters", "Products written out"),
     ("macros", "Macros"),
     ("externs", "The user's own CUDA functions"),
     ("debug", "Looking, promising, synchronising"),

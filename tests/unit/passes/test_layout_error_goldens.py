@@ -29,7 +29,7 @@ def raised_by(path: Path) -> TileError:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     passes = pipeline(target_named("sm_80"))
-    until = [p.name for p in passes].index("infer-layouts") + 1
+    until = [p.name for p in passes].index("lower-tiles") + 1
     with pytest.raises(TileError) as caught:
         run_pipeline(trace_kernel(module.kernel, {}, {}), passes[:until])
     return caught.value

@@ -74,6 +74,7 @@ from tiledsl.passes.lower_tiles.copy_engine import lower_bulk
 from tiledsl.passes.lower_tiles.expressions import condition, expression, optional
 from tiledsl.passes.lower_tiles.gemm import lower_gemm
 from tiledsl.passes.lower_tiles.loops import loop_layout
+from tiledsl.passes.lower_tiles.matrices import check_atom
 from tiledsl.passes.lower_tiles.matrix_copy import matrix_copy
 from tiledsl.passes.lower_tiles.printing import print_tile
 from tiledsl.passes.lower_tiles.reduce import lower_reduce
@@ -196,6 +197,12 @@ def _evaluate(ctx: Context, s: Evaluate, scope: Scope) -> Block:
 def _mapped(ctx: Context, s: Stmt, scope: Scope) -> Block:
     """A statement in which only expressions change."""
     return (map_children(s, lambda n: expression(ctx, n, scope.env) if isinstance(n, Expr) else n),)
+
+
+def _atom_call(ctx: Context, s: AtomCall, scope: Scope) -> Block:
+    """An instruction of the user's. Raises TileError TD0311 and TD0343 where target or layout are not made for it."""
+    check_atom(ctx, s)
+    return _mapped(ctx, s, scope)
 
 
 def _kept(ctx: Context, s: Stmt, scope: Scope) -> Block:
@@ -321,7 +328,7 @@ RULES: dict[type[Stmt], Rule] = {
     Dependency: _kept,
     SetRegisters: _kept,
     Settle: _settle,
-    AtomCall: _mapped,
+    AtomCall: _atom_call,
     Move: _mapped,
     Copy: _copy,
     Fill: _elementwise,

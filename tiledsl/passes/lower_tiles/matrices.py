@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from tiledsl.errors import error
 from tiledsl.ir.layout import Digit, Fragment, dim_of, split_digits
-from tiledsl.ir.nodes import Address, AtomCall, Buffer, Const, Expr, static_shape
+from tiledsl.ir.nodes import Address, AtomCall, Buffer, Const, Expr, Space, static_shape
 from tiledsl.ir.swizzle import chunk, contiguous_run
+from tiledsl.isa.table import atom_named
 from tiledsl.passes.lower_tiles.access import root_coordinates, shared_offset, total
 from tiledsl.passes.lower_tiles.context import Context
 from tiledsl.passes.lower_tiles.spread import Loop, coordinates, cut, numbered, register_loops, thread_digits
@@ -131,6 +133,20 @@ def row_address(ctx: Context, buffer: Buffer, indices: Sequence[Expr], version: 
     if not ctx.divisible(coords[-1], run):
         return None
     return Address(ctx.store_for(root), (shared_offset(ctx, layout, coords),), version)
+
+
+def check_atom(ctx: Context, s: AtomCall) -> None:
+    """Raises TileError TD0311 for a product that the target has not, TD0343 where the rows of a shared tile that an
+    instruction reads are not whole in memory."""
+    atom = atom_named(s.atom)
+    assert atom is not None, s.atom
+    if atom.kind == "mma" and atom.feature not in ctx.target.features:
+        c, a, b = (op.dtype for op in atom.operands)
+        raise error("TD0311", s.span, a=a, b=b, c=c, feature=atom.feature, target=ctx.target.name)
+    shared = [a for a in s.args if isinstance(a, Address) and a.buffer.space is Space.SHARED]
+    for row in shared:
+        if row_address(ctx, row.buffer, row.indices, row.version) is None:
+            raise error("TD0343", s.span, atom=atom.name, buffer=row.buffer.name)
 
 
 def matrix_call(kind: str, m: Matrices, access: RowAccess, registers: Buffer, first: Expr, row: Address) -> AtomCall:

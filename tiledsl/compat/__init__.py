@@ -1,0 +1,1 @@
+"""Other systems' programs: what they import, said with tiledsl. Nothing in tiledsl imports this room."""
