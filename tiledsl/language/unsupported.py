@@ -8,6 +8,8 @@ _LATER = "this word is planned; see docs/language.md"
 _NAMED = "arrivals without a wait are those of T.alloc_barrier: use T.barrier_arrive, or T.sync_threads(id, count)"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
+_PAIRS = "write the operator in a T.Parallel loop: neighbours become one instruction where there is one"
+_WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
 _REDUCER = "use a fragment and T.reduce_sum or T.reduce_max"
 
 UNSUPPORTED: dict[str, str] = {
@@ -31,7 +33,11 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("atomic_addx2", "atomic_addx4", "atomic_load", "atomic_store"), "use T.atomic_add"),
     **dict.fromkeys(("ieee_add", "ieee_sub", "ieee_mul", "ieee_fdiv"), "write the operator: it rounds to nearest even"),
     **dict.fromkeys(("ieee_frcp", "ieee_fsqrt", "ieee_frsqrt"), _LATER),
-    **dict.fromkeys(("shuffle_elect", "get_warp_group_idx"), _LATER),
+    **dict.fromkeys(("shuffle_elect", "get_warp_group_idx", "get_warp_idx_sync", "sync_warp"), _LATER),
+    **dict.fromkeys(("warp_reduce_bitand", "warp_reduce_bitor", "ieee_fmaf", "meta_class", "inline"), _LATER),
+    **dict.fromkeys(("add2", "sub2", "mul2", "fma2", "max2", "min2", "abs2"), _PAIRS),
+    **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
+    **dict.fromkeys(("ws_op", "WSRole", "WSOpRef", "WSSync", "WSScope"), "use T.WSPipeline and T.WSSchedule"),
     "prim_func": "decorate with @tiledsl.kernel",
 }
 

@@ -9,6 +9,7 @@ import tiledsl.language as T
 from tiledsl.frontend import proxies
 from tiledsl.frontend.proxies import TypeWord
 from tiledsl.language.unsupported import UNSUPPORTED
+from tiledsl.tools.features import SECTIONS, Feature
 
 _INTRODUCTION = """# The language
 
@@ -50,6 +51,13 @@ values is a `@T.macro`.
 `A[i, j]` is an element, `A[a:b, :]` and `A[i]` are parts; negative constants count from the end. The extents of parts
 are constants; their offsets need not be. A part of a global tensor may reach over its end: what is read there is 0
 (or `T.annotate_safe_value`), what is written there is dropped.
+"""
+
+_STATUS = """# What is there
+
+Every feature of the language, with the tests that hold it: of the values that it gives, in the executions on the CPU,
+and of the instructions that it becomes, where it has its own. `tests/unit/tools/test_language_features.py` holds this
+table: each word and each test exists.
 """
 
 _SECTIONS = (
@@ -96,7 +104,30 @@ def language_page() -> str:
     for name, reason in UNSUPPORTED.items():
         reasons.setdefault(reason, []).append(f"`T.{name}`")
     parts += [f"| {', '.join(names)} | {reason} |" for reason, names in reasons.items()]
+    parts += ["", _STATUS]
+    for section in SECTIONS:
+        parts += [
+            f"## {section.title}\n",
+            "| feature | words | there | its values | its instructions |",
+            "|---|---|---|---|---|",
+        ]
+        parts += [*map(_feature, section.features), ""]
+    parts.pop()
     return "\n".join(parts) + "\n"
+
+
+def _feature(feature: Feature) -> str:
+    """One line of the status: the words, what is missing of them, and the tests by file and name."""
+    names = [*(f"`{w}`" for w in feature.words), *(f"*{w} is missing*" for w in feature.missing)]
+    meaning, instruction = (", ".join(map(_shown_test, t)) for t in (feature.meaning, feature.instruction))
+    return f"| {feature.name} | {' '.join(names)} | {feature.status} | {meaning} | {instruction} |"
+
+
+def _shown_test(name: str) -> str:
+    """A test as the page has it: a case by its own name, others by file and function."""
+    file, _, function = name.partition("::")
+    case = function.partition("[")[2].rstrip("-]")
+    return f"[{case or function or file.rsplit('/', 1)[1]}](../{file})"
 
 
 def _rules() -> str:

@@ -1,0 +1,107 @@
+"""Numbers and their dtypes."""
+
+from tiledsl.tools.features.model import Section, lacking, outside, there
+
+CONVERSIONS = "property/test_conversions.py"
+
+NUMBERS = Section(
+    "Numbers",
+    (
+        there(
+            "arithmetic",
+            "max min abs floordiv floormod truncdiv truncmod ceildiv pow clamp infinity min_value max_value"
+            " logical_and logical_or logical_not",
+            "v:arithmetic v:rounded v:mathematics",
+        ),
+        there("comparisons in a chain, `and`, `or`, `not`, `a if c else b`, `A[-1]`", "", "v:arithmetic g:scalars"),
+        there(
+            "mathematics",
+            "exp exp2 exp10 log log2 log10 sqrt rsqrt sigmoid tanh sin cos tan erf sinh cosh asin acos atan atan2 fmod"
+            " fdiv round floor ceil trunc isnan isinf isfinite fma",
+            "v:mathematics v:rounded v:fused",
+            "i:mathematics i:rounded i:fused",
+        ),
+        there("choices", "if_then_else Select", "v:arithmetic g:scalars"),
+        there("conversions", "cast Cast reinterpret float16", "v:casts", "i:casts"),
+        there(
+            "bits",
+            "shift_left shift_right bitwise_and bitwise_or bitwise_xor bitwise_not popcount clz",
+            "v:bits",
+            "i:bits",
+        ),
+        there(
+            "fast mathematics",
+            "__exp __exp2 __exp10 __log __log2 __log10 __sin __cos __tan fast_rcp TileKernel.fast_math",
+            f"v:mathematics {CONVERSIONS}::test_rough_functions_are_close",
+            "i:mathematics",
+        ),
+        lacking(
+            "arithmetic with a rounding",
+            "ieee_add ieee_sub ieee_mul ieee_fmaf ieee_frcp ieee_fsqrt ieee_frsqrt ieee_fdiv",
+        ),
+        lacking("arithmetic on pairs", "add2 sub2 mul2 fma2 max2 min2 abs2"),
+        there(
+            "exchange between the lanes of a warp",
+            "shfl shfl_xor shfl_up shfl_down any_sync all_sync",
+            "v:warps g:shuffles",
+            "i:warps",
+            missing="shfl_sync ballot ballot_sync activemask match_any_sync match_all_sync",
+        ),
+        lacking("barriers that count", "syncthreads_and syncthreads_or syncthreads_count"),
+        there(
+            "functions of the user's own CUDA text",
+            "import_source call_extern call_pure_extern address_of",
+            "unit/passes/test_lower_statements.py::test_addresses_in_extern_calls",
+            "unit/codegen/test_emit.py::test_source_of_the_users_own",
+            missing="access_ptr tvm_access_ptr",
+        ),
+        lacking("accesses of a given width", "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128"),
+        lacking("random numbers", "rng_init rng_rand rng_rand_float"),
+        lacking("instructions of the tensor core", "ptx_mma ptx_ldmatrix mma_store ptx_wgmma_ss ptx_wgmma_rs"),
+        outside("ptx_tcgen05_mma and what belongs to it", "they are instructions of sm_100"),
+    ),
+)
+
+TYPES = Section(
+    "Dtypes",
+    (
+        there(
+            "bool and integers",
+            "bool int int8 int16 int32 int64 uint8 uint16 uint32 uint64 index",
+            "v:stored_bool v:stored_int8 v:stored_uint64 unit/cpu/test_executions_agree.py::test_S23_operators",
+        ),
+        there(
+            "floats",
+            "float half double float16 float32 float64 bfloat16 tfloat32",
+            "v:stored_float16 v:stored_bfloat16 v:stored_tfloat32"
+            " unit/cpu/test_executions_agree.py::test_S23_conversions",
+            "i:vectors_are_converted_in_pairs",
+        ),
+        there(
+            "floats of 8 and 6 bits",
+            "float8_e4m3 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn"
+            " float6_e3m2fn",
+            "v:stored_float8_e4m3fn v:stored_float8_e5m2 v:stored_float8_e4m3fnuz v:stored_float8_e5m2fnuz"
+            " v:stored_float8_e8m0fnu v:stored_float6_e2m3fn v:stored_float6_e3m2fn",
+        ),
+        there(
+            "conversions bit for bit: roundings, saturation, NaN",
+            "cast",
+            "unit/cpu/test_numerics.py::test_rounding_to_nearest_is_that_of_ml_dtypes"
+            " unit/cpu/test_numerics.py::test_directed_rounding_picks_the_right_neighbour"
+            " unit/cpu/test_numerics.py::test_S23_out_of_range",
+            f"{CONVERSIONS}::test_every_conversion_with_every_rounding"
+            f" {CONVERSIONS}::test_every_conversion_and_function_compiles_for_the_gpu",
+        ),
+        there(
+            "4 bits, packed in bytes",
+            "int4 uint4 float4_e2m1fn",
+            "unit/cpu/test_numerics.py::test_rounding_to_nearest_is_that_of_ml_dtypes",
+        ),
+        there(
+            "names: strings, words, dtypes of torch and NumPy",
+            "float16",
+            "unit/frontend/test_promotion.py::test_spellings_of_a_dtype_are_equal",
+        ),
+    ),
+)
