@@ -22,14 +22,20 @@ from tiledsl.tools.loading import find_rows
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", "convolution")
 HOPPER_MODULES = (  # of interest for sm_90a only
-    *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_warp_specialized", "gemm_cluster"),
-    *("attention_hopper", "attention_backward", "mla_decode", "dependent_launch"),
+    *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_cluster"),
+    *(
+        "warp_specialize/example_warp_specialize_gemm",
+        "attention_hopper",
+        "attention_backward",
+        "mla_decode",
+        "dependent_launch",
+    ),
 )
 
 
 @cache
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"example_{Path(name).stem}", EXAMPLES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

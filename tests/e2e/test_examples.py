@@ -43,7 +43,7 @@ def tile_stages(lowered: Lowered) -> list[Stage]:
 def agree(case: Case, where: str, actual: dict[str, Any], expected: Any, exact: bool) -> None:
     rtol, atol = (0.0, 0.0) if exact and case.exact else (case.rtol, case.atol)
     for name, value in expected.items():
-        compare(f"{where}/{name}", actual[name], value, rtol, atol)
+        compare(f"{where}/{name}", actual[name], value, rtol, atol, case.whole)
 
 
 @every_stage
