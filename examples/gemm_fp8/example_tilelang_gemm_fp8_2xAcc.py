@@ -1,6 +1,6 @@
 """C = A B^T of 8-bit floats, in two accumulators: what the tensor core sums over 128 numbers is added in float32.
 
-Tensor cores add products of 8-bit floats with fewer bits than float32 has. Over a long K that is seen; so the short sums
+Tensor cores add products of 8-bit floats with fewer bits than float32 has. Over a long K that is seen; so short sums
 go to an accumulator that is added to as usual.
 """
 
