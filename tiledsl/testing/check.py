@@ -65,7 +65,7 @@ def check(
             for tensor, value in run.expected.items():
                 usual = tolerance_of(value.dtype)
                 tolerances = (usual if t is None else t for t in run.tolerance)
-                compare(f"{subject.name}/{name}/{tensor}", actual[tensor], value, *tolerances, run.whole)
+                compare(f"{subject.name}/{name}/{tensor}", actual[tensor], value, *tolerances, whole=run.whole)
 
 
 def default_backends() -> tuple[str, ...]:
