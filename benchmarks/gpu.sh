@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# GPU tests of every kernel first, then benchmarks against torch and Triton where they are installed.
+# GPU tests of every kernel first, then benchmarks against torch and Triton where they are installed, then the rows of
+# docs/rows.md, whose times go to FILE-rows.json.
 # Needs no network. `--dry` walks the same control flow on the CPU at tiny shapes; it needs no GPU.
 #
 #   benchmarks/gpu.sh [--dry] [--out FILE.json]
@@ -9,8 +10,12 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-dry=""
-for argument in "$@"; do [ "$argument" = --dry ] && dry=1; done
+dry="" out="" last=""
+for argument in "$@"; do
+  [ "$argument" = --dry ] && dry=1
+  [ "$last" = --out ] && out="${argument%.json}-rows.json"
+  last=$argument
+done
 
 echo "== tests"
 if [ -n "$dry" ]; then
@@ -24,4 +29,9 @@ tests=$?
 echo "== benchmarks"
 "$python" benchmarks/gpu.py "$@"
 figures=$?
-exit $((tests != 0 ? tests : figures))
+
+echo "== rows of docs/rows.md"
+"$python" benchmarks/rows.py --gpu ${dry:+--dry} ${out:+--out "$out"}
+rows=$?
+[ $figures -eq 0 ] || exit $figures
+exit $((tests != 0 ? tests : rows))

@@ -10,23 +10,32 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tiledsl.compile import Lowered
 from tiledsl.runtime.arguments import Bound, as_array, bind
-from tiledsl.testing import Case
+from tiledsl.testing import Case, Row
 from tiledsl.testing.case import copies_of, poison
+from tiledsl.testing.row import targets_of
+from tiledsl.tools.loading import find_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", "convolution")
 HOPPER_MODULES = (  # of interest for sm_90a only
-    *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_warp_specialized", "gemm_cluster"),
-    *("attention_hopper", "attention_backward", "mla_decode", "dependent_launch"),
+    *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_cluster"),
+    *(
+        "warp_specialize/example_warp_specialize_gemm",
+        "attention_hopper",
+        "attention_backward",
+        "mla_decode",
+        "dependent_launch",
+    ),
 )
 
 
 @cache
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"example_{Path(name).stem}", EXAMPLES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -48,14 +57,39 @@ def hopper_cases() -> dict[str, Case]:
 
 
 @cache
+def all_rows() -> dict[str, list[Row]]:
+    """The rows of docs/rows.md, by family."""
+    found: dict[str, list[Row]] = {}
+    for path, rows in find_rows(EXAMPLES).items():
+        found.setdefault(path.parent.name, []).extend(rows)
+    return found
+
+
+@cache
+def row_cases() -> dict[str, Case]:
+    """The reduced cases of the rows. What they are made of is among the other examples, so checkers need not try
+    them: they are not among the `variants`."""
+    return {case.name: case for rows in all_rows().values() for row in rows for case in row.reduced}
+
+
+@cache
 def cases_by_name() -> dict[str, Case]:
     """All of them, for whatever targets."""
-    return all_cases() | hopper_cases()
+    return all_cases() | hopper_cases() | row_cases()
 
 
 def variants() -> list[tuple[str, str]]:
     """(case, target) of all programs that differ."""
     return [(name, "sm_80") for name in all_cases()] + [(name, "sm_90a") for name in hopper_cases()]
+
+
+def variants_with_rows(alike: Callable[[str], object] = lambda name: False, rows: bool = True) -> list[Any]:
+    """The variants as parameters of a test, and those of the rows. Slow are the cases that are `alike`, and of each row
+    all but its first case, or without `rows` that too."""
+    quick = {row.reduced[0].name for some in all_rows().values() for row in some} if rows else set()
+    slow = [n for n in cases_by_name() if alike(n)] + [n for n in row_cases() if n not in quick]
+    found = variants() + [(name, target) for name, case in row_cases().items() for target in targets_of(case)]
+    return [pytest.param(v, marks=[pytest.mark.slow] if v[0] in slow else [], id=variant_id(v)) for v in found]
 
 
 def variant_id(variant: tuple[str, str]) -> str:

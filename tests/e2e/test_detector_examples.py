@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from cases import cases_by_name, executed, variant_id, variants
+from cases import cases_by_name, executed, variants_with_rows
 from test_examples import agree
 
 from tiledsl.backends import Backend, run_on_cpu
@@ -34,12 +34,12 @@ def require_clean(variant: tuple[str, str], *hows: tuple[str, str, int]) -> None
         agree(case, f"{mode}, {schedule}, seed {seed}", actual, expected, exact=True)
 
 
-@pytest.mark.parametrize("variant", variants(), ids=variant_id)
+@pytest.mark.parametrize("variant", variants_with_rows())
 def test_examples_are_clean(variant: tuple[str, str]) -> None:
     require_clean(variant, *DEFAULT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", variants(), ids=variant_id)
+@pytest.mark.parametrize("variant", variants_with_rows())
 def test_examples_are_clean_under_99_schedules(variant: tuple[str, str]) -> None:
     require_clean(variant, *product(MODES, SCHEDULES, range(SEEDS)))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from cases import cases_by_name, executed, variant_id, variants
+from cases import cases_by_name, executed, row_cases, variants_with_rows
 
 from tiledsl.backends import Backend, run_on_cpu
 from tiledsl.compile import Lowered, Stage
@@ -21,17 +21,13 @@ from tiledsl.testing.case import Draw
 
 CASES = cases_by_name()
 FIRST_THREAD_STAGE = "lower-tiles"
-every_variant = pytest.mark.parametrize("variant", variants(), ids=variant_id)
+every_variant = pytest.mark.parametrize("variant", variants_with_rows())
 # Like others in a table of types, orders or forms: what each pass makes of them is looked at with --full.
 ALIKE = re.compile(
     r"gemm-hopper-((bfloat16|e5m2|e4m3-e5m2)-..|(tf32|int8|e4m3)-TT)|gemm-warp-specialized-.*-128x128x192"
     r"|gemm-grouped-.*one|block-sparse-.*-1-names-.*"
 )
-every_stage = pytest.mark.parametrize(
-    "variant",
-    [pytest.param(v, marks=[pytest.mark.slow] if ALIKE.fullmatch(v[0]) else []) for v in variants()],
-    ids=variant_id,
-)
+every_stage = pytest.mark.parametrize("variant", variants_with_rows(ALIKE.fullmatch, rows=False))
 
 
 def thread_stages(lowered: Lowered) -> list[Stage]:
@@ -47,7 +43,7 @@ def tile_stages(lowered: Lowered) -> list[Stage]:
 def agree(case: Case, where: str, actual: dict[str, Any], expected: Any, exact: bool) -> None:
     rtol, atol = (0.0, 0.0) if exact and case.exact else (case.rtol, case.atol)
     for name, value in expected.items():
-        compare(f"{where}/{name}", actual[name], value, rtol, atol)
+        compare(f"{where}/{name}", actual[name], value, rtol, atol, case.whole)
 
 
 @every_stage
@@ -108,7 +104,14 @@ def test_random_inputs_within_tolerance(variant: tuple[str, str]) -> None:
     agree(case, "thread stage", actual, expected, exact=False)
 
 
-@pytest.mark.parametrize(("name", "target"), [(name, t) for name, case in CASES.items() for t in case.targets])
+def _slow(name: str) -> list[pytest.MarkDecorator]:
+    """tests/e2e/test_rows.py compiles the rows at their full shapes."""
+    return [pytest.mark.slow] if name in row_cases() else []
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [pytest.param(n, t, marks=_slow(n)) for n, case in CASES.items() for t in case.targets]
+)
 def test_cubin(name: str, target: str, record_property: Any) -> None:
     """A cubin without spills, in which products run on beside other work where they were meant to.
 

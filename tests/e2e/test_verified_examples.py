@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cases import cases_by_name, variant_id, variants
+from cases import cases_by_name, row_cases, variant_id, variants
 
 from tiledsl.passes.base import run_pipeline
 from tiledsl.passes.pipeline import pipeline
+from tiledsl.testing.row import targets_of
 
 CASES = cases_by_name()
 QUICK = ("add-33x71", "softmax-13x100", "reduce-sum-dim0", "gemm-3-stages", "gemm-ragged", "attention-d64-causal-90x90")
@@ -24,7 +25,10 @@ def _parameter(variant: tuple[str, str]) -> Any:
     return pytest.param(variant, marks=[] if quick else [pytest.mark.slow], id=variant_id(variant))
 
 
-@pytest.mark.parametrize("variant", map(_parameter, variants()))
+ROWS = [(name, target) for name, case in row_cases().items() for target in targets_of(case)]
+
+
+@pytest.mark.parametrize("variant", [_parameter(v) for v in (*variants(), *ROWS)])
 def test_plans_pass_their_verifiers(variant: tuple[str, str]) -> None:
     name, target = variant
     lowered = CASES[name].compiled(target).lowered

@@ -67,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "viewer": {*CORE, "ir", "analysis", "passes", "compile", "cpu", "report"},
     "tools": {*CORE, "ir", "isa", "analysis", "passes", "codegen", "cpu", "runtime", "frontend", "language", "compile"}
-    | {"validation", "backends", "checking", "decorator", "report", "testing", "tuning", "viewer"},
+    | {"validation", "backends", "checking", "profiling", "decorator", "report", "testing", "tuning", "viewer"},
     "cli": {"errors", "settings", "tools"},
     "__init__": {"errors", "decorator", "language", "testing", "backends", "runtime", "cpu", "profiling", "tuning"},
     "__main__": {"cli"},

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from tiledsl.compile import Lowered
     from tiledsl.decorator import CompiledKernel, TileKernel
 
-__all__ = ["Case", "Draw", "Mismatch", "compare", "copies_of", "copy_of", "poison", "run_case", "run_lowered"]
+__all__ = [
+    "Case",
+    "Draw",
+    "Mismatch",
+    "compare",
+    "copies_of",
+    "copy_of",
+    "dissimilarity",
+    "poison",
+    "run_case",
+    "run_lowered",
+]
 Array = np.ndarray[Any, Any]
 Inputs = Mapping[str, Any]
 
@@ -44,7 +55,8 @@ class Case:
     `inputs(draw)` gives every argument of the call by name, results left out; buffers that the kernel updates in
     place are among them. `reference(**inputs)` gives the expected value of each output by name. `exact`: on small
     integers the kernel's arithmetic is exact, so every execution must agree with the reference bit for bit;
-    otherwise, and on random inputs, within `rtol` and `atol`.
+    otherwise, and on random inputs, within `rtol` and `atol`, and as a whole within `whole` where that is given (see
+    `dissimilarity`): for results of few bits, of which one step is a large part of an element.
     """
 
     name: str
@@ -54,6 +66,7 @@ class Case:
     exact: bool = True
     rtol: float = 1e-2
     atol: float = 1e-2
+    whole: float | None = None
     static: Mapping[str, object] = field(default_factory=dict)
     targets: tuple[str, ...] = ("sm_80", "sm_89", "sm_90a")
 
@@ -73,8 +86,17 @@ class Mismatch(AssertionError):
     """An output differs from its reference; the message has the first differing element and how many differ."""
 
 
-def compare(name: str, actual: Array, expected: Array, rtol: float, atol: float) -> None:
-    """Raise Mismatch unless equal shapes and |actual - expected| <= atol + rtol * |expected| everywhere.
+def dissimilarity(actual: Array, expected: Array) -> float:
+    """1 - 2 <x, y> / (<x, x> + <y, y>): 0 for equal arrays, 1 for orthogonal ones; half of the relative squared error
+    of a small one."""
+    x, y = (a.astype(np.float64).ravel() for a in (actual, expected))
+    norms = float(x @ x + y @ y)
+    return 1 - 2 * float(x @ y) / norms if norms else 0.0
+
+
+def compare(name: str, actual: Array, expected: Array, rtol: float, atol: float, whole: float | None = None) -> None:
+    """Raise Mismatch unless equal shapes, |actual - expected| <= atol + rtol * |expected| everywhere, and
+    `dissimilarity` at most `whole`.
 
     With rtol = atol = 0 that is bit for bit, but for the sign of zero.
     """
@@ -85,6 +107,8 @@ def compare(name: str, actual: Array, expected: Array, rtol: float, atol: float)
             f"'{name}' differs in {d.count} of {d.size} elements; "
             f"first at {list(d.index)}: {d.actual} where {d.expected} is expected"
         )
+    if whole is not None and not (apart := dissimilarity(actual, expected)) <= whole:
+        raise Mismatch(f"'{name}' as a whole differs by {apart:.3g}, more than {whole:.3g}")
 
 
 def run_case(

@@ -65,7 +65,7 @@ def check(
             for tensor, value in run.expected.items():
                 usual = tolerance_of(value.dtype)
                 tolerances = (usual if t is None else t for t in run.tolerance)
-                compare(f"{subject.name}/{name}/{tensor}", actual[tensor], value, *tolerances)
+                compare(f"{subject.name}/{name}/{tensor}", actual[tensor], value, *tolerances, whole=run.whole)
 
 
 def default_backends() -> tuple[str, ...]:
@@ -82,12 +82,14 @@ def _gpu() -> str | None:
 
 @dataclass(frozen=True)
 class _Run:
-    """Inputs, what must come of them, the tolerance (None: that of the dtype), whether schedules are checked too."""
+    """Inputs, what must come of them, the tolerance (None: that of the dtype), whether schedules are checked too, the
+    tolerance of results as a whole (None: any)."""
 
     inputs: Inputs
     expected: Mapping[str, Array]
     tolerance: tuple[float | None, float | None]
     checked: bool
+    whole: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _of_case(case: Case, target: str) -> _Subject:
         for exact in (True, False):
             inputs = case.inputs(Draw(seed, exact))
             tolerance = (0.0, 0.0) if exact and case.exact else (case.rtol, case.atol)
-            yield _Run(inputs, case.reference(**inputs), tolerance, checked=exact)
+            yield _Run(inputs, case.reference(**inputs), tolerance, exact, case.whole)
 
     return _Subject(case.name, case.compiled(target).lowered, runs)
 

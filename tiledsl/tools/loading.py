@@ -26,7 +26,7 @@ from tiledsl.ir.verify import verify
 from tiledsl.passes.pipeline import PASSES
 from tiledsl.settings import setting
 from tiledsl.target import DEFAULT_TARGET, Target, target_named
-from tiledsl.testing import Case
+from tiledsl.testing import Case, Row
 
 
 def add_kernel_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,17 +151,34 @@ def find_tile_kernel(module: ModuleType, spec: str, static: Mapping[str, Any]) -
 
 
 def cases_of(module: ModuleType, pattern: str = "*") -> list[Case]:
-    """The cases that the file's function cases() gives, if it has one, whose names are like `pattern`."""
-    make = vars(module).get("cases")
+    """What the file's function cases() gives, and the reduced cases of its rows, of names like `pattern`."""
+    cases = [c for c in _given_by(module, "cases") if isinstance(c, Case)]
+    cases += [c for row in rows_of(module) for c in row.reduced]
+    return [c for c in cases if fnmatchcase(c.name, pattern)]
+
+
+def rows_of(module: ModuleType) -> list[Row]:
+    """The rows of docs/rows.md that the file's function rows() gives, if it has one."""
+    return [row for row in _given_by(module, "rows") if isinstance(row, Row)]
+
+
+def find_rows(examples: Path) -> dict[Path, list[Row]]:
+    """The rows of each file in the folders of `examples` that has some."""
+    found = {path: rows_of(load_module(str(path))) for path in sorted(examples.glob("*/*.py"))}
+    return {path: rows for path, rows in found.items() if rows}
+
+
+def _given_by(module: ModuleType, name: str) -> list[object]:
+    """What the function `name` of the module gives; nothing if there is none that needs no arguments."""
+    make = vars(module).get(name)
     if not isinstance(make, FunctionType) or inspect.signature(make).parameters:
         return []
     try:
-        cases = [c for c in make() if isinstance(c, Case)]
+        return list(make())
     except TileError:
         raise
     except Exception as problem:
         raise _raised(problem, str(module.__file__)) from None
-    return [c for c in cases if fnmatchcase(c.name, pattern)]
 
 
 def _call(make: FunctionType, static: Mapping[str, Any], path: str) -> object:

@@ -1,4 +1,4 @@
-"""The products with roles written by hand (examples/gemm_warp_specialized.py): what they become, what that computes."""
+"""The products with roles written by hand (examples/warp_specialize/): what they become, what that computes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tiledsl.passes.normalise import normalise
 
 
 def loaded() -> ModuleType:
-    path = Path(__file__).parents[3] / "examples" / "gemm_warp_specialized.py"
-    spec = importlib.util.spec_from_file_location("example_gemm_warp_specialized", path)
+    path = Path(__file__).parents[3] / "examples" / "warp_specialize" / "example_warp_specialize_gemm.py"
+    spec = importlib.util.spec_from_file_location("example_warp_specialize_gemm", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import tiledsl
 import tiledsl.language as T
 from tiledsl import TileError
 from tiledsl.cpu import toolchain
-from tiledsl.testing import Case, Mismatch, check
+from tiledsl.testing import Case, Mismatch, check, compare
+from tiledsl.testing.case import dissimilarity
 
 N = 64
 
@@ -141,3 +143,24 @@ def test_a_case_brings_its_own() -> None:
     wrong = Case("case", add, case.inputs, lambda A, B: {"C": A * B})
     with pytest.raises(Mismatch, match="'case/tile/C' differs"):
         check(wrong)
+
+
+def test_results_are_compared_as_a_whole_too() -> None:
+    expected = np.array([8.0, 8.0, 8.0, 8.0])
+    compare("x", expected + [1, 0, 0, 0], expected, 0.2, 0.0, whole=0.01)
+    with pytest.raises(Mismatch, match=r"'x' as a whole differs by 0.0\d+, more than 0.001"):
+        compare("x", expected + [1, 1, -1, 1], expected, 0.2, 0.0, whole=0.001)
+    with pytest.raises(Mismatch, match="differs by nan"):
+        compare("x", expected * np.nan, expected * np.nan, 0.2, 0.0, whole=0.001)
+    assert dissimilarity(expected, expected) == 0 == dissimilarity(0 * expected, 0 * expected)
+    assert dissimilarity(expected, -expected) == 2
+
+
+def test_a_case_is_compared_as_a_whole() -> None:
+    def nearly(A: Any, B: Any) -> dict[str, Any]:
+        return {"C": 1.05 * (A + B)}
+
+    case = Case("case", add, lambda draw: {n: draw(N, dtype=np.float32) for n in "AB"}, nearly, False, 0.1, 0.1)
+    check(case, backends=("tile",), schedules=0)
+    with pytest.raises(Mismatch, match="as a whole"):
+        check(replace(case, whole=1e-4), backends=("tile",), schedules=0)
