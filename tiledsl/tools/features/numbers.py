@@ -57,7 +57,13 @@ NUMBERS = Section(
         ),
         lacking("accesses of a given width", "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128"),
         lacking("random numbers", "rng_init rng_rand rng_rand_float"),
-        lacking("instructions of the tensor core", "ptx_mma ptx_ldmatrix mma_store ptx_wgmma_ss ptx_wgmma_rs"),
+        there(
+            "instructions of the tensor core",
+            "ptx_mma ptx_ldmatrix TensorCoreIntrinEmitter",
+            "unit/language/test_emitters.py::test_products_are_the_product_in_every_execution",
+            "unit/language/test_emitters.py::test_no_bank_conflicts_with_a_swizzle",
+            missing="mma_store ptx_wgmma_ss ptx_wgmma_rs",
+        ),
         outside("ptx_tcgen05_mma and what belongs to it", "they are instructions of sm_100"),
     ),
 )
