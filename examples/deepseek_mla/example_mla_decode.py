@@ -4,11 +4,11 @@ A key has `dim` numbers, the latent vector from which the values come, and `rope
 """
 
 import numpy as np
+from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
-from tiledsl.testing.row import main
 
 LOG2E = 1.4426950408889634
 

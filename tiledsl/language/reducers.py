@@ -14,7 +14,6 @@ from tiledsl.frontend.proxies import Scalar, converted, describe, expr_of, scala
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
-from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Binary, Expr, Let, Load, Space, Store, Var
 from tiledsl.ir.tile import Reduce
 from tiledsl.language.gathering.reducers import OPERATORS
@@ -131,7 +130,7 @@ def attr(node: Any, key: str, value: Any = None) -> Iterator[None]:
     """
     tracer = begin("T.attr")
     if key != "reduce_scope" or not isinstance(node, CommReducer):
-        raise fail("TD0103", word=f"T.attr(..., {key!r})", hint="the one attribute is 'reduce_scope' of a T.comm_reducer")
+        raise fail("TD0103", word=f"attr(..., {key!r})", hint="the one attribute is 'reduce_scope' of a T.comm_reducer")
     frame = tracer.launch("T.attr")
     before, frame.combiner = frame.combiner, node
     yield
@@ -168,7 +167,7 @@ def evaluate(value: Any) -> None:
 def _allreduce(word: str, value: Scalar, threads: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Scalar:
     tracer = begin(word)
     if tracer.role() is not None:
-        raise fail("TD0103", word=f"{word} in a T.ws block", hint="reduce a fragment: T.reduce_sum")
+        raise fail("TD0103", word=f"{word.removeprefix('T.')} in a T.ws block", hint="reduce a fragment: T.reduce_sum")
     sizes = tracer.launch(word).threads
     axes = sorted({_axis(tracer, t, word) for t in threads})
     steps = [(math.prod(sizes[:a]), sizes[a]) for a in axes]
@@ -188,7 +187,10 @@ def _through_shared(
     this = this_thread("T.thread_allreduce")
     everyone = alloc_shared((threads,), x.type.name)
     everyone[this] = x
-    first = bind(this - sum((this // stride % size) * stride for stride, size in steps), "first")
+    first = this
+    for stride, size in steps:
+        first = first - this // stride % size * stride
+    first = bind(first, "first")
     result: Scalar | None = None
     for turn in product(*(range(size) for _, size in steps)):
         other = everyone[first + sum(k * stride for k, (stride, _) in zip(turn, steps))]

@@ -14,7 +14,22 @@ from typing import TypeAlias
 
 from tiledsl.errors import TileError, error
 from tiledsl.ir.dtypes import INDEX, DType
-from tiledsl.ir.nodes import Alloc, Binary, Block, Buffer, Const, Expr, Launch, Load, Node, Region, Space, Stmt, Store, Var
+from tiledsl.ir.nodes import (
+    Alloc,
+    Binary,
+    Block,
+    Buffer,
+    Const,
+    Expr,
+    Launch,
+    Load,
+    Node,
+    Region,
+    Space,
+    Stmt,
+    Store,
+    Var,
+)
 from tiledsl.ir.tile import Fill, Parallel, Reduce
 from tiledsl.ir.walk import map_children, walk
 
@@ -84,8 +99,10 @@ class _Gatherer:
         self.pending: dict[Buffer, Stmt] = {}
         self.set: set[Buffer] = set()
         self.loop: Parallel | None = None
+        self.at: Stmt | None = None  # what is looked at
 
     def statement(self, s: Stmt) -> Block:
+        self.at = s
         match s:
             case Alloc(buffer) if buffer in self.reducers:
                 return (s, *(Alloc(p, span=s.span) for p in self.partials[buffer].values()))
@@ -110,7 +127,8 @@ class _Gatherer:
             case Stmt():
                 return self.statement(node)
             case Load(buffer) | Region(buffer) if buffer in self.pending:
-                raise misused(buffer, self.pending[buffer], "is read before T.finalize_reducer has combined its parts")
+                assert self.at is not None
+                raise misused(buffer, self.at, "is used before T.finalize_reducer has combined its parts")
         return map_children(node, self.visit)
 
     def fill(self, s: Fill) -> Block:
@@ -125,7 +143,8 @@ class _Gatherer:
         buffer, op = s.buffer, OPERATORS[self.reducers[s.buffer]]
         value = _combined(s, op)
         if value is None or self.loop is None:
-            what = "is stored to" if value is None else "is updated outside of a T.Parallel loop"
+            other = f"is stored to, but not by its operator, {self.reducers[buffer]}"
+            what = other if value is None else "is updated outside of a T.Parallel loop"
             raise misused(buffer, s, what)
         if buffer not in self.set:
             raise misused(buffer, s, "is updated before it has a value")
