@@ -2,11 +2,11 @@
 
 import ml_dtypes
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 GROUP = 128  # columns that share a scale
 GREATEST = 448.0  # of e4m3
@@ -85,7 +85,7 @@ def rows():
 
     yield Row(
         "example_group_per_split_token_cast_to_fp8",
-        "bfloat16 (1024, 1024) in groups of 128 and 896 rows to e4m3 (2, 896, 1024), a scale for each row of 128 columns",
+        "bfloat16 (1024, 1024) in groups of 128 and 896 rows to e4m3 (2, 896, 1024), scales as above",
         timed=(case(1024, (128, 896), 896),),
         reduced=(case(256, (10, 30), 32), case(200, (5, 0, 13), 14)),
         tilelang=(0.0103, 0.0103),

@@ -2,11 +2,11 @@
 
 import ml_dtypes
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 GROUP = 128  # columns that share a scale
 GREATEST = 448.0  # of e4m3

@@ -1,11 +1,11 @@
 """Convolutions of images N, H, W, C as products: the matrix of the images ("im2col") exists a tile at a time only."""
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 
 def convolution(

@@ -4,11 +4,11 @@ A key has `dim` numbers, the latent vector from which the values come, and `rope
 """
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 LOG2E = 1.4426950408889634
 
@@ -141,14 +141,14 @@ def cases():
 def rows():
     """One block for 64 heads would keep 2 multiprocessors busy: the keys are dealt to 32 blocks for each of these."""
     # Results of about 0.02, to be right up to a rounding.
-    exact = {"tolerance": 1e-4, "factor": 4, "targets": ("sm_90a",)}
+    exact = {"tolerance": 1e-4, "factor": 8, "targets": ("sm_90a",)}
     yield Row(
         "example_mla_decode",
         "128 latent queries of 512 + 64 float16 against 8192 keys",
         timed=(mla_case("example-mla-decode-full", 128, 8192, splits=32, **exact),),
         reduced=(
-            mla_case("example-mla-decode-64x448", 64, 448, **exact),
-            mla_case("example-mla-decode-72x300-split-2", 72, 300, splits=2, **exact),
+            mla_case("example-mla-decode-64x130", 64, 130, **exact),
+            mla_case("example-mla-decode-72x200-split-2", 72, 200, splits=2, **exact),
         ),
         tilelang=(0.4550, 0.4550),
     )

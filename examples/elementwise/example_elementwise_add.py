@@ -1,11 +1,11 @@
 """C = A + B: a tile of each in registers, added element by element."""
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 
 def add(M, N, block=(32, 32), threads=128, through_shared=False):

@@ -1,11 +1,11 @@
 """Decode of grouped-query attention: one query a head against a long cache with a mask, the keys dealt to blocks."""
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 LOG2E = 1.4426950408889634
 

@@ -1,11 +1,11 @@
 """Attention of few queries to many keys: the keys are dealt to blocks, and a second launch combines the parts."""
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 LOG2E = 1.4426950408889634
 

@@ -1,11 +1,11 @@
 """c = B a, a matrix by a vector, in six ways to share the sums out among threads."""
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 
 def naive(N, K, block_N=128, block_K=128, num_stages=3):

@@ -1,11 +1,11 @@
 """The k largest of each row with their columns, as routers of mixtures of experts choose them."""
 
 import numpy as np
-from tiledsl.testing.row import main
 
 import tiledsl
 import tiledsl.language as T
 from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 
 def topk(M, N, k, blk_m=4, threads=128):

@@ -16,7 +16,6 @@ from tiledsl.frontend.tensors import Tensor, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.ir.nodes import Binary, Expr, Let, Load, Space, Store, Var
 from tiledsl.ir.tile import Reduce
-from tiledsl.language.gathering.reducers import OPERATORS
 from tiledsl.language.launch import get_thread_binding, this_thread
 from tiledsl.language.memory import alloc_fragment, alloc_shared
 from tiledsl.language.scalars import if_then_else, maximum, minimum
@@ -24,6 +23,7 @@ from tiledsl.language.tiles import begin, copy, fill
 from tiledsl.language.warps import shfl_xor
 
 _WARP = 32
+OPERATORS = {"sum": "+", "max": "max", "min": "min"}  # of T.alloc_reducer, and in expressions
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda a, b: a + b, "max": maximum, "min": minimum}
 
 

@@ -12,7 +12,7 @@ def kernel(A: T.Tensor((8, 16), "float32")):
 
 # ruff: noqa
 # expect:
-# allreduce_in_role.py:10:21: TD0103: T.T.thread_allreduce in a T.ws block is not supported yet
+# allreduce_in_role.py:10:21: TD0103: T.thread_allreduce in a T.ws block is not supported yet
 #                 T.print(T.thread_allreduce(A[0, 0], x))
 #                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 #   hint: reduce a fragment: T.reduce_sum

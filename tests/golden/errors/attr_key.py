@@ -11,7 +11,7 @@ def kernel(A: T.Tensor((8, 16), "float32")):
 
 # ruff: noqa
 # expect:
-# attr_key.py:8:9: TD0103: T.T.attr(..., 'pragma_unroll') is not supported yet
+# attr_key.py:8:9: TD0103: T.attr(..., 'pragma_unroll') is not supported yet
 #             with T.attr(0, "pragma_unroll", 1):
 #             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 #   hint: the one attribute is 'reduce_scope' of a T.comm_reducer

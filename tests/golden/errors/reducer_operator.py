@@ -14,7 +14,7 @@ def kernel(A: T.Tensor((8, 16), "float32")):
 
 # ruff: noqa
 # expect:
-# reducer_operator.py:11:13: TD0265: the reducer 'r' is stored to
+# reducer_operator.py:11:13: TD0265: the reducer 'r' is stored to, but not by its operator, max
 #                 r[i] += A[i, j]
 #                 ^^^^
 #   hint: set it by T.clear or T.fill, update it in T.Parallel loops, r[i] += value with T.alloc_reducer's operator, and read it after T.finalize_reducer(r)

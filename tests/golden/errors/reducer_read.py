@@ -15,7 +15,7 @@ def kernel(A: T.Tensor((8, 16), "float32"), B: T.Tensor((8,), "float32")):
 
 # ruff: noqa
 # expect:
-# reducer_read.py:11:13: TD0265: the reducer 'r' is read before T.finalize_reducer has combined its parts
-#                 r[i] += A[i, j]
-#                 ^^^^
+# reducer_read.py:12:9: TD0265: the reducer 'r' is used before T.finalize_reducer has combined its parts
+#             T.copy(r, B)
+#             ^^^^^^^^^^^^
 #   hint: set it by T.clear or T.fill, update it in T.Parallel loops, r[i] += value with T.alloc_reducer's operator, and read it after T.finalize_reducer(r)

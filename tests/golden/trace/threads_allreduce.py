@@ -39,7 +39,7 @@ def reference(A, S, L):
 #     let partial_4: float32 = partial_3 + shfl_xor(partial_3, int32(16))
 #     alloc shared_1: shared float32[128]
 #     shared_1[thread] = partial_4
-#     let first = thread - (0 + thread // 32 % 2 * 32 + thread // 64 % 2 * 64)
+#     let first = thread - thread // 32 % 2 * 32 - thread // 64 % 2 * 64
 #     let combined: float32 = shared_1[first + 0]
 #     let combined_1: float32 = combined + shared_1[first + 64]
 #     let combined_2: float32 = combined_1 + shared_1[first + 32]

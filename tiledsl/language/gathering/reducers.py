@@ -32,8 +32,8 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import Fill, Parallel, Reduce
 from tiledsl.ir.walk import map_children, walk
+from tiledsl.language.reducers import OPERATORS
 
-OPERATORS = {"sum": "+", "max": "max", "min": "min"}
 Shape: TypeAlias = "tuple[int, ...]"
 _UNFINISHED = "is updated, but T.finalize_reducer never combines its parts"
 
@@ -50,7 +50,7 @@ def without_reducers(launch: Launch, reducers: Mapping[Buffer, str]) -> Launch:
     return replace(launch, body=body)
 
 
-def misused(buffer: Buffer, at: Node, what: str) -> TileError:
+def misused(buffer: Buffer, at: Stmt, what: str) -> TileError:
     return error("TD0265", at.span, name=buffer.name, what=what)
 
 
