@@ -88,7 +88,7 @@ def rows():
         "bfloat16 (1024, 1024) in groups of 128 and 896 rows to e4m3 (2, 896, 1024), scales as above",
         timed=(case(1024, (128, 896), 896),),
         reduced=(case(256, (10, 30), 32), case(200, (5, 0, 13), 14)),
-        tilelang=(0.0103, 0.0103),
+        tilelang=(0.0103,),
     )
 
 

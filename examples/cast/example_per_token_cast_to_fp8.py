@@ -73,7 +73,7 @@ def rows():
         "float32 (2048, 512) to e4m3 with a scale for each row of 128 columns",
         timed=(case(2048, 512),),
         reduced=(case(64, 256), case(37, 200)),
-        tilelang=(0.0075, 0.0075),
+        tilelang=(0.0075,),
     )
 
 

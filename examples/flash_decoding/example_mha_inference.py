@@ -131,7 +131,7 @@ def rows():
         "128 queries against 2048 keys of 128 float16, 32 heads",
         timed=(case(1, 32, 128, 2048, 128),),
         reduced=(case(1, 2, 128, 256, 128, splits=2), case(1, 2, 100, 300, 64, splits=3)),
-        tilelang=(0.0798, 0.0798),
+        tilelang=(0.0798,),
     )
 
 

@@ -77,7 +77,7 @@ def rows():
         "values and indices of the 6 largest of each row, float32 (320, 128)",
         timed=(case(320, 128, 6),),
         reduced=(case(64, 128, 6, 64), case(21, 128, 6), case(21, 60, 4, 8)),
-        tilelang=(0.0110, 0.0110),
+        tilelang=(0.0110,),
     )
 
 
