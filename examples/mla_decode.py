@@ -113,7 +113,7 @@ def reference(Q, Q_rope, KV, K_rope):
 
 
 def cases():
-    for dim, heads, seq, splits in ((512, 64, 200, 1), (256, 80, 456, 2)):
+    for dim, heads, seq, splits in ((512, 64, 264, 1), (256, 80, 456, 2)):
         yield Case(
             f"mla-decode-d{dim}-{heads}x{seq}-split-{splits}",
             mla_decode(1, heads, seq, dim, splits=splits),
