@@ -279,6 +279,7 @@ EQUIVALENT = (
     ),
     Equivalent(r"gemm-(ragged|constant-style)", "predicate|selection", r".*", _INSIDE),
     Equivalent(r"gemm-split-k-60x100x200", "predicate", r".* < 25' says, at the start #1", _INSIDE),
+    Equivalent(r"gemm-odd", "guard", r".*\bk < 4\b.*", _UNUSED),
     Equivalent(r"gemm-dynamic.*", "guard", r".*(if \(|')(0|ko) < .*", _UNUSED),
     Equivalent(r"gemm-block-sparse", "guard", r".*Mask.*", f"{_UNUSED}; the product of the tile keeps its guard"),
     Equivalent(r"attention-d.*-causal.*", "guard", r".*(if \(|')[01] < .*", _UNUSED),
