@@ -61,7 +61,7 @@ def reference(X, W, Bias, eps=1e-3):
 
 
 def cases():
-    for M, N, K in ((128, 128, 192), (80, 72, 136)):
+    for M, N, K in ((128, 128, 320), (80, 72, 264)):
         yield Case(
             f"dependent-launch-{M}x{N}x{K}",
             normalised_product(M, N, K),

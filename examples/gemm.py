@@ -184,7 +184,7 @@ def cases():
     for stages in (1, 2, 3, 4):
         yield gemm_case(f"gemm-{stages}-stages", 128, 128, 160, num_stages=stages)
     yield gemm_case("gemm-ragged", 100, 72, 200, num_stages=3)
-    yield gemm_case("gemm-odd", 67, 45, 51, num_stages=2)
+    yield gemm_case("gemm-odd", 67, 45, 147, num_stages=2)
     yield gemm_case("gemm-tile-128x128x32", 128, 256, 128, block=(128, 128, 32))
     yield gemm_case("gemm-tile-256x128x32-8-warps", 256, 128, 192, block=(256, 128, 32), threads=256)
     yield gemm_case("gemm-tile-96x96x32", 96, 192, 128, block=(96, 96, 32))

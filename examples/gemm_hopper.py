@@ -295,7 +295,7 @@ def one_role_cases():
     """All threads copy and multiply: rings of one, two and three tiles, ragged, and on through persistent loops."""
     for stages in (1, 2, 3):
         yield gemm_case(
-            f"one-role-{stages}-stages", 136, 72, 200,
+            f"one-role-{stages}-stages", 136, 72, 328,
             block=(64, 64, 64), threads=128, num_stages=stages, specialise=False,
         )  # fmt: skip
     small = {"block": (64, 64, 64), "blocks": 2, "group": 2, "threads": 128, "specialise": False}
@@ -341,9 +341,9 @@ def split_cases():
                 targets=("sm_90a",),
             )
     yield Case(
-        "gemm-hopper-split-k-float16-136x72x200",
-        gemm_split_k(136, 72, 200, 3, block, result=T.float16),
-        lambda draw: {"A": draw(136, 200), "B": draw(200, 72), "C": np.zeros((136, 72), np.float16)},
+        "gemm-hopper-split-k-float16-136x72x584",
+        gemm_split_k(136, 72, 584, 2, block, num_stages=2, result=T.float16),
+        lambda draw: {"A": draw(136, 584), "B": draw(584, 72), "C": np.zeros((136, 72), np.float16)},
         lambda A, B, C: {"C": product(A, B).astype(np.float16)},
         atol=0.1,
         targets=("sm_90a",),

@@ -145,10 +145,10 @@ def product(A, B, result=np.float16):
 
 def plain_cases():
     for name, kernel, (M, N, K), dtype in (
-        ("words", gemm_unaligned, (200, 130, 100), np.float16),
-        ("halves", gemm_unaligned, (130, 72, 101), np.float16),
-        ("dynamic", lambda *_: gemm_unaligned_dynamic(), (130, 72, 101), np.float16),
-        ("turned", gemm_turned, (130, 72, 132), np.float32),
+        ("words", gemm_unaligned, (200, 130, 356), np.float16),
+        ("halves", gemm_unaligned, (130, 72, 357), np.float16),
+        ("dynamic", lambda *_: gemm_unaligned_dynamic(), (130, 72, 357), np.float16),
+        ("turned", gemm_turned, (130, 72, 356), np.float32),
     ):
         yield Case(
             f"gemm-producers-{name}-{M}x{N}x{K}",
@@ -161,7 +161,7 @@ def plain_cases():
 
 
 def gathered_cases():
-    for M, N, K, rows in ((200, 136, 136, 77), (128, 64, 320, 5)):
+    for M, N, K, rows in ((200, 136, 328, 77), (128, 64, 384, 5)):
 
         def inputs(draw, M=M, N=N, K=K, rows=rows):
             return {"A": draw(rows, K), "Rows": draw.rng.integers(0, rows, M).astype(np.int32), "B": draw(K, N)}
@@ -174,7 +174,7 @@ def gathered_cases():
 
 def dequantised_cases():
     for where in ("producer", "consumer"):
-        for M, N, K in ((200, 144, 136), (128, 128, 192)):
+        for M, N, K in ((200, 144, 328), (128, 128, 384)):
 
             def inputs(draw, M=M, N=N, K=K):
                 return {"A": draw(M, K), "W": draw(K, N, dtype=np.int8), "Scales": draw(N)}

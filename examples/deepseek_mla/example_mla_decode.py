@@ -134,7 +134,7 @@ def mla_case(name, heads, seq, dim=512, splits=1, tolerance=1e-2, factor=1, **op
 
 
 def cases():
-    for dim, heads, seq, splits in ((512, 64, 200, 1), (256, 80, 456, 2)):
+    for dim, heads, seq, splits in ((512, 64, 264, 1), (256, 80, 456, 2)):
         yield mla_case(f"mla-decode-d{dim}-{heads}x{seq}-split-{splits}", heads, seq, dim, splits)
 
 

@@ -56,6 +56,10 @@ _FULL = "no row of a tile is of another group, or beyond the last one"
 _LISTED = "what lists and starts name lies in the tensors"
 _SOME_TURNS = "the loop has turns in each case"
 _MASKS = "the mask that is left out elsewhere hides nothing there"
+_ZEROES = "beyond K the weights meet zeros of A, whatever finite number they are; columns beyond N are never stored"
+_LATER = "threads meet at another barrier before they first wait for a tile"
+_ONE_TURN = "the loop over the keys has one turn, which does not use the second slot"
+_ONE_PART = "one block of keys at most is not whole, so the loop over such blocks has at most one turn"
 _LOADED = "what is copied is not read: products and stores have the guard too"
 _IDLE = "the block has no work, and nobody waits for the tile"
 _FENCE = r"(wgmma_fence|Fence\[product\]) removed, "
@@ -71,40 +75,50 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield row(".*", "setmaxnreg_inc|SetRegisters", r"(setmaxnreg_inc|SetRegisters) removed, .*role 2 #1", _REGISTERS)
     # The products of a loop: into the same sums as the one before, or of what was computed before that.
     fence, arrive = "wgmma_fence|Fence", "mbarrier_arrive(_ranks)?|Arrive|guard"
-    drained = (
-        rf"1-stages|block-sparse|split-k-60|hopper-scaled|warp-specialized|{_TURNED}"  # each product is waited for
-    )
-    own = rf"(?!gemm-({drained}|hopper-{_MANY}|grouped-persistent))"
+    drained = rf"1-stages|block-sparse|hopper-scaled|warp-specialized|{_TURNED}"  # each product is waited for
+    drained += "|producers-dequantised-consumer"
+    own = rf"(?!gemm-({drained}|hopper-{_MANY}|grouped-persistent|cluster-persistent))"
     yield row(f"{own}(gemm|block-sparse-list)-.*", fence, rf"{_FENCE}role 2 in loop \d #1", _FENCED)
     yield row(f"gemm-hopper-{_MANY}.*", fence, rf"{_FENCE}role 2 in loop 1 (in loop 1 #1|#2)", _FENCED)
     yield row("gemm-grouped-persistent-(even|ragged)", fence, rf"{_FENCE}role 2( in loop 1){{3}} #1", _FENCED)
     yield row("gemm-grouped-persistent-one", fence, rf"{_FENCE}role 2( in loop 1){{2}} #1", _FENCED)
-    yield row("attention-(?!backward|hopper-block-sparse-d64$).*", fence, rf"{_FENCE}role 2 in loop 1 #2", _FENCED)
-    yield row("attention-backward-.*", fence, rf"{_FENCE}launch 2 role 2 in loop 1.* #(5|10)", _FENCED)
-    yield row("mla-decode-.*", fence, rf"{_FENCE}role 2( in loop 1)? #[23]", _FENCED)
+    yield row("gemm-cluster-persistent-.*", fence, rf"{_FENCE}role 2 in loop 1 in loop 1 #1", _FENCED)
+    yield row("dependent-launch-.*", fence, rf"{_FENCE}launch 2 role 2 in loop 1 #1", _FENCED)
+    beside = "role 2 (in loop [12]|after loop 1) #2"  # the product of the turn before
+    yield row("attention-(?!backward|hopper-block-sparse-d64$).*", fence, rf"{_FENCE}{beside}", _FENCED)
+    yield row("attention-backward-.*", fence, rf"{_FENCE}launch 2 role 2 in loop 1.* #(2|5|10)", _FENCED)
+    yield row("mla-decode-.*", fence, rf"{_FENCE}role 2( in loop [12]| after loop 1)? #[23]", _FENCED)
     once = f"(gemm-(?!hopper-{_MANY}|grouped-persistent)|block-sparse-(?!copy)).*"
     yield row(once, arrive, rf"{_release('A_shared_B_shared')}, role 2 after loop \d #1", _UNAWAITED)
     yield row("gemm-hopper-persistent-128x64x320", arrive, rf"{_release('A_shared_B_shared')}, {_AFTER}", _UNAWAITED)
-    yield row("attention-(?!backward).*", arrive, rf"{_release('V_shared')}, role 2 after loop 1 #1", _UNAWAITED)
+    release = _release("Y_shared_W_shared")
+    yield row("dependent-launch-.*", arrive, rf"{release}, launch 2 role 2 after loop 1 #1", _UNAWAITED)
+    ends = "role 2 after loop [12] #[12]"
+    yield row("attention-(?!backward).*", arrive, rf"{_release('[KV]_shared')}, {ends}", _UNAWAITED)
     yield row("convolution-.*", fence, rf"{_FENCE}role 2 in loop 1 #1", _FENCED)
     yield row("convolution-.*", arrive, rf"{_release('data_shared_filter_shared')}, role 2 after loop 1 #1", _UNAWAITED)
     counted = r"'\((slot_5 == 1|next_2 == 0)\)' .*, role 2 in loop 1 #1"
     yield row("convolution-few-channels", "selection", counted, "of three turns, the slot after the second is 0")
-    yield row("mla-decode-.*", arrive, rf"{_release('KV_shared')}, role 2 after loop 1 #1", _UNAWAITED)
+    ends = "role 2 (after loop 1 #[12]|in loop 2 #1|after loop 2 #1)"
+    yield row("mla-decode-.*", arrive, rf"{_release('K[Vr]_shared')}, {ends}", _UNAWAITED)
     wait, place = "mbarrier_wait|Await", "(launch 2 )?role 1( in loop 1)+ #1"
     yield row("attention-backward-.*", wait, rf".* (lse|dO|delta)_shared_empty removed, {place}", _EARLIER)
     yield row("mla-decode-.*", wait, rf".* Kr_shared_empty removed, {place}", _EARLIER)
     commit = "wgmma_commit|AsyncCommit"
     yield row("attention-backward-.*", commit, r".* removed, launch 2 role 2 in loop 1.* #(4|9)", _COMMITTED)
-    yield row("mla-decode-.*", commit, r".* removed, role 2( in loop 1)? #1", _COMMITTED)
+    yield row("mla-decode-.*", commit, r".* removed, role 2( in loop [12]| after loop 1)? #1", _COMMITTED)
     barrier = "barrier_named|Barrier"
     yield row("attention-backward-d64-136", barrier, r".* removed, launch 2 role 2 in loop 1 #1", _THROUGH_THE_RING)
+    through = r".* removed, launch 2 role 2 in loop 1 in loop 2 #1"
+    yield row("attention-backward-d128-causal-320", barrier, through, _THROUGH_THE_RING)
     counted = r".*(slot_4 == 0|'phase_2' not stepped).*, launch 2 role 2 in loop 1 after loop 1 #1"
     yield row("attention-backward-d64-136", "swizzle|counter", counted, _TWO_HEADS)
     yield from _padding_on_sm90()
     yield from _turned_on_sm90()
     yield from _stores_on_sm90()
     yield from _by_hand_on_sm90()
+    yield from _one_role_on_sm90()
+    yield from _producers_on_sm90()
     yield from _lists_on_sm90()
 
 
@@ -151,7 +165,7 @@ def _stores_on_sm90() -> Iterator[Equivalent]:
     """Tiles that the copy engine stores."""
     row, barrier = _sm90, "barrier_named|Barrier"
     wait, read = r"(bulk_wait (removed|lets|as)|AsyncWait\[store\]).*, ", r"(bulk_wait_read|AsyncWait\[store\]).*, "
-    many = f"gemm-hopper-({_MANY})-(?!short).*|gemm-grouped-persistent-one"
+    many = f"gemm-hopper-({_MANY})-(?!short).*|gemm-grouped-persistent-one|gemm-cluster-persistent-.*"
     yield row(many, "bulk_wait|AsyncWait", rf"{wait}role 2 in loop 1 after loop 1 #[12]", _TILES)
     short = r"(bulk_wait .*, role 2 in loop 1 #1|AsyncWait\[store\] (for .*#1|(removed|lets).*role 2 in loop 1 #2))"
     yield row("gemm-hopper-persistent-short-.*", "bulk_wait|AsyncWait", short, _TILES)
@@ -178,17 +192,53 @@ def _stores_on_sm90() -> Iterator[Equivalent]:
 def _by_hand_on_sm90() -> Iterator[Equivalent]:
     """Roles that are written by hand, and kernels without roles."""
     row, fence = _sm90, r"(fence_proxy_async|Fence\[async_proxy\]) removed, "
-    threads = "gemm-warp-specialized-(barrierpipe_threads|copy_gemm_0_1).*"
+    threads = "gemm-(warp-specialized-(barrierpipe_threads|copy_gemm_0_1)|odd|dynamic|producers-(words|dynamic)).*"
     yield row(threads, "fence_mbarrier_init|Fence", r"(fence_mbarrier|Fence\[barrier_init\]).*", _ONLY_THREADS)
     meeting = "gemm-warp-specialized-copy_gemm_0_1.*"
     yield row(meeting, "barrier_named|Barrier", r".* removed, role [12] in loop 1 #1", _MEETING)
     yield row(meeting, "fence_proxy_async|Fence", rf"{fence}role [12] in loop 1 #1", _FENCES)
     yield row("gemm-warp-specialized-copy_gemm_0_1-136.*", "guard", r"guard .*by < 1.*, role 2 in loop 1 #1", _INSIDE)
-    few, proxy = "convolution-few-channels", "fence_proxy_async|Fence"
-    yield row(few, "fence_mbarrier_init|Fence", r"(fence_mbarrier|Fence\[barrier_init\]).*", _ONLY_THREADS)
-    yield row(few, proxy, rf"{fence}role (1 in loop 1 #[12]|2( in loop 1)? #1)", _FENCES)
     alone = "gemm-odd|gemm-dynamic-.*|block-sparse-list-.*-one-role"
     yield row(alone, "fence_proxy_async|Fence", rf"{fence}in loop 1 #[12]", _FENCES)
+
+
+def _one_role_on_sm90() -> Iterator[Equivalent]:
+    """All threads copy and multiply, so they meet in each turn."""
+    row, barrier, arrive = _sm90, "barrier|Barrier", "mbarrier_arrive|Arrive|guard"
+    alone = "decode-split-.*|gemm-hopper-one-role-([23]-stages|persistent)|block-sparse-.*-one-role"
+    yield row(alone, barrier, r"(b|B)arrier removed, at the start #1", _LATER)
+    single = "gemm-hopper-one-role-.*"
+    yield row(single, barrier, r"(b|B)arrier removed, in loop 1( in loop 1)? #1", _ONE_WARPGROUP)
+    single = "attention-hopper-one-role-.*"
+    yield row(single, barrier, r"(b|B)arrier removed, (in loop [12]|after loop 1) #[12]", _ONE_WARPGROUP)
+    yield row(single, "guard", r"guard 'if \((k < .*|\(first \+ k_2\) < .*)\)' dropped, in loop [12] #[12]", _UNUSED)
+    yield row("gemm-hopper-one-role-1-stages", "guard", r"guard 'if \(k < \d\)' dropped, in loop 1 #1", _UNUSED)
+    yield row("gemm-hopper-one-role-persistent", "bulk_wait", r".*, in loop 1 after loop 1 #1", _TILES)
+    ahead = r"guard 'if \((0 < stop|.*n < .*stop - .*)\)' dropped.*"
+    yield row("block-sparse-list-.*-one-role", "guard", ahead, _LOADED)
+    part = "role 2 in loop 2 #1"  # of the block of keys that is not whole
+    yield row("attention-hopper-packed-d128", arrive, rf"{_release('[KV]_shared')}, {part}", _UNAWAITED)
+    counted = rf".*('(slot|phase)_[67]' not|slot_[89] == 0).*, {part}"
+    yield row("attention-hopper-packed-d128", "swizzle|selection|counter", counted, _ONE_PART)
+    second = r".* [KV]_shared_full (removed|counts an arrival more), at the start #2"
+    yield row("decode-split-1", "mbarrier_init|InitBarrier", second, _ONE_TURN)
+
+
+def _producers_on_sm90() -> Iterator[Equivalent]:
+    """Threads that copy beside the copy engine, or convert what it brings."""
+    row, selection = _sm90, "selection"
+    some = r"guard 'if .* of mbarrier_wait A_shared_B_shared_full dropped, role 2 #1"
+    yield row("gemm-producers-dynamic-.*", "guard", some, _SOME_TURNS)
+    yield row("gemm-producers-gathered-128x64x384", "predicate", r"copy whatever .*Rows.*", _LISTED)
+    columns = r"'\(\(\(bx \* 16\) \+ t1\) < 18\)' .*"
+    yield row("gemm-producers-dequantised-.*-200x144x328", selection, columns, _PADDING)
+    yield row("gemm-producers-dequantised-producer-200x144x328", selection, r".* < 41\) && .*", _ZEROES)
+    consumer = "gemm-producers-dequantised-consumer-.*"
+    yield row(consumer, "mbarrier_wait|Await", r".* W_shared_empty removed, role 1 in loop 1 #1", _EARLIER)
+    arrive = "mbarrier_arrive|Arrive|guard"
+    yield row(consumer, arrive, rf"{_release('A_shared')}, role 2 after loop 1 #1", _UNAWAITED)
+    bias = r"'\(\(\(bx \* 8\) \+ r\) < 9\)' .*, launch 2 role 2 #1"
+    yield row("dependent-launch-80x72x264", selection, bias, _PADDING)
 
 
 def _lists_on_sm90() -> Iterator[Equivalent]:
@@ -213,11 +263,10 @@ def _lists_on_sm90() -> Iterator[Equivalent]:
     yield row("block-sparse-copy-.*-one-role", guard, ahead, _LOADED)
     yield row("block-sparse-mask-one-role", "predicate", r".* < 9' says, at the start #1", _INSIDE)
     causal = "attention-hopper-(d64-causal-window-200x200|d128-causal-150x150|d256-causal-130x130|packed-d64-causal)"
-    yield row(causal, guard, r"guard 'if .*\(bx \* 4\).*k_2.* dropped, role 2 in loop 1 #1", _MASKS)
+    yield row(causal, guard, r"guard 'if .*\(bx \* [48]\).*k_2.* dropped, role 2 in loop 1 #1", _MASKS)
     yield row(
         "attention-hopper-packed-d128", guard, r"guard 'if .*length_1 (< 32|- .*64ll).*dropped, role 2.* #1", _MASKS
     )
-    yield row("attention-backward-d128-causal-192", guard, r".*\(bx < 1\)' dropped, launch 2 role 2 .*", _MASKS)
     yield row("attention-hopper-packed-.*", guard, r".*< length\)' of mbarrier_arrive_expect_tx Q_shared_full.*", _IDLE)
     yield row("attention-hopper-packed-.*", guard, r"guard 'if \(0 < .*of mbarrier_wait K_shared_full.*", _SOME_TURNS)
     yield row("attention-hopper-packed-.*", guard, r"guard 'if \(\(\(-1ll\).*", _LISTED)
@@ -230,6 +279,7 @@ EQUIVALENT = (
     ),
     Equivalent(r"gemm-(ragged|constant-style)", "predicate|selection", r".*", _INSIDE),
     Equivalent(r"gemm-split-k-60x100x200", "predicate", r".* < 25' says, at the start #1", _INSIDE),
+    Equivalent(r"gemm-odd", "guard", r".*\bk < 4\b.*", _UNUSED),
     Equivalent(r"gemm-dynamic.*", "guard", r".*(if \(|')(0|ko) < .*", _UNUSED),
     Equivalent(r"gemm-block-sparse", "guard", r".*Mask.*", f"{_UNUSED}; the product of the tile keeps its guard"),
     Equivalent(r"attention-d.*-causal.*", "guard", r".*(if \(|')[01] < .*", _UNUSED),

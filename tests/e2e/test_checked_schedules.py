@@ -25,7 +25,7 @@ SOME_ON_SM90 = (
     *("gemm-hopper-one-role-3-stages", "gemm-hopper-one-role-persistent", "attention-hopper-one-role-d64"),
     *("gemm-hopper-persistent-200x136x200", "gemm-hopper-stream-k-600x64x168", "gemm-hopper-split-k-bulk-136x72x584"),
     *("gemm-hopper-scaled-136x72x528", "gemm-grouped-persistent-ragged", "block-sparse-mask-roles"),
-    *("gemm-cluster-2x1-200x136x136", "gemm-cluster-by-hand-136x200x136"),
+    *("gemm-cluster-2x1-200x136x328", "gemm-cluster-by-hand-136x200x136"),
     *("block-sparse-list-2-names-roles", "gemm-warp-specialized-barrierpipe_stage2-136x72x168"),
 )
 

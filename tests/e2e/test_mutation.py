@@ -13,7 +13,7 @@ import pytest
 from cases import variant_id
 from equivalences import reason
 from mutation import Mutant, mutants
-from verdicts import Score, Variant, every_variant, first, subjects_of
+from verdicts import Score, Variant, every_variant, first, on_device, subjects_of
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.cpu.turns import Order
@@ -44,8 +44,7 @@ def test_every_mutant_is_caught(variant: Variant) -> None:
         by = first(s.simt(mutant.kernel, order) for order in orders(variant[1], mutant.kind) for s in subjects)
         if by or hopeless:
             return by
-        source = emit(mutant.kernel)
-        return first(s.device(source, mode) for mode in ("late", "early", "random") for s in subjects)
+        return on_device(subjects, emit(mutant.kernel))
 
     score = Score(variant_id(variant))
     for mutant in mutants(subjects[0].lowered.final):

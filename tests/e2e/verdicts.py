@@ -71,6 +71,8 @@ SOME_ON_SM90 = (
     *("attention-d64-causal-short-128", "gemm-warp-specialized-barrierpipe_stage2-128x128x192", "transpose-128x64"),
     "attention-turns-short",
 )
+SCHEDULES = (("late", 0), ("early", 0), ("random", 0))  # modes of asynchronous copies, seeds
+MORE_SCHEDULES = tuple(("random", seed) for seed in range(1, 17))
 TOO_SHORT = r"attention-d\d+(-causal)?-\d+x\d+"  # on sm_90a: loops of two turns, in place of which the short ones stand
 
 
@@ -108,13 +110,13 @@ class Subject:
         """What the thread-stage interpreter says of `kernel`: a code, "wrong value", or nothing."""
         return self._verdict(lambda _, arguments: interp.run(kernel, arguments, check=True, mode="late", roles=roles))
 
-    def device(self, source: Source, mode: str) -> str:
+    def device(self, source: Source, mode: str, seed: int) -> str:
         """What the checked CPU device says of this text."""
         lowered = replace(self.lowered, source=source)
 
         def run(bound: Bound, _: object) -> None:
             findings: list[Finding] = []
-            run_on_cpu(lowered, bound, Backend.CPU, check=True, findings=findings, mode=mode)
+            run_on_cpu(lowered, bound, Backend.CPU, check=True, findings=findings, mode=mode, seed=seed)
             if findings:
                 raise findings[0].error()
 
@@ -145,6 +147,12 @@ def subjects_of(variant: Variant) -> list[Subject]:
 
 def first(verdicts: Iterable[str]) -> str:
     return next(filter(None, verdicts), "")
+
+
+def on_device(subjects: list[Subject], source: Source, hopeless: bool = False) -> str:
+    """Who catches this text on the checked CPU device; what is not `hopeless` has more schedules to be caught in."""
+    schedules = SCHEDULES if hopeless else (*SCHEDULES, *MORE_SCHEDULES)
+    return first(s.device(source, mode, seed) for mode, seed in schedules for s in subjects)
 
 
 class Score:

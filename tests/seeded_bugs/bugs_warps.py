@@ -183,6 +183,13 @@ WARPS = (
         "executed_roles",
     ),
     Bug(
+        "phases turn beside remainders that do not grow by 1",
+        "passes.count_versions:_Phases.implied",
+        "is_ring(cycle, var) == modulus and ",
+        "",
+        "executed_ring_of_three",
+    ),
+    Bug(
         "counters begin where the first iteration began",
         "passes.count_versions:_Phases.at_start",
         "Const(values[0], dtype_of(e)) if len(values) == 1",

@@ -121,16 +121,20 @@ def shared_loops() -> None:
         run_pipeline(Kernel("k", (source,), (launch,)), [plan_shared_memory.bind(SM80)], check=True)
 
 
-def executed_roles() -> None:
+def _executed(file: str, name: str) -> Callable[[], None]:
     """The last stage of a kernel with roles, whose blocks have several tiles, in the interpreter with all checks."""
-    case = example("gemm_hopper", "gemm-hopper-persistent-384x128x192")
-    kernel = run_pipeline(traced("gemm_hopper", case.name, SM90.name), pipeline(SM90))
-    given = dict(case.inputs(Draw(1)))
-    expected = case.reference(**given)
-    arrays = given | {name: np.zeros_like(value) for name, value in expected.items()}
-    interp.run(kernel, arrays, check=True, mode="late")
-    for name, value in expected.items():
-        np.testing.assert_array_equal(arrays[name], value)
+
+    def run() -> None:
+        case = example(file, name)
+        kernel = run_pipeline(traced(file, name, SM90.name), pipeline(SM90))
+        given = dict(case.inputs(Draw(1)))
+        expected = case.reference(**given)
+        arrays = given | {n: np.zeros_like(value) for n, value in expected.items()}
+        interp.run(kernel, arrays, check=True, mode="late")
+        for n, value in expected.items():
+            np.testing.assert_array_equal(arrays[n], value)
+
+    return run
 
 
 VERIFIERS: Mapping[str, Callable[[], Any]] = {
@@ -141,7 +145,8 @@ VERIFIERS: Mapping[str, Callable[[], Any]] = {
     "verify_shared": _through("plan-shared-memory", ("gemm", "gemm-3-stages"), ("attention", "attention-d128-128x128")),
     "verify_shared_by_hand": shared_loops,
     "verify_barriers": _through("insert-barriers", ("gemm", "gemm-3-stages"), ("reduction", "reduce-sum-dim0")),
-    "executed_roles": executed_roles,
+    "executed_roles": _executed("gemm_hopper", "gemm-hopper-persistent-384x128x192"),
+    "executed_ring_of_three": _executed("gemm_cluster", "gemm-cluster-persistent-200x200x264"),
     "verify_fences": _through(
         "insert-fences", ("gemm", "gemm-odd"), ("gemm_hopper", "gemm-hopper-persistent-384x128x192"), target=SM90
     ),
