@@ -64,8 +64,8 @@ def check(
             actual = run_lowered(subject.lowered, run.inputs, name)
             for tensor, value in run.expected.items():
                 usual = tolerance_of(value.dtype)
-                tolerances = (usual if t is None else t for t in run.tolerance)
-                compare(f"{subject.name}/{name}/{tensor}", actual[tensor], value, *tolerances, whole=run.whole)
+                rtol, atol = (usual if t is None else t for t in run.tolerance)
+                compare(f"{subject.name}/{name}/{tensor}", actual[tensor], value, rtol, atol, run.whole)
 
 
 def default_backends() -> tuple[str, ...]:
