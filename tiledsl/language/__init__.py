@@ -194,6 +194,7 @@ from tiledsl.language.scalars import maximum as max
 from tiledsl.language.scalars import minimum as min
 from tiledsl.language.scalars import pow_ as pow
 from tiledsl.language.schedules import WSPipeline, WSSchedule, annotate_ws_schedule
+from tiledsl.language.sparse import gemm_sp
 from tiledsl.language.tiles import GemmWarpPolicy, c2d_im2col, clear, copy, fill, gemm, im2col, transpose
 from tiledsl.language.unsupported import UNSUPPORTED
 from tiledsl.language.warps import (
@@ -260,7 +261,7 @@ __all__ = [
     "disable_warp_group_reg_alloc", "double", "dp4a", "dynamic", "empty", "erf", "exp", "exp2", "exp10", "fast_rcp",
     "fdiv", "fence_proxy_async", "fill", "float", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e4m3",
     "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu", "float16", "float32",
-    "float64", "floor", "floordiv", "floormod", "fma", "fmod", "gemm", "get_block_binding", "get_block_bindings",
+    "float64", "floor", "floordiv", "floormod", "fma", "fmod", "gemm", "gemm_sp", "get_block_binding", "get_block_bindings",
     "get_block_extent", "get_block_extents", "get_lane_idx", "get_mbarrier", "get_thread_binding",
     "get_thread_bindings", "get_thread_extent", "get_thread_extents", "get_warp_idx", "half", "if_then_else", "im2col",
     "import_source", "inc_max_nreg", "index", "infinity", "int", "int4", "int8", "int16", "int32", "int64", "isfinite",

@@ -14,7 +14,7 @@ _REDUCER = "use a fragment and T.reduce_sum or T.reduce_max"
 
 UNSUPPORTED: dict[str, str] = {
     "named_barrier_arrive": _NAMED,
-    **dict.fromkeys(("mma_gemm_blockscaled", "gemm_sp", "gemm_v1", "gemm_v2"), _ATOM),
+    **dict.fromkeys(("mma_gemm_blockscaled", "gemm_v1", "gemm_v2"), _ATOM),
     **dict.fromkeys(("ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
     **dict.fromkeys(("copy_cluster", "tma_load", "create_tma_descriptor"), "use T.copy or T.tma_copy"),
