@@ -484,6 +484,17 @@ CATALOGUE: dict[str, Entry] = {
         "{what}={size} is no positive multiple of {step}",
         "an instruction {shape} of {type} takes {step} at a time",
     ),
+    "TD0275": Entry(
+        "T.gemm_sp of {a} cannot use {tile} of {dtype}: it multiplies {shapes}",
+        "give A_sparse and E as tiledsl.sparse.compress makes them: half and a sixteenth of the columns of A",
+        "Of four neighbours of a row of A two are stored, and a word of E says of sixteen which they are.",
+    ),
+    "TD0276": Entry(
+        "the matrix cannot be compressed: {problem}",
+        "set the two smallest of every four neighbours to zero first: tiledsl.sparse.prune",
+        "A sparse tensor core multiplies matrices of which any four neighbours in a row, from a multiple of four on, have at "
+        "most two elements that are not zero.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -1371,6 +1382,14 @@ CATALOGUE: dict[str, Entry] = {
         "the copy engine reads '{buffer}' out of bounds, which gives 0, but its safe value is {value} ({where})",
         "copy without the copy engine, or use another safe value",
         "The copy engine fills what lies outside of a tensor with zeros.",
+    ),
+    "TD0864": Entry(
+        "the metadata of a sparse matrix says that of 4 neighbours numbers {first} and {second} are kept "
+        "(row {row} of the tile or instruction, group {group})",
+        "the first must be below the second: make metadata with tiledsl.sparse.compress, and where tiles reach over the "
+        "end of the matrix give it the safe value 0x4444: T.annotate_safe_value({{E: 0x4444}})",
+        "mma.sp is undefined for metadata that names an element twice, or the later one first. What a copy reads outside "
+        "of a tensor is 0, which names the first element twice.",
     ),
     "TD0890": Entry(
         "'{name}' depends on the schedule: {difference} (under {schedule} and {other})",

@@ -345,9 +345,9 @@ class _Collector:
             case Fill(dst, value):
                 self.expression(value)
                 self.region(dst, write)
-            case Gemm(a, b, c, clear=clear):
-                self.region(a, read)
-                self.region(b, read)
+            case Gemm(a, b, c, clear=clear, e=e):
+                for operand in (a, b) if e is None else (a, b, e):
+                    self.region(operand, read)
                 self.region(c, *((write,) if clear else update))
             case Reduce(src, dst, clear=clear):
                 self.region(src, read)
@@ -389,7 +389,7 @@ MEMORY_WRITTEN = {"stmatrix": 0, "cp_async": 0}
 
 def _register_kinds(kind: str, position: int) -> tuple[AccessKind, ...]:
     match kind:
-        case "mma" | "wgmma":
+        case "mma" | "mma_sp" | "wgmma":
             return (AccessKind.READ, AccessKind.WRITE) if position == 0 else (AccessKind.READ,)
         case "ldmatrix":
             return (AccessKind.WRITE,)

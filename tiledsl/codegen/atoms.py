@@ -40,9 +40,10 @@ def device_function(atom: Atom, banked: bool = False) -> str:
 
 
 def _on_registers(atom: Atom) -> str:
-    registers = [_registers(op, atom.kind == "mma") for op in atom.operands]
+    is_product = atom.kind in ("mma", "mma_sp")
+    registers = [_registers(op, is_product) for op in atom.operands]
     row = _Argument("row", "u32 row", ('"r"(row)',), is_list=False)
-    arguments = {"mma": registers, "ldmatrix": [*registers, row], "stmatrix": [row, *registers]}[atom.kind]
+    arguments = {"ldmatrix": [*registers, row], "stmatrix": [row, *registers]}.get(atom.kind, registers)
     fields: dict[str, str] = {}
     number = 0
     for a in sorted(arguments, key=lambda a: not a.is_output):  # `asm` numbers its outputs first
@@ -51,7 +52,7 @@ def _on_registers(atom: Atom) -> str:
         number += len(a.operands)
     outputs = ", ".join(o for a in arguments if a.is_output for o in a.operands)
     inputs = ", ".join(o for a in arguments if not a.is_output for o in a.operands)
-    clobber = "" if atom.kind == "mma" else ' : "memory"'
+    clobber = "" if is_product else ' : "memory"'
     return (
         f"TDS_DEVICE void {atom.name}({', '.join(a.declaration for a in arguments)}) {{\n"
         f'  asm volatile("{atom.ptx.format(**fields)}"\n'
@@ -68,7 +69,7 @@ def _registers(op: Operand, accumulates: bool) -> _Argument:
     const = "" if op.written else "const "
     count = op.fragment.num_regs * op.dtype.bits // bits
     operands = tuple(f'"{access}{constraint}"((({const}{ctype}*){op.name})[{i}])' for i in range(count))
-    return _Argument(op.name, f"{const}void* {op.name}", operands, op.written)
+    return _Argument(op.name, f"{const}void* {op.name}", operands, op.written, is_list=op.name != "e")
 
 
 def _wgmma(atom: Atom) -> str:

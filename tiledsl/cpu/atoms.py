@@ -119,6 +119,7 @@ def _cp_async(m: Machine, atom: Atom, args: list[Any]) -> None:
 
 KINDS: dict[str, Callable[[Any, Atom, list[Any]], None]] = {
     "mma": _mma,
+    "mma_sp": _mma,
     "ldmatrix": _ldmatrix,
     "stmatrix": _stmatrix,
     "cp_async": _cp_async,

@@ -24,12 +24,13 @@ _ELEMENTS = {
     "int8": "S8",
     "uint8": "U8",
     "int32": "S32",
+    "uint16": "U16",
 }
 
 
 def declarations() -> str:
     """`atoms.h`: the device function of each row."""
-    mma_rows = [a.name for a in ATOMS.values() if a.kind == "mma"]
+    mma_rows = [a.name for a in _products()]
     return "\n".join(_function(a, mma_rows) for a in ATOMS.values()) + "\n"
 
 
@@ -37,7 +38,10 @@ def _function(atom: Atom, mma_rows: list[str]) -> str:
     match atom.kind:
         case "mma":
             parameters = "void* d, const void* a, const void* b"
-            call = f"tds_rt_mma({mma_rows.index(atom.name)}, d, a, b, at)"
+            call = f"tds_rt_mma({mma_rows.index(atom.name)}, d, a, b, nullptr, at)"
+        case "mma_sp":
+            parameters = "void* d, const void* a, const void* b, const void* e"
+            call = f"tds_rt_mma({mma_rows.index(atom.name)}, d, a, b, e, at)"
         case "ldmatrix":
             parameters = "void* registers, u32 row"
             call = f"tds_rt_ldmatrix(registers, row, {atom.matrices}, {int(atom.transposed)}, at)"
@@ -52,22 +56,28 @@ def _function(atom: Atom, mma_rows: list[str]) -> str:
     return f"TDS_DEVICE void {atom.name}({parameters}, TDS_HERE) {{ {call}; }}"
 
 
+def _products() -> list[Atom]:
+    return [a for a in ATOMS.values() if a.kind in ("mma", "mma_sp")]
+
+
 def table() -> str:
     """`atoms.inc`: the rows of mma with the position of each register's element, for the runtime."""
     tables: dict[Fragment, str] = {}
     rows: list[str] = []
-    for atom in ATOMS.values():
-        if atom.kind == "mma":
-            rows.append(_row(atom, tables))
+    for atom in _products():
+        rows.append(_row(atom, tables))
     arrays = [f"static const u16 {name}[] = {{{_numbers(positions(f))}}};" for f, name in tables.items()]
     return "\n".join([*arrays, "static const MmaRow MMA_ROWS[] = {", *rows, "};", ""])
 
 
 def _row(atom: Atom, tables: dict[Fragment, str]) -> str:
     operands = {o.name: o for o in atom.operands}
-    (m, n), k = operands["d"].fragment.shape, operands["a"].fragment.shape[1]
+    (m, n), k = operands["d"].fragment.shape, operands["b"].fragment.shape[0]
     texts = []
-    for name in ("d", "a", "b"):
+    for name in ("d", "a", "b", "e"):
+        if name not in operands:
+            texts.append("{Element::U16, 0, nullptr}")
+            continue
         o = operands[name]
         array = tables.setdefault(o.fragment, f"POSITIONS_{len(tables)}")
         texts.append(f"{{Element::{_ELEMENTS[o.dtype.name]}, {o.fragment.num_regs}, {array}}}")

@@ -21,6 +21,7 @@ from tiledsl.errors import error
 from tiledsl.ir.dtypes import FLOAT32, TFLOAT32, DType
 from tiledsl.ir.nodes import Region
 from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Source, Transpose
+from tiledsl.isa.sparse import expand
 
 if TYPE_CHECKING:
     from tiledsl.cpu.tile_interp import TileMachine
@@ -134,9 +135,11 @@ def _matrix(tile: Array, transpose: bool) -> Array:
     return tile.T if transpose else tile
 
 
-def product(s: Gemm, a: Array, b: Array, c: Array | None) -> Array:
+def product(s: Gemm, a: Array, b: Array, c: Array | None, e: Array | None = None) -> Array:
     """The new tile of c, from the tiles of the operands as they lie in memory (c None: it is cleared)."""
     a, b = _matrix(a, s.transpose_a), _matrix(b, s.transpose_b)
+    if e is not None:
+        a = expand(a, e)
     a_type, b_type, c_type = (r.buffer.dtype for r in (s.a, s.b, s.c))
     if TFLOAT32 in (a_type, b_type) or (s.precision == "tf32" and a_type is FLOAT32):
         a, b = truncate_tf32(a), truncate_tf32(b)
@@ -149,7 +152,8 @@ def gemm(m: TileMachine, s: Gemm) -> None:
     if s.asynchronous:
         tile_async.multiply(m, s)
         return
-    write(m, s.c, product(s, read(m, s.a), read(m, s.b), None if s.clear else read(m, s.c)))
+    e = None if s.e is None else read(m, s.e)
+    write(m, s.c, product(s, read(m, s.a), read(m, s.b), None if s.clear else read(m, s.c), e))
 
 
 def _accumulator(dtype: DType) -> np.dtype[Any]:

@@ -251,8 +251,8 @@ def _fill(b: Builder, at: Span, dst: Any, value: Any) -> Stmt:
 
 
 def _gemm(b: Builder, at: Span, options: Any, *operands: Any, asynchronous: bool = False) -> Stmt:
-    x, y, z = map(b.region, operands)
-    return Gemm(x, y, z, asynchronous=asynchronous, **b.options(Gemm, options), span=at)
+    x, y, z, *e = map(b.region, operands)
+    return Gemm(x, y, z, asynchronous=asynchronous, e=e[0] if e else None, **b.options(Gemm, options), span=at)
 
 
 def _bulk_copy(b: Builder, at: Span, options: Any, src: Any, dst: Any, barrier: Any) -> Stmt:
@@ -329,6 +329,7 @@ _FORMS: dict[str, Form] = {
     "async_copy": _from_to(Copy, asynchronous=True),
     "fill": _fill,
     "gemm": _gemm,
+    "sparse_gemm": _gemm,
     "reduce": _from_to(Reduce),
     "scan": _from_to(Scan),
     "atomic": _from_to(Atomic),

@@ -90,8 +90,9 @@ def _atomic(p: ExprPrinter, s: Atomic) -> str:
 
 
 def _gemm(p: ExprPrinter, s: Gemm) -> str:
-    how = "async " if s.asynchronous else ""
-    return f"{how}gemm{options(s)} {p.region(s.a)}, {p.region(s.b)}, {p.region(s.c)}"
+    how = "async " if s.asynchronous else "sparse " if s.e is not None else ""
+    operands = (s.a, s.b, s.c) if s.e is None else (s.a, s.b, s.c, s.e)
+    return f"{how}gemm{options(s)} {', '.join(p.region(r) for r in operands)}"
 
 
 def _tensor_copy(p: ExprPrinter, s: TensorCopy) -> str:

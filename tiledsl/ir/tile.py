@@ -85,6 +85,9 @@ class Gemm(Stmt):
     float32 operands be read as tfloat32 by the tensor core. `wait` is the number of such operations that may stay in
     flight afterwards (asynchronous instructions only). `asynchronous`: the product is only issued, to the queue
     "product", and its operands belong to the tensor core until it has been committed and waited for.
+
+    With `e` a sparse matrix is multiplied: a (m, k / 2) has two of any four neighbours along k, and the fragment e
+    (m, k / 16) says which (`isa/sparse.py`).
     """
 
     a: Region
@@ -97,6 +100,7 @@ class Gemm(Stmt):
     precision: str = "ieee"
     wait: int = 0
     asynchronous: bool = False
+    e: Region | None = None
 
 
 REDUCTIONS = ("sum", "max", "min", "abssum", "absmax", "bitand", "bitor", "bitxor")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.dtypes import INDEX, UINT16
 from tiledsl.ir.im2col import image_sides
 from tiledsl.ir.nodes import Address, Buffer, Region, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
@@ -95,10 +95,21 @@ def _matrix(scope: Scope, r: Region, name: str, transposed: bool, *spaces: Space
 
 def _gemm(scope: Scope, s: Gemm) -> None:
     (m, k), (k2, n) = _matrix(scope, s.a, "a", s.transpose_a, *_TILES), _matrix(scope, s.b, "b", s.transpose_b, *_TILES)
+    if s.e is not None:
+        _metadata(scope, s, m, k2)
+        k *= 2
     if (k, (m, n)) != (k2, _matrix(scope, s.c, "c", False, Space.FRAGMENT)):
         raise fail(f"gemm of {(m, k)} by {(k2, n)} into {s.c.extents}")
     if s.policy not in ("square", "full_row", "full_col") or s.precision not in ("ieee", "tf32") or s.wait < 0:
         raise fail(f"gemm with policy '{s.policy}', precision '{s.precision}', wait {s.wait}")
+
+
+def _metadata(scope: Scope, s: Gemm, m: int, k: int) -> None:
+    """Of a sparse product."""
+    assert s.e is not None
+    scope.region(s.e, Space.FRAGMENT)
+    if s.e.extents != (m, k // 16) or k % 16 or s.e.buffer.dtype is not UINT16 or s.transpose_a or s.asynchronous:
+        raise fail(f"metadata {s.e.buffer.dtype}{s.e.extents} of a sparse gemm of {m} rows, {k} deep")
 
 
 def _reduce(scope: Scope, s: Reduce) -> None:

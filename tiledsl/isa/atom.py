@@ -48,6 +48,7 @@ class Atom:
     AtomCall arguments, in order: one Address per register operand (first register of this thread), then, for
     instructions that touch memory, the addresses and scalars that `kind` fixes:
       mma       d, a, b                         d += a @ b; each an Address into a LOCAL buffer
+      mma_sp    d, a, b, e                      the same where a has half of its columns, and e says which
       ldmatrix  registers, shared row address   each lane gives the address of one row of 16 bytes
       stmatrix  shared row address, registers
       cp_async  shared address, global address, predicate (zero-fills where false)
@@ -56,7 +57,7 @@ class Atom:
     """
 
     name: str  # also the name of the device function
-    kind: str  # mma, ldmatrix, stmatrix, cp_async, wgmma
+    kind: str  # mma, mma_sp, ldmatrix, stmatrix, cp_async, wgmma
     feature: str  # an entry of Target.features
     operands: tuple[Operand, ...]
     ptx: str  # template over operand names

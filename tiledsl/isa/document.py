@@ -21,11 +21,12 @@ from tiledsl.isa.wgmma import (
 
 _KINDS = {
     "mma": "Matrix multiply-add, d += a @ b",
+    "mma_sp": "Matrix multiply-add of a sparse matrix, d += A @ b",
     "ldmatrix": "8x8 matrices from shared memory to registers",
     "stmatrix": "8x8 matrices from registers to shared memory",
     "cp_async": "Asynchronous copies from global to shared memory",
 }
-_DIMS = {"d": "mn", "a": "mk", "b": "kn"}
+_DIMS = {"d": "mn", "a": "mk", "b": "kn", "e": "me"}
 _HEAD = """# Instructions
 
 Generated from the table `tiledsl/isa` by `isa/document.py`; a test keeps it current. To write it anew:
@@ -34,7 +35,8 @@ Generated from the table `tiledsl/isa` by `isa/document.py`; a test keeps it cur
 
 A register operand is described by two lists of digits, most significant first: `m8 k4*2` reads the lane's number as a
 digit of extent 8 that moves the row by 1 and a digit of extent 4 that moves k by 2. Lanes x registers are a bijection
-with the tile. For ldmatrix and stmatrix q is the matrix, i and j row and column of 16-bit units as they lie in memory.
+with the tile; `r2` are lanes that hold the same. For ldmatrix and stmatrix q is the matrix, i and j row and column of
+16-bit units as they lie in memory.
 """
 
 
@@ -44,6 +46,9 @@ def notation(f: Fragment, dims: str) -> tuple[str, str]:
     def spell(digits: Sequence[Digit]) -> str:
         words = []
         for d in split_digits(digits, f.shape) or ():
+            if d.stride == 0:
+                words.append(f"r{d.extent}")
+                continue
             dim, step = dim_of(d, f.shape)
             words.append(f"{dims[dim]}{d.extent}" + (f"*{step}" if step != 1 else ""))
         return " ".join(words)
@@ -115,7 +120,7 @@ def _section(atom: Atom) -> str:
     if atom.operands:
         lines += ["| operand | dtype | tile | lanes | registers |", "|---|---|---|---|---|"]
     for op in atom.operands:
-        threads, regs = notation(op.fragment, _DIMS[op.name] if atom.kind == "mma" else "qij")
+        threads, regs = notation(op.fragment, _DIMS[op.name] if atom.kind.startswith("mma") else "qij")
         shape = " x ".join(str(n) for n in op.fragment.shape)
         name = f"{op.name} (written)" if op.written else op.name
         lines.append(f"| {name} | {op.dtype} | {shape} | `{threads}` | `{regs}` |")

@@ -8,10 +8,11 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.isa.atom import Atom
 from tiledsl.isa.copy import COPY
 from tiledsl.isa.mma import MMA
+from tiledsl.isa.sparse import SPARSE
 from tiledsl.isa.wgmma import wgmma_row
 from tiledsl.target import Target
 
-ATOMS: dict[str, Atom] = {atom.name: atom for atom in (*MMA, *COPY)}
+ATOMS: dict[str, Atom] = {atom.name: atom for atom in (*MMA, *SPARSE, *COPY)}
 
 
 def atom_named(name: str) -> Atom | None:

@@ -270,18 +270,10 @@ def gemm(
         raise fail("TD0226", word="T.gemm", name="wg_wait", value=describe(wg_wait), allowed="-1, 0, or a number")
     reject("gemm", mbar=mbar)
     a, b, c = (tile_of(x, "T.gemm", name) for x, name in ((A, "A"), (B, "B"), (C, "C")))
-    for tile, name, spaces in ((a, "A", _INPUTS), (b, "B", _INPUTS), (c, "C", (Space.FRAGMENT,))):
-        if tile.buffer.space not in spaces:
-            allowed = " or ".join(f"T.alloc_{s.value}" for s in spaces)
-            raise fail(
-                "TD0219", word="T.gemm", parameter=name, name=tile.name, space=tile.tensor.scope(), allowed=allowed
-            )
+    check_operands("T.gemm", (a, "A"), (b, "B"), c=c)
     _check_shapes(a, b, c, bool(transpose_A), bool(transpose_B))
-    _check_dtypes(a, b, c)
-    chosen = _POLICIES.get(policy) if isinstance(policy, str) else policy
-    if not isinstance(chosen, GemmWarpPolicy):
-        allowed = "T.GemmWarpPolicy.Square, FullRow or FullCol"
-        raise fail("TD0226", word="T.gemm", name="policy", value=describe(policy), allowed=allowed)
+    check_dtypes(a, b, c)
+    chosen = chosen_policy("T.gemm", policy)
     if precision not in _PRECISIONS:
         raise fail("TD0226", word="T.gemm", name="precision", value=describe(precision), allowed="'ieee' or 'tf32'")
     stmt = Gemm(
@@ -306,7 +298,24 @@ def gemm(
 _INPUTS = (Space.SHARED, Space.FRAGMENT)
 
 
-def _matrix(tile: Tile, parameter: str) -> tuple[int, int]:
+def check_operands(word: str, *inputs: tuple[Tile, str], c: Tile) -> None:
+    """That the tiles of a product lie where they may. Raises TileError TD0219."""
+    for tile, name, spaces in (*((*x, _INPUTS) for x in inputs), (c, "C", (Space.FRAGMENT,))):
+        if tile.buffer.space not in spaces:
+            allowed = " or ".join(f"T.alloc_{s.value}" for s in spaces)
+            raise fail("TD0219", word=word, parameter=name, name=tile.name, space=tile.tensor.scope(), allowed=allowed)
+
+
+def chosen_policy(word: str, policy: Any) -> GemmWarpPolicy:
+    """The policy that is meant. Raises TileError TD0226."""
+    chosen = _POLICIES.get(policy) if isinstance(policy, str) else policy
+    if not isinstance(chosen, GemmWarpPolicy):
+        allowed = "T.GemmWarpPolicy.Square, FullRow or FullCol"
+        raise fail("TD0226", word=word, name="policy", value=describe(policy), allowed=allowed)
+    return chosen
+
+
+def matrix_extents(tile: Tile, parameter: str) -> tuple[int, int]:
     extents = tile.region("T.gemm").extents
     if len(extents) < 2 or any(e != 1 for e in extents[:-2]):
         raise fail("TD0215", parameter=parameter, tile=tile.shown())
@@ -314,17 +323,17 @@ def _matrix(tile: Tile, parameter: str) -> tuple[int, int]:
 
 
 def _check_shapes(a: Tile, b: Tile, c: Tile, transpose_a: bool, transpose_b: bool) -> None:
-    rows, inner_a = _matrix(a, "A")[:: -1 if transpose_a else 1]
-    inner_b, columns = _matrix(b, "B")[:: -1 if transpose_b else 1]
+    rows, inner_a = matrix_extents(a, "A")[:: -1 if transpose_a else 1]
+    inner_b, columns = matrix_extents(b, "B")[:: -1 if transpose_b else 1]
     if inner_a != inner_b:
         flip_a = "with transpose_A " if transpose_a else ""
         flip_b = "with transpose_B " if transpose_b else ""
         raise fail("TD0216", a=a.shown(), b=b.shown(), ka=inner_a, kb=inner_b, flip_a=flip_a, flip_b=flip_b)
-    if _matrix(c, "C") != (rows, columns):
+    if matrix_extents(c, "C") != (rows, columns):
         raise fail("TD0217", c=c.shown(), a=a.shown(), b=b.shown(), wants=shape_text((rows, columns)))
 
 
-def _check_dtypes(a: Tile, b: Tile, c: Tile) -> None:
+def check_dtypes(a: Tile, b: Tile, c: Tile) -> None:
     x, y, z = (t.buffer.dtype for t in (a, b, c))
     mixed = x.bits == y.bits == 8 and x.is_float == y.is_float
     if (x != y and not mixed) or Kind.BOOL in (x.kind, y.kind, z.kind):

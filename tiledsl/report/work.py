@@ -95,7 +95,7 @@ def _row(op: str, s: Stmt, visit: Visit, rows: Mapping[tuple[str, str, int], Col
 def _of_atom(name: str) -> tuple[str, int]:
     """The dtype of A, and the operations of one thread's share; 0 for what is no matrix product."""
     row = atom_named(name)
-    if row is None or row.kind not in ("mma", "wgmma"):
+    if row is None or row.kind not in ("mma", "mma_sp", "wgmma"):
         return "", 0
     m, n, k, dtype = _shape(name)
     return dtype, 2 * m * n * k // row.threads

@@ -246,6 +246,8 @@ class TileMachine(TileRoles):
         before = self.agent.in_queue("product") if s.asynchronous else 0
         a, b, c = self.read(s.a), self.read(s.b), self.read(s.c, allowed=before)
         rows = _folded(a, 0 if s.transpose_a else 1)
+        if s.e is not None:
+            rows = mix(rows, _folded(self.read(s.e), 1))
         columns = _folded(b, 1 if s.transpose_b else 0)
         product = mix("product", rows[:, None], columns[None, :]).reshape(c.shape)
         operation = self.operation("product") if s.asynchronous else 0

@@ -12,7 +12,7 @@ from tiledsl.viewer.places import Places, SourceFile, places_of, source_files
 
 # What events of warps are coloured by: the first row with a word that the text begins with, else "compute".
 FAMILIES = (
-    ("mma", ("mma", "wgmma")),
+    ("mma", ("mma", "mma_sp", "wgmma")),
     ("shared", ("ldmatrix", "stmatrix")),
     ("issue", ("cp_async", "bulk", "tma")),
     ("shuffle", ("a shuffle", "shfl", "shuffle", "vote")),

@@ -38,7 +38,7 @@ def caller_of(atoms: list[Atom]) -> Kernel:
             stores += (For(j, i32(n), (Store(memory, (t, j), Load(regs, (j,))),)),) if op.written else ()
         shared = Address(tile, (i32(0),))
         match atom.kind:
-            case "mma":
+            case "mma" | "mma_sp":
                 args: tuple[object, ...] = tuple(registers)
             case "ldmatrix":
                 args = (*registers, shared)

@@ -47,6 +47,7 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
+from tiledsl.isa.execute import scatter
 from tiledsl.isa.table import ATOMS
 from tiledsl.testing.thread_stage import compile_for, i32, one_launch, placed, run_on_device
 
@@ -113,9 +114,8 @@ def each_lane_holds(op: Any, rng: np.random.Generator) -> Any:
     return rng.integers(low, 4, (32, op.fragment.num_regs)).astype(numpy_dtype(op.dtype))
 
 
-@pytest.mark.parametrize("name", [a.name for a in ATOMS.values() if a.kind == "mma"])
-def test_every_row_of_mma_computes_its_semantics(name: str) -> None:
-    atom = ATOMS[name]
+def call_of(atom: Any) -> Kernel:
+    """One instruction: each lane loads its registers and stores the result."""
     t, i = Var("t", INT32), Var("i", INT32)
     body: Block = ()
     stores: Block = ()
@@ -129,9 +129,41 @@ def test_every_row_of_mma_computes_its_semantics(name: str) -> None:
         body += (Alloc(regs), For(i, i32(n), (Store(regs, (i,), Load(memory, (t, i))),)))
         if op.written:
             stores += (For(i := Var("i", INT32), i32(n), (Store(memory, (t, i), Load(regs, (i,))),)),)
-    kernel = one_launch(params, (*body, AtomCall(name, tuple(addresses)), *stores), t)
+    return one_launch(params, (*body, AtomCall(atom.name, tuple(addresses)), *stores), t)
+
+
+def sparse_call(words: Any) -> tuple[Kernel, dict[str, Any]]:
+    atom = ATOMS["mma_sp_m16n8k32_f32_f16"]
+    rng = np.random.default_rng(4)
+    arrays = {op.name: each_lane_holds(op, rng) for op in atom.operands}
+    return call_of(atom), arrays | {"e": scatter(atom.operands[3].fragment, words)}
+
+
+def each_lane_chooses(atom: Any, rng: np.random.Generator) -> Any:
+    """Metadata of a sparse matrix: any two of four neighbours, in order."""
+    nibbles = rng.choice([0x4, 0x8, 0x9, 0xC, 0xD, 0xE], (16, 2, 4)).astype(np.uint16)
+    words = (nibbles << np.arange(0, 16, 4, dtype=np.uint16)).sum(-1).astype(np.uint16)
+    return scatter(atom.operands[3].fragment, words)
+
+
+@pytest.mark.parametrize("word", [0x0000, 0x5555, 0x4442, 0x1444])
+def test_metadata_that_no_instruction_defines_is_found(word: int) -> None:
+    """By both executions: the same element twice, or the later one first."""
+    kernel, arrays = sparse_call(np.full((16, 2), word, np.uint16))
+    for run in (run_on_device, interp.run):
+        with pytest.raises(TileError) as caught:
+            run(kernel, {n: v.copy() for n, v in arrays.items()})
+        assert caught.value.code == "TD0864"
+
+
+@pytest.mark.parametrize("name", [a.name for a in ATOMS.values() if a.kind in ("mma", "mma_sp")])
+def test_every_row_of_mma_computes_its_semantics(name: str) -> None:
+    atom = ATOMS[name]
+    kernel = call_of(atom)
     rng = np.random.default_rng(3)
     device = {op.name: each_lane_holds(op, rng) for op in atom.operands}
+    if "e" in device:
+        device["e"] = each_lane_chooses(atom, rng)
     numpy = {n: v.copy() for n, v in device.items()}
     run_on_device(kernel, device)
     interp.run(kernel, numpy)

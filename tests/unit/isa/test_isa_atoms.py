@@ -17,7 +17,9 @@ from tiledsl.ir.dtypes import FLOAT16, FLOAT32, FLOAT64
 from tiledsl.ir.layout import linear_at, unravel
 from tiledsl.isa.atom import Completion
 from tiledsl.isa.execute import gather, interpret, scatter
+from tiledsl.isa.sparse import SPARSE
 from tiledsl.isa.table import ATOMS, select
+from tiledsl.sparse import compress, prune
 from tiledsl.target import TARGETS, target_named
 
 Formula = Callable[[int, int, int], tuple[int, int]]  # (groupID, threadID_in_group, i) -> (row, column)
@@ -71,6 +73,17 @@ FORMULAS: dict[str, tuple[Formula, Formula, Formula]] = {
     "m16n8k32": (d_16x8, a_16x32, b_32x8),
     "m8n8k4": (d_8x8_f64, a_8x4_f64, b_4x8_f64),
 }
+
+
+def b_32x8_16_bits(gid: int, tid: int, i: int) -> tuple[int, int]:
+    return tid * 2 + (i & 1) + 8 * (i // 2), gid
+
+
+def metadata_16x2(gid: int, tid: int, i: int) -> tuple[int, int]:
+    """Two words of 16 bits: rows gid and gid + 8, of the columns 16 (tid % 2) on; lanes 2 and 3 repeat 0 and 1."""
+    return gid + 8 * i, tid % 2
+
+
 MMA = [a for a in ATOMS.values() if a.kind == "mma"]
 NUMPY = {"bfloat16": ml_dtypes.bfloat16, "float8_e4m3fn": ml_dtypes.float8_e4m3fn, "float8_e5m2": ml_dtypes.float8_e5m2}
 
@@ -85,12 +98,33 @@ def test_L25_mma_fragments_follow_the_manual(atom) -> None:
                 assert found == formula(lane >> 2, lane % 4, i), (op.name, lane, i)
 
 
+@pytest.mark.parametrize("atom", SPARSE, ids=lambda a: a.name)
+def test_L25_sparse_fragments_follow_the_manual(atom) -> None:
+    for op, formula in zip(atom.operands, (d_16x8, a_16x16, b_32x8_16_bits, metadata_16x2), strict=True):
+        for lane in range(32):
+            for i in range(op.fragment.num_regs):
+                found = unravel(linear_at(op.fragment, lane, i), op.fragment.shape)
+                assert found == formula(lane >> 2, lane % 4, i), (op.name, lane, i)
+
+
+@pytest.mark.parametrize("atom", SPARSE, ids=lambda a: a.name)
+def test_S22_sparse_products_through_their_fragments(atom) -> None:
+    draw = np.random.default_rng(0)
+    tiles = {op.name: _values(draw, op.dtype.numpy, op.fragment.shape) for op in atom.operands}
+    dense = prune(_values(draw, atom.operands[1].dtype.numpy, (16, 32)))
+    tiles["a"], tiles["e"] = compress(dense)
+    registers = {op.name: scatter(op.fragment, tiles[op.name]) for op in atom.operands}
+    result = gather(atom.operands[0].fragment, interpret(atom, registers))
+    expected = tiles["d"].astype(np.float64) + dense.astype(np.float64) @ tiles["b"].astype(np.float64)
+    np.testing.assert_array_equal(result.astype(np.float64), expected)
+
+
 @pytest.mark.parametrize("atom", ATOMS.values(), ids=lambda a: a.name)
 def test_L1_register_operands_are_bijections_of_a_warp(atom) -> None:
     for op in atom.operands:
         assert op.fragment.num_threads == 32
-        assert not op.fragment.is_ragged and op.fragment.replication == 1
-        assert is_injective(op.fragment)
+        assert not op.fragment.is_ragged and op.fragment.replication == (2 if op.name == "e" else 1)
+        assert is_injective(op.fragment) or op.name == "e"
         assert op.fragment.num_regs * op.dtype.bits % 32 == 0
 
 

@@ -41,6 +41,6 @@ def _counted(numbers: str) -> int:
 def test_notation_is_read_back() -> None:
     for atom in ATOMS.values():
         for op in atom.operands:
-            dims = "qij" if atom.kind != "mma" else {"d": "mn", "a": "mk", "b": "kn"}[op.name]
+            dims = {"d": "mn", "a": "mk", "b": "kn", "e": "me"}[op.name] if atom.kind.startswith("mma") else "qij"
             again = fragment(dims, *notation(op.fragment, dims))
             assert (again.threads, again.regs) == (op.fragment.threads, op.fragment.regs)

@@ -49,12 +49,13 @@ def runs_by_itself(gemm: Gemm, num_threads: int, target: Target) -> bool:
 
 
 def _check_spaces(gemm: Gemm) -> None:
-    for name, region in (("a", gemm.a), ("b", gemm.b), ("c", gemm.c)):
+    operands = [("a", gemm.a), ("b", gemm.b), ("c", gemm.c), *([("e", gemm.e)] if gemm.e is not None else [])]
+    for name, region in operands:
         space = region.buffer.space
         if space is Space.FRAGMENT:
             if region.extents != tuple(region.buffer.shape):
                 raise error("TD0314", gemm.span, operand=name, buffer=region.buffer.name, why="a part of a fragment")
-        elif space is not Space.SHARED or name == "c":
+        elif space is not Space.SHARED or name in "ce":
             raise error("TD0314", gemm.span, operand=name, buffer=region.buffer.name, why=f"in {space.value} memory")
 
 
@@ -62,13 +63,14 @@ def _choose_atom(gemm: Gemm, target: Target) -> Atom | None:
     """The mma row for the dtypes, None for multiply-adds by each thread."""
     c, a, b = (r.buffer.dtype for r in (gemm.c, gemm.a, gemm.b))
     operands = [TFLOAT32 if t is FLOAT32 and gemm.precision == "tf32" else t for t in (a, b)]
-    found = select("mma", (c, *operands), target)
+    kind, given = ("mma", operands) if gemm.e is None else ("mma_sp", [*operands, gemm.e.buffer.dtype])
+    found = select(kind, (c, *given), target)
     if found:
         return found[0]
-    elsewhere = select("mma", (c, *operands))
+    elsewhere = select(kind, (c, *given))
     if elsewhere:
         raise error("TD0311", gemm.span, a=a, b=b, c=c, feature=elsewhere[0].feature, target=target.name)
-    if a is not b or a in (FLOAT8_E4M3, FLOAT8_E5M2) or c.bits < 32 or not _widens(a, c):
+    if gemm.e is not None or a is not b or a in (FLOAT8_E4M3, FLOAT8_E5M2) or c.bits < 32 or not _widens(a, c):
         raise error("TD0312", gemm.span, a=a, b=b, c=c)
     return None
 

@@ -19,8 +19,8 @@ from tiledsl.isa.atom import Atom
 def plan_mma(gemm: Gemm, atom: Atom, shape: tuple[int, int, int], num_threads: int, known: Known) -> GemmPlan:
     """The plan with the instruction `atom`. Raises TileError TD0310, TD0313, TD0315."""
     m, n, k = shape
-    atom_m, atom_k = atom.operands[1].fragment.shape
-    atom_n = atom.operands[2].fragment.shape[1]
+    atom_m = atom.operands[1].fragment.shape[0]
+    atom_k, atom_n = atom.operands[2].fragment.shape
     if k % atom_k:
         raise error("TD0313", gemm.span, k=k, step=atom_k, atom=atom.name)
     if num_threads % 32:
@@ -31,10 +31,14 @@ def plan_mma(gemm: Gemm, atom: Atom, shape: tuple[int, int, int], num_threads: i
     d, *inputs = (op.fragment for op in atom.operands)
     c = accumulator(d, warps, repeats)
     a, b = operand_a(inputs[0], warps, repeats, k_steps), operand_b(inputs[1], warps, repeats, k_steps)
+    e = None
+    if gemm.e is not None:
+        e = for_buffer(gemm, gemm.e, operand_a(inputs[2], warps, repeats, k_steps), False)
     return GemmPlan(
         "mma", atom, shape, warps, repeats, k_steps, for_buffer(gemm, gemm.c, c, False),
         _operand(gemm, gemm.a, a, gemm.transpose_a, not gemm.transpose_a, known, num_threads),
         _operand(gemm, gemm.b, b, gemm.transpose_b, gemm.transpose_b, known, num_threads),
+        e=e,
     )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ class GemmPlan:
     each warp along m and n; the accumulator's registers are (repeat m, repeat n, registers of d), those of a fragment
     operand (k step, repeat, registers of a or b). Of wgmma: the same of warpgroups. Of fma: `warps` are the threads
     along m and n, n fastest; `repeats` the elements of each thread. `k_steps` times the atom's k (fma: 1) is the depth
-    of the tile. `refused` says why the product is not made by wgmma, where the target has it.
+    of the tile. `e` is the layout of the metadata of a sparse operand. `refused` says why the product is not made by
+    wgmma, where the target has it.
     """
 
     kind: str
@@ -74,14 +75,15 @@ class GemmPlan:
     a: OperandPlan
     b: OperandPlan
     refused: str = ""
+    e: Fragment | None = None
 
 
 def tile_shape(gemm: Gemm) -> tuple[int, int, int]:
     """(m, n, k) of the product."""
     rows, columns = matrix_dims(gemm.a)
-    m, k = (columns, rows) if gemm.transpose_a else (rows, columns)
-    rows, columns = matrix_dims(gemm.b)
-    return m, rows if gemm.transpose_b else columns, k
+    m = columns if gemm.transpose_a else rows
+    rows, columns = matrix_dims(gemm.b)  # its depth: a sparse operand a has half of it
+    return (m, rows, columns) if gemm.transpose_b else (m, columns, rows)
 
 
 def matrix_dims(region: Region) -> tuple[int, int]:

@@ -66,6 +66,8 @@ def _unfit(gemm: Gemm, types: tuple[DType, DType, DType], k: int, num_threads: i
         return f"{target.name} has no asynchronous products"
     if num_threads % WARPGROUP:
         return f"{num_threads} threads are no whole warpgroups of {WARPGROUP}"
+    if gemm.e is not None:
+        return "sparse matrices are multiplied by mma.sp"
     if types not in wgmma.TYPES:
         return f"wgmma does not multiply {a} by {b} into {c}"
     if gemm.b.buffer.space is not Space.SHARED:

@@ -87,6 +87,7 @@ static void gather(double* tile, const Operand& o, const void* const* registers)
     case Element::S8: return gather_as<i8>(tile, o, registers, plain);
     case Element::U8: return gather_as<u8>(tile, o, registers, plain);
     case Element::S32: return gather_as<i32>(tile, o, registers, plain);
+    case Element::U16: return gather_as<u16>(tile, o, registers, plain);
   }
 }
 
@@ -107,10 +108,30 @@ static void scatter(const double* tile, const Operand& o, void* const* registers
   }
 }
 
-static void multiply(const MmaRow& row, Warp& w) {
+// The dense matrix (m, k) of the kept elements (m, k / 2), in place. Words of metadata have four bits for each pair.
+static void expand(double* a, const MmaRow& row, const Warp& w, Site at) {
+  constexpr int GROUPS = 4, WORDS = 4, M = 16;  // of a word; of a row at most
+  double words[M * WORDS], dense[M * WORDS * GROUPS * 4] = {};
+  const int pairs = row.k / 4, words_of_row = row.k / 16;
+  gather(words, row.e, w.metadata);
+  for (int i = 0; i < row.m; ++i)
+    for (int p = 0; p < pairs; ++p) {
+      const u32 word = static_cast<u32>(words[i * words_of_row + p / GROUPS]) >> (p % GROUPS * 4);
+      const u32 first = word & 3, second = word >> 2 & 3;
+      if (first >= second)
+        fail(864, at, {{"row", std::to_string(i)}, {"group", std::to_string(p)}, {"first", std::to_string(first)},
+                       {"second", std::to_string(second)}});
+      dense[i * row.k + p * 4 + first] = a[(i * pairs + p) * 2];
+      dense[i * row.k + p * 4 + second] = a[(i * pairs + p) * 2 + 1];
+    }
+  memcpy(a, dense, sizeof(double) * row.m * row.k);
+}
+
+static void multiply(const MmaRow& row, Warp& w, Site at) {
   constexpr int N = 8, MAX_M = 16, MAX_K = 64;  // n is 8 in every row of mma.sync
   alignas(64) double a[MAX_M * MAX_K], b[MAX_K * N], d[MAX_M * N];
   gather(a, row.a, w.from);
+  if (row.e.registers) expand(a, row, w, at);
   gather(b, row.b, w.also_from);
   gather(d, row.d, w.to);
   for (int i = 0; i < row.m; ++i) {
@@ -216,7 +237,7 @@ extern "C" void tds_rt_stmatrix(u32 row, const void* registers, int matrices, in
   release_warp(w);
 }
 
-extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, Site at) {
+extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, const void* e, Site at) {
   Fiber* f = self();
   Warp& w = *f->warp;
   require_whole_warp(w, MMA_ROWS[row].name, at);
@@ -226,8 +247,9 @@ extern "C" void tds_rt_mma(int row, void* d, const void* a, const void* b, Site 
   w.to[f->lane] = d;
   w.from[f->lane] = a;
   w.also_from[f->lane] = b;
+  w.metadata[f->lane] = e;
   if (!last_to_arrive(f, MMA_ROWS[row].name, at, TDS_CALLER(at))) return;
-  multiply(MMA_ROWS[row], w);
+  multiply(MMA_ROWS[row], w, at);
   release_warp(w);
 }
 

@@ -108,6 +108,7 @@ struct Warp {
   void* to[LANES];
   const void* from[LANES];
   const void* also_from[LANES];
+  const void* metadata[LANES];
   u64 value[LANES];
   int argument[LANES];
   u32 address[LANES];
@@ -295,7 +296,7 @@ void land(Fiber* f, Copy& c);
 
 // ---- collectives.cpp: instruction rows, generated into atoms.inc
 
-enum class Element { F16, BF16, TF32, F32, F64, E4M3, E5M2, S8, U8, S32 };
+enum class Element { F16, BF16, TF32, F32, F64, E4M3, E5M2, S8, U8, S32, U16 };
 
 struct Operand {
   Element element;
@@ -306,7 +307,7 @@ struct Operand {
 struct MmaRow {
   const char* name;
   int m, n, k;
-  Operand d, a, b;
+  Operand d, a, b, e;  // e has no registers, but for sparse matrices: then a has k / 2 columns
 };
 
 // Whether this lane is the last of its warp to arrive, and performs the operation. Otherwise it has been performed.

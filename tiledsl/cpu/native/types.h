@@ -83,7 +83,7 @@ tds::u64 tds_rt_shuffle(int kind, tds::u64 value, int argument, tds::Site at);
 int tds_rt_vote(int kind, int value, tds::Site at);
 void tds_rt_ldmatrix(void* registers, tds::u32 row, int matrices, int transposed, tds::Site at);
 void tds_rt_stmatrix(tds::u32 row, const void* registers, int matrices, int transposed, tds::Site at);
-void tds_rt_mma(int row, void* d, const void* a, const void* b, tds::Site at);
+void tds_rt_mma(int row, void* d, const void* a, const void* b, const void* e, tds::Site at);
 
 void tds_rt_cp_async(tds::u32 to, const void* from, int bytes, int valid, tds::Site at);
 void tds_rt_cp_async_commit();

@@ -217,11 +217,13 @@ def gemm_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int
     given = {b: a.layout for b, a in known.items() if a.why in ANNOTATED}
     plan = plan_gemm(stmt, setting.num_threads, setting.target, given)
     demands: Demands = {}
-    parts = (
+    parts: tuple[tuple[str, Region, Fragment | Layout, Fragment | None], ...] = (
         ("c", stmt.c, plan.c, None),
         ("a", stmt.a, plan.a.layout, _reader(stmt.a, plan.a, stmt.transpose_a)),
         ("b", stmt.b, plan.b.layout, _reader(stmt.b, plan.b, stmt.transpose_b)),
     )
+    if stmt.e is not None and plan.e is not None:
+        parts = (*parts, ("e", stmt.e, plan.e, None))
     instead = f", by {plan.kind}: {plan.refused}" if plan.refused else ""
     for role, region, layout, reader in parts:
         if region.buffer in setting.moved and isinstance(layout, Layout) and region.buffer not in given:

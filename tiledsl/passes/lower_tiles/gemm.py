@@ -81,7 +81,9 @@ def lower_gemm(ctx: Context, s: Gemm) -> Block:
         inputs = [op.dtype for op in plan.atom.operands[1:]]
     a = Operand("a", plan.a, s.a, s.transpose_a, plan.k_steps, inputs[0])
     b = Operand("b", plan.b, s.b, s.transpose_b, plan.k_steps, inputs[1])
-    return (*clear, *(_multiply_add(ctx, plan, c, a, b) if plan.atom is None else _atoms(ctx, plan, c, a, b)))
+    if plan.atom is None:
+        return (*clear, *_multiply_add(ctx, plan, c, a, b))
+    return (*clear, *_atoms(ctx, plan, c, a, b, None if s.e is None else _metadata(ctx, s.e.buffer, plan)))
 
 
 def _clear(ctx: Context, c: Buffer, count: int) -> Block:
@@ -91,7 +93,15 @@ def _clear(ctx: Context, c: Buffer, count: int) -> Block:
 # ----------------------------------------------------------------------------------------------------- tensor cores
 
 
-def _atoms(ctx: Context, plan: GemmPlan, c: Buffer, a: Operand, b: Operand) -> Block:
+def _metadata(ctx: Context, e: Buffer, plan: GemmPlan) -> Buffer:
+    """The registers that say which elements of a sparse operand are there."""
+    assert plan.e is not None
+    if not same_map(plan.e, ctx.fragment_of(e)):
+        raise VerifyError(f"the layout of '{e.name}' is not the one that its product needs")
+    return ctx.store_for(e)
+
+
+def _atoms(ctx: Context, plan: GemmPlan, c: Buffer, a: Operand, b: Operand, e: Buffer | None) -> Block:
     assert plan.atom is not None
     step = ctx.digit_var("k", plan.k_steps)
     allocs_a, load_a, a_regs, a_first = _operand(ctx, a, step)
@@ -99,12 +109,14 @@ def _atoms(ctx: Context, plan: GemmPlan, c: Buffer, a: Operand, b: Operand) -> B
     (rm, rn), sizes = plan.repeats, [op.fragment.num_regs for op in plan.atom.operands]
     i, j = ctx.digit_var("i", rm), ctx.digit_var("j", rn)
     at = _at(ctx, i * (rn * sizes[0]) + j * sizes[0])
+    chosen = () if e is None else (Address(e, (_at(ctx, step * (rm * sizes[3]) + i * sizes[3]),)),)
     call = AtomCall(
         plan.atom.name,
         (
             Address(c, (at,)),
             Address(a_regs, (_at(ctx, a_first + i * sizes[1]),)),
             Address(b_regs, (_at(ctx, b_first + j * sizes[2]),)),
+            *chosen,
         ),
     )
     multiply = For(i, Const(rm), (For(j, Const(rn), (call,), Unrolled()),), Unrolled())

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tiledsl.ir import nodes as ir
 from tiledsl.ir import tile
-from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT64, DType
+from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT16, UINT64, DType
 from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle
 from tiledsl.ir.nodes import Buffer, Const, Expr, Kernel, Launch, Space, Stmt, Var
 from tiledsl.testing.strategies.concurrent_forms import ConcurrentMaker
@@ -186,6 +186,9 @@ class _KernelMaker(ConcurrentMaker):
         c = self.tile((m, n), Space.FRAGMENT)
         policy, precision = self.pick(["square", "full_row", "full_col"]), self.pick(["ieee", "tf32"])
         how = (self.coin(), policy, precision, self.number(0, 2), self.coin())
+        if k == 16 and not ta and self.coin():
+            chosen = self.region(Buffer(self.draw(NAMES), (m, 1), UINT16, Space.FRAGMENT), (m, 1))
+            return tile.Gemm(self.tile((m, 8), *TILE_SPACES), b, c, ta, tb, *how[:-1], e=chosen)
         return tile.Gemm(a, b, c, ta, tb, *how)
 
     def tile_other(self) -> Stmt:

@@ -45,7 +45,12 @@ TILES = Section(
             f"{GEMM}::test_instructions_per_step {WGMMA}::test_types",
         ),
         there("older names of products", "gemm_v1 gemm_v2", "v:small_words"),
-        lacking("products with structured sparsity", "gemm_sp"),
+        there(
+            "products with structured sparsity",
+            "gemm_sp",
+            "unit/language/test_gemm_sp.py::test_sparse_products_in_all_executions",
+            "unit/language/test_gemm_sp.py::test_sparse_products_are_instructions_of_the_tensor_core",
+        ),
         there(
             "products that the program waits for",
             "wgmma_gemm wait_wgmma warpgroup_wait warpgroup_arrive warpgroup_commit_batch warpgroup_fence_operand",
