@@ -1,0 +1,272 @@
+"""Attention with sinks, backward: the gradients of Q, K, V and the sinks from that of the output.
+
+Four kernels: the sums of O dO, the gradients of Q, K and V, that of Q in half precision, and that of the sinks. Only
+the second one works on tiles of scores; it is the one that is timed.
+"""
+
+import numpy as np
+
+import tiledsl
+import tiledsl.language as T
+from tiledsl.testing import Case
+
+LOG2E = 1.4426950408889634
+
+
+def output_sums(batch, heads, seq, dim, rows=64, threads=128):
+    """delta = rowsum(O dO), for each query what its weights' gradients have in common."""
+    shape = (batch, heads, seq, dim)
+
+    @tiledsl.kernel(out_idx=-1)
+    def output_sums(
+        O: T.Tensor(shape, T.float16), dO: T.Tensor(shape, T.float16), delta: T.Tensor((batch, heads, seq), T.float32)
+    ):
+        with T.Kernel(T.ceildiv(seq, rows), heads, batch, threads=threads) as (bx, by, bz):
+            product = T.alloc_fragment((rows, dim), T.float32)
+            row_sum = T.alloc_fragment((rows,), T.float32)
+            for i, j in T.Parallel(rows, dim):
+                product[i, j] = T.cast(O[bz, by, bx * rows + i, j], T.float32) * dO[bz, by, bx * rows + i, j]
+            T.reduce_sum(product, row_sum, dim=1)
+            T.copy(row_sum, delta[bz, by, bx * rows : (bx + 1) * rows])
+
+    return output_sums
+
+
+def sink_attention_backward(
+    batch, heads, seq, dim, kv_heads=None, window=None, block_M=128, block_N=32, num_stages=2, threads=256
+):
+    """dK and dV, and what is added to dQ, in fp32, of causal attention over (batch, heads, sequence, dim).
+
+    Source: Dao, "FlashAttention-2", algorithm 2. A block has `block_M` keys of one head of queries and goes over the
+    queries that see them, `block_N` at a time. All matrices of scores are kept transposed, (keys, queries). Where heads
+    share keys, dK and dV are sums over blocks too, and in fp32. Sinks are in `lse`, the logarithms of each
+    row's sum of weights: as they have no values, nothing else here knows of them.
+    """
+    kv_heads = kv_heads or heads
+    group = heads // kv_heads
+    scale = dim**-0.5
+    shape_q = (batch, heads, seq, dim)
+    shape_k = (batch, kv_heads, seq, dim)
+    dtype_k = T.float16 if group == 1 else T.float32
+    policy = T.GemmWarpPolicy.FullRow
+
+    @tiledsl.kernel(out_idx=[7, 8] if group == 1 else [], fast_math=True)
+    def sink_attention_backward(
+        Q: T.Tensor(shape_q, T.float16),
+        K: T.Tensor(shape_k, T.float16),
+        V: T.Tensor(shape_k, T.float16),
+        dO: T.Tensor(shape_q, T.float16),
+        lse: T.Tensor((batch, heads, seq), T.float32),
+        delta: T.Tensor((batch, heads, seq), T.float32),
+        dQ: T.Tensor(shape_q, T.float32),
+        dK: T.Tensor(shape_k, dtype_k),
+        dV: T.Tensor(shape_k, dtype_k),
+    ):
+        with T.Kernel(T.ceildiv(seq, block_M), heads, batch, threads=threads) as (bx, by, bz):
+            K_shared = T.alloc_shared((block_M, dim), T.float16)
+            V_shared = T.alloc_shared((block_M, dim), T.float16)
+            Q_shared = T.alloc_shared((block_N, dim), T.float16)
+            dO_shared = T.alloc_shared((block_N, dim), T.float16)
+            lse_shared = T.alloc_shared((block_N,), T.float32)
+            delta_shared = T.alloc_shared((block_N,), T.float32)
+            dS_shared = T.alloc_shared((block_M, block_N), T.float16)
+            dQ_shared = T.alloc_shared((block_N, dim), T.float32)
+            P = T.alloc_fragment((block_M, block_N), T.float32)
+            dP = T.alloc_fragment((block_M, block_N), T.float32)
+            P_half = T.alloc_fragment((block_M, block_N), T.float16)
+            dS = T.alloc_fragment((block_M, block_N), T.float16)
+            dV_sum = T.alloc_fragment((block_M, dim), T.float32)
+            dK_sum = T.alloc_fragment((block_M, dim), T.float32)
+            dQ_part = T.alloc_fragment((block_N, dim), T.float32)
+
+            first_key = bx * block_M
+            T.copy(K[bz, by // group, first_key : first_key + block_M, :], K_shared)
+            T.copy(V[bz, by // group, first_key : first_key + block_M, :], V_shared)
+            T.clear(dV_sum)
+            T.clear(dK_sum)
+            end = T.min(seq, first_key + block_M + window - 1) if window else seq
+            for n in T.Pipelined(first_key // block_N, T.ceildiv(end, block_N), num_stages=num_stages):
+                first = n * block_N
+                T.copy(Q[bz, by, first : first + block_N, :], Q_shared)
+                T.gemm(K_shared, Q_shared, P, transpose_B=True, clear_accum=True, policy=policy)
+                T.copy(lse[bz, by, first : first + block_N], lse_shared)
+                for i, j in T.Parallel(block_M, block_N):
+                    P[i, j] = T.exp2(P[i, j] * (scale * LOG2E) - lse_shared[j] * LOG2E)
+                crossing = first < first_key + block_M
+                if window:
+                    crossing = crossing or first + block_N > first_key + window
+                if crossing:
+                    for i, j in T.Parallel(block_M, block_N):
+                        key, query = first_key + i, first + j
+                        seen = key <= query
+                        if window:
+                            seen = seen and key > query - window
+                        P[i, j] = T.if_then_else(seen, P[i, j], 0.0)
+                T.copy(dO[bz, by, first : first + block_N, :], dO_shared)
+                T.gemm(V_shared, dO_shared, dP, transpose_B=True, clear_accum=True, policy=policy)
+                T.copy(P, P_half)
+                T.gemm(P_half, dO_shared, dV_sum, policy=policy)
+                T.copy(delta[bz, by, first : first + block_N], delta_shared)
+                for i, j in T.Parallel(block_M, block_N):
+                    dS[i, j] = P[i, j] * (dP[i, j] - delta_shared[j])
+                T.gemm(dS, Q_shared, dK_sum, policy=policy)
+                T.copy(dS, dS_shared)
+                T.gemm(dS_shared, K_shared, dQ_part, transpose_A=True, clear_accum=True)
+                for i, j in T.Parallel(block_N, dim):
+                    dQ_part[i, j] = dQ_part[i, j] * scale
+                T.copy(dQ_part, dQ_shared)
+                T.atomic_add(dQ[bz, by, first : first + block_N, :], dQ_shared, use_tma=True)
+            for i, j in T.Parallel(block_M, dim):
+                dK_sum[i, j] = dK_sum[i, j] * scale
+            if group == 1:
+                T.copy(dV_sum, dV[bz, by, first_key : first_key + block_M, :])
+                T.copy(dK_sum, dK[bz, by, first_key : first_key + block_M, :])
+            else:
+                sum_shared = T.alloc_shared((block_M, dim), T.float32)
+                T.copy(dV_sum, sum_shared)
+                T.atomic_add(dV[bz, by // group, first_key : first_key + block_M, :], sum_shared, use_tma=True)
+                T.copy(dK_sum, sum_shared)
+                T.atomic_add(dK[bz, by // group, first_key : first_key + block_M, :], sum_shared, use_tma=True)
+
+    return sink_attention_backward
+
+
+def halved(elements, block=1024, threads=128):
+    """Sums in fp32 as fp16."""
+
+    @tiledsl.kernel(out_idx=-1)
+    def halved(sums: T.Tensor((elements,), T.float32), out: T.Tensor((elements,), T.float16)):
+        with T.Kernel(T.ceildiv(elements, block), threads=threads) as bx:
+            T.copy(sums[bx * block : (bx + 1) * block], out[bx * block : (bx + 1) * block])
+
+    return halved
+
+
+def sink_gradient(batch, heads, seq, block=256, threads=256):
+    """The gradient of each head's sink: what it takes of each query's weights, times what these have in common."""
+
+    @tiledsl.kernel(out_idx=-1, fast_math=True)
+    def sink_gradient(
+        sinks: T.Tensor((heads,), T.float16),
+        lse: T.Tensor((batch, heads, seq), T.float32),
+        delta: T.Tensor((batch, heads, seq), T.float32),
+        dsinks: T.Tensor((heads,), T.float16),
+    ):
+        with T.Kernel(heads, threads=threads) as by:
+            sums = T.alloc_fragment((block,), T.float32)
+            total = T.alloc_fragment((1,), T.float32)
+            sink = T.cast(sinks[by], T.float32)
+            T.clear(sums)
+            for b in range(batch):
+                for n in range(T.ceildiv(seq, block)):
+                    for i in T.Parallel(block):
+                        if n * block + i < seq:
+                            weight = T.exp2((sink - lse[b, by, n * block + i]) * LOG2E)
+                            sums[i] = sums[i] - weight * delta[b, by, n * block + i]
+            T.reduce_sum(sums, total, dim=0)
+            T.copy(total, dsinks[by : by + 1])
+
+    return sink_gradient
+
+
+def scores_of(Q, K, window=None):
+    """The scaled scores in float64, those of each head."""
+    q, k = Q.astype(np.float64), np.repeat(K, Q.shape[1] // K.shape[1], 1).astype(np.float64)
+    i, j = np.ogrid[: q.shape[2], : k.shape[2]]
+    seen = (j <= i) & (j > i - (window or k.shape[2]))
+    return np.where(seen, q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1]), -np.inf)
+
+
+def forward(Q, K, V, sinks, window=None):
+    """In float64: the output, and the logarithms of each row's sum of weights, the sink's among them."""
+    scores = scores_of(Q, K, window)
+    lse = np.logaddexp(np.logaddexp.reduce(scores, -1), sinks.astype(np.float64)[:, None])
+    return np.exp(scores - lse[..., None]) @ np.repeat(V, Q.shape[1] // V.shape[1], 1).astype(np.float64), lse
+
+
+def backward(Q, K, V, dO, lse, delta, window=None):
+    """In float64: P = softmax(S), dV = P^T dO, dS = P (dO V^T - delta), dQ = dS K, dK = dS^T Q."""
+    group = Q.shape[1] // K.shape[1]
+    q, k, v, do = (x.astype(np.float64) for x in (Q, np.repeat(K, group, 1), np.repeat(V, group, 1), dO))
+    p = np.exp(scores_of(Q, K, window) - lse[..., None])
+    ds = p * (do @ v.swapaxes(2, 3) - delta[..., None]) / np.sqrt(q.shape[-1])
+    dk, dv = ds.swapaxes(2, 3) @ q, p.swapaxes(2, 3) @ do
+    dk, dv = (x.reshape(x.shape[0], -1, group, *x.shape[2:]).sum(2) for x in (dk, dv))
+    return {"dQ": ds @ k, "dK": dk, "dV": dv}
+
+
+def sinks_backward(sinks, lse, delta):
+    """In float64: a sink takes the part exp(sink - lse) of each query's weights, and gives nothing for it."""
+    return {"dsinks": -(np.exp(sinks.astype(np.float64)[:, None] - lse) * delta).sum((0, 2))}
+
+
+def gradients(Q, K, V, sinks, dO, window=None):
+    """In float64: those of Q, K, V and the sinks."""
+    out, lse = forward(Q, K, V, sinks, window)
+    delta = (out * dO).sum(-1)
+    return backward(Q, K, V, dO, lse, delta, window) | sinks_backward(sinks, lse, delta)
+
+
+def draw_pass(draw, shape, kv_heads, window=None):
+    """Inputs of both passes, and what the forward one leaves."""
+    shape_k = (shape[0], kv_heads, *shape[2:])
+    q, k, v, do, sinks = draw(*shape), draw(*shape_k), draw(*shape_k), draw(*shape), draw(shape[1])
+    out, lse = forward(q, k, v, sinks, window)
+    delta = (out * do).sum(-1)
+    found = {"Q": q, "K": k, "V": v, "sinks": sinks, "dO": do, "O": out.astype(np.float16)}
+    return found | {"lse": lse.astype(np.float32), "delta": delta.astype(np.float32)}
+
+
+def backward_case(name, shape, kv_heads, window, **options):
+    """Of the main kernel. What the sums begin with is not 0: they are added to."""
+    batch, heads, seq, dim = shape
+    sums = ("dQ",) if kv_heads == heads else ("dQ", "dK", "dV")
+    given = ("Q", "K", "V", "dO", "lse", "delta")
+    sizes = {"dQ": shape, "dK": (batch, kv_heads, seq, dim), "dV": (batch, kv_heads, seq, dim)}
+
+    def inputs(draw):
+        found = draw_pass(draw, shape, kv_heads, window)
+        return {n: found[n] for n in given} | {n: draw(*sizes[n], dtype=np.float32) for n in sums}
+
+    def reference(Q, K, V, dO, lse, delta, **begun):
+        found = backward(Q, K, V, dO, lse, delta, window)
+        return {n: (x + begun[n]).astype(np.float32) if n in sums else x.astype(np.float16) for n, x in found.items()}
+
+    kernel = sink_attention_backward(*shape, kv_heads, window, **options)
+    return Case(name, kernel, inputs, reference, exact=False, targets=("sm_80", "sm_90a"))
+
+
+def around_cases(batch, heads, seq, dim):
+    """Of the kernels before and after the main one."""
+
+    def of(names):
+        return lambda draw: {n: draw_pass(draw, (batch, heads, seq, dim), heads)[n] for n in names}
+
+    yield Case(
+        "attention-sink-backward-output-sums",
+        output_sums(batch, heads, seq, dim),
+        of(("O", "dO")),
+        lambda O, dO: {"delta": (O.astype(np.float64) * dO).sum(-1).astype(np.float32)},
+        exact=False,
+    )
+    yield Case(
+        "attention-sink-backward-halved",
+        halved(heads * seq * dim),
+        lambda draw: {"sums": draw(heads * seq * dim, dtype=np.float32)},
+        lambda sums: {"out": sums.astype(np.float16)},
+    )
+    yield Case(
+        "attention-sink-backward-sinks",
+        sink_gradient(batch, heads, seq),
+        of(("sinks", "lse", "delta")),
+        lambda **given: {n: x.astype(np.float16) for n, x in sinks_backward(**given).items()},
+        exact=False,
+    )
+
+
+def cases():
+    yield backward_case("attention-sink-backward-d128-136", (1, 1, 136, 128), 1, None, block_M=64, threads=128)
+    yield backward_case("attention-sink-backward-d128-window-200", (1, 1, 200, 128), 1, 50)
+    yield backward_case("attention-sink-backward-d64-groups-200", (1, 2, 200, 64), 1, None)
+    yield backward_case("attention-sink-backward-d64-groups-window-264", (1, 2, 264, 64), 1, 128)
+    yield from around_cases(2, 2, 300, 64)
