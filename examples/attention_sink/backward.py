@@ -32,15 +32,23 @@ def output_sums(batch, heads, seq, dim, rows=64, threads=128):
     return output_sums
 
 
+def tiles_of(batch, heads, seq, dim, rows):
+    """The shape in which the sums of dQ are kept: of tiles of so many rows. The copy engine knows five dimensions."""
+    return batch * heads, -(-seq // rows), dim // 8, rows, 8
+
+
 def sink_attention_backward(
     batch, heads, seq, dim, kv_heads=None, window=None, block_M=128, block_N=32, num_stages=2, threads=256
 ):
-    """dK and dV, and what is added to dQ, in fp32, of causal attention over (batch, heads, sequence, dim).
+    """dK and dV, and the sums of dQ * sqrt(dim), of causal attention over (batch, heads, sequence, dim).
 
     Source: Dao, "FlashAttention-2", algorithm 2. A block has `block_M` keys of one head of queries and goes over the
-    queries that see them, `block_N` at a time. All matrices of scores are kept transposed, (keys, queries). Where heads
-    share keys, dK and dV are sums over blocks too, and in fp32. Sinks are in `lse`, the logarithms of each
-    row's sum of weights: as they have no values, nothing else here knows of them.
+    queries that see them, `block_N` at a time. All matrices of scores are kept transposed, (keys, queries). Sinks are
+    in `lse`, the logarithms of each row's sum of weights: as they have no values, nothing else here knows of them.
+
+    What several blocks work on is added to, in fp32: dQ, and where heads share keys dK and dV. A tile of dQ is one
+    run of memory, in the order in which threads can put it into shared memory without meeting a bank twice:
+    columns by eights, and of these row after row.
     """
     kv_heads = kv_heads or heads
     group = heads // kv_heads
@@ -58,7 +66,7 @@ def sink_attention_backward(
         dO: T.Tensor(shape_q, T.float16),
         lse: T.Tensor((batch, heads, seq), T.float32),
         delta: T.Tensor((batch, heads, seq), T.float32),
-        dQ: T.Tensor(shape_q, T.float32),
+        dQ: T.Tensor(tiles_of(batch, heads, seq, dim, block_N), T.float32),
         dK: T.Tensor(shape_k, dtype_k),
         dV: T.Tensor(shape_k, dtype_k),
     ):
@@ -70,7 +78,7 @@ def sink_attention_backward(
             lse_shared = T.alloc_shared((block_N,), T.float32)
             delta_shared = T.alloc_shared((block_N,), T.float32)
             dS_shared = T.alloc_shared((block_M, block_N), T.float16)
-            dQ_shared = T.alloc_shared((block_N, dim), T.float32)
+            dQ_shared = T.alloc_shared((dim // 8, block_N, 8), T.float32)
             P = T.alloc_fragment((block_M, block_N), T.float32)
             dP = T.alloc_fragment((block_M, block_N), T.float32)
             P_half = T.alloc_fragment((block_M, block_N), T.float16)
@@ -113,33 +121,40 @@ def sink_attention_backward(
                 T.copy(dS, dS_shared)
                 T.gemm(dS_shared, K_shared, dQ_part, transpose_A=True, clear_accum=True)
                 for i, j in T.Parallel(block_N, dim):
-                    dQ_part[i, j] = dQ_part[i, j] * scale
-                T.copy(dQ_part, dQ_shared)
-                T.atomic_add(dQ[bz, by, first : first + block_N, :], dQ_shared, use_tma=True)
+                    dQ_shared[j // 8, i, j % 8] = dQ_part[i, j]
+                T.atomic_add(dQ[bz * heads + by, n, :, :, :], dQ_shared, use_tma=True)
             for i, j in T.Parallel(block_M, dim):
                 dK_sum[i, j] = dK_sum[i, j] * scale
             if group == 1:
-                T.copy(dV_sum, dV[bz, by, first_key : first_key + block_M, :])
-                T.copy(dK_sum, dK[bz, by, first_key : first_key + block_M, :])
+                dK_shared, dV_shared = K_shared, V_shared  # which nobody reads any more
             else:
-                sum_shared = T.alloc_shared((block_M, dim), T.float32)
-                T.copy(dV_sum, sum_shared)
-                T.atomic_add(dV[bz, by // group, first_key : first_key + block_M, :], sum_shared, use_tma=True)
-                T.copy(dK_sum, sum_shared)
-                T.atomic_add(dK[bz, by // group, first_key : first_key + block_M, :], sum_shared, use_tma=True)
+                dK_shared = T.alloc_shared((block_M, dim), T.float32)
+                dV_shared = T.alloc_shared((block_M, dim), T.float32)
+            T.copy(dV_sum, dV_shared)
+            T.copy(dK_sum, dK_shared)
+            if group == 1:
+                T.copy(dV_shared, dV[bz, by, first_key : first_key + block_M, :])
+                T.copy(dK_shared, dK[bz, by, first_key : first_key + block_M, :])
+            else:
+                T.atomic_add(dV[bz, by // group, first_key : first_key + block_M, :], dV_shared, use_tma=True)
+                T.atomic_add(dK[bz, by // group, first_key : first_key + block_M, :], dK_shared, use_tma=True)
 
     return sink_attention_backward
 
 
-def halved(elements, block=1024, threads=128):
-    """Sums in fp32 as fp16."""
+def query_gradient(batch, heads, seq, dim, rows=32, threads=128):
+    """dQ in fp16, of the sums over blocks of keys in tiles of `rows` rows."""
 
     @tiledsl.kernel(out_idx=-1)
-    def halved(sums: T.Tensor((elements,), T.float32), out: T.Tensor((elements,), T.float16)):
-        with T.Kernel(T.ceildiv(elements, block), threads=threads) as bx:
-            T.copy(sums[bx * block : (bx + 1) * block], out[bx * block : (bx + 1) * block])
+    def query_gradient(
+        sums: T.Tensor(tiles_of(batch, heads, seq, dim, rows), T.float32),
+        dQ: T.Tensor((batch, heads, seq, dim), T.float16),
+    ):
+        with T.Kernel(T.ceildiv(seq, rows), heads, batch, threads=threads) as (bx, by, bz):
+            for i, j in T.Parallel(rows, dim):
+                dQ[bz, by, bx * rows + i, j] = T.cast(sums[bz * heads + by, bx, j // 8, i, j % 8] * dim**-0.5, T.float16)
 
-    return halved
+    return query_gradient
 
 
 def sink_gradient(batch, heads, seq, block=256, threads=256):
@@ -185,7 +200,7 @@ def forward(Q, K, V, sinks, window=None):
 
 
 def backward(Q, K, V, dO, lse, delta, window=None):
-    """In float64: P = softmax(S), dV = P^T dO, dS = P (dO V^T - delta), dQ = dS K, dK = dS^T Q."""
+    """In float64: P = softmax(S), dV = P^T dO, dS = P (dO V^T - delta), dQ = dS K / sqrt(dim), dK = dS^T Q / sqrt(dim)."""
     group = Q.shape[1] // K.shape[1]
     q, k, v, do = (x.astype(np.float64) for x in (Q, np.repeat(K, group, 1), np.repeat(V, group, 1), dO))
     p = np.exp(scores_of(Q, K, window) - lse[..., None])
@@ -217,22 +232,39 @@ def draw_pass(draw, shape, kv_heads, window=None):
     return found | {"lse": lse.astype(np.float32), "delta": delta.astype(np.float32)}
 
 
-def backward_case(name, shape, kv_heads, window, **options):
+def tiles(matrix, rows):
+    """(batch, heads, sequence, dim) in the form of the sums of dQ; rows that are missing are 0."""
+    batch, heads, seq, dim = matrix.shape
+    shape = tiles_of(batch, heads, seq, dim, rows)
+    padded = np.pad(matrix, ((0, 0), (0, 0), (0, shape[1] * rows - seq), (0, 0)))
+    return padded.reshape(*shape[:2], rows, dim // 8, 8).swapaxes(2, 3)
+
+
+def matrix_of(tiles, batch):
+    """The inverse, with all rows."""
+    count, eights, rows = tiles.shape[1:4]
+    return tiles.swapaxes(2, 3).reshape(batch, -1, count * rows, eights * 8)
+
+
+def backward_case(name, shape, kv_heads, window, block_N=64, **options):
     """Of the main kernel. What the sums begin with is not 0: they are added to."""
     batch, heads, seq, dim = shape
-    sums = ("dQ",) if kv_heads == heads else ("dQ", "dK", "dV")
-    given = ("Q", "K", "V", "dO", "lse", "delta")
-    sizes = {"dQ": shape, "dK": (batch, kv_heads, seq, dim), "dV": (batch, kv_heads, seq, dim)}
+    shape_k = (batch, kv_heads, seq, dim)
+    sums = {"dQ": tiles_of(batch, heads, seq, dim, block_N)}
+    if kv_heads != heads:
+        sums |= {"dK": shape_k, "dV": shape_k}
 
     def inputs(draw):
         found = draw_pass(draw, shape, kv_heads, window)
-        return {n: found[n] for n in given} | {n: draw(*sizes[n], dtype=np.float32) for n in sums}
+        given = {n: found[n] for n in ("Q", "K", "V", "dO", "lse", "delta")}
+        return given | {n: draw(*size, dtype=np.float32) for n, size in sums.items()}
 
     def reference(Q, K, V, dO, lse, delta, **begun):
         found = backward(Q, K, V, dO, lse, delta, window)
+        found["dQ"] = tiles(found["dQ"] * np.sqrt(dim), block_N)
         return {n: (x + begun[n]).astype(np.float32) if n in sums else x.astype(np.float16) for n, x in found.items()}
 
-    kernel = sink_attention_backward(*shape, kv_heads, window, **options)
+    kernel = sink_attention_backward(*shape, kv_heads, window, block_N=block_N, **options)
     return Case(name, kernel, inputs, reference, exact=False, targets=("sm_80", "sm_90a"))
 
 
@@ -250,10 +282,10 @@ def around_cases(batch, heads, seq, dim):
         exact=False,
     )
     yield Case(
-        "attention-sink-backward-halved",
-        halved(heads * seq * dim),
-        lambda draw: {"sums": draw(heads * seq * dim, dtype=np.float32)},
-        lambda sums: {"out": sums.astype(np.float16)},
+        "attention-sink-backward-queries",
+        query_gradient(batch, heads, seq, dim),
+        lambda draw: {"sums": draw(*tiles_of(batch, heads, seq, dim, 32), dtype=np.float32)},
+        lambda sums: {"dQ": (matrix_of(sums, batch)[:, :, :seq] * dim**-0.5).astype(np.float16)},
     )
     yield Case(
         "attention-sink-backward-sinks",
@@ -266,7 +298,7 @@ def around_cases(batch, heads, seq, dim):
 
 def cases():
     yield backward_case("attention-sink-backward-d128-136", (1, 1, 136, 128), 1, None, block_M=64, threads=128)
-    yield backward_case("attention-sink-backward-d128-window-200", (1, 1, 200, 128), 1, 50)
+    yield backward_case("attention-sink-backward-d128-window-200", (1, 1, 200, 128), 1, 50, 32)
     yield backward_case("attention-sink-backward-d64-groups-200", (1, 2, 200, 64), 1, None)
     yield backward_case("attention-sink-backward-d64-groups-window-264", (1, 2, 264, 64), 1, 128)
     yield from around_cases(2, 2, 300, 64)
