@@ -8,7 +8,8 @@ import numpy as np
 
 import tiledsl
 import tiledsl.language as T
-from tiledsl.testing import Case
+from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 LOG2E = 1.4426950408889634
 
@@ -38,7 +39,7 @@ def tiles_of(batch, heads, seq, dim, rows):
 
 
 def sink_attention_backward(
-    batch, heads, seq, dim, kv_heads=None, window=None, block_M=128, block_N=32, num_stages=2, threads=256
+    batch, heads, seq, dim, kv_heads=None, window=None, block_M=64, block_N=64, num_stages=2, threads=128
 ):
     """dK and dV, and the sums of dQ * sqrt(dim), of causal attention over (batch, heads, sequence, dim).
 
@@ -152,7 +153,9 @@ def query_gradient(batch, heads, seq, dim, rows=32, threads=128):
     ):
         with T.Kernel(T.ceildiv(seq, rows), heads, batch, threads=threads) as (bx, by, bz):
             for i, j in T.Parallel(rows, dim):
-                dQ[bz, by, bx * rows + i, j] = T.cast(sums[bz * heads + by, bx, j // 8, i, j % 8] * dim**-0.5, T.float16)
+                dQ[bz, by, bx * rows + i, j] = T.cast(
+                    sums[bz * heads + by, bx, j // 8, i, j % 8] * dim**-0.5, T.float16
+                )
 
     return query_gradient
 
@@ -246,7 +249,7 @@ def matrix_of(tiles, batch):
     return tiles.swapaxes(2, 3).reshape(batch, -1, count * rows, eights * 8)
 
 
-def backward_case(name, shape, kv_heads, window, block_N=64, **options):
+def backward_case(name, shape, kv_heads, window=None, block_N=64, targets=("sm_80", "sm_90a"), **options):
     """Of the main kernel. What the sums begin with is not 0: they are added to."""
     batch, heads, seq, dim = shape
     shape_k = (batch, kv_heads, seq, dim)
@@ -265,30 +268,31 @@ def backward_case(name, shape, kv_heads, window, block_N=64, **options):
         return {n: (x + begun[n]).astype(np.float32) if n in sums else x.astype(np.float16) for n, x in found.items()}
 
     kernel = sink_attention_backward(*shape, kv_heads, window, block_N=block_N, **options)
-    return Case(name, kernel, inputs, reference, exact=False, targets=("sm_80", "sm_90a"))
+    return Case(f"attention-sink-backward-{name}", kernel, inputs, reference, exact=False, targets=targets)
 
 
-def around_cases(batch, heads, seq, dim):
+def around_cases(name, batch, heads, seq, dim, rows=32):
     """Of the kernels before and after the main one."""
 
     def of(names):
         return lambda draw: {n: draw_pass(draw, (batch, heads, seq, dim), heads)[n] for n in names}
 
     yield Case(
-        "attention-sink-backward-output-sums",
+        f"attention-sink-backward-{name}-outputs",
         output_sums(batch, heads, seq, dim),
         of(("O", "dO")),
         lambda O, dO: {"delta": (O.astype(np.float64) * dO).sum(-1).astype(np.float32)},
         exact=False,
     )
     yield Case(
-        "attention-sink-backward-queries",
-        query_gradient(batch, heads, seq, dim),
-        lambda draw: {"sums": draw(*tiles_of(batch, heads, seq, dim, 32), dtype=np.float32)},
+        f"attention-sink-backward-{name}-queries",
+        query_gradient(batch, heads, seq, dim, rows),
+        lambda draw: {"sums": draw(*tiles_of(batch, heads, seq, dim, rows), dtype=np.float32)},
         lambda sums: {"dQ": (matrix_of(sums, batch)[:, :, :seq] * dim**-0.5).astype(np.float16)},
+        exact=False,
     )
     yield Case(
-        "attention-sink-backward-sinks",
+        f"attention-sink-backward-{name}-sinks",
         sink_gradient(batch, heads, seq),
         of(("sinks", "lse", "delta")),
         lambda **given: {n: x.astype(np.float16) for n, x in sinks_backward(**given).items()},
@@ -296,9 +300,34 @@ def around_cases(batch, heads, seq, dim):
     )
 
 
-def cases():
-    yield backward_case("attention-sink-backward-d128-136", (1, 1, 136, 128), 1, None, block_M=64, threads=128)
-    yield backward_case("attention-sink-backward-d128-window-200", (1, 1, 200, 128), 1, 50, 32)
-    yield backward_case("attention-sink-backward-d64-groups-200", (1, 2, 200, 64), 1, None)
-    yield backward_case("attention-sink-backward-d64-groups-window-264", (1, 2, 264, 64), 1, 128)
-    yield from around_cases(2, 2, 300, 64)
+def rows():
+    """Causal, and within a window; of heads that have keys of their own, or share them."""
+    for name, heads, group, dim, times in (
+        ("mha", 1, 1, 128, (0.0560, 0.0327)),
+        ("gqa", 8, 2, 64, (0.0417, 0.0255)),
+    ):
+        # of wide heads less fits into the registers without wgmma, which reads its operands from shared memory
+        shapes = (
+            {"": {}} if dim <= 64 else {"": {"targets": ("sm_90a",)}, "-sm80": {"targets": ("sm_80",), "block_N": 32}}
+        )
+        shape = (1, heads, 512, dim)
+        text = f"heads {heads}{f' by {group}' if group > 1 else ''}, 512 queries and keys of {dim} float16"
+        for window, time in zip((None, 128), times):
+            kind = f"{name}-window" if window else name
+            small = 40 if window else None
+            timed, reduced = [], []
+            for tile, options in shapes.items():
+                timed.append(backward_case(f"{kind}{tile}", shape, heads // group, window, **options))
+                for n, size in enumerate(((1, group, 72, dim), (1, 2 * group, 200, dim))):
+                    reduced.append(backward_case(f"{kind}{tile}-{n}", size, size[1] // group, small, **options))
+            yield Row(
+                f"example_{name}_sink_bwd_bhsd{'_sliding_window' if window else ''}",
+                f"gradients of causal attention with sinks, {text}{f', window {window}' if window else ''}",
+                timed=tuple(timed),
+                reduced=(*reduced, *around_cases(kind, 1, heads, 150, dim, 32 if dim > 64 else 64)),
+                tilelang=(time,),
+            )
+
+
+if __name__ == "__main__":
+    main(rows())

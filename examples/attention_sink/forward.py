@@ -8,7 +8,8 @@ import numpy as np
 
 import tiledsl
 import tiledsl.language as T
-from tiledsl.testing import Case
+from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 LOG2E = 1.4426950408889634
 
@@ -21,10 +22,10 @@ def sink_attention(
     dim,
     kv_heads=None,
     window=None,
-    block_M=128,
+    block_M=64,
     block_N=128,
     num_stages=2,
-    threads=256,
+    threads=128,
 ):
     """O = softmax([Q K^T / sqrt(dim), sinks]) [V, 0] in fp16 over (batch, heads, sequence, dim).
 
@@ -119,22 +120,50 @@ def reference(Q, K, V, sinks, window=None):
     return {"O": (weights @ v).astype(np.float16)}
 
 
-def cases():
-    """Ragged and whole sequences, of more blocks than the pipeline is deep; fewer queries than keys."""
-    for dim, heads, kv_heads, seq_q, seq_k, window, block_N in (
-        (128, 2, 2, 150, 150, None, 32),
-        (128, 2, 2, 200, 200, 40, 32),
-        (64, 4, 2, 136, 300, None, 64),
-        (128, 2, 1, 130, 260, 128, 64),
+def sink_case(name, heads, seq_q, seq_k, dim, kv_heads=None, window=None, targets=("sm_80", "sm_90a"), **options):
+    kv_heads = kv_heads or heads
+
+    def inputs(draw):
+        q, k = (1, heads, seq_q, dim), (1, kv_heads, seq_k, dim)
+        return {"Q": draw(*q), "K": draw(*k), "V": draw(*k), "sinks": draw(heads)}
+
+    return Case(
+        f"attention-sink-{name}-{seq_q}x{seq_k}",
+        sink_attention(1, heads, seq_q, seq_k, dim, kv_heads, window, **options),
+        inputs,
+        lambda Q, K, V, sinks: reference(Q, K, V, sinks, window),
+        exact=False,
+        targets=targets,
+    )
+
+
+def rows():
+    """Causal, and within a window, each with keys for each head, of one head and of many, and for groups of them."""
+    hopper = ("sm_90a",)
+    for name, heads, group, targets, times in (
+        ("mha_sink_fwd_bhsd", 1, 1, ("sm_80", "sm_90a"), (0.0125, 0.0128)),
+        ("mha_sink_fwd_bhsd_wgmma_pipelined", 32, 1, hopper, (0.0154, 0.0155)),
+        ("gqa_sink_fwd_bhsd_wgmma_pipelined", 32, 8, hopper, (0.0144, 0.0146)),
     ):
+        few = 1 if heads == 1 else 2  # heads of the cases
+        label = name.replace("_sink_fwd_bhsd", "").replace("_", "-")
+        for window, time in zip((None, 128), times):
+            within = f", window {window}" if window else ""
+            text = f"heads {heads}{f' by {group}' if group > 1 else ''}, 256 queries and keys of 128 float16{within}"
+            kind = f"{label}-window" if window else label
+            small = 40 if window else None
+            yield Row(
+                f"example_{name}{'_sliding_window' if window else ''}",
+                f"causal attention with sinks, {text}",
+                timed=(sink_case(kind, heads, 256, 256, 128, heads // group, window, targets),),
+                reduced=(
+                    sink_case(f"{kind}-d64", few, 70, 104, 64, few // min(group, few), small, targets, block_N=32),
+                    sink_case(f"{kind}-d128", few, 130, 130, 128, few // min(group, few), small, targets, block_N=32),
+                    sink_case(f"{kind}-d128", few, 64, 300, 128, few // min(group, few), window, targets),
+                ),
+                tilelang=(time,),
+            )
 
-        def inputs(draw, heads=heads, q=(1, heads, seq_q, dim), k=(1, kv_heads, seq_k, dim)):
-            return {"Q": draw(*q), "K": draw(*k), "V": draw(*k), "sinks": draw(heads)}
 
-        yield Case(
-            f"attention-sink-d{dim}-{heads}-{kv_heads}{f'-window-{window}' if window else ''}-{seq_q}x{seq_k}",
-            sink_attention(1, heads, seq_q, seq_k, dim, kv_heads, window, block_N=block_N),
-            inputs,
-            lambda Q, K, V, sinks, window=window: reference(Q, K, V, sinks, window),
-            exact=False,
-        )
+if __name__ == "__main__":
+    main(rows())
