@@ -203,7 +203,7 @@ def forward(Q, K, V, sinks, window=None):
 
 
 def backward(Q, K, V, dO, lse, delta, window=None):
-    """In float64: P = softmax(S), dV = P^T dO, dS = P (dO V^T - delta), dQ = dS K / sqrt(dim), dK = dS^T Q / sqrt(dim)."""
+    """In float64: dV = P^T dO and, with dS = P (dO V^T - delta) / sqrt(dim), dQ = dS K and dK = dS^T Q."""
     group = Q.shape[1] // K.shape[1]
     q, k, v, do = (x.astype(np.float64) for x in (Q, np.repeat(K, group, 1), np.repeat(V, group, 1), dO))
     p = np.exp(scores_of(Q, K, window) - lse[..., None])

@@ -1,4 +1,4 @@
-"""Attention with sinks, forward: causal, in the whole or within a window, with keys for each head or for groups of them.
+"""Attention with sinks, forward: causal, whole or within a window, with keys for each head or for groups of them.
 
 A sink is a learned number for each head that takes part in the softmax like the score of a key without a value: a
 query can attend to nothing. (The attention of gpt-oss; OpenAI, "gpt-oss-120b & gpt-oss-20b Model Card", 2025.)
