@@ -70,26 +70,25 @@ def sparse_decode(batch, heads, kv_heads, dim, dim_v, listed, block_N=32, num_st
             for n in T.Pipelined(start, T.min(start + part, blocks), num_stages=num_stages):
                 entry = chosen[bb, bh, n]
                 first = (entry if listed else n) * block_N
-                if entry >= 0 if listed else entry:
-                    if first < in_use:
-                        T.copy(K[bb, first : first + block_N, bh, :], K_shared)
-                        T.gemm(Q_shared, K_shared, scores, transpose_B=True, clear_accum=True)
-                        for i, j in T.Parallel(rows, block_N):
-                            scores[i, j] = T.if_then_else(first + j < in_use, scores[i, j], -T.infinity(T.float32))
-                        T.copy(greatest, previous)
-                        T.reduce_max(scores, greatest, dim=1, clear=False)
-                        for i in T.Parallel(rows):
-                            rescale[i] = T.exp2((previous[i] - greatest[i]) * scale)
-                        for i, j in T.Parallel(rows, block_N):
-                            scores[i, j] = T.exp2((scores[i, j] - greatest[i]) * scale)
-                        T.reduce_sum(scores, row_sum, dim=1)
-                        for i in T.Parallel(rows):
-                            total[i] = total[i] * rescale[i] + row_sum[i]
-                        T.copy(scores, weights_shared)
-                        for i, j in T.Parallel(rows, dim_v):
-                            out[i, j] = out[i, j] * rescale[i]
-                        T.copy(V[bb, first : first + block_N, bh, :], V_shared)
-                        T.gemm(weights_shared, V_shared, out)
+                if (entry >= 0 if listed else entry) and first < in_use:
+                    T.copy(K[bb, first : first + block_N, bh, :], K_shared)
+                    T.gemm(Q_shared, K_shared, scores, transpose_B=True, clear_accum=True)
+                    for i, j in T.Parallel(rows, block_N):
+                        scores[i, j] = T.if_then_else(first + j < in_use, scores[i, j], -T.infinity(T.float32))
+                    T.copy(greatest, previous)
+                    T.reduce_max(scores, greatest, dim=1, clear=False)
+                    for i in T.Parallel(rows):
+                        rescale[i] = T.exp2((previous[i] - greatest[i]) * scale)
+                    for i, j in T.Parallel(rows, block_N):
+                        scores[i, j] = T.exp2((scores[i, j] - greatest[i]) * scale)
+                    T.reduce_sum(scores, row_sum, dim=1)
+                    for i in T.Parallel(rows):
+                        total[i] = total[i] * rescale[i] + row_sum[i]
+                    T.copy(scores, weights_shared)
+                    for i, j in T.Parallel(rows, dim_v):
+                        out[i, j] = out[i, j] * rescale[i]
+                    T.copy(V[bb, first : first + block_N, bh, :], V_shared)
+                    T.gemm(weights_shared, V_shared, out)
             for i, j in T.Parallel(rows, dim_v):
                 if i < group:
                     partial[bb, bh * group + i, bs, j] = T.if_then_else(total[i] > 0.0, out[i, j] / total[i], 0.0)
@@ -179,8 +178,8 @@ def rows():
         splits = splits_for(1, 8, 12 if listed else 64)
         yield Row(
             f"example_tilelang_sparse_gqa_decode_varlen_{kind}",
-            f"one query a head against 12 of 64 blocks of 32 keys, {'listed' if listed else 'by a mask'}: batch 1, heads "
-            "32 by 4, cache of 2048, 128 float16",
+            f"one query a head against 12 of 64 blocks of 32 keys, {'listed' if listed else 'by a mask'}: "
+            "batch 1, heads 32 by 4, cache of 2048, 128 float16",
             timed=(decode_case(kind, 1, 32, 8, 2048, 128, 128, listed, 12, splits),),
             reduced=(
                 decode_case(f"{kind}-small", 1, 4, 2, 150, 64, 64, listed, 3, 2, (140,)),

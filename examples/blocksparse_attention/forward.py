@@ -133,24 +133,24 @@ def sparse_case(name, batch, heads, seq_q, seq_k, dim, causal=True, mask_dtype="
 def rows():
     yield Row(
         "example_tilelang_block_sparse_attn",
-        "causal attention to 2 of the blocks of 64 keys each, heads 1, 256 queries and keys of 64 float16, mask of bool",
+        "causal attention to 2 of the blocks of 64 keys, mask of bool: heads 1, 256 queries and keys of 64 float16",
         timed=(sparse_case("bool", 1, 1, 256, 256, 64),),
         reduced=(
-            sparse_case("bool-small", 1, 1, 100, 100, 64, block=32),
+            sparse_case("bool-small", 1, 1, 72, 72, 64),
             sparse_case("bool-empty", 1, 2, 190, 254, 64, empty=True),
         ),
         tilelang=(0.0078,),
     )
     yield Row(
         "block_sparse_attn_tilelang",
-        "causal attention to 2 of the blocks of 64 keys each, mask of int8: batch 4, heads 2, 256 queries and keys of 64 "
+        "causal attention to 2 of the blocks of 64 keys, mask of int8: batch 4, heads 2, 256 queries and keys of 64 "
         "float16; and 128 queries, 256 keys",
         timed=(
             sparse_case("int8", 4, 2, 256, 256, 64, mask_dtype="int8"),
             sparse_case("int8", 1, 1, 128, 256, 64, mask_dtype="int8"),
         ),
         reduced=(
-            sparse_case("int8-small", 1, 1, 40, 100, 64, mask_dtype="int8", block=32),
+            sparse_case("int8-small", 1, 1, 40, 100, 64, mask_dtype="int8"),
             sparse_case("int8-whole", 1, 2, 128, 200, 64, causal=False, mask_dtype="int8"),
         ),
         tilelang=(0.0103,),
