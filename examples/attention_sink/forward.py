@@ -27,7 +27,8 @@ def sink_attention(
     num_stages=2,
     threads=128,
 ):
-    """O = softmax([Q K^T / sqrt(dim), sinks]) [V, 0] in fp16 over (batch, heads, sequence, dim).
+    """O = softmax([Q K^T / sqrt(dim), sinks]) [V, 0] in fp16 over (batch, heads, sequence, dim), and `lse`, what the
+    backward pass needs of it: the logarithms of each row's sum of weights, the sink's among them.
 
     The queries are the last `seq_q` of `seq_k` positions; each sees the keys up to its own, and of these the last
     `window` if there is one. Sinks are finite.
@@ -42,13 +43,14 @@ def sink_attention(
     shape_q = (batch, heads, seq_q, dim)
     shape_k = (batch, kv_heads, seq_k, dim)
 
-    @tiledsl.kernel(out_idx=-1, fast_math=True)
+    @tiledsl.kernel(out_idx=[4, 5], fast_math=True)
     def sink_attention(
         Q: T.Tensor(shape_q, T.float16),
         K: T.Tensor(shape_k, T.float16),
         V: T.Tensor(shape_k, T.float16),
         sinks: T.Tensor((heads,), T.float16),
         O: T.Tensor(shape_q, T.float16),
+        lse: T.Tensor((batch, heads, seq_q), T.float32),
     ):
         with T.Kernel(T.ceildiv(seq_q, block_M), heads, batch, threads=threads) as (bx, by, bz):
             Q_shared = T.alloc_shared((block_M, dim), T.float16)
@@ -104,6 +106,9 @@ def sink_attention(
                 out[i, j] = out[i, j] / total[i]
             T.copy(out, O_shared)
             T.copy(O_shared, O[bz, by, first_query : first_query + block_M, :])
+            for i in T.Parallel(block_M):
+                total[i] = T.log(total[i]) + greatest[i] * dim**-0.5
+            T.copy(total, lse[bz, by, first_query : first_query + block_M])
 
     return sink_attention
 
@@ -115,9 +120,8 @@ def reference(Q, K, V, sinks, window=None):
     scores = q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1])
     i, j = np.ogrid[k.shape[2] - q.shape[2] : k.shape[2], : k.shape[2]]
     scores = np.where((j <= i) & (j > i - (window or k.shape[2])), scores, -np.inf)
-    sink = np.broadcast_to(sinks.astype(np.float64)[:, None, None], (*scores.shape[:3], 1))
-    weights = np.exp(scores - np.logaddexp(np.logaddexp.reduce(scores, -1, keepdims=True), sink))
-    return {"O": (weights @ v).astype(np.float16)}
+    lse = np.logaddexp(np.logaddexp.reduce(scores, -1), sinks.astype(np.float64)[:, None])
+    return {"O": (np.exp(scores - lse[..., None]) @ v).astype(np.float16), "lse": lse.astype(np.float32)}
 
 
 def sink_case(name, heads, seq_q, seq_k, dim, kv_heads=None, window=None, targets=("sm_80", "sm_90a"), **options):
@@ -138,7 +142,11 @@ def sink_case(name, heads, seq_q, seq_k, dim, kv_heads=None, window=None, target
 
 
 def rows():
-    """Causal, and within a window, each with keys for each head, of one head and of many, and for groups of them."""
+    """Causal, and within a window, each with keys for each head, of one head and of many, and for groups of them.
+
+    In the rows named wgmma_pipelined TileLang is told by hand what runs beside what: the scores of the next block are
+    begun before the product of these weights with V, and both run beside the softmax. Here the compiler finds that.
+    """
     hopper = ("sm_90a",)
     for name, heads, group, targets, times in (
         ("mha_sink_fwd_bhsd", 1, 1, ("sm_80", "sm_90a"), (0.0125, 0.0128)),

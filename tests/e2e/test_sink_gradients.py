@@ -1,4 +1,4 @@
-"""The gradients of attention with sinks: the formulas are the derivatives, and the four kernels compute them."""
+"""The gradients of attention with sinks: the formulas are the derivatives, and the kernels compute them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiledsl.testing import compare
 from tiledsl.testing.case import Case, Draw, run_case
 from tiledsl.tools.loading import load_module
 
-backward = load_module(str(EXAMPLES / "attention_sink" / "backward.py"))
+forward, backward = (load_module(str(EXAMPLES / "attention_sink" / f"{name}.py")) for name in ("forward", "backward"))
 STEP = 1e-6
 FORMS = {"whole": (2, None), "window": (2, 3), "groups": (1, None), "groups, window": (1, 4)}
 forms = pytest.mark.parametrize(("kv_heads", "window"), FORMS.values(), ids=FORMS)
@@ -44,26 +44,30 @@ def test_the_formulas_are_the_derivatives(kv_heads: int, window: int | None) -> 
 @pytest.mark.cxx
 @forms
 def test_the_kernels_compute_them_together(kv_heads: int, window: int | None) -> None:
-    """From what the forward pass leaves, with the numbers that one kernel found given to the next."""
+    """Forward and backward, what one kernel found given to the next."""
     batch, heads, seq, dim, rows = 2, 2, 100, 64, 64
     window = window and 10 * window
-    start = backward.draw_pass(Draw(1, exact=False), (batch, heads, seq, dim), kv_heads, window)
+    draw, shape_k = Draw(1, exact=False), (batch, kv_heads, seq, dim)
+    start = {"Q": draw(batch, heads, seq, dim), "K": draw(*shape_k), "V": draw(*shape_k), "sinks": draw(heads)}
 
     def run(kernel, results, **inputs):
         case = Case("kernel", kernel, lambda draw: inputs, lambda **_: {})
         return (run_case(case, inputs, Backend.CPU, "sm_90a")[name] for name in results)
 
-    (delta,) = run(backward.output_sums(batch, heads, seq, dim), ["delta"], O=start["O"], dO=start["dO"])
+    kernel = forward.sink_attention(batch, heads, seq, seq, dim, kv_heads, window, block_N=64)
+    out, lse = run(kernel, ["O", "lse"], **start)
+    start["dO"] = draw(batch, heads, seq, dim)
+    (delta,) = run(backward.output_sums(batch, heads, seq, dim), ["delta"], O=out, dO=start["dO"])
     sums = {"dQ": np.zeros(backward.tiles_of(batch, heads, seq, dim, rows), np.float32)}
     if kv_heads != heads:
         sums |= {n: np.zeros(start["K"].shape, np.float32) for n in ("dK", "dV")}
     kernel = backward.sink_attention_backward(batch, heads, seq, dim, kv_heads, window, block_N=rows)
-    given = {n: start[n] for n in ("Q", "K", "V", "dO", "lse")}
-    tiles, dk, dv = run(kernel, ["dQ", "dK", "dV"], **given, delta=delta, **sums)
+    given = {n: start[n] for n in ("Q", "K", "V", "dO")}
+    tiles, dk, dv = run(kernel, ["dQ", "dK", "dV"], **given, lse=lse, delta=delta, **sums)
     (dq,) = run(backward.query_gradient(batch, heads, seq, dim, rows), ["dQ"], sums=tiles)
-    given = {"sinks": start["sinks"], "lse": start["lse"], "delta": delta}
+    given = {"sinks": start["sinks"], "lse": lse, "delta": delta}
     (dsinks,) = run(backward.sink_gradient(batch, heads, seq), ["dsinks"], **given)
-    expected = backward.gradients(**{n: start[n] for n in ("Q", "K", "V", "sinks", "dO")}, window=window)
+    expected = backward.gradients(**start, window=window)
     for name, value in {"dQ": dq, "dK": dk, "dV": dv, "dsinks": dsinks}.items():
         compare(name, value.astype(np.float64), expected[name], rtol=1e-2, atol=1e-2)
 

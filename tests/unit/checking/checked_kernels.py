@@ -52,6 +52,15 @@ def atomic(A: T.Tensor((4, N), T.float32), total: T.Tensor((1,), T.float32)):
 
 
 @tiledsl.kernel
+def added_by_tiles(A: T.Tensor((4, 8, 64), T.float32), total: T.Tensor((8, 64), T.float32)):
+    """On sm_90a by the copy engine."""
+    with T.Kernel(4, threads=64) as b:
+        tile = T.alloc_shared((8, 64), T.float32)
+        T.copy(A[b, :, :], tile)
+        T.atomic_add(total, tile, use_tma=True)
+
+
+@tiledsl.kernel
 def sized(A: T.Tensor((T.dynamic("m"), 8), T.float32), B: T.Tensor((T.dynamic("m"), 8), T.float32), s: T.float32):
     with T.Kernel(T.ceildiv(T.dynamic("m"), 16), threads=32) as b:
         for i, j in T.Parallel(16, 8):

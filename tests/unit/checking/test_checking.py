@@ -203,6 +203,16 @@ def test_what_depends_on_the_order_of_atomic_updates() -> None:
     assert order_dependent(kernels.added.compile(target="sm_80").lowered.final).sums == frozenset()
 
 
+@pytest.mark.parametrize("target", ["sm_80", "sm_90a"])
+def test_tiles_that_are_added_depend_on_the_order_too(target: str) -> None:
+    """By threads, and by the copy engine: each order rounds in its own way."""
+    lowered = kernels.added_by_tiles.compile(target=target).lowered
+    assert ("tma_reduce_add" in lowered.source.text) == (target == "sm_90a")
+    assert order_dependent(lowered.final).sums == {"total"}
+    parts = np.random.default_rng(0).standard_normal((4, 8, 64), np.float32)
+    assert check(lowered, (parts, np.zeros((8, 64), np.float32)), schedules=6).ok
+
+
 # ---- as data
 
 
