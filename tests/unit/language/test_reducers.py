@@ -100,6 +100,28 @@ def test_parts_are_combined_once() -> None:
     assert "shfl" not in loop[: loop.index("\n  }\n")] and "shfl" in loop
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_role_has_reducers(backend: str) -> None:
+    @tiledsl.kernel(out_idx=-1, target="sm_90a")
+    def of_a_role(A: T.Tensor((32, 64), "float32"), R: T.Tensor((32,), "float32")) -> None:
+        with T.Kernel(1, threads=256):
+            tile = T.alloc_shared((32, 64), "float32")
+            ready = T.alloc_barrier(128)
+            with T.ws(0):
+                T.copy(A, tile)
+                T.barrier_arrive(ready)
+            with T.ws(1):
+                r = T.alloc_reducer((32,), "float32")
+                T.clear(r)
+                T.barrier_wait(ready, 0)
+                for i, j in T.Parallel(32, 64):
+                    r[i] += tile[i, j]
+                T.finalize_reducer(r, R)
+
+    A = np.random.default_rng(0).integers(-9, 9, (32, 64)).astype(np.float32)
+    compare("R", of_a_role(A, backend=backend), A.sum(axis=1), 0, 0)
+
+
 # --------------------------------------------------------------------------------------------------------- threads
 
 
