@@ -111,3 +111,14 @@ def test_rows_are_right_at_the_full_shape(name: str) -> None:
     row = BY_NAME[name]
     for case in row.timed_on(row.targets()[-1]):
         check_on_cpu(case, row.targets()[-1], ("cpu",))
+
+
+@pytest.mark.slow
+def test_the_best_tiles_of_a_convolution_are_looked_for() -> None:
+    """Of a small one, on the CPU: tiles that a GPU has no room for are left out, all others are right."""
+    program = EXAMPLES / "convolution" / "example_convolution.py"
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    command = [sys.executable, str(program), "--tune", *map(str, (1, 64, 8, 8, 64))]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "22 measured, 2 pruned" in done.stdout, done.stdout
