@@ -365,7 +365,7 @@ class _Collector:
         return True
 
     def atom_call(self, name: str, args: tuple[Expr, ...]) -> None:
-        """Registers and memory of an instruction, each as an unknown part: the row says who is written."""
+        """Registers and memory of an instruction, as unknown parts but for rows of matrices: the row says which."""
         read, write = AccessKind.READ, AccessKind.WRITE
         row = atom_named(name)
         assert row is not None, name
@@ -373,14 +373,14 @@ class _Collector:
         for i, a in enumerate(args):
             if not isinstance(a, Address):
                 self.expression(a, via_index=True)
-                continue
-            self.indices(a.indices, a.version)
-            if a.buffer.space in (Space.LOCAL, Space.VAR):
-                kinds = _register_kinds(row.kind, i)
+            elif row.kind == "ldmatrix" and a.buffer.space is Space.SHARED:
+                self.address(a, row.bytes * 8 // a.buffer.dtype.bits, read)
             else:
-                kinds = (write,) if i == written else (read,)
-            for kind in kinds:
-                self.unknown(a.buffer, kind)
+                self.indices(a.indices, a.version)
+                registers = a.buffer.space in (Space.LOCAL, Space.VAR)
+                memory = (write if i == written else read,)
+                for kind in _register_kinds(row.kind, i) if registers else memory:
+                    self.unknown(a.buffer, kind)
 
 
 # The argument of an instruction that names memory it writes; see the docstring of `isa.atom.Atom`.

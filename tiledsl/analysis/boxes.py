@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tiledsl.ir.fresh import bound_in
-from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, For, Load, Region, Unary, Var, While
+from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, For, Load, Region, Space, Unary, Var, While
 from tiledsl.ir.walk import substitute, walk
 
 Bounds = tuple[int | None, int | None]  # inclusive; None is unbounded
@@ -129,7 +129,10 @@ class Later:
 
 
 def covers(parts: Sequence[Region], whole: Region) -> bool:
-    """Whether the union of `parts` surely holds every element of `whole`. Only constant distances count."""
+    """Whether the union of `parts` surely holds every element of `whole`. Only constant distances count, and tiles of
+    the block that are there as a whole: nothing outside of them can be accessed."""
+    if any(part.buffer is whole.buffer and _is_whole_tile(part) for part in parts):
+        return True
     left: list[tuple[tuple[int, int], ...]] = [tuple((0, n) for n in whole.extents)]
     for part in parts:
         box = _relative(part, whole)
@@ -138,6 +141,11 @@ def covers(parts: Sequence[Region], whole: Region) -> bool:
         if not left:
             return True
     return not left
+
+
+def _is_whole_tile(r: Region) -> bool:
+    at_start = all(isinstance(o, Const) and o.value == 0 for o in r.offsets)
+    return r.buffer.space is not Space.GLOBAL and at_start and r.extents == r.buffer.shape
 
 
 def _relative(part: Region, whole: Region) -> tuple[tuple[int, int], ...] | None:

@@ -18,6 +18,7 @@ from tiledsl.compat.tilelang.primfunc import PrimFunc
 from tiledsl.compat.tilelang.profiler import on_host
 from tiledsl.compat.tilelang.supply import KernelParam, TensorSupplyType, as_library, numbers
 from tiledsl.runtime.arguments import as_tensor
+from tiledsl.settings import setting
 from tiledsl.tuning import Autotuned, TuningResult
 from tiledsl.tuning import autotune as tune
 from tiledsl.tuning.space import configurations
@@ -71,6 +72,7 @@ class Autotuner:
         options: dict[str, Any] = {
             **{"rtol": how.rtol, "atol": how.atol, "mismatched": how.max_mismatched_ratio},
             **{"warmup": how.warmup, "rep": how.rep, "timeout": how.timeout},
+            "verify": setting("TILEDSL_BACKEND") or None,  # where calls run
         }
         target = impl.request.how.target
         self.tuned: Autotuned = tune(configs=configs, ref=ref, target=target, **options)(subject)
@@ -84,7 +86,7 @@ class Autotuner:
             return self.jit_impl(*args, **kwargs)
         result = self.tune(*args, **kwargs)
         kernel: JITKernel = self.jit_impl(*args, **{**kwargs, **result.config})
-        return kernel.update_tuner_result(result.best.ms or 0.0, dict(result.config), None)
+        return replace(kernel, config=dict(result.config), latency=result.best.ms)
 
     def tune(self, *args: Any, **kwargs: Any) -> TuningResult:
         """What was found for a call with these arguments; `print` shows all configurations."""
@@ -203,5 +205,5 @@ class AutoTuner:
         tuner: Autotuner = autotune(impl, configs=self.configs, **{**times, **self._profile})
         result = tuner.tune()
         kernel = impl(**result.config)
-        latency = result.best.ms or 0.0
-        return AutotuneResult(kernel.update_tuner_result(latency, result.config, None), result.config, latency, result)
+        config, latency = dict(result.config), result.best.ms or 0.0
+        return AutotuneResult(replace(kernel, config=config, latency=latency), config, latency, result)

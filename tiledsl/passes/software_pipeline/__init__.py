@@ -56,7 +56,7 @@ from tiledsl.ir.versions import with_versions
 from tiledsl.ir.walk import replace_buffers, statements, walk
 from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import tile_stage
-from tiledsl.passes.software_pipeline.body import Body, flatten
+from tiledsl.passes.software_pipeline.body import Body, flatten, matrix_rows
 from tiledsl.passes.software_pipeline.legal import constraints
 from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
 from tiledsl.passes.software_pipeline.rewrite import Form, write_pipeline
@@ -158,8 +158,11 @@ def _unversionable(body: Block) -> Iterator[tuple[Buffer, str]]:
     """Buffers that are accessed by something that cannot name a version."""
     reason = "it is accessed in a way that cannot name a version"
     for s in body:
+        rows = set(map(id, matrix_rows(s)))
         for n in walk(s):
             match n:
+                case Address() if id(n) in rows:
+                    continue
                 case View(buffer, source):
                     yield from ((buffer, reason), (source, reason))
                 case AtomicUpdate(buffer=b) | Print(buffer=Buffer() as b) | Address(buffer=b):

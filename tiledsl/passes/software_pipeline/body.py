@@ -22,6 +22,7 @@ from tiledsl.ir.nodes import (
     Assume,
     AsyncCommit,
     AsyncWait,
+    AtomCall,
     AtomicUpdate,
     Barrier,
     Block,
@@ -342,10 +343,20 @@ def opaque_buffers(u: Unit) -> set[Buffer]:
     """Buffers that `u` touches through a node that cannot say which version it means."""
     found: set[Buffer] = set()
     for s in u.block:
+        rows = set(map(id, matrix_rows(s)))
         for n in walk(s):
             match n:
+                case Address() if id(n) in rows:
+                    continue
                 case AtomicUpdate(buffer=b) | Print(buffer=Buffer() as b) | Address(buffer=b):
                     found.add(b)
                 case While() if any(a.writes for a in u.accesses):
                     found.update(a.buffer for a in u.accesses)
     return found
+
+
+def matrix_rows(s: Stmt) -> Iterator[Address]:
+    """The rows of tiles that instructions within `s` read: accesses like others, which name a version."""
+    for n in walk(s):
+        if isinstance(n, AtomCall):
+            yield from (a for a in n.args if isinstance(a, Address) and a.buffer.space is Space.SHARED)
