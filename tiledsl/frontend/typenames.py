@@ -51,7 +51,9 @@ def find_dtype(spelled: object) -> DType | None:
         case _ if type(spelled).__module__ == "torch":  # torch prints its dtypes as torch.float16
             name = str(spelled).removeprefix("torch.")
         case _:
-            name = str(getattr(spelled, "name", "")) if type(spelled).__name__.endswith("DType") else ""
+            # NumPy's own dtypes have classes of their own, those of ml_dtypes are a dtype[...].
+            is_numpy = type(spelled).__name__.endswith("DType") or type(spelled).__name__.startswith("dtype[")
+            name = str(getattr(spelled, "name", "")) if is_numpy else ""
     return DTYPES.get(ALIASES.get(name, name))
 
 
