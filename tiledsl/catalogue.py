@@ -1199,8 +1199,15 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0820": Entry(
         "{name} cannot run in NumPy",
-        "run on the CPU device (backend 'cpu', needs a C++ compiler) or on a GPU",
-        "Functions of the user's own CUDA source have no meaning in the NumPy executions.",
+        "tell T.import_source(text, references={{...}}) what the function computes, in Python, or run on the CPU device "
+        "(backend 'cpu', needs a C++ compiler) or on a GPU",
+        "A function of the user's own CUDA source has a meaning in the NumPy executions only by a Python reference.",
+    ),
+    "TD0821": Entry(
+        "the reference of {name} returns {value} where one {dtype} is expected",
+        "return a number: the reference is called for one thread at a time",
+        "A reference of T.import_source does what the CUDA function does, for one thread; pointers are NumPy arrays that "
+        "it may change.",
     ),
     "TD0830": Entry(
         "the block cannot go on: {threads} ({where})",

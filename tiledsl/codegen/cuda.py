@@ -102,13 +102,18 @@ def emit(kernel: Kernel) -> Source:
     if kernel.source:
         pieces.append(f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n#line 1 "{kernel.name}"')
     entries: list[Entry] = []
-    names = Names({*RESERVED, "main"})  # C++ lets no kernel be called main
+    names = Names({*RESERVED, "main", *defined_names(kernel.source)})  # C++ lets no kernel be called main
     for number, launch in enumerate(kernel.launches):
         text, entry = _launch(kernel, number, names.new(launch.name))
         pieces.append(text)
         entries.append(entry)
     text = "\n".join(pieces)
     return Source(text, tuple(sorted(set(re.findall(r"\btds::(\w+)", text)))), tuple(entries))
+
+
+def defined_names(source: str) -> set[str]:
+    """The functions and macros of the user's own text, whose names no variable may have. Some more do no harm."""
+    return {*re.findall(r"\b([A-Za-z_]\w*)\s*\(", source), *re.findall(r"#\s*define\s+(\w+)", source)}
 
 
 def cuda_text(source: Source) -> str:
@@ -123,6 +128,7 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     pointers = [p for p in kernel.params if isinstance(p, Buffer)] + list(kernel.scratch)
     params: list[Buffer | Var] = [*pointers, *(p for p in kernel.params if isinstance(p, Var)), *kernel.sizes]
     body = _Body({slot.buffer: slot.offset for slot in launch.shared}, launch.thread, launch.num_threads)
+    body.expr.names = Names({*RESERVED, *defined_names(kernel.source)})
     body.waits = any(s == Dependency("wait") for s in statements(launch))
     for p in (*params, *launch.blocks, launch.thread):
         body.expr.names.of(p)

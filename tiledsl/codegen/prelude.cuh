@@ -435,6 +435,10 @@ template <class T> TDS_DEVICE bool warp_any(T value) { return __any_sync(0xfffff
 
 template <class T> TDS_DEVICE bool warp_all(T value) { return __all_sync(0xffffffffu, value != T(0)) != 0; }
 
+template <class T> TDS_DEVICE i32 warp_ballot(T value) { return (i32)__ballot_sync(0xffffffffu, value != T(0)); }
+
+template <class T> TDS_DEVICE i32 warp_match(T value) { return (i32)__match_any_sync(0xffffffffu, value); }
+
 // ---- atomic updates: each returns the old value. What the hardware lacks is a loop of compare-and-swap.
 
 template <int BYTES> struct Word {};

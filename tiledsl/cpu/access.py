@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.cluster import Common
 from tiledsl.cpu.concurrent import Concurrent
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import Mask, narrow
@@ -22,14 +22,6 @@ from tiledsl.errors import error
 from tiledsl.ir import nodes as ir
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """The value of an `Address`: indices of a GLOBAL element, or (element offset,) in SHARED and LOCAL buffers."""
-
-    buffer: ir.Buffer
-    at: tuple[Value, ...]
 
 
 class MemoryAccess(Concurrent):
@@ -61,7 +53,10 @@ class MemoryAccess(Concurrent):
         return Lanes(*np.nonzero(self.full(mask)))
 
     def address(self, e: ir.Address) -> Pointer:
-        """Not checked: what uses it knows how many elements it covers and which lanes use it."""
+        """Indices of a GLOBAL element, or (element offset,) in SHARED and LOCAL buffers.
+
+        Not checked: what uses it knows how many elements it covers and which lanes use it.
+        """
         b, at = e.buffer, tuple(self.index(i) for i in e.indices)
         if b.space is ir.Space.GLOBAL:
             return Pointer(b, at)
@@ -70,6 +65,27 @@ class MemoryAccess(Concurrent):
         for i, extent in zip(at, shape, strict=True):
             offset = offset * extent + i
         return Pointer(b, (offset,))
+
+    def run_from(self, buffer: ir.Buffer, at: tuple[int, ...], lane: tuple[int, ...]) -> Array:
+        if buffer.space is ir.Space.GLOBAL:
+            data = self.tensors[buffer].data
+            for axis, (i, extent) in enumerate(zip(at, data.shape)):
+                self.inside(buffer, i, extent, axis)
+            found: Array = data.reshape(-1)[int(np.ravel_multi_index(at, data.shape)) :]
+            return found
+        self.inside(buffer, at[0], self.size(buffer), 0)
+        if buffer in self.registers:
+            return np.asarray(self.registers[buffer].data[lane][at[0] :])
+        typed, base = self.shared.typed(buffer)
+        return np.asarray(typed[lane[0], base + at[0] : base + self.size(buffer)])
+
+    def change(self, buffer: ir.Buffer, at: tuple[int, ...], offset: int, value: Any) -> None:
+        place: tuple[int, ...] = (at[0] + offset,)
+        if buffer.space is ir.Space.GLOBAL:
+            shape = self.tensors[buffer].data.shape
+            linear = int(np.ravel_multi_index(at, shape)) + offset
+            place = tuple(int(i) for i in np.unravel_index(linear, shape))
+        self.write_run(Pointer(buffer, place), np.asarray(value, numpy_dtype(buffer.dtype))[None])
 
     def size(self, b: ir.Buffer) -> int:
         total = b.versions
@@ -313,11 +329,12 @@ class MemoryAccess(Concurrent):
         if s.result is not None:
             self.env[s.result][lanes.block, lanes.thread] = old
 
-    def content(self, b: ir.Buffer) -> Array:
-        """A whole buffer, for printing."""
+    def content(self, b: ir.Buffer, block: int) -> Array:
+        """A whole buffer as a block sees it, for printing; of the threads' own arrays that of the first."""
+        shape = ir.static_shape(b) if b.space is not ir.Space.GLOBAL else ()
         if b in self.registers:
-            return self.registers[b].data
+            return self.registers[b].data[block, 0].reshape(shape)
         if b in self.tensors:
             return self.tensors[b].data
         typed, base = self.shared.typed(b)
-        return typed[:, base : base + self.size(b)].reshape(-1, *ir.static_shape(b))
+        return np.asarray(typed[block, base : base + self.size(b)]).reshape(shape)

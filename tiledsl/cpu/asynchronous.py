@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.cpu.access import MemoryAccess, Pointer
+from tiledsl.cpu.access import MemoryAccess
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work, reader_name
 from tiledsl.cpu.cluster import MAX_THREADS, Common
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.mbarrier import Mbarrier

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiledsl.cpu.access import Pointer
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import Registers

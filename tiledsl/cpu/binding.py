@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -26,6 +26,7 @@ class Bound:
     arrays: Mapping[Buffer, Array]
     undefined: frozenset[Buffer]
     scalars: Mapping[Var, Value]
+    references: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # of the user's own CUDA functions
 
 
 class _Host(Lockstep):
@@ -72,7 +73,8 @@ def bind(kernel: Kernel, arguments: Mapping[str, Any]) -> Bound:
     for b in kernel.scratch:
         shape = tuple(host_value(e, scalars) for e in b.shape)
         arrays[b] = _undefined(shape, numpy_dtype(b.dtype)) if b in made else _array(b, arguments)
-    return Bound(arrays, frozenset((*made, *kernel.results)), scalars)
+    references = {r.name: r.function for r in kernel.references}
+    return Bound(arrays, frozenset((*made, *kernel.results)), scalars, references)
 
 
 def _undefined(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

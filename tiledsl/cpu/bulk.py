@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiledsl.cpu.access import Pointer
 from tiledsl.cpu.atomics import combined
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.box import clipped
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import error

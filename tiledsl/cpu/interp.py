@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tiledsl.cpu import atoms, bulk, values, warp, wgmma
+from tiledsl.cpu import atoms, bulk, printing, values, warp, wgmma
 from tiledsl.cpu.asynchronous import Asynchronous
 from tiledsl.cpu.binding import Block, Bound, Sample, bind, blocks_of, grid_of
 from tiledsl.cpu.cluster import Common, clusters_of, commons, meets_others, run_blocks
@@ -74,7 +74,11 @@ def run(
                 own = commons(Turns(how.roles, how.rng), len(group), launch.num_threads)
                 numbers = (np.array(g, np.int64).reshape(-1, len(grid)) for g in group)
                 machines = [Machine(launch, bound, tensors, grid, n, shared, how, c) for n, c in zip(numbers, own)]
-                run_blocks(machines, [f"block {g[0]}" for g in group])
+                try:
+                    run_blocks(machines, [f"block {g[0]}" for g in group])
+                finally:
+                    for machine in machines:
+                        machine.write_out()
             for memory in tensors.values():
                 memory.forget()
 
@@ -116,6 +120,8 @@ class Machine(Asynchronous):
         self.launch, self.grid, self.numbers = launch, grid, blocks
         self.bound, self.buffers, self.how = bound, buffers, how
         self.mode, self.rng = how.mode, how.rng
+        self.printed: list[list[str]] = within[0].printed if within else [[] for _ in range(len(blocks))]
+        self.references = bound.references
         strides = [prod(grid[:i]) for i in range(len(grid))]
         self.block_number = blocks @ np.array(strides, np.int64)
         self.env.update(bound.scalars)
@@ -199,13 +205,20 @@ class Machine(Asynchronous):
         return warp.exchange(self, fn, args)
 
     def print(self, s: ir.Print) -> None:
-        if s.buffer is None:
-            args = [self.full(self.eval(a)) for a in s.args]
-            on = np.argwhere(np.ones(self.domain, bool) if self.mask is None else self.full(self.mask))
-            for lane in on:
-                print(" ".join([s.message, *(str(a[tuple(lane)]) for a in args)]).strip())
+        if s.buffer is not None:
+            for block, lines in enumerate(self.printed):
+                lines += printing.tile_lines(s, self.content(s.buffer, block))
             return
-        print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)}:\n{self.content(s.buffer)}".strip())
+        args = [self.full(self.eval(a)) for a in s.args]
+        for lane in np.argwhere(np.ones(self.domain, bool) if self.mask is None else self.full(self.mask)):
+            self.printed[lane[0]].append(printing.line(s.message, (a[tuple(lane)] for a in args)))
+
+    def write_out(self) -> None:
+        """What the blocks printed, one after the other."""
+        for lines in self.printed:
+            for text in lines:
+                print(text)
+            lines.clear()
 
 
 # What is modelled for one block only, as barriers in memory are.

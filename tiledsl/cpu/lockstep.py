@@ -7,13 +7,13 @@ lanes are on: None all, False none, else a bool array that broadcasts to the dom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from tiledsl.cpu import values
+from tiledsl.cpu import foreign, printing, values
 from tiledsl.cpu.masks import LoopState, Mask, narrow, union, without
 from tiledsl.cpu.numerics import convert, numpy_dtype
 from tiledsl.cpu.registers import IN_FLIGHT, Cell, Registers
@@ -41,6 +41,7 @@ class Lockstep:
         self.cells: dict[ir.Buffer, Cell] = {}
         self.registers: dict[ir.Buffer, Registers] = {}
         self.loop = LoopState()
+        self.references: Mapping[str, Callable[..., Any]] = {}  # what the user's own CUDA functions compute
         self.evaluators: dict[type, Callable[[Any], Value]] = {
             ir.Const: self.literal,
             ir.Var: self.variable,
@@ -136,7 +137,10 @@ class Lockstep:
         return values.call(e.fn, args, self.dtype(e.args[0]))
 
     def extern(self, e: ir.Extern) -> Value:
-        raise error("TD0820", name=e.fn)
+        function = self.references.get(e.fn)
+        if function is None:
+            raise error("TD0820", name=e.fn)
+        return foreign.call(cast(foreign.Caller, self), e, function)
 
     def collective(self, fn: str, args: list[Value]) -> Value:
         """A function that exchanges values between the lanes of a warp."""
@@ -363,13 +367,8 @@ class Lockstep:
         raise NotImplementedError
 
     def print(self, s: ir.Print) -> None:
-        """One line a lane, or one line if the values are uniform."""
-        args = [self.eval(a) for a in s.args]
-        if all(is_uniform(a) for a in args):
-            print(" ".join([s.message, *(str(a) for a in args)]).strip())
-            return
-        for row in zip(*(self.active(a) for a in args)):
-            print(" ".join([s.message, *(str(x) for x in row)]).strip())
+        for text in printing.lines(s, [self.eval(a) for a in s.args], self.active):
+            print(text)
 
     def assertion(self, s: ir.Assert) -> None:
         self.demand(s.cond, "TD0809", message=s.message or "no message")

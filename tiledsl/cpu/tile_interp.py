@@ -17,12 +17,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tiledsl.cpu import tile_atoms, tile_ops, values, warp
+from tiledsl.cpu import printing, tile_atoms, tile_foreign, tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
 from tiledsl.cpu.cluster import Common, clusters_of, commons, meets_others, run_blocks
 from tiledsl.cpu.concurrent import Concurrent
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.lockstep import DTypes
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.registers import Cell, Registers
@@ -98,6 +99,7 @@ class TileMachine(Concurrent):
         super().__init__((threads or launch.num_threads,), how.check, how.dtypes, common)
         self.launch, self.block, self.grid, self.bound, self.how = launch, block, grid, bound, how
         self.mode = how.mode
+        self.references = bound.references
         self.memory = dict(memory)
         self.env.update(bound.scalars)
         self.env.update({v: values.constant(i, v.dtype) for v, i in zip(launch.blocks, block)})
@@ -179,6 +181,16 @@ class TileMachine(Concurrent):
 
     def view_shared(self, s: ir.View) -> None:
         self.memory[s.buffer] = self.common.memory[s.buffer] = self.memory[s.source].viewed(s.buffer)
+
+    def address(self, e: ir.Address) -> Pointer:
+        version = 0 if e.version is None else self.index(e.version)
+        return Pointer(e.buffer, (version, *(self.index(i) for i in e.indices)))
+
+    def run_from(self, buffer: ir.Buffer, at: tuple[int, ...], lane: tuple[int, ...]) -> Array:
+        return tile_foreign.run_from(self, buffer, at, lane)
+
+    def change(self, buffer: ir.Buffer, at: tuple[int, ...], offset: int, value: Any) -> None:
+        tile_foreign.change(self, buffer, at, offset, value)
 
     def require_made(self, block: Common, barrier: ir.Buffer, tiles: tuple[ir.Buffer, ...]) -> None:
         def there() -> bool:
@@ -263,13 +275,8 @@ class TileMachine(Concurrent):
     def print(self, s: ir.Print) -> None:
         if s.buffer is None:
             super().print(s)
-            return
-        if s.buffer in self.registers or s.buffer in self.cells:
-            shown = self.registers[s.buffer].data if s.buffer in self.registers else self.cells[s.buffer].value
         else:
-            data = self.memory[s.buffer].data
-            shown = data[0] if data.shape[0] == 1 else data
-        print(f"{s.message} {s.buffer.name}{list(s.buffer.shape)} of block {self.block}:\n{shown}".strip())
+            printing.print_tile(self, s, s.buffer)
 
     # ---------------------------------------------------------------------------------------- asynchronous copies
 

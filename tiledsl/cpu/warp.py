@@ -23,6 +23,8 @@ def exchange(m: Lockstep, fn: str, args: list[Value]) -> Value:
     require_whole_warps(m, fn)
     if fn in ("warp_any", "warp_all"):
         return _vote(m, fn, args[0])
+    if fn in ("warp_ballot", "warp_match"):
+        return _which(m, fn, args[0])
     if fn == "warp_uniform":
         return _uniform(m, args[0])
     value, operand = m.full(args[0]), m.full(args[1]).astype(np.int64)
@@ -50,6 +52,20 @@ def _vote(m: Lockstep, fn: str, value: Value) -> Array:
     reduce = np.logical_or if fn == "warp_any" else np.logical_and
     result = np.repeat(reduce.reduceat(votes, _first_lanes(m), axis=-1), SIZE, axis=-1)[..., : m.domain[-1]]
     return result.astype(votes.dtype)
+
+
+def _which(m: Lockstep, fn: str, value: Value) -> Array:
+    """The lanes for which `value` holds, or has what this lane has, as the bits of an int32."""
+    values = m.full(value)
+    threads = m.domain[-1]
+    lane = np.arange(threads) % SIZE
+    result: Array = np.zeros(m.domain, np.uint32)
+    for bit in range(SIZE):
+        source = np.arange(threads) - lane + bit
+        theirs = np.take(values, np.minimum(source, threads - 1), -1)
+        holds = (theirs if fn == "warp_ballot" else theirs == values) & (source < threads)
+        result |= np.where(holds, np.uint32(1 << bit), np.uint32(0))
+    return result.view(np.int32)
 
 
 def _uniform(m: Lockstep, value: Value) -> Array:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiledsl.cpu.access import Pointer
 from tiledsl.cpu.atoms import registers_of
 from tiledsl.cpu.beside import BY_PRODUCT, Work
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.memory import Lanes
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import IN_FLIGHT, LENT, POISON, READY, Registers, state_word

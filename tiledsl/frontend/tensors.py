@@ -65,6 +65,11 @@ class Tensor(Traced):
         return WORDS[self.buffer.dtype.name]
 
     @property
+    def data(self) -> Tensor:
+        """What `T.Tensor(shape, dtype, A.data)` is a view of."""
+        return self
+
+    @property
     def name(self) -> str:
         return self.buffer.name
 
@@ -100,9 +105,11 @@ class Tensor(Traced):
             raise fail("TD0230", name=self.buffer.name)
         if isinstance(value, (Tensor, Slice)):
             raise fail("TD0231", name=self.buffer.name, value=describe(value))
-        tracer.launch("a store")
+        frame = tracer.launch("a store")
         self.check_alive()
-        tracer.emit(Store(self.buffer, offsets, converted(value, self.buffer.dtype), span=tracer.here()))
+        stored = converted(value, self.buffer.dtype)
+        late = self.buffer.space is Space.SHARED and isinstance(stored, Load) and stored.buffer.space is Space.GLOBAL
+        tracer.emit(Store(self.buffer, offsets, stored, asynchronous=late and frame.copies_late, span=tracer.here()))
 
     def check_elements(self) -> None:
         """Raises TileError TD0249 for barriers, whose elements are no numbers."""

@@ -106,6 +106,7 @@ def _kernel(tracer: Tracer, signature: Signature, fn: FunctionType, returned: An
         tuple(results),
         "\n".join(tracer.source),
         place,
+        tuple(tracer.references.values()),
     )
     _check_sizes(kernel)
     return kernel

@@ -22,6 +22,7 @@ from tiledsl.ir.nodes import (
     Launch,
     Param,
     Raster,
+    Reference,
     SafeValue,
     Stmt,
     Store,
@@ -69,6 +70,7 @@ class LaunchFrame(Frame):
     handovers: tuple[Handover, ...] = ()
     has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike
     combiner: object = None  # how T.tvm_thread_allreduce combines, in a block of T.attr
+    copies_late: bool = False  # in a T.attr(..., "async_scope", 1) block
     reducers: dict[Buffer, str] = field(default_factory=dict)  # of T.alloc_reducer, with what each computes
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
 
@@ -112,6 +114,7 @@ class Tracer:
         self.writes: dict[Buffer, int] = {}
         self.storage: dict[Buffer, Buffer] = {}  # view -> what it is a view of
         self.source: list[str] = []
+        self.references: dict[str, Reference] = {}
         self._positions: dict[int, Positions] = {}
 
     def here(self) -> Span:

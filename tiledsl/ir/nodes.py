@@ -7,9 +7,11 @@ A program at the *tile stage* works on whole tiles; at the *thread stage* each s
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.dtypes import BOOL, INDEX, DType
@@ -479,6 +481,12 @@ class Print(Stmt):
     args: tuple[Expr, ...] = ()
     buffer: Buffer | None = None
 
+    @property
+    def title(self) -> str:
+        """How each line of a tile begins: with `message` and the name of the buffer."""
+        name = self.buffer.name if self.buffer is not None else ""
+        return name if self.message == name else f"{self.message} {name}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Assert(Stmt):
@@ -574,6 +582,24 @@ class Launch(Node):
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a function of the user's own CUDA text computes, in Python, for one thread: pointers are arrays."""
+
+    name: str
+    function: Callable[..., Any]
+
+    def __reduce__(self) -> tuple[Callable[..., Reference], tuple[str, Callable[..., Any]]]:
+        """In another process a function that no module has by its name is a mystery; the executions there say so."""
+        home = getattr(sys.modules.get(self.function.__module__ or ""), getattr(self.function, "__name__", ""), None)
+        return Reference, (self.name, self.function if home is self.function else unknown)
+
+
+def unknown(*_args: Any) -> Any:
+    """Stands for a reference that did not travel to this process."""
+    raise RuntimeError("the Python reference of this function is not a function of a module, and does not travel")
+
+
 Param: TypeAlias = Buffer | Var
 
 
@@ -582,7 +608,8 @@ class Kernel(Node):
     """The root. `params` in the order of the call: tensors and scalars; `sizes` are the dynamic extents.
 
     `sizes` are non-negative and bound from the tensors' shapes. `scratch` are global buffers that the host allocates;
-    `results` those parameters that the host allocates and returns. `source` is CUDA text of the user's own (extern).
+    `results` those parameters that the host allocates and returns. `source` is CUDA text of the user's own (extern), of
+    whose functions `references` say what they compute.
     """
 
     name: str
@@ -593,3 +620,4 @@ class Kernel(Node):
     results: tuple[Buffer, ...] = ()
     source: str = ""
     span: Span = field(default=NOWHERE, compare=False, repr=False)
+    references: tuple[Reference, ...] = field(default=(), compare=False, repr=False)

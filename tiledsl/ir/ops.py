@@ -140,6 +140,8 @@ _FUNCTIONS = [
     # Between the lanes of a warp; the second argument is the lane, offset or lane mask.
     *(Function(f"shfl_{n}", 2, effect=Effect.COLLECTIVE) for n in ("xor", "up", "down", "idx")),
     *(Function(f"warp_{n}", 1, effect=Effect.COLLECTIVE) for n in ("any", "all")),
+    # Which lanes: those for which a condition holds, those that have the same value; lane i is bit i.
+    *(Function(f"warp_{n}", 1, "", Result.INT32, Effect.COLLECTIVE) for n in ("ballot", "match")),
     # A value that all lanes of the warp have, so that the compiler knows it: it may then live once for the warp.
     Function("warp_uniform", 1, effect=Effect.COLLECTIVE),
     # Whether the thread with this number is the one that its warp elects: lane 0, as far as anybody sees.

@@ -31,7 +31,7 @@ from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY, Function, Result
 _INDEX_OPERATORS = frozenset(op.symbol for op in BINARY.values() if op.result is Result.SAME) - {"/"}
 _INTEGERS = frozenset({"popcount", "clz", "elected"})
 _NUMBERS = frozenset({"abs"})
-_CONDITIONS = frozenset({"warp_any", "warp_all"})
+_CONDITIONS = frozenset({"warp_any", "warp_all", "warp_ballot"})
 
 
 def fail(reason: str) -> VerifyError:
@@ -262,6 +262,8 @@ def _accepts(function: Function, args: Sequence[DType]) -> bool:
         return first.is_integer or first.is_float
     if function.name in _CONDITIONS:
         return first is BOOL
+    if function.name == "warp_match":
+        return first.is_integer and first.bits in (32, 64)
     if function.name == "warp_uniform":
         return first is not HANDLE
     if function.name.startswith("shfl_"):

@@ -6,59 +6,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiledsl.frontend.parameters import const_size, dynamic_size
-from tiledsl.frontend.proxies import Scalar, describe, index_of, operand
+from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor as TensorProxy
 from tiledsl.frontend.tensors import TensorType
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.nodes import Buffer, Space
-
-
-def sizes(shape: Any, word: str, *, least: int = 1) -> tuple[int | Scalar, ...]:
-    """`shape` as a tuple of integers, at least `least`, and traced sizes. Raises TileError TD0221 for anything else."""
-    items = list(shape) if isinstance(shape, (tuple, list)) else [shape]
-    out: list[int | Scalar] = []
-    for item in items:
-        if isinstance(item, (tuple, list, str)):
-            raise fail("TD0221", word=word, value=describe(item))
-        size = operand(item)
-        index_of(size, f"a size in {word}")
-        if isinstance(size, Scalar) and size.reads:
-            raise fail("TD0221", word=word, value=describe(item))
-        if not isinstance(size, Scalar) and size < least:
-            raise fail("TD0221", word=word, value=size)
-        out.append(size if isinstance(size, Scalar) else int(size))
-    return tuple(out)
-
-
-def const_sizes(shape: Any, word: str) -> tuple[int, ...]:
-    """`shape` as positive integers. Raises TileError TD0220 for a traced size, TD0221 for one that is not positive."""
-    out: list[int] = []
-    for size in sizes(shape, word):
-        if isinstance(size, Scalar):
-            raise fail("TD0220", word=word, value=describe(size))
-        out.append(size)
-    return tuple(out)
+from tiledsl.language.aliases import alias
+from tiledsl.language.sizes import sizes
 
 
 class _TensorWord:
     """`T.Tensor(shape, dtype)` or `T.Tensor[shape, dtype]`: a row-major contiguous tensor in global memory.
 
-    Extents are integers, sizes of `T.const`, or run-time sizes of `T.dynamic`.
+    Extents are integers, sizes of `T.const`, or run-time sizes of `T.dynamic`. In a T.Kernel block
+    `T.Tensor(shape, dtype, A.data)` is `T.view(A, shape, dtype)`: the same bits in row-major order, nothing is copied.
     """
 
     makes_tensor_types = True
 
-    def __call__(self, shape: Any, dtype: Any = "float32", data: Any = None) -> TensorType:
+    def __call__(self, shape: Any, dtype: Any = "float32", data: Any = None) -> TensorType | TensorProxy:
         if data is not None:
-            raise fail("TD0103", word="Tensor(shape, dtype, data)", hint="use T.view or T.reshape")
+            return alias("T.Tensor", data, shape, dtype)
         return TensorType(sizes(shape, "T.Tensor"), dtype_named(dtype))
 
     def __getitem__(self, key: Any) -> TensorType:
         if not (isinstance(key, tuple) and len(key) == 2):
             raise fail("TD0124", name="T.Tensor[...]", annotation=describe(key))
-        return self(*key)
+        found = self(*key)
+        assert isinstance(found, TensorType)
+        return found
 
 
 class _StridedTensorWord:

@@ -7,12 +7,14 @@ from typing import Any
 from tiledsl.frontend.proxies import Scalar, Variable, converted, describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Slice, Tensor, tile_of
-from tiledsl.ir.nodes import AtomicUpdate, Space, Var
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.nodes import AtomicUpdate, Const, Load, Space, Var
 from tiledsl.ir.tile import Atomic
 from tiledsl.language.tiles import begin, emit_tile, regions
 
 _ORDERS = ("relaxed", "acquire", "release", "acq_rel", "seq_cst", "consume")
 _TILE_OPS = ("add", "max", "min")
+_NOTHING = Scalar(Const(0, INDEX), INDEX)
 _NARROWEST = 16  # bits of an element
 
 
@@ -83,3 +85,39 @@ def atomic_or(dst: Any, value: Any, memory_order: str | None = None, return_prev
     if isinstance(dst, Scalar) and not isinstance(dst, Variable) and dst.type.is_float:
         raise fail("TD0223", op="T.atomic_or", a=describe(dst), b=describe(value))
     return _atomic("or", dst, value, memory_order, return_prev)
+
+
+def atomic_load(src: Any, memory_order: str = "seq_cst") -> Scalar:
+    """The value of an element, read in one step with that memory order (C++: `atomic_ref::load`)."""
+    tile = tile_of(src, "T.atomic_load", "src")
+    zero = Scalar(Const(0.0 if tile.buffer.dtype.is_float else 0, tile.buffer.dtype), tile.buffer.dtype)
+    found = _atomic("load", src, zero, memory_order, True)
+    assert found is not None
+    return found
+
+
+def atomic_store(dst: Any, value: Any, memory_order: str = "seq_cst") -> None:
+    """Writes an element in one step with that memory order (C++: `atomic_ref::store`)."""
+    _atomic("store", dst, value, memory_order, False)
+
+
+def atomic_addx2(dst: Any, value: Any, return_prev: bool = False) -> None:
+    """`T.atomic_add` on two neighbours: `dst` and `value` are their first elements, of float16, bfloat16 or float32."""
+    _neighbours("T.atomic_addx2", 2, dst, value, return_prev)
+
+
+def atomic_addx4(dst: Any, value: Any, return_prev: bool = False) -> None:
+    """`T.atomic_add` on four neighbours: `dst` and `value` are their first elements, of float32."""
+    _neighbours("T.atomic_addx4", 4, dst, value, return_prev)
+
+
+def _neighbours(word: str, count: int, dst: Any, value: Any, return_prev: bool) -> None:
+    """An update of each; each of them is one step, all together are not, as on the GPU."""
+    begin(word)
+    if return_prev:
+        raise fail("TD0242", word=word)
+    a, b = tile_of(dst, word, "dst"), tile_of(value, word, "value")
+    for i in range(count):
+        source = Load(b.buffer, (*b.offsets[:-1], b.offsets[-1] + i))
+        place = Slice(a.tensor, (*a.offsets[:-1], a.offsets[-1] + i), (1,) * len(a.offsets), _NOTHING)
+        _atomic("add", place, Scalar(source, b.buffer.dtype, b.tensor.frame), None, False)

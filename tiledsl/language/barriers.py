@@ -17,8 +17,8 @@ from tiledsl.frontend.typenames import literal
 from tiledsl.ir.concurrent import Arrive, Await, Expect
 from tiledsl.ir.dtypes import BOOL, INDEX, UINT64
 from tiledsl.ir.nodes import Address, Alloc, Buffer, Const, Expr, Space, Stmt
-from tiledsl.language.annotations import const_sizes
 from tiledsl.language.clusters import mask_of
+from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
 
 _MOST_BYTES = (1 << 20) - 1  # of a phase; PTX ISA, "mbarrier: contents of the mbarrier object"

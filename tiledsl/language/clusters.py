@@ -16,7 +16,7 @@ from tiledsl.frontend.tracer import tracer_of
 from tiledsl.ir.concurrent import ClusterBarrier
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Const, Expr
-from tiledsl.language.annotations import const_sizes
+from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
 
 MOST_BLOCKS = 8  # that every GPU with clusters can run; CUDA C++ Programming Guide, "Thread Block Clusters"

@@ -7,24 +7,51 @@ from typing import Any
 from tiledsl.frontend.proxies import condition, describe, expr_of, operand, scalar
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Slice, Tensor
-from tiledsl.ir.nodes import Assert, Assume, Barrier, Print
-from tiledsl.language.tiles import begin
+from tiledsl.frontend.tracer import tracer_of
+from tiledsl.ir.nodes import Alloc, Assert, Assume, Barrier, Buffer, Print, Space
+from tiledsl.language.sizes import const_sizes
+from tiledsl.language.tiles import begin, copy
 
 
 def print_(obj: Any, msg: str = "", warp_group_id: int = 0, warp_id: int = 0) -> None:
-    """Prints a number, or a whole tensor once per block, after `msg`."""
+    """Prints a number, or a whole tensor once per block, after `msg`.
+
+    A tensor or a part of it is printed as the tile that it is, wherever its elements lie: a line for each, with `msg`,
+    its name, the coordinates and the value. Of the private arrays of threads (T.alloc_local) that of the first thread
+    is shown; a number that differs between threads is printed by each, any other once. Alike on the GPU and in the
+    executions on the CPU, but for the order of blocks and threads. `warp_group_id` and `warp_id` are accepted for their
+    spelling. Raises TileError TD0220 for a part whose extent is not a constant.
+    `T.print(C_local[0:4, 0:4], "corner")`.
+    """
     tracer = begin("T.print")
     if isinstance(obj, str):
         tracer.emit(Print(obj, span=tracer.here()))
         return
     if isinstance(obj, Slice):
-        raise fail("TD0103", word="print of a slice", hint="print the whole tensor or one element")
+        obj = _part(obj)
     if isinstance(obj, Tensor):
         obj.check_elements()
         obj.check_alive()
         tracer.emit(Print(str(msg) or obj.name, buffer=obj.buffer, span=tracer.here()))
         return
     tracer.emit(Print(str(msg), (expr_of(scalar(obj)),), span=tracer.here()))
+
+
+def _part(part: Slice) -> Tensor:
+    """A copy of a part in memory that one thread can read."""
+    name = part.tensor.name
+    if part.tensor.buffer.space is Space.LOCAL:
+        raise fail(
+            "TD0103", word="print of a part of an array of each thread", hint="print single elements, or all of it"
+        )
+    tracer = tracer_of("T.print")
+    if tracer.enclosing("parallel") is not None:
+        raise fail("TD0129", word="T.print of a part")
+    buffer = Buffer(name, const_sizes(part.shape, "T.print"), part.tensor.buffer.dtype, Space.SHARED)
+    tracer.emit(Alloc(buffer, span=tracer.here()))
+    copied = Tensor(buffer, tracer.frame)
+    copy(part, copied)
+    return copied
 
 
 def device_assert(cond: Any, msg: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tiledsl.frontend.binding import bind
@@ -11,16 +12,27 @@ from tiledsl.frontend.tensors import Slice, Tensor, tile_of
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.dtypes import HANDLE
-from tiledsl.ir.nodes import Address, Evaluate, Extern
+from tiledsl.ir.nodes import Address, Evaluate, Extern, Reference
 from tiledsl.language.tiles import begin
 
 
-def import_source(text: str) -> None:
-    """Puts CUDA text ahead of the kernel: the functions that `T.call_extern` calls."""
+def import_source(text: str, references: Mapping[str, Callable[..., Any]] | None = None) -> None:
+    """Puts CUDA text ahead of the kernel: the functions that `T.call_extern` calls.
+
+    The GPU and the CPU device compile it. The executions in NumPy call `references`, by name: Python functions that do
+    what the CUDA functions do, for one thread, on NumPy numbers; a pointer is a one-dimensional array of the elements
+    from there on, which may be changed. Without one they raise TileError TD0820, and TD0821 for a wrong result.
+    `T.import_source("__device__ float twice(float x) { return 2 * x; }", {"twice": lambda x: 2 * x})`.
+    """
     tracer = tracer_of("T.import_source")
     if not isinstance(text, str):
         raise fail("TD0226", word="T.import_source", name="text", value=describe(text), allowed="CUDA text")
     tracer.source.append(text)
+    for name, function in (references or {}).items():
+        if not isinstance(name, str) or not callable(function):
+            allowed = "a dict from names of functions to Python functions"
+            raise fail("TD0226", word="T.import_source", name="references", value=describe(references), allowed=allowed)
+        tracer.references[name] = Reference(name, function)
 
 
 def call_extern(dtype: Any, name: str, *args: Any) -> Scalar | None:

@@ -14,9 +14,9 @@ from tiledsl.frontend.tracer import LaunchFrame, tracer_of
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Raster, SafeValue, Space, Var
-from tiledsl.language.annotations import const_sizes
 from tiledsl.language.clusters import cluster_of
 from tiledsl.language.layouts import as_layout
+from tiledsl.language.sizes import const_sizes
 
 _THREADS = 128
 _MAX_THREADS = 1024

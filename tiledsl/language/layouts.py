@@ -22,7 +22,7 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.ir.nodes import Buffer, Extent
 from tiledsl.ir.recover import recover_fragment, recover_layout
 from tiledsl.ir.swizzle import SPANS, choose_swizzle, expand, swizzle_period, swizzled
-from tiledsl.language.annotations import const_sizes
+from tiledsl.language.sizes import const_sizes
 
 IndexFunction = Callable[..., Any]
 

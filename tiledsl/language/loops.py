@@ -15,8 +15,8 @@ from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Const, Unrolled, Vectorized
 from tiledsl.ir.nodes import Pipelined as PipelinedKind
 from tiledsl.ir.nodes import Serial as SerialKind
-from tiledsl.language.annotations import const_sizes, sizes
 from tiledsl.language.launch import get_thread_binding, get_thread_extent
+from tiledsl.language.sizes import const_sizes, sizes
 from tiledsl.language.unsupported import reject
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from tiledsl.frontend.proxies import Variable, converted, describe
 from tiledsl.frontend.source import fail
-from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
+from tiledsl.frontend.tensors import Tensor, TensorType
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.frontend.typenames import dtype_named
-from tiledsl.ir.nodes import Alloc, Buffer, Extent, Space, View
-from tiledsl.ir.simplify import simplify
-from tiledsl.language.annotations import const_sizes, sizes
+from tiledsl.ir.nodes import Alloc, Buffer, Space
+from tiledsl.language.aliases import alias
+from tiledsl.language.sizes import const_sizes, sizes
 
 
 def _allocate(word: str, shape: Any, dtype: Any, space: Space, default: str) -> Tensor:
@@ -74,49 +74,9 @@ def alloc_global(shape: Any, dtype: Any) -> Tensor:
 
 def view(src: Tensor, shape: Any = None, dtype: Any = None) -> Tensor:
     """The same bits in row-major order with another shape or dtype; nothing is copied."""
-    return _view("T.view", src, shape, dtype)
+    return alias("T.view", src, shape, dtype)
 
 
 def reshape(src: Tensor, shape: Any) -> Tensor:
     """The same elements in row-major order with another shape; nothing is copied."""
-    return _view("T.reshape", src, shape, None)
-
-
-def _view(word: str, src: Any, shape: Any, dtype: Any) -> Tensor:
-    tracer = tracer_of(word)
-    tracer.launch(word)
-    if not isinstance(src, Tensor):
-        raise fail("TD0235", word=word, parameter="src", value=describe(src))
-    src.check_elements()
-    src.check_alive()
-    old = src.buffer
-    type_ = old.dtype if dtype is None else dtype_named(dtype)
-    new = old.shape if shape is None else tuple(extent_of(s) for s in sizes(shape, word))
-    if shape is None and type_.bits != old.dtype.bits:
-        last = old.shape[-1] * old.dtype.bits if isinstance(old.shape[-1], int) else 0
-        if not last or last % type_.bits:
-            raise fail("TD0237", word=word, name=old.name, old=_bits_text(old.shape, old), new=f"whole {type_} rows")
-        new = (*old.shape[:-1], last // type_.bits)
-    if _bits(new, type_.bits) != _bits(old.shape, old.dtype.bits) or old.strides is not None:
-        shown = f"{shape_text(new)} of {type_}"
-        raise fail("TD0237", word=word, name=old.name, old=_bits_text(old.shape, old), new=shown)
-    buffer = Buffer(tracer.take_name(f"{old.name}_view"), new, type_, old.space)
-    tracer.storage[buffer] = old
-    tracer.emit(View(buffer, old, span=tracer.here()))
-    return Tensor(buffer, tracer.frame)
-
-
-def _bits(shape: tuple[Extent, ...], bits: int) -> object:
-    """The size of a tensor in bits, as a number or a simplified expression, so that equal sizes compare equal."""
-    constant = bits
-    rest: Any = None
-    for e in shape:
-        if isinstance(e, int):
-            constant *= e
-        else:
-            rest = e if rest is None else rest * e
-    return constant if rest is None else simplify(rest * constant, {})
-
-
-def _bits_text(shape: tuple[Extent, ...], buffer: Buffer) -> str:
-    return f"{shape_text(shape)} of {buffer.dtype}"
+    return alias("T.reshape", src, shape, None)

@@ -124,17 +124,24 @@ def comm_reducer(combine: Callable[[Any, Any], Any], identity: Any) -> CommReduc
 
 @contextmanager
 def attr(node: Any, key: str, value: Any = None) -> Iterator[None]:
-    """`with T.attr(T.comm_reducer(...), "reduce_scope", ...):` says how T.tvm_thread_allreduce combines in the block.
+    """`with T.attr(node, key, value):` says something of the statements in the block.
 
-    Other keys are an error TD0103.
+    `T.attr(T.comm_reducer(...), "reduce_scope", ...)`: how T.tvm_thread_allreduce combines. `T.attr("default",
+    "async_scope", 1)`: elements of global memory that are stored to shared memory as they are come by cp.async;
+    `T.ptx_wait_group` or `T.cp_async_barrier_noinc` follow. Other keys are an error TD0103.
     """
     tracer = begin("T.attr")
-    if key != "reduce_scope" or not isinstance(node, CommReducer):
-        raise fail("TD0103", word=f"attr(..., {key!r})", hint="the one attribute is 'reduce_scope' of a T.comm_reducer")
     frame = tracer.launch("T.attr")
-    before, frame.combiner = frame.combiner, node
+    before = frame.combiner, frame.copies_late
+    if key == "async_scope":
+        frame.copies_late = bool(value)
+    elif key == "reduce_scope" and isinstance(node, CommReducer):
+        frame.combiner = node
+    else:
+        hint = "there are 'async_scope', and 'reduce_scope' of a T.comm_reducer"
+        raise fail("TD0103", word=f"attr(..., {key!r})", hint=hint)
     yield
-    frame.combiner = before
+    frame.combiner, frame.copies_late = before
 
 
 def tvm_thread_allreduce(size: Any, value: Any, cond: Any, result: Any, *threads: Any, dtype: Any = None) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
-from tiledsl.frontend.proxies import describe
+from tiledsl.frontend.binding import bind
+from tiledsl.frontend.proxies import Scalar, describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tile, shape_text, tile_of
-from tiledsl.ir.nodes import Space
+from tiledsl.ir.dtypes import BOOL, INDEX
+from tiledsl.ir.layout import unravel
+from tiledsl.ir.nodes import Binary, Const, Expr, For, Load, Space, Store, Var
 from tiledsl.ir.tile import REDUCTIONS, Reduce, Scan
+from tiledsl.language.memory import alloc_var
 from tiledsl.language.tiles import begin, emit_tile
 from tiledsl.language.unsupported import reject
 
@@ -101,11 +106,52 @@ def reduce_bitxor(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None
 
 def cumsum(src: Any, dst: Any = None, dim: int = 0, reverse: bool = False) -> None:
     """The inclusive prefix sum along `dim`, from the end with `reverse`; in place without `dst`."""
-    tracer = begin("T.cumsum")
-    a = _operand(src, "T.cumsum", "src")
-    b = a if dst is None else _operand(dst, "T.cumsum", "dst")
-    axis = _dimension(dim, a, "T.cumsum")
-    x, y = a.region("T.cumsum"), b.region("T.cumsum")
+    _scan("T.cumsum", "sum", src, dst, dim, reverse)
+
+
+def cummax(src: Any, dst: Any = None, dim: int = 0, reverse: bool = False) -> None:
+    """The largest element so far along `dim`, from the end with `reverse`; in place without `dst`."""
+    _scan("T.cummax", "max", src, dst, dim, reverse)
+
+
+def _scan(word: str, op: str, src: Any, dst: Any, dim: Any, reverse: bool) -> None:
+    tracer = begin(word)
+    a = _operand(src, word, "src")
+    b = a if dst is None else _operand(dst, word, "dst")
+    axis = _dimension(dim, a, word)
+    x, y = a.region(word), b.region(word)
     if x.extents != y.extents:
-        raise fail("TD0213", word="T.cumsum", a=a.shown(), b=b.shown(), hint=f"give '{b.name}' the shape of '{a.name}'")
-    emit_tile(tracer, "T.cumsum", Scan(x, y, "sum", axis, bool(reverse), span=tracer.here()))
+        raise fail("TD0213", word=word, a=a.shown(), b=b.shown(), hint=f"give '{b.name}' the shape of '{a.name}'")
+    emit_tile(tracer, word, Scan(x, y, op, axis, bool(reverse), span=tracer.here()))
+
+
+def any_of(buffer: Any) -> Scalar:
+    """Whether any element of a tensor, or of a part of it, is not 0: `if T.any_of(BlockMask[by, bx, :]):`.
+
+    Every thread reads all elements, of which there is a constant number (TD0220); best for a few.
+    """
+    return _every("T.any_of", buffer, "or", False)
+
+
+def all_of(buffer: Any) -> Scalar:
+    """Whether every element of a tensor, or of a part of it, is not 0; as `T.any_of`."""
+    return _every("T.all_of", buffer, "and", True)
+
+
+def _every(word: str, buffer: Any, op: str, start: bool) -> Scalar:
+    """A variable that goes through the elements in a loop."""
+    tracer = begin(word)
+    tile = tile_of(buffer, word, "buffer")
+    extents = tile.region(word).extents
+    if tile.buffer.space is Space.FRAGMENT:
+        allowed = "a parameter, T.alloc_shared or T.alloc_local: every thread reads all of it"
+        raise fail("TD0219", word=word, parameter="buffer", name=tile.name, space=tile.tensor.scope(), allowed=allowed)
+    result = alloc_var("bool", init=start)
+    i = Var("i", INDEX)
+    at = tuple(o + c for o, c in zip(tile.offsets, unravel(i, extents)))
+    zero = Const(0.0 if tile.buffer.dtype.is_float else 0, tile.buffer.dtype)
+    element: Expr = Load(tile.buffer, at)
+    holds = element if tile.buffer.dtype is BOOL else Binary("!=", element, zero)
+    store = Store(result.buffer, (), Binary(op, Load(result.buffer, ()), holds), span=tracer.here())
+    tracer.emit(For(i, Const(prod(extents), INDEX), (store,), span=tracer.here()))
+    return bind(result, "found")

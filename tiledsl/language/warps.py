@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from tiledsl.frontend.binding import bind
-from tiledsl.frontend.proxies import Scalar, call, cast, condition, dependencies, expr_of, scalar
-from tiledsl.ir.dtypes import FLOAT32, INDEX, INT32
-from tiledsl.ir.nodes import Call
+from tiledsl.frontend.proxies import Scalar, call, cast, condition, dependencies, describe, expr_of, scalar
+from tiledsl.frontend.source import fail
+from tiledsl.ir.dtypes import BOOL, FLOAT32, INDEX, INT32, UINT32
+from tiledsl.ir.nodes import TRUE, Call, eq
+from tiledsl.language.debug import sync_threads
 from tiledsl.language.launch import this_thread
-from tiledsl.language.scalars import maximum, minimum
+from tiledsl.language.memory import alloc_shared
+from tiledsl.language.scalars import if_then_else, maximum, minimum, popcount, reinterpret
 from tiledsl.language.tiles import begin
 
 _WARP = 32
+_ALL_LANES = 0xFFFFFFFF
+_WIDTHS = (1, 2, 4, 8, 16, 32)
 
 
 def get_lane_idx() -> Scalar:
@@ -28,6 +34,36 @@ def get_warp_idx() -> Scalar:
     return Scalar(this.expr // _WARP, INDEX, this.frame)
 
 
+def get_warp_idx_sync() -> Scalar:
+    """`T.get_warp_idx()`."""
+    return get_warp_idx()
+
+
+def get_warp_group_idx(warp_size: int | None = None, warps_per_group: int | None = None) -> Scalar:
+    """The number of this thread's warpgroup in the block: `warps_per_group` (4) warps of `warp_size` (32) threads."""
+    this = this_thread("T.get_warp_group_idx")
+    size = positive("T.get_warp_group_idx", "warp_size", warp_size or _WARP)
+    group = positive("T.get_warp_group_idx", "warps_per_group", warps_per_group or 4)
+    return Scalar(this.expr // (size * group), INDEX, this.frame)
+
+
+def shuffle_elect(thread_extent: int) -> Scalar:
+    """Whether this thread is the one that stands for its `thread_extent` threads: their first; 0 is the whole block."""
+    this = this_thread("T.shuffle_elect")
+    word = "T.shuffle_elect"
+    if thread_extent:
+        size = positive(word, "thread_extent", thread_extent)
+        return Scalar(eq(this.expr % size, 0), BOOL, this.frame)
+    return Scalar(eq(this.expr, 0), BOOL, this.frame)
+
+
+def positive(word: str, name: str, value: Any) -> int:
+    """A Python integer of 1 or more. Raises TileError TD0226 for anything else."""
+    if not isinstance(value, int) or value < 1:
+        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="a positive int")
+    return value
+
+
 def _shuffle(fn: str, value: Any, lane: Any) -> Scalar:
     begin(f"T.{fn}")
     x, y = scalar(value, FLOAT32 if isinstance(value, float) else INT32), cast(lane, INT32)
@@ -35,24 +71,56 @@ def _shuffle(fn: str, value: Any, lane: Any) -> Scalar:
     return Scalar(Call(fn, (expr_of(x), expr_of(y))), x.type, frame, reads)
 
 
-def shfl_xor(value: Any, offset: Any) -> Scalar:
-    """The value of the lane whose number differs by the bits of `offset`. All lanes of the warp take part."""
-    return _shuffle("shfl_xor", value, offset)
+def _within(word: str, fn: str, value: Any, operand: Any, width: int, mask: Any) -> Scalar:
+    """A shuffle within groups of `width` lanes."""
+    if width not in _WIDTHS:
+        raise fail("TD0226", word=word, name="width", value=describe(width), allowed="1, 2, 4, 8, 16 or 32")
+    _require_whole_warp(word, mask)
+    if width == _WARP:
+        return _shuffle(fn, value, operand)
+    lane, offset = cast(get_lane_idx(), INT32), cast(operand, INT32)
+    inside, first = lane % width, lane - lane % width
+    other = {
+        "shfl_up": if_then_else(inside >= offset, lane - offset, lane),
+        "shfl_down": if_then_else(inside + offset < width, lane + offset, lane),
+        "shfl_xor": if_then_else((lane ^ offset) < first + width, lane ^ offset, lane),
+        "shfl_idx": first + offset % width,
+    }[fn]
+    return _shuffle("shfl_idx", value, other)
 
 
-def shfl_up(value: Any, offset: Any) -> Scalar:
-    """The value of the lane `offset` below; the lowest lanes keep their own."""
-    return _shuffle("shfl_up", value, offset)
+def _require_whole_warp(word: str, mask: Any) -> None:
+    if mask is not None and mask != _ALL_LANES:
+        allowed = "0xffffffff: all lanes of the warp take part"
+        raise fail("TD0226", word=word, name="mask", value=describe(mask), allowed=allowed)
 
 
-def shfl_down(value: Any, offset: Any) -> Scalar:
-    """The value of the lane `offset` above; the highest lanes keep their own."""
-    return _shuffle("shfl_down", value, offset)
+def shfl_xor(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
+    """The value of the lane whose number differs by the bits of `offset`. All lanes of the warp take part.
+
+    With a smaller `width` the lanes of each group of so many exchange (PTX ISA, "shfl.sync").
+    """
+    return _within("T.shfl_xor", "shfl_xor", value, offset, width, mask)
 
 
-def shfl(value: Any, lane: Any) -> Scalar:
-    """The value of lane `lane`."""
-    return _shuffle("shfl_idx", value, lane)
+def shfl_up(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
+    """The value of the lane `offset` below; the lowest lanes, of each group of `width`, keep their own."""
+    return _within("T.shfl_up", "shfl_up", value, offset, width, mask)
+
+
+def shfl_down(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
+    """The value of the lane `offset` above; the highest lanes, of each group of `width`, keep their own."""
+    return _within("T.shfl_down", "shfl_down", value, offset, width, mask)
+
+
+def shfl(value: Any, lane: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
+    """The value of lane `lane` of the warp, or of each group of `width` lanes."""
+    return _within("T.shfl", "shfl_idx", value, lane, width, mask)
+
+
+def shfl_sync(mask: int, value: Any, lane: Any, width: int = _WARP) -> Scalar:
+    """`T.shfl(value, lane, width)` among all lanes of the warp, which `mask` names."""
+    return _within("T.shfl_sync", "shfl_idx", value, lane, width, mask)
 
 
 def any_sync(cond: Any) -> Scalar:
@@ -65,6 +133,39 @@ def all_sync(cond: Any) -> Scalar:
     """Whether `cond` holds in all lanes of the warp."""
     begin("T.all_sync")
     return call("warp_all", condition(cond))
+
+
+def ballot(cond: Any) -> Scalar:
+    """The lanes of the warp in which `cond` holds, as the bits of a uint32: lane i is bit i (PTX ISA, "vote.sync")."""
+    begin("T.ballot")
+    return cast(call("warp_ballot", condition(cond)), UINT32)
+
+
+def ballot_sync(mask: int, cond: Any) -> Scalar:
+    """`T.ballot(cond)` among all lanes of the warp, which `mask` names."""
+    _require_whole_warp("T.ballot_sync", mask)
+    return ballot(cond)
+
+
+def activemask() -> Scalar:
+    """The lanes that execute this, as the bits of a uint32: in converged code all threads of the warp."""
+    return ballot(Scalar(TRUE, BOOL, this_thread("T.activemask").frame))
+
+
+def match_any_sync(mask: int, value: Any) -> Scalar:
+    """The lanes of the warp that have the same `value`, an integer of 32 or 64 bits (PTX ISA, "match.sync")."""
+    begin("T.match_any_sync")
+    _require_whole_warp("T.match_any_sync", mask)
+    x = scalar(value, INT32)
+    if not x.type.is_integer or x.type.bits not in (32, 64):
+        x = cast(x, INT32) if x.type.is_integer else reinterpret("int32", cast(x, FLOAT32))
+    return cast(call("warp_match", x), UINT32)
+
+
+def match_all_sync(mask: int, value: Any) -> Scalar:
+    """All lanes, as the bits of a uint32, if they all have the same `value`, else 0."""
+    same = bind(match_any_sync(mask, value), "same")
+    return scalar(if_then_else(same == _ALL_LANES, same, cast(0, UINT32)))
 
 
 def _warp_reduce(op: Callable[[Any, Any], Any], value: Any) -> Scalar:
@@ -87,3 +188,55 @@ def warp_reduce_max(value: Any) -> Scalar:
 def warp_reduce_min(value: Any) -> Scalar:
     """The smallest value among the lanes of the warp, in every lane."""
     return _warp_reduce(minimum, value)
+
+
+def warp_reduce_bitand(value: Any) -> Scalar:
+    """The bitwise `&` over the lanes of the warp, in every lane."""
+    return _warp_reduce(lambda a, b: a & b, value)
+
+
+def warp_reduce_bitor(value: Any) -> Scalar:
+    """The bitwise `|` over the lanes of the warp, in every lane."""
+    return _warp_reduce(lambda a, b: a | b, value)
+
+
+def _count_in_block(word: str, cond: Any) -> Scalar:
+    """The number of threads of the block for which `cond` holds, after all of them have arrived."""
+    tracer = begin(word)
+    threads = prod(tracer.launch(word).threads)
+    if tracer.enclosing("parallel") is not None:
+        raise fail("TD0129", word=word)
+    if tracer.role() is not None:
+        raise fail("TD0103", word=f"{word} in a T.ws block", hint="count by T.ballot, T.popcount and a shared tile")
+    if threads % _WARP:
+        raise fail("TD0226", word=word, name="the block", value=f"{threads} threads", allowed="whole warps")
+    here, this = bind(popcount(ballot(cond)), "here"), this_thread(word)
+    warps = threads // _WARP
+    tracer.hint(("counts",))
+    counts = alloc_shared((warps,), "int32")
+    warp = Scalar(this.expr // _WARP, INDEX, this.frame)
+    counts[warp] = here
+    sync_threads()
+    total: Any = counts[0]
+    for i in range(1, warps):
+        total = total + counts[i]
+    return bind(total, "total")
+
+
+def syncthreads_count(cond: Any) -> Scalar:
+    """The number of threads of the block for which `cond` holds. All threads wait here for each other.
+
+    The block has whole warps (TD0226); the word stands outside of T.ws blocks (TD0103) and T.Parallel loops (TD0129).
+    """
+    return _count_in_block("T.syncthreads_count", cond)
+
+
+def syncthreads_and(cond: Any) -> Scalar:
+    """Whether `cond` holds for all threads of the block; else as `T.syncthreads_count`."""
+    threads = prod(begin("T.syncthreads_and").launch("T.syncthreads_and").threads)
+    return cast(_count_in_block("T.syncthreads_and", cond) == threads, BOOL)
+
+
+def syncthreads_or(cond: Any) -> Scalar:
+    """Whether `cond` holds for any thread of the block; else as `T.syncthreads_count`."""
+    return cast(_count_in_block("T.syncthreads_or", cond) > 0, BOOL)

@@ -124,7 +124,7 @@ def _collectives(s: Stmt) -> Iterator[str]:
         yield s.atom
     for e in expressions(s):
         if isinstance(e, Call) and FUNCTIONS[e.fn].effect is Effect.COLLECTIVE:
-            yield "vote" if e.fn in ("warp_any", "warp_all") else "shuffle"
+            yield "shuffle" if e.fn.startswith("shfl_") or e.fn == "warp_uniform" else "vote"
 
 
 def _operations(s: Stmt) -> Iterator[tuple[str, str]]:

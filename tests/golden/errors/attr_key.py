@@ -1,4 +1,4 @@
-"""The one attribute is how threads are combined."""
+"""Attributes say how threads are combined, and what cp.async stores."""
 
 import tiledsl.language as T
 
@@ -14,4 +14,4 @@ def kernel(A: T.Tensor((8, 16), "float32")):
 # attr_key.py:8:9: TD0103: T.attr(..., 'pragma_unroll') is not supported yet
 #             with T.attr(0, "pragma_unroll", 1):
 #             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-#   hint: the one attribute is 'reduce_scope' of a T.comm_reducer
+#   hint: there are 'async_scope', and 'reduce_scope' of a T.comm_reducer

@@ -484,7 +484,7 @@ def test_without_checks_missing_waits_show_as_wrong_numbers() -> None:
 def test_print_of_a_tile(capsys: pytest.CaptureFixture[str]) -> None:
     f = fragment("f", 2)
     run((Alloc(f), Fill(whole(f), Const(1.5, FLOAT32)), Print("tile", buffer=f), Print("n", (Const(3),))))
-    assert capsys.readouterr().out.splitlines() == ["tile f[2] of block (0,):", "[1.5 1.5]", "n 3"]
+    assert capsys.readouterr().out.splitlines() == ["tile f 0 1.5", "tile f 1 1.5", "n 3"]
 
 
 def test_every_tile_operation_has_a_meaning() -> None:

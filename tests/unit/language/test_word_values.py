@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import word_numbers
+import word_programs
 import word_threads
 import word_tiles
 from word_case import WordCase
 
 from tiledsl.checking.compare import difference
 
-CASES: dict[str, WordCase] = {**word_numbers.CASES, **word_threads.CASES, **word_tiles.CASES}
+CASES: dict[str, WordCase] = {**word_numbers.CASES, **word_programs.CASES, **word_threads.CASES, **word_tiles.CASES}
 RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
-assert len(CASES) == len(word_numbers.CASES) + len(word_threads.CASES) + len(word_tiles.CASES)
+TABLES = (word_numbers.CASES, word_programs.CASES, word_threads.CASES, word_tiles.CASES)
+assert len(CASES) == sum(map(len, TABLES))
 
 
 def agree(case: WordCase, backend: str) -> None:

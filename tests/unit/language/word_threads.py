@@ -140,3 +140,129 @@ def loops(A: T.Tensor((64,), "int32"), Y: T.Tensor((9,), "int32"), Z: T.Tensor((
             Y[4] = down
             for i in T.unroll(4):
                 Y[5 + i] = A[i]
+
+
+def _votes(A, Y):
+    a = A.reshape(2, 32)
+    bit = np.uint32(1) << np.arange(32, dtype=np.uint32)
+    some = (((a > 0) * bit).sum(1, dtype=np.uint32)).repeat(32).reshape(a.shape)
+    same = ((a[:, :, None] % 4 == a[:, None, :] % 4) * bit).sum(-1, dtype=np.uint32)
+    whole = np.full(a.shape, 0xFFFFFFFF, np.uint32)
+    each = np.stack([np.bitwise_and.reduce(a, 1), np.bitwise_or.reduce(a, 1)]).astype(np.uint32)[:, :, None]
+    positive = (A > 0).sum()
+    rows = [some, some, whole, same, np.where(np.arange(2)[:, None] == 1, whole, 0), *each.repeat(32, -1)]
+    threads = np.arange(64).reshape(a.shape)
+    rows += [np.full(a.shape, n) for n in (positive, positive == 64, positive > 0)]
+    rows += [threads // 32, threads // 128, threads // 16, threads % 16 == 0, threads == 0]
+    return {"Y": np.stack([np.asarray(r).astype(np.uint32).reshape(64) for r in rows])}
+
+
+@CASES.computes(
+    _votes,
+    given(A=drawn(integers, 64), Y=zeros(15, 64, dtype="uint32")),
+    ptx=("vote.sync.ballot.b32", "match.any.sync.b32", "popc.b32", "bar.sync"),
+)
+def votes(A: T.Tensor((64,), "int32"), Y: T.Tensor((15, 64), "uint32")):
+    with T.Kernel(1, threads=64):
+        t = T.get_thread_binding()
+        a = A[t]
+        Y[0, t] = T.ballot(a > 0)
+        Y[1, t] = T.ballot_sync(0xFFFFFFFF, a > 0)
+        Y[2, t] = T.activemask()
+        Y[3, t] = T.match_any_sync(0xFFFFFFFF, a % 4)
+        Y[4, t] = T.match_all_sync(0xFFFFFFFF, T.if_then_else(t < 32, t, 5))
+        Y[5, t] = T.cast(T.warp_reduce_bitand(a), "uint32")
+        Y[6, t] = T.cast(T.warp_reduce_bitor(a), "uint32")
+        Y[7, t] = T.cast(T.syncthreads_count(a > 0), "uint32")
+        Y[8, t] = T.cast(T.syncthreads_and(a > 0), "uint32")
+        Y[9, t] = T.cast(T.syncthreads_or(a > 0), "uint32")
+        Y[10, t] = T.cast(T.get_warp_idx_sync(), "uint32")
+        Y[11, t] = T.cast(T.get_warp_group_idx(), "uint32")
+        Y[12, t] = T.cast(T.get_warp_group_idx(8, 2), "uint32")
+        Y[13, t] = T.cast(T.shuffle_elect(16), "uint32")
+        Y[14, t] = T.cast(T.shuffle_elect(0), "uint32")
+
+
+def _groups(A, Y):
+    lane = np.arange(32)
+    inside, first = lane % 8, lane - lane % 8
+    up, down = np.where(inside >= 3, lane - 3, lane), np.where(inside + 3 < 8, lane + 3, lane)
+    other = np.where((lane ^ 12) < first + 8, lane ^ 12, lane)
+    return {"Y": np.stack([A[up], A[down], A[lane ^ 5], A[other], A[first + 2], A[first + 1]])}
+
+
+@CASES.computes(_groups, given(A=drawn(integers, 32), Y=zeros(6, 32, dtype="int32")))
+def shuffles_in_groups(A: T.Tensor((32,), "int32"), Y: T.Tensor((6, 32), "int32")):
+    with T.Kernel(1, threads=32):
+        t = T.get_thread_binding()
+        Y[0, t] = T.shfl_up(A[t], 3, 8)
+        Y[1, t] = T.shfl_down(A[t], 3, width=8)
+        Y[2, t] = T.shfl_xor(A[t], 5, 8)
+        Y[3, t] = T.shfl_xor(A[t], 12, 8)
+        Y[4, t] = T.shfl(A[t], 2, 8)
+        Y[5, t] = T.shfl_sync(0xFFFFFFFF, A[t], 9, 8)
+
+
+def _elements(A, Y, F, C):
+    return {"Y": np.array([A[5], A[7]], np.int32), "F": F + np.float32([1, 2, 3, 4, 1, 2, 0, 0]) * 32}
+
+
+@CASES.computes(
+    _elements,
+    given(A=drawn(integers, 64), Y=zeros(2, dtype="int32"), F=zeros(8), C=np.float32([1, 2, 3, 4])),
+    ptx=("atom.global.add.f32",),
+)
+def atomics_of_elements(
+    A: T.Tensor((64,), "int32"), Y: T.Tensor((2,), "int32"), F: T.Tensor((8,), "float32"), C: T.Tensor((4,), "float32")
+):
+    with T.Kernel(1, threads=32):
+        T.atomic_store(Y[0], T.atomic_load(A[5], "acquire"), "release")
+        T.atomic_store(Y[1], A[7])
+        T.atomic_addx4(F[0], C[0])
+        T.atomic_addx2(F[4], C[0])
+
+
+def _over_threads(A, Y):
+    a = A.reshape(4, 2, 16)  # z, y, x
+    rows = [a.sum(2, keepdims=True), a.max(1, keepdims=True), a.sum(0, keepdims=True), a.sum((1, 2), keepdims=True)]
+    return {"Y": np.stack([np.broadcast_to(r, a.shape).reshape(128) for r in rows]).astype(np.int32)}
+
+
+@CASES.computes(
+    _over_threads, given(A=drawn(integers, 128), Y=zeros(4, 128, dtype="int32")), ptx=("shfl.sync.bfly", "bar.sync")
+)
+def reductions_over_threads(A: T.Tensor((128,), "int32"), Y: T.Tensor((4, 128), "int32")):
+    with T.Kernel(1, threads=(16, 2, 4)):
+        tx, ty, tz = T.get_thread_bindings()
+        t = (tz * 2 + ty) * 16 + tx
+        out = T.alloc_local((1,), "int32")
+        for kr in T.thread_binding(16, "threadIdx.x"):
+            with T.attr(
+                T.comm_reducer(lambda x, y: x + y, [T.int32(0)]), "reduce_scope", T.reinterpret("handle", T.uint64(0))
+            ):
+                T.evaluate(T.tvm_thread_allreduce(T.uint32(1), A[t], True, out[0], kr, dtype="handle"))
+        Y[0, t] = out[0]
+        with T.attr(T.comm_reducer(T.max, [T.min_value("int32")]), "reduce_scope", 0):
+            T.tvm_thread_allreduce(1, A[t], True, out[0], ty)
+        Y[1, t] = out[0]
+        T.tvm_thread_allreduce(1, A[t], True, out[0], tz)
+        Y[2, t] = out[0]
+        T.tvm_thread_allreduce(1, A[t], True, out[0], tx, ty)
+        Y[3, t] = out[0]
+
+
+@CASES.computes(
+    lambda A, Y: {"Y": A * 2}, given(A=drawn(integers, 64, 64, dtype="float32"), Y=zeros(64, 64)), ptx=("cp.async.cg",)
+)
+def stores_by_cp_async(A: T.Tensor((64, 64), "float32"), Y: T.Tensor((64, 64), "float32")):
+    with T.Kernel(1, threads=64):
+        tile = T.alloc_shared((64, 64), "float32")
+        t = T.get_thread_binding()
+        with T.attr("default", "async_scope", 1):
+            for i in T.serial(16):
+                for v in T.vectorized(4):
+                    tile[i * 4 + t // 16, t % 16 * 4 + v] = A[i * 4 + t // 16, t % 16 * 4 + v]
+        T.ptx_commit_group()
+        T.ptx_wait_group(0)
+        for i, j in T.Parallel(64, 64):
+            Y[i, j] = tile[i, j] * 2

@@ -112,3 +112,48 @@ def any_shape(m: int, k: int) -> None:
 
 for _m, _k in ((1, 1), (5, 16), (3, 37), (0, 8), (4, 0)):
     any_shape(_m, _k)
+
+
+def _small(A, M, Y, R, C):
+    prefix = np.maximum.accumulate(A, axis=1)
+    found = [(M[0] != 0).any(), (M[0] != 0).all(), (M[1, :2] != 0).all(), (M != 0).any()]
+    return {"Y": np.concatenate([A.reshape(32, 16).reshape(-1), prefix.reshape(-1)]), "R": np.array(found, np.int32),
+            "C": A[:16, :16] @ A[:16, :16]}  # fmt: skip
+
+
+@CASES.computes(
+    _small,
+    given(
+        A=drawn(integers, 16, 32, low=-4, high=4, dtype="float16"), M=np.array([[0, 3, 0], [1, 2, 0]], np.int8),
+        Y=zeros(1024, dtype="float16"), R=zeros(4, dtype="int32"), C=zeros(16, 16, dtype="float16"),
+    ),
+)  # fmt: skip
+def small_words(
+    A: T.Tensor((16, 32), "float16"),
+    M: T.Tensor((2, 3), "int8"),
+    Y: T.Tensor((1024,), "float16"),
+    R: T.Tensor((4,), "int32"),
+    C: T.Tensor((16, 16), "float16"),
+):
+    with T.Kernel(1, threads=32):
+        other = T.Tensor((512,), "float16", A.data)  # the same elements with another shape
+        for i in T.Parallel(512):
+            Y[i] = other[i]
+        tile = T.alloc_shared((16, 32), "float16")
+        T.copy(A, tile)
+        T.cummax(tile, dim=1)
+        for i, j in T.Parallel(16, 32):
+            Y[512 + i * 32 + j] = tile[i, j]
+        if T.any_of(M[0, :]):
+            R[0] = 1
+        R[1] = T.all_of(M[0, :])
+        R[2] = T.all_of(M[1, 0:2])
+        R[3] = T.any_of(M)
+        a = T.alloc_shared((16, 16), "float16")
+        c = T.alloc_fragment((16, 16), "float32")
+        T.copy(A[0, 0], a)
+        T.clear(c)
+        T.gemm_v1(a, a, c)
+        T.clear(c)
+        T.gemm_v2(a, a, c)
+        T.copy(c, C)

@@ -210,6 +210,16 @@ TDS_DEVICE u32 ballot_among(u32 members, T value, TDS_HERE) {
   return tds_rt_ballot_among(members, value != T(0), at);
 }
 template <class T>
+TDS_DEVICE i32 warp_ballot(T value, TDS_HERE) {
+  return (i32)tds_rt_ballot_among(0xffffffffu, value != T(0), at);
+}
+template <class T>
+TDS_DEVICE i32 warp_match(T value, TDS_HERE) {
+  u32 same = 0;
+  for (int lane = 0; lane < 32; ++lane) same |= (u32)(shfl_idx(value, lane, at) == value) << lane;
+  return (i32)same;
+}
+template <class T>
 TDS_DEVICE bool warp_any_among(u32 members, T value, TDS_HERE) {
   return tds_rt_ballot_among(members, value != T(0), at) != 0;
 }

@@ -31,6 +31,8 @@ from tiledsl.passes.lower_tiles.spread import nest, spread
 def print_tile(ctx: Context, s: Print) -> Block:
     """`message`, the coordinates and the value of each element, on one line each."""
     assert s.buffer is not None
+    if not all(isinstance(e, int) for e in s.buffer.shape):
+        return _print_of_any_size(ctx, s, s.buffer)
     shape = static_shape(s.buffer)
     if s.buffer.space is Space.FRAGMENT:
         before, shown, flat = _gathered(ctx, s.buffer, ctx.fragment_of(s.buffer))
@@ -40,9 +42,18 @@ def print_tile(ctx: Context, s: Print) -> Block:
     ctx.loop_var(i, Const(prod(shape)))
     coords = tuple(ctx.simplify(wrap(c)) for c in unravel(i, shape))
     value: Expr = Load(shown, (i,)) if flat else Load(*element(ctx, shown, coords))
-    message = f"{s.message} {s.buffer.name}".strip()
-    line = Print(message, (*coords, value), span=s.span)
+    line = Print(s.title, (*coords, value), span=s.span)
     return (*before, If(eq(ctx.thread, 0), (For(i, Const(prod(shape)), (line,), Serial()),), span=s.span))
+
+
+def _print_of_any_size(ctx: Context, s: Print, tensor: Buffer) -> Block:
+    """A global tensor, whose sizes the call knows: a loop for each dimension."""
+    at = tuple(Var("i") for _ in tensor.shape)
+    body: Block = (Print(s.title, (*at, Load(tensor, at)), span=s.span),)
+    for i, extent in reversed([*zip(at, tensor.shape)]):
+        ctx.loop_var(i, wrap(extent))
+        body = (For(i, wrap(extent), body, Serial()),)
+    return (If(eq(ctx.thread, 0), body, span=s.span),)
 
 
 def _gathered(ctx: Context, buffer: Buffer, f: Fragment) -> tuple[Block, Buffer, bool]:

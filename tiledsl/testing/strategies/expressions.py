@@ -124,6 +124,8 @@ class Maker:
         if dtype is INT32:
             makers.append(lambda: ir.Call(self.pick(["popcount", "clz"]), (e(INDEX, depth),)))
             makers.append(lambda: self.call(FUNCTIONS[self.pick(["prmt", "dp4a"])], INT32, depth))
+            makers.append(lambda: ir.Call("warp_ballot", (e(BOOL, depth),)))
+            makers.append(lambda: ir.Call("warp_match", (e(INT32, depth),)))
         return makers
 
     def conditions(self, depth: int, other: DType) -> list[Callable[[], Expr]]:

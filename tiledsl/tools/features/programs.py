@@ -26,9 +26,10 @@ FRONTEND = Section(
         there(
             "attributes",
             "attr evaluate",
-            "unit/language/test_reducers.py::test_threads_are_combined_along_dimensions g:threads_allreduce",
+            "g:threads_allreduce v:reductions_over_threads v:stores_by_cp_async",
+            "i:stores_by_cp_async",
         ),
-        there("promises", "assume", "unit/language/test_language_words.py::test_words_build"),
+        there("promises", "assume", "unit/language/test_print_words.py::test_assertions_and_promises"),
         there(
             "macros of classes",
             "",
@@ -95,9 +96,15 @@ DEBUGGING = Section(
         there(
             "printing numbers and tiles",
             "print",
-            "unit/passes/test_lower_statements.py::test_print_shows_every_element_once",
+            "unit/language/test_print_words.py::test_the_same_text",
+            "unit/language/test_print_words.py::test_instructions_of_printing",
         ),
-        there("assertions", "device_assert", "unit/language/test_language_words.py::test_words_build"),
+        there(
+            "assertions",
+            "device_assert",
+            "unit/language/test_print_words.py::test_assertions_and_promises",
+            "unit/language/test_print_words.py::test_instructions_of_assertions",
+        ),
         there("text after each pass", "CompiledKernel.ir", f"{CALL}::test_dump_writes_the_ir_after_every_pass"),
         there("pages of the passes", "", "unit/viewer/test_pages.py::test_tiledsl_trace_writes_a_page"),
         there("times of the passes", "", f"{CALL}::test_timing_prints_every_pass"),

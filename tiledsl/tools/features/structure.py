@@ -29,9 +29,8 @@ LAUNCH = Section(
         lacking("`T.launch_thread`", "launch_thread"),
         there(
             "numbers of lanes and warps",
-            "get_lane_idx get_warp_idx",
-            "v:who_am_i",
-            missing="get_warp_idx_sync get_warp_group_idx shuffle_elect",
+            "get_lane_idx get_warp_idx get_warp_idx_sync get_warp_group_idx shuffle_elect",
+            "v:who_am_i v:votes",
         ),
     ),
 )
@@ -39,7 +38,7 @@ LAUNCH = Section(
 MEMORY = Section(
     "Memory",
     (
-        there("tensors of the call", "Tensor Buffer", "g:gemm g:scalars v:views"),
+        there("tensors of the call", "Tensor Buffer", "g:gemm g:scalars v:views v:small_words"),
         there("tensors with strides", "StridedTensor", "v:any_shape_3x37"),
         lacking("pointers of the call as tensors", "ptr make_tensor"),
         there(

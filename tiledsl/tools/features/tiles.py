@@ -44,7 +44,7 @@ TILES = Section(
             f"g:gemm {GEMM}::test_dtypes_and_transpositions {GEMM}::test_operands_in_registers",
             f"{GEMM}::test_instructions_per_step {WGMMA}::test_types",
         ),
-        lacking("older names of products", "gemm_v1 gemm_v2"),
+        there("older names of products", "gemm_v1 gemm_v2", "v:small_words"),
         lacking("products with structured sparsity", "gemm_sp"),
         there(
             "products that the program waits for",
@@ -61,28 +61,29 @@ TILES = Section(
             f"v:reductions {REDUCE}::test_operations",
             "i:reductions",
         ),
-        there("prefixes along a dimension", "cumsum", f"g:tile_words {REDUCE}::test_scan_in_shared", missing="cummax"),
+        there(
+            "prefixes along a dimension", "cumsum cummax", f"g:tile_words v:small_words {REDUCE}::test_scan_in_shared"
+        ),
         there(
             "reductions over a warp",
-            "warp_reduce_sum warp_reduce_max warp_reduce_min",
-            "v:warps",
+            "warp_reduce_sum warp_reduce_max warp_reduce_min warp_reduce_bitand warp_reduce_bitor",
+            "v:warps v:votes",
             "i:warps",
-            missing="warp_reduce_bitand warp_reduce_bitor",
         ),
         there(
             "atomic updates",
-            "atomic_add atomic_max atomic_min atomic_or",
-            "v:atomics g:tile_words unit/cpu/test_device.py::test_atomic_updates_of_every_dtype",
+            "atomic_add atomic_max atomic_min atomic_or atomic_load atomic_store atomic_addx2 atomic_addx4",
+            "v:atomics v:atomics_of_elements g:tile_words unit/cpu/test_device.py::test_atomic_updates_of_every_dtype",
             f"i:atomics {BULK}::test_a_sum_by_the_copy_engine",
-            missing="atomic_load atomic_store atomic_addx2 atomic_addx4",
         ),
-        lacking("predicates of a tile", "any_of all_of"),
+        there("predicates of a tile", "any_of all_of", "v:small_words"),
         there("other shapes and dtypes of the same bits", "reshape view", "v:views g:tile_words"),
         there("elements by an index in memory", "", "g:slices", ""),
         there(
             "reductions over threads",
-            "thread_allreduce tvm_thread_allreduce comm_reducer attr",
-            "unit/language/test_reducers.py::test_threads_are_combined_along_dimensions g:threads_allreduce",
+            "thread_allreduce tvm_thread_allreduce comm_reducer attr evaluate",
+            "v:reductions_over_threads"
+            " unit/language/test_reducers.py::test_threads_are_combined_along_dimensions g:threads_allreduce",
             "unit/language/test_reducers.py::test_lanes_exchange_by_shuffles",
         ),
         there("the dot product of four bytes", "dp4a", "v:dot_of_four_bytes", "i:dot_of_four_bytes"),

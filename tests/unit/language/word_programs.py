@@ -1,0 +1,65 @@
+"""Kernels of words around the computation: the user's own CUDA functions."""
+
+from __future__ import annotations
+
+import numpy as np
+from word_case import Table, drawn, given, integers, zeros
+
+import tiledsl.language as T
+
+CASES = Table()
+SOURCE = """
+#define N 3
+__device__ float scaled(float x, int n) { return x * n; }
+__device__ void prefix(float* p, int n) { for (int i = 1; i < n; ++i) p[i] += p[i - 1]; }
+__device__ void bump(int* p, const float* q) { *p += (int)q[1]; }
+"""
+
+
+def _prefix(p, n):
+    p[:n] = np.cumsum(p[:n])
+
+
+def _bump(p, q):
+    p[0] += int(q[1])
+
+
+REFERENCES = {"scaled": lambda x, n: x * n, "prefix": _prefix, "bump": _bump}
+
+
+def _foreign(A, B, Y, Z):
+    own = A[:, None] + np.arange(4, dtype=np.float32)
+    own[:, 1:] = own[:, 1:].cumsum(1)
+    return {"Y": np.stack([A * 3 + A * 2, own[:, 3]]), "Z": Z + np.roll(B, -1).astype(np.int32)}
+
+
+@CASES.computes(
+    _foreign,
+    given(
+        A=drawn(integers, 64, dtype="float32"), B=drawn(integers, 64, dtype="float32"), Y=zeros(2, 64),
+        Z=drawn(integers, 64),
+    ),
+    ptx=(".visible .entry foreign_functions",),
+)  # fmt: skip
+def foreign_functions(
+    A: T.Tensor((64,), "float32"),
+    B: T.Tensor((64,), "float32"),
+    Y: T.Tensor((2, 64), "float32"),
+    Z: T.Tensor((64,), "int32"),
+):
+    T.import_source(SOURCE, REFERENCES)
+    with T.Kernel(1, threads=64):
+        N = T.alloc_shared((65,), "float32")  # a macro of the user's text has that name
+        for i in T.Parallel(64):
+            scaled = T.call_extern("float32", "scaled", A[i], T.int32(3))
+            Y[0, i] = scaled + T.call_pure_extern("float32", "scaled", A[i], T.int32(2))
+        for i in T.Parallel(65):
+            N[i] = B[i % 64]
+        t = T.get_thread_binding()
+        own = T.alloc_local((4,), "float32")
+        for i in T.serial(4):
+            own[i] = A[t] + i
+        T.call_extern("handle", "prefix", T.address_of(own[1]), T.int32(3))
+        Y[1, t] = own[3]
+        T.sync_threads()
+        T.call_extern("handle", "bump", T.address_of(Z[t]), T.address_of(N[t]))
