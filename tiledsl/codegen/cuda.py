@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import prod
 
 from tiledsl.codegen import concurrent, memory
 from tiledsl.codegen.banks import in_banks
@@ -16,7 +17,7 @@ from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
 from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.pairs import Pairs, as_pairs
-from tiledsl.codegen.spelling import RESERVED, format_letter, short_name, string_literal, type_name
+from tiledsl.codegen.spelling import format_letter, reserved, short_name, string_literal, type_name
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.concurrent import Dependency, Role, Roles
 from tiledsl.ir.dtypes import FLOAT32, HANDLE, DType
@@ -102,18 +103,13 @@ def emit(kernel: Kernel) -> Source:
     if kernel.source:
         pieces.append(f'#line 1 "{kernel.name} (source)"\n{kernel.source.rstrip()}\n#line 1 "{kernel.name}"')
     entries: list[Entry] = []
-    names = Names({*RESERVED, "main", *defined_names(kernel.source)})  # C++ lets no kernel be called main
+    names = Names(reserved(kernel.source) | {"main"})  # C++ lets no kernel be called main
     for number, launch in enumerate(kernel.launches):
         text, entry = _launch(kernel, number, names.new(launch.name))
         pieces.append(text)
         entries.append(entry)
     text = "\n".join(pieces)
     return Source(text, tuple(sorted(set(re.findall(r"\btds::(\w+)", text)))), tuple(entries))
-
-
-def defined_names(source: str) -> set[str]:
-    """The functions and macros of the user's own text, whose names no variable may have. Some more do no harm."""
-    return {*re.findall(r"\b([A-Za-z_]\w*)\s*\(", source), *re.findall(r"#\s*define\s+(\w+)", source)}
 
 
 def cuda_text(source: Source) -> str:
@@ -128,7 +124,7 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     pointers = [p for p in kernel.params if isinstance(p, Buffer)] + list(kernel.scratch)
     params: list[Buffer | Var] = [*pointers, *(p for p in kernel.params if isinstance(p, Var)), *kernel.sizes]
     body = _Body({slot.buffer: slot.offset for slot in launch.shared}, launch.thread, launch.num_threads)
-    body.expr.names = Names({*RESERVED, *defined_names(kernel.source)})
+    body.expr.names = Names(reserved(kernel.source))
     body.waits = any(s == Dependency("wait") for s in statements(launch))
     for p in (*params, *launch.blocks, launch.thread):
         body.expr.names.of(p)
@@ -400,7 +396,4 @@ class _Body:
 
 
 def _size(buffer: Buffer) -> int:
-    size = 1
-    for extent in static_shape(buffer):
-        size *= extent
-    return size
+    return prod(static_shape(buffer))

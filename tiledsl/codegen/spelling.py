@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from fractions import Fraction
 
@@ -20,6 +21,16 @@ virtual void volatile wchar_t while xor xor_eq threadIdx blockIdx blockDim gridD
 half linux unix tds shared
 """
 RESERVED = frozenset(_WORDS.split())
+
+
+def reserved(source: str) -> set[str]:
+    """What no variable may be called: words of C++, and functions and macros of the user's own text.
+
+    Some more that look like these do no harm.
+    """
+    functions, macros = re.findall(r"\b([A-Za-z_]\w*)\s*\(", source), re.findall(r"#\s*define\s+(\w+)", source)
+    return {*RESERVED, *functions, *macros}
+
 
 _PLAIN = {
     "index": "tds::i64",

@@ -333,7 +333,7 @@ class MemoryAccess(Concurrent):
         """A whole buffer as a block sees it, for printing; of the threads' own arrays that of the first."""
         shape = ir.static_shape(b) if b.space is not ir.Space.GLOBAL else ()
         if b in self.registers:
-            return self.registers[b].data[block, 0].reshape(shape)
+            return np.asarray(self.registers[b].data[block, 0]).reshape(shape)
         if b in self.tensors:
             return self.tensors[b].data
         typed, base = self.shared.typed(b)
