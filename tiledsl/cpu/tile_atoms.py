@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiledsl.cpu import atoms
-from tiledsl.cpu.access import Pointer
+from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.masks import narrow
 from tiledsl.cpu.warp import SIZE, require_whole_warps
 from tiledsl.errors import error
