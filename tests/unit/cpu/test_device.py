@@ -232,6 +232,7 @@ def test_shuffles_and_votes(dtype: DType) -> None:
     value = Load(source, (t,))
     calls = [Call(f"shfl_{kind}", (value, i32(n))) for kind in ("xor", "up", "down", "idx") for n in (1, 5, 16)]
     votes = [Call(f"warp_{kind}", (Binary("<", t, i32(n)),)) for kind in ("any", "all") for n in (0, 40, 64)]
+    votes += [Call("warp_ballot", (Binary("<", t, i32(40)),)), Call("warp_match", (Binary("%", t, i32(5)),))]
     outs = [Buffer(f"out{i}", (64,), dtype) for i in range(len(calls))]
     bits = [Buffer(f"vote{i}", (64,), INT32) for i in range(len(votes))]
     body = [Store(o, (t,), c) for o, c in zip(outs, calls)] + [

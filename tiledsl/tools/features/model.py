@@ -25,11 +25,14 @@ class Feature:
     instruction: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     outside: str = ""
+    lacks: str = ""  # what it does not do yet, where no word says so
 
     @property
     def status(self) -> str:
         if self.outside:
             return f"out of scope: {self.outside}"
+        if self.lacks:
+            return f"in part: {self.lacks}"
         if not self.missing:
             return "yes"
         return "no" if not self.meaning else "in part"
@@ -46,13 +49,13 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(w if "." in w else f"T.{w}" for w in text.split())
 
 
-def there(name: str, names: str, meaning: str, instruction: str = "", *, missing: str = "") -> Feature:
+def there(name: str, names: str, meaning: str, instruction: str = "", *, missing: str = "", lacks: str = "") -> Feature:
     """A feature with a meaning. Tests are divided by blanks.
 
     `v:case` is a case of the values of words, `i:case` of their instructions, `g:case` an executed golden, `b:case` a
     body of the concurrent words.
     """
-    return Feature(name, words(names), tests(meaning), tests(instruction), words(missing))
+    return Feature(name, words(names), tests(meaning), tests(instruction), words(missing), lacks=lacks)
 
 
 def lacking(name: str, missing: str) -> Feature:
