@@ -1,6 +1,6 @@
 """Operations on tiles."""
 
-from tiledsl.tools.features.model import Section, lacking, outside, there
+from tiledsl.tools.features.model import Section, outside, there
 
 GEMM = "unit/passes/test_lower_gemm.py"
 WGMMA = "unit/passes/test_lower_wgmma.py"
