@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples"), str(ROOT / "examples" / "convolution")]
 ROUNDS = 20
 
 Run = Callable[[], Any]
@@ -230,13 +230,13 @@ def grouped_case(groups: int = 8, rows: int = 8192, N: int = 4096, K: int = 4096
 
 def convolution_case(N: int = 128, side: int = 64, C: int = 128, F: int = 128) -> Case:
     """3 x 3, with padding; torch gets its images with the channels innermost too."""
-    import convolution
+    import example_convolution
     import torch
 
     data = torch.randn(N, side, side, C, dtype=torch.float16, device="cuda")
     taps = torch.randn(3, 3, C, F, dtype=torch.float16, device="cuda")
     out = torch.empty(N, side, side, F, dtype=torch.float16, device="cuda")
-    kernel = convolution.convolution(N, C, side, side, F, block=(128, 128, 64), num_stages=4)
+    kernel = example_convolution.convolution(N, C, side, side, F, block=(128, 128, 64), num_stages=4)
     images = data.permute(0, 3, 1, 2)
     filters = taps.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
     contenders: dict[str, Run] = {

@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from tiledsl.profiling.bench import hardware_at_hand  # noqa: E402
 from tiledsl.runtime.driver import find_driver  # noqa: E402
 from tiledsl.testing import Draw, Row  # noqa: E402
+from tiledsl.testing.row import targets_of  # noqa: E402
 from tiledsl.tools.loading import find_rows, load_module, rows_of  # noqa: E402
 
 MUST, GOAL = 75.0, 30.0
@@ -53,8 +54,8 @@ def compile_all(jobs: int) -> bool:
         (str(path), row.name, number, target)
         for path, rows in find_rows(ROOT / "examples").items()
         for row in rows
-        for number in range(len(row.timed))
-        for target in row.targets()
+        for number, case in enumerate(row.timed)
+        for target in targets_of(case)
     ]
     start = time.perf_counter()
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
@@ -98,7 +99,7 @@ def run(out: Path, minutes: float, dry: bool) -> bool:
         sys.exit("no GPU is here")
     else:
         device, target = hardware.name, driver.architecture(0)
-        rows = [r for r in rows if all(target in case.targets for case in r.timed)]
+        rows = [r for r in rows if r.timed_on(target)]
     results: dict[str, Any] = {"date": datetime.date.today().isoformat(), "device": device, "target": target}
     results |= {"milliseconds": {}, "failed": {}}
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -468,6 +468,13 @@ CATALOGUE: dict[str, Entry] = {
         "write it in the T.Kernel block itself, once for all blocks and threads",
         "Whether a launch waits for the one before it, and where, must not depend on anything: launches further on count on it.",
     ),
+    "TD0265": Entry(
+        "the reducer '{name}' {what}",
+        "set it by T.clear or T.fill, update it in T.Parallel loops, {name}[i] += value with T.alloc_reducer's operator, "
+        "and read it after T.finalize_reducer({name})",
+        "The threads that update a reducer do not look at each other: each has parts of its own until "
+        "T.finalize_reducer combines them.",
+    ),
     "TD0270": Entry(
         "there is no instruction for this: {what}",
         "there is: {known}",

@@ -20,16 +20,12 @@ from tiledsl.testing.row import targets_of
 from tiledsl.tools.loading import find_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", "convolution")
+CONVOLUTION, LATENT = "convolution/example_convolution", "deepseek_mla/example_mla_decode"
+MODULES = ("elementwise", "normalisation", "reduction", "gemm", "attention", CONVOLUTION)
 HOPPER_MODULES = (  # of interest for sm_90a only
     *("gemm_hopper", "gemm_producers", "grouped_gemm", "block_sparse", "gemm_cluster"),
-    *(
-        "warp_specialize/example_warp_specialize_gemm",
-        "attention_hopper",
-        "attention_backward",
-        "mla_decode",
-        "dependent_launch",
-    ),
+    *("warp_specialize/example_warp_specialize_gemm", "attention_hopper", "attention_backward", LATENT),
+    "dependent_launch",
 )
 
 
@@ -52,7 +48,7 @@ def all_cases() -> dict[str, Case]:
 def hopper_cases() -> dict[str, Case]:
     """Those whose text for sm_90a is another one, or the only one: they multiply, or copy whole tiles through shared
     memory."""
-    special = [case for name in ("gemm", "attention", "convolution", *HOPPER_MODULES) for case in load(name).cases()]
+    special = [case for name in ("gemm", "attention", CONVOLUTION, *HOPPER_MODULES) for case in load(name).cases()]
     return {case.name: case for case in special} | {n: c for n, c in all_cases().items() if n.startswith("transpose")}
 
 

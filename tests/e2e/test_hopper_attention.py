@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from cases import load
+from cases import LATENT, load
 
 from tiledsl.decorator import TileKernel
 from tiledsl.passes.warp_specialise import warp_plans
@@ -13,7 +13,7 @@ from tiledsl.report.sass_code import find_nvdisasm
 from tiledsl.report.sass_stats import analyze
 from tiledsl.target import target_named
 
-forward, backward, mla = load("attention_hopper"), load("attention_backward"), load("mla_decode")
+forward, backward, mla = load("attention_hopper"), load("attention_backward"), load(LATENT)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from cases import load
+from cases import CONVOLUTION, load
 
 import tiledsl
 from tiledsl.decorator import TileKernel
@@ -20,7 +20,7 @@ from tiledsl.target import target_named
 SM_90A = target_named("sm_90a")
 gemms, grouped, sparse = load("gemm_hopper"), load("grouped_gemm"), load("block_sparse")
 clusters = load("gemm_cluster")
-convolutions = load("convolution")
+convolutions = load(CONVOLUTION)
 producers = load("gemm_producers")
 
 # ------------------------------------------------------------------------------------------------------- who copies

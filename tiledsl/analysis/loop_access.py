@@ -98,8 +98,12 @@ class LoopAccess:
     @property
     def values(self) -> list[Any]:
         """Each index over the grid of the loop's and the serial variables; all must be determined by these."""
-        env = _grid([*zip(self.vars, self.extents), *self.serial])
+        env = _grid(self.axes(self.serial))
         return [evaluate(i, env) for i in self.indices]
+
+    def axes(self, serial: Sequence[tuple[Var, int]]) -> list[tuple[Var, int]]:
+        """Of a grid. A loop without iterations counts as one of one: what it holds must have a layout all the same."""
+        return [*zip(self.vars, self.extents), *((v, max(n, 1)) for v, n in serial)]
 
     @cached_property
     def elements(self) -> Any:
@@ -114,7 +118,7 @@ class LoopAccess:
         serial = [(v, n) for v, n in serial if v in used]
         if prod(self.extents) * prod(n for _, n in serial) > MOST_POINTS:
             serial = []
-        axes = [*zip(self.vars, self.extents), *serial]
+        axes = self.axes(serial)
         env = _grid(axes)
         free = [d for d, i in enumerate(self.indices) if not _evaluable(i, set(env))]
         points = prod(self.extents)

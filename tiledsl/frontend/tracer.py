@@ -68,6 +68,8 @@ class LaunchFrame(Frame):
     registers: tuple[int, ...] = ()
     handovers: tuple[Handover, ...] = ()
     has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike
+    combiner: object = None  # how T.tvm_thread_allreduce combines, in a block of T.attr
+    reducers: dict[Buffer, str] = field(default_factory=dict)  # of T.alloc_reducer, with what each computes
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
 
 

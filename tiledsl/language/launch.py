@@ -106,6 +106,10 @@ class Kernel(NamedContext):
             handovers=frame.handovers,
             span=self.span,
         )
+        if frame.reducers:
+            from tiledsl.language.gathering.reducers import without_reducers
+
+            launch = without_reducers(launch, frame.reducers)
         if frame.has_roles:
             from tiledsl.language.gathering import gathered  # few kernels need it
 

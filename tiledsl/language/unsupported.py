@@ -10,7 +10,6 @@ _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
 _PAIRS = "write the operator in a T.Parallel loop: neighbours become one instruction where there is one"
 _WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
-_REDUCER = "use a fragment and T.reduce_sum or T.reduce_max"
 
 UNSUPPORTED: dict[str, str] = {
     "named_barrier_arrive": _NAMED,
@@ -18,14 +17,12 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
     **dict.fromkeys(("copy_cluster", "tma_load", "create_tma_descriptor"), "use T.copy or T.tma_copy"),
-    **dict.fromkeys(("alloc_reducer", "finalize_reducer", "reducer_init", "reducer_update"), _REDUCER),
-    **dict.fromkeys(("tvm_thread_allreduce", "comm_reducer"), _REDUCER),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(("any_of", "all_of"), "reduce the predicate with T.reduce_max or T.reduce_min"),
     **dict.fromkeys(
         ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
     ),
-    **dict.fromkeys(("PersistentTileScheduler", "attr", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
+    **dict.fromkeys(("PersistentTileScheduler", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
     **dict.fromkeys(("annotate_pass_configs", "plot_layout", "cummax"), _LATER),
     **dict.fromkeys(("ballot", "ballot_sync", "activemask", "match_any_sync", "match_all_sync"), _LATER),

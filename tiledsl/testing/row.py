@@ -24,22 +24,31 @@ SCHEDULES = 5
 class Row:
     """One line of docs/rows.md, from a file of `examples/<family>/` whose function `rows()` gives it.
 
-    `computes` says in a line what, of which dtypes, at which shape. `timed` are its kernels at that shape, whose times
-    a GPU's figure is the mean of; `reduced` are the same programs at shapes of a few tiles, ragged ones among them.
-    `tilelang` are TileLang's milliseconds on a GPU of the Hopper class: the current ones, and the original. `remark`
-    is the reason for what is not as it should be: registers that are spilled, accesses that meet a bank twice.
+    `computes` says in a line what, of which dtypes, at which shape. `timed` are its kernels at that shape; a GPU's
+    figure is the mean of the times of those that are made for it. `reduced` are the same programs at shapes of a few
+    tiles, ragged ones among them. `tilelang` are TileLang's milliseconds on a GPU of the Hopper class: the current
+    ones, and where they are known those that it had at first. `remark` is the reason for what is not as it should be:
+    registers that are spilled, accesses that meet a bank twice.
     """
 
     name: str
     computes: str
     timed: tuple[Case, ...]
     reduced: tuple[Case, ...]
-    tilelang: tuple[float, float]
+    tilelang: tuple[float, ...]
     remark: str = ""
 
     def targets(self) -> tuple[str, ...]:
         """What the row is compiled for: the oldest GPU that it runs on, and sm_90a."""
-        return targets_of(self.timed[0])
+        return tuple(sorted({target for _, target in self.programs()}))
+
+    def programs(self) -> Iterator[tuple[Case, str]]:
+        """The timed kernels with each target."""
+        return ((case, target) for case in self.timed for target in targets_of(case))
+
+    def timed_on(self, target: str) -> tuple[Case, ...]:
+        """The timed kernels that are made for a GPU."""
+        return tuple(case for case in self.timed if target in case.targets)
 
     def check(self, schedules: int = SCHEDULES) -> None:
         """Its reduced cases on every execution of the CPU, and under schedules of the checked one, for each target.
@@ -56,12 +65,12 @@ class Row:
 
     def check_on_gpu(self, target: str) -> None:
         """The timed kernels once on the GPU that is here, against the reference. Raises Mismatch."""
-        for case in self.timed:
+        for case in self.timed_on(target):
             check(case, backends=("cuda",), schedules=0, target=target)
 
     def milliseconds(self, target: str) -> float:
         """Of the timed kernels on the GPU that is here, with a cold L2 cache: the mean of their medians."""
-        inputs = [(case, case.inputs(Draw(0, exact=False))) for case in self.timed]
+        inputs = [(case, case.inputs(Draw(0, exact=False))) for case in self.timed_on(target)]
         return fmean(case.compiled(target).profile(**given).ms for case, given in inputs)
 
 
@@ -112,7 +121,12 @@ def _show(row: Row) -> None:
     if driver is not None:
         target = driver.architecture(0)
         ours = f"not made for {target}"
-        if all(target in case.targets for case in row.timed):
+        if row.timed_on(target):
             row.check_on_gpu(target)
             ours = f"right on the GPU, {row.milliseconds(target):.4f} ms"
-    print(f"  time: {ours}; TileLang {row.tilelang[0]:.4f} ms (originally {row.tilelang[1]:.4f}) on a Hopper GPU")
+    print(f"  time: {ours}; TileLang {milliseconds(row.tilelang)} ms on a Hopper GPU")
+
+
+def milliseconds(times: Sequence[float]) -> str:
+    """The current ones, and in brackets the original."""
+    return " ".join(f"({t:.4f})" if i else f"{t:.4f}" for i, t in enumerate(times))

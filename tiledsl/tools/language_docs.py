@@ -73,6 +73,7 @@ _SECTIONS = (
     ("clusters", "Clusters of blocks"),
     ("dependence", "Launches that follow each other"),
     ("reductions", "Reductions"),
+    ("reducers", "Accumulating over loops and threads"),
     ("atomics", "Atomic updates"),
     ("scalars", "Numbers"),
     ("mathematics", "Mathematics"),

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tiledsl.testing.row import NEW_TARGET, Row
+from tiledsl.testing.row import NEW_TARGET, Row, milliseconds
 from tiledsl.tools import rows_facts
 from tiledsl.tools.loading import find_rows
 from tiledsl.tools.rows_facts import Compiled, Facts
@@ -32,7 +32,7 @@ with `python examples/gemm/example_gemm.py`: it says what it computes, checks it
   shape; `~` where that depends on data. Another target in place of sm_80 is named. `-`: the row is not made for it.
 - **compiled**: seconds from Python to a cubin without a cache, for both targets, one process on one core.
 - **GPU**: milliseconds with a cold L2 cache. **TileLang**: its milliseconds on a GPU of the Hopper class, and in
-  brackets those that it had at first.
+  brackets those that it had at first, where they are known.
 """
 COLUMNS = ("row", "computes", "correct", "clean", "sm_80", "sm_90a", "compiled", "GPU", "TileLang")
 
@@ -61,7 +61,7 @@ def _line(name: str, f: Facts) -> str:
         _compiled([c for c in f.compiled if c.target == NEW_TARGET]),
         f"{sum(c.seconds for c in f.compiled):.2f}",
         f"{f.gpu.milliseconds:.4f} ({f.gpu.device})" if f.gpu else "",
-        f"{f.tilelang[0]:.4f} ({f.tilelang[1]:.4f})",
+        milliseconds(f.tilelang),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -87,7 +87,7 @@ def problems(rows: Mapping[str, Iterable[Row]], facts: Mapping[str, Mapping[str,
         row, f, name = known[key], told[key], "/".join(key)
         if (row.computes, row.tilelang, row.remark) != (f.computes, f.tilelang, f.remark):
             found.append(f"{name} says something else of itself now")
-        wanted = [(case.name, target) for case in row.timed for target in row.targets()]
+        wanted = [(case.name, target) for case, target in row.programs()]
         if wanted != [(c.case, c.target) for c in f.compiled]:
             found.append(f"{name} has other kernels or targets now")
         if sum(f.checked.cases.values()) != len(list(row.variants())):

@@ -61,7 +61,7 @@ class Facts:
     """Of one row; `computes`, `tilelang` and `remark` are the row's own."""
 
     computes: str
-    tilelang: tuple[float, float]
+    tilelang: tuple[float, ...]
     remark: str
     checked: Checked
     compiled: tuple[Compiled, ...]
@@ -70,7 +70,7 @@ class Facts:
 
 def measure(row: Row, before: Facts | None = None) -> Facts:
     """Everything but the time on a GPU, which is that of `before`."""
-    compiled = tuple(compile_timed(case, target) for case in row.timed for target in row.targets())
+    compiled = tuple(compile_timed(case, target) for case, target in row.programs())
     return Facts(row.computes, row.tilelang, row.remark, checked(row), compiled, before.gpu if before else None)
 
 
@@ -149,7 +149,7 @@ def _facts(data: Mapping[str, Any]) -> Facts:
     said = dict(data["checked"])
     return Facts(
         data["computes"],
-        (data["tilelang"][0], data["tilelang"][1]),
+        tuple(data["tilelang"]),
         data["remark"],
         Checked(**{**said, "executions": tuple(said["executions"])}),
         tuple(Compiled(**c) for c in data["compiled"]),

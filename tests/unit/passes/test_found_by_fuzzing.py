@@ -106,3 +106,20 @@ def test_a_loop_may_cycle_through_fewer_versions_than_the_tile_has(ahead: int) -
         "out[bx, tx] = r[0]",
     )
     interp.run(insert_barriers(k), {"out": np.zeros((2, 32), np.float32)}, mode="late")
+
+
+def test_what_a_loop_without_iterations_holds_has_layouts() -> None:
+    k = kernel(
+        "A: global float32[32, 8], out: global float32[32, 8]",
+        "alloc where: fragment int32[16]",
+        "fill where, 0",
+        "alloc row: fragment float32[8, 8]",
+        "fill row, 1.0",
+        "for i in 0 {",
+        "copy A[cast<index>(where[i]) * 8 : 8, 0 : 8] -> row",
+        "}",
+        "copy row -> out[bx * 8 : 8, 0 : 8]",
+    )
+    out = np.zeros((32, 8), np.float32)
+    interp.run(lowered(k), {"A": np.full((32, 8), 5, np.float32), "out": out})
+    assert out.tolist() == [[1.0] * 8] * 16 + [[0.0] * 8] * 16

@@ -23,7 +23,11 @@ FRONTEND = Section(
             "sizes of the call", "dynamic symbolic", "g:dynamic_sizes v:any_shape_3x37 v:any_shape_0x8 v:any_shape_4x0"
         ),
         there("sizes bound at the call", "const", "g:constant_style"),
-        lacking("attributes", "attr"),
+        there(
+            "attributes",
+            "attr evaluate",
+            "unit/language/test_reducers.py::test_threads_are_combined_along_dimensions g:threads_allreduce",
+        ),
         there("promises", "assume", "unit/language/test_language_words.py::test_words_build"),
         there(
             "macros of classes",

@@ -57,7 +57,11 @@ MEMORY = Section(
             "g:warp_specialised unit/cpu/test_roles.py::test_a_phase_ends_with_its_last_arrival_and_byte",
             "unit/codegen/test_concurrent.py::test_barriers_are_rows_of_shared_memory",
         ),
-        lacking("reducers", "alloc_reducer finalize_reducer reducer_init reducer_update"),
+        there(
+            "reducers",
+            "alloc_reducer finalize_reducer reducer_init reducer_update",
+            "unit/language/test_reducers.py::test_a_reducer_is_a_reduction_over_loops g:reducers",
+        ),
         there("workspaces in global memory", "alloc_global", "g:two_launches"),
         there(
             "results that the call allocates",

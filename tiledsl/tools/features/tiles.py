@@ -84,7 +84,12 @@ TILES = Section(
         lacking("predicates of a tile", "any_of all_of"),
         there("other shapes and dtypes of the same bits", "reshape view", "v:views g:tile_words"),
         there("elements by an index in memory", "", "g:slices", ""),
-        lacking("reductions over threads", "tvm_thread_allreduce comm_reducer attr"),
+        there(
+            "reductions over threads",
+            "thread_allreduce tvm_thread_allreduce comm_reducer attr",
+            "unit/language/test_reducers.py::test_threads_are_combined_along_dimensions g:threads_allreduce",
+            "unit/language/test_reducers.py::test_lanes_exchange_by_shuffles",
+        ),
         there("the dot product of four bytes", "dp4a", "v:dot_of_four_bytes", "i:dot_of_four_bytes"),
     ),
 )

@@ -4,7 +4,8 @@ import numpy as np
 
 import tiledsl
 import tiledsl.language as T
-from tiledsl.testing import Case
+from tiledsl.testing import Case, Row
+from tiledsl.testing.row import main
 
 
 def convolution(
@@ -74,3 +75,28 @@ def cases():
     # A row of a tile is of four taps.
     yield convolution_case("convolution-few-channels", 1, 8, 9, 8, 64, num_stages=2, **small)
     yield convolution_case("convolution-64x128x32-8-warps", 1, 32, 12, 12, 128, block=(64, 128, 32))
+
+
+def rows():
+    """The second is the first with tiles that suit sm_90a and 128 features."""
+    full = (128, 128, 64, 64, 128)
+    small = {"block": (64, 128, 32), "num_stages": 3, "threads": 256}
+    large = {"block": (256, 128, 64), "num_stages": 3, "threads": 256}
+    yield Row(
+        "example_convolution",
+        "3 x 3, padding 1: 128 float16 images of 64 x 64 x 128 to 128 features; tiles 64 x 128 x 32",
+        timed=(convolution_case("example-convolution-full", *full, **small),),
+        reduced=(convolution_case("example-convolution-7x9", 2, 32, 7, 9, 136, **small),),
+        tilelang=(1.3175,),
+    )
+    yield Row(
+        "example_convolution_autotune",
+        "the same; tiles 256 x 128 x 64",
+        timed=(convolution_case("example-convolution-autotune-full", *full, **large),),
+        reduced=(convolution_case("example-convolution-autotune-12x12", 1, 64, 12, 12, 72, **large),),
+        tilelang=(0.9940,),
+    )
+
+
+if __name__ == "__main__":
+    main(rows())
