@@ -23,7 +23,6 @@ def matmul(M, N, K, warp_tile=(64, 64), num_stages=2, panel=10):
         chunk=CHUNK,
     )
     block_M, block_N = WARPS[0] * warp_tile[0], WARPS[1] * warp_tile[1]
-    x, y = emitter.micro_size_x, emitter.micro_size_y
 
     @tiledsl.kernel(out_idx=-1)
     def matmul_intrinsics(
@@ -32,11 +31,12 @@ def matmul(M, N, K, warp_tile=(64, 64), num_stages=2, panel=10):
         with T.Kernel(T.ceildiv(N, block_N), T.ceildiv(M, block_M), threads=emitter.threads) as (bx, by):
             A_shared = T.alloc_shared((block_M, CHUNK), T.float16)
             B_shared = T.alloc_shared((block_N, CHUNK), T.float16)
-            C_shared = T.alloc_shared((block_M // x, block_N // y, x, y), T.float16)
+            C_shared = T.alloc_shared((block_M, block_N), T.float16)
             A_local = T.alloc_local((emitter.warp_rows * emitter.local_size_a,), T.float16)
             B_local = T.alloc_local((emitter.warp_cols * emitter.local_size_b,), T.float16)
             C_local = T.alloc_local((emitter.warp_rows * emitter.warp_cols * emitter.local_size_out,), T.float32)
             T.annotate_layout({tile: T.make_swizzled_layout(tile) for tile in (A_shared, B_shared)})
+            T.annotate_layout({C_shared: T.make_swizzled_layout(C_shared)})
             T.use_swizzle(panel_size=panel)
             T.clear(C_local)
             for ko in T.Pipelined(T.ceildiv(K, CHUNK), num_stages=num_stages):
@@ -49,8 +49,7 @@ def matmul(M, N, K, warp_tile=(64, 64), num_stages=2, panel=10):
                     emitter.ldmatrix_b(B_local, B_shared, ki)
                     emitter.mma(A_local, B_local, C_local)
             emitter.stmatrix(C_local, C_shared)
-            for i, j in T.Parallel(block_M, block_N):
-                C[by * block_M + i, bx * block_N + j] = C_shared[i // x, j // y, i % x, j % y]
+            T.copy(C_shared, C[by * block_M, bx * block_N])
 
     return matmul_intrinsics
 

@@ -1,4 +1,4 @@
-"""C = A B^T of 8-bit floats, instruction by instruction: ldmatrix, mma and stores of every warp, through the emitter."""
+"""C = A B^T of 8-bit floats by instructions: ldmatrix, mma and stores of every warp, through the emitter."""
 
 import ml_dtypes
 import numpy as np
@@ -28,18 +28,20 @@ def matmul(M, N, K, dtype, num_stages=2):
         chunk=CHUNK,
     )
     block_M, block_N = WARPS[0] * WARP_TILE[0], WARPS[1] * WARP_TILE[1]
-    x, y = emitter.micro_size_x, emitter.micro_size_y
+    # Four rows of 32 bytes, as half of a warp stores them, then lie in all banks.
+    padded = T.Layout((block_M, block_N), lambda i, j: i * (block_N + 8) + j)
 
     @tiledsl.kernel(out_idx=-1)
     def matmul_fp8_intrinsics(A: T.Tensor((M, K), dtype), B: T.Tensor((N, K), dtype), C: T.Tensor((M, N), T.float32)):
         with T.Kernel(T.ceildiv(N, block_N), T.ceildiv(M, block_M), threads=emitter.threads) as (bx, by):
             A_shared = T.alloc_shared((block_M, CHUNK), dtype)
             B_shared = T.alloc_shared((block_N, CHUNK), dtype)
-            C_shared = T.alloc_shared((block_M // x, block_N // y, x, y), T.float32)
+            C_shared = T.alloc_shared((block_M, block_N), T.float32)
             A_local = T.alloc_local((emitter.warp_rows * emitter.local_size_a,), dtype)
             B_local = T.alloc_local((emitter.warp_cols * emitter.local_size_b,), dtype)
             C_local = T.alloc_local((emitter.warp_rows * emitter.warp_cols * emitter.local_size_out,), T.float32)
             T.annotate_layout({tile: T.make_swizzled_layout(tile) for tile in (A_shared, B_shared)})
+            T.annotate_layout({C_shared: padded})
             T.clear(C_local)
             for ko in T.Pipelined(T.ceildiv(K, CHUNK), num_stages=num_stages):
                 T.copy(A[by * block_M, ko * CHUNK], A_shared)
@@ -49,8 +51,7 @@ def matmul(M, N, K, dtype, num_stages=2):
                     emitter.ldmatrix_b(B_local, B_shared, ki)
                     emitter.mma(A_local, B_local, C_local)
             emitter.stmatrix(C_local, C_shared)
-            for i, j in T.Parallel(block_M, block_N):
-                C[by * block_M + i, bx * block_N + j] = C_shared[i // x, j // y, i % x, j % y]
+            T.copy(C_shared, C[by * block_M, bx * block_N], disable_tma=True)  # its rows are padded
 
     return matmul_fp8_intrinsics
 

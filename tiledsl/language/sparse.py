@@ -6,6 +6,7 @@ from typing import Any
 
 from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail
+from tiledsl.frontend.tensors import tile_of
 from tiledsl.ir.dtypes import UINT16
 from tiledsl.ir.nodes import Space
 from tiledsl.ir.tile import Gemm
@@ -19,7 +20,6 @@ from tiledsl.language.tiles import (
     copy,
     emit_tile,
     matrix_extents,
-    tile_of,
 )
 
 _WORD = "T.gemm_sp"
@@ -66,6 +66,14 @@ def gemm_sp(
         held = alloc_fragment((rows, inner // _PER_WORD), UINT16)
         copy(E, held)
         e = tile_of(held, _WORD, "E")
-    regions = (t.region(_WORD) for t in (a, b, c))
-    how = (False, bool(transpose_B), bool(clear_accum), chosen_policy(_WORD, policy).value)
-    emit_tile(tracer, _WORD, Gemm(*regions, *how, e=e.region(_WORD), span=tracer.here()))
+    stmt = Gemm(
+        a.region(_WORD),
+        b.region(_WORD),
+        c.region(_WORD),
+        transpose_b=bool(transpose_B),
+        clear=bool(clear_accum),
+        policy=chosen_policy(_WORD, policy).value,
+        e=e.region(_WORD),
+        span=tracer.here(),
+    )
+    emit_tile(tracer, _WORD, stmt)
