@@ -15,7 +15,7 @@ _WORDS = """
     let alloc view async for while break continue if else evaluate atomic_update barrier cluster_barrier async_commit
     async_wait await arrive expect init_barrier named_sync named_arrive fence hold settle set_registers roles role on
     bulk tensor_copy bulk_move descriptor dependency
-    atom move print assert assume copy fill gemm reduce scan atomic transpose im2col parallel
+    atom move print assert assume copy fill gemm sparse reduce scan atomic transpose im2col parallel
     cast bits handover select extern true false and or not strides versions fragment shared
     serial unrolled vectorized pipelined persistent
 """
