@@ -82,17 +82,22 @@ def _exchanged(launch: Launch) -> set[Buffer]:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A statement with what it touches of the exchanged buffers, blocks below it included."""
+    """A statement with what it touches of the exchanged buffers, blocks below it included.
+
+    `stored`: the buffers, if a thread waits there until what it had the copy engine store is in them. That thread knows
+    then that this is so, the others after the next barrier.
+    """
 
     stmt: Stmt
     touched: tuple[Access, ...]
+    stored: tuple[Access, ...]
     tile: bool  # a tile statement, or one below it
     barrier: bool = False  # one of all threads that execute the code here
 
     @property
     def by_one(self) -> bool:
         """Whether one thread does it, the one that waits for what it had the copy engine store."""
-        return isinstance(self.stmt, AsyncWait) or (isinstance(self.stmt, Copy | Atomic) and self.stmt.bulk)
+        return isinstance(self.stmt, Copy | Atomic) and self.stmt.bulk
 
 
 @dataclass(slots=True)
@@ -111,13 +116,12 @@ class _Placer:
         return self.known(e)
 
     def item(self, s: Stmt) -> _Item:
-        found = [a for a in rooted(accesses(s), self.roots) if a.buffer in self.exchanged]
-        if isinstance(s, AsyncWait) and s.queue == "store" and not s.sources:
-            # The thread that waits knows then that the stores have ended, the others after the next barrier.
-            found = [Access(b, None, AccessKind.WRITE) for b in self.exchanged]
+        found = (a for a in rooted(accesses(s), self.roots) if a.buffer in self.exchanged)
+        waits = any(isinstance(n, AsyncWait) and n.queue == "store" and not n.sources for n in walk(s))
+        stored = tuple(Access(b, None, AccessKind.WRITE) for b in self.exchanged if waits)
         barrier = isinstance(s, Barrier) and s.count == self.whole.count
         barrier |= s == ClusterBarrier() and not self.whole.count
-        return _Item(s, tuple(found), any(isinstance(n, TILE_OPS) for n in walk(s)), barrier)
+        return _Item(s, tuple(found), stored, any(isinstance(n, TILE_OPS) for n in walk(s)), barrier)
 
     def block(self, block: Block, loop: For | While | None = None) -> Block:
         """`block`, the body of `loop` if given, with its barriers."""
@@ -136,7 +140,7 @@ class _Placer:
     def below(self, item: _Item) -> Stmt:
         """The statement with the barriers of its own blocks, where all threads get there together."""
         s = item.stmt
-        if not item.tile or not any(a.writes for a in item.touched):
+        if not item.tile or not any(a.writes for a in (*item.touched, *item.stored)):
             return s
         match s:
             case If(cond, then, orelse) if self.uniform(cond):
@@ -172,7 +176,7 @@ def _straight(items: Sequence[_Item]) -> set[int]:
         if any(_meet(p, item) for p in pending):
             before.add(i)
             pending = []
-        if item.touched:
+        if item.touched or item.stored:
             pending.append(item)
     return before
 
@@ -194,13 +198,11 @@ def _carried(items: Sequence[_Item], before: set[int], loop: For | While) -> set
 
 def _meet(first: _Item, second: _Item, later: Later | None = None) -> bool:
     """Whether `second`, of a later iteration if given, must wait for `first` in other threads."""
-    if not (first.tile or second.tile) or isinstance(second.stmt, AsyncWait):
-        return False
-    if isinstance(first.stmt, AsyncWait) and second.by_one:
+    if not (first.tile or second.tile):
         return False
     buffers = {
         b.buffer
-        for a in first.touched
+        for a in (*first.touched, *(() if second.by_one else first.stored))
         for b in second.touched
         if a.buffer is b.buffer
         and conflict(a.kind, b.kind)

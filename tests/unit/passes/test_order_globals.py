@@ -11,6 +11,8 @@ from tiledsl.passes.infer_layouts import infer_layouts
 from tiledsl.passes.order_globals import order_globals
 from tiledsl.target import target_named
 
+WORDS = ("parallel", "barrier", "for", "if", "let", "copy", "bulk", "async_wait(pending=0,")
+
 
 def ordered(body: str) -> str:
     """The body after the pass, in short: the statements' first words, with their nesting."""
@@ -28,7 +30,7 @@ def ordered(body: str) -> str:
     assert (text(after) == text(laid_out)) == (after is laid_out)
     lines = [line for line in text(after).splitlines() if line.startswith("    ")]
     words = [line.strip().split()[0] for line in lines]
-    return " ".join(w for w in words if w in ("parallel", "barrier", "for", "if", "let", "copy"))
+    return " ".join(w.removesuffix("(pending=0,") for w in words if w in WORDS)
 
 
 WRITE = "parallel i in 8, j in 64 { X[i, j] = 1.0 }"
@@ -37,6 +39,8 @@ TURNED = "parallel i in 8, j in 64 { Y[i, j] = X[i, 63 - j] }"
 ADD = "parallel i in 8, j in 64 { X[i, j] = X[i, j] + 1.0 }"
 ROW = "parallel i in 8, j in 64 { X[m * 8 + i, j] = X[m * 8 + i, 63 - j] }"
 NEXT = "parallel i in 8, j in 64 { X[m + i + 1, j] = X[m + i, j] }"
+STORE = "bulk copy s -> X[0 : 8, 0 : 64] async_commit(queue=store)"
+WAIT = "async_wait(pending=0, queue=store)"
 
 # name -> (body, what follows the fill)
 CASES = {
@@ -62,6 +66,16 @@ CASES = {
     ),
     "in a branch of all": (f"if n < 3 {{ {WRITE} {TURNED} }}", "if parallel barrier parallel"),
     "before a branch": (f"{WRITE} if n < 3 {{ {TURNED} }}", "parallel barrier if parallel"),
+    "a store by the copy engine": (f"{STORE} {WAIT} {READ}", "bulk async_wait barrier parallel"),
+    "a store awaited in a branch": (
+        f"{STORE} if n < 3 {{ {WAIT} {READ} }}",
+        "bulk barrier if async_wait barrier parallel",
+    ),
+    "a store awaited in a branch, and read after it": (
+        f"{STORE} barrier if n < 3 {{ {WAIT} }} {READ}",
+        "bulk barrier if async_wait barrier parallel",
+    ),
+    "a store by the thread that waited": (f"{READ} barrier {WAIT} {STORE}", "parallel barrier async_wait bulk"),
     "not in a branch of some": (f"if t < 3 {{ {WRITE} {TURNED} }}", "if parallel parallel"),
 }
 
