@@ -97,7 +97,7 @@ def _on_sm90() -> Iterator[Equivalent]:
     yield row("attention-(?!backward).*", arrive, rf"{_release('[KV]_shared')}, {ends}", _UNAWAITED)
     yield row("convolution-.*", fence, rf"{_FENCE}role 2 in loop 1 #1", _FENCED)
     yield row("convolution-.*", arrive, rf"{_release('data_shared_filter_shared')}, role 2 after loop 1 #1", _UNAWAITED)
-    counted = r"'\((slot_5 == 1|next_2 == 0)\)' .*, role 2 in loop 1 #1"
+    counted = r"('\((slot_5 == 1|next_2 == 0)\)'|Select '(slot_1 == 1|next == 0)') .*, role 2 in loop 1 #1"
     yield row("convolution-few-channels", "selection", counted, "of three turns, the slot after the second is 0")
     ends = "role 2 (after loop 1 #[12]|in loop 2 #1|after loop 2 #1)"
     yield row("mla-decode-.*", arrive, rf"{_release('K[Vr]_shared')}, {ends}", _UNAWAITED)
@@ -227,7 +227,7 @@ def _one_role_on_sm90() -> Iterator[Equivalent]:
 def _producers_on_sm90() -> Iterator[Equivalent]:
     """Threads that copy beside the copy engine, or convert what it brings."""
     row, selection = _sm90, "selection"
-    some = r"guard 'if .* of mbarrier_wait A_shared_B_shared_full dropped, role 2 #1"
+    some = r"(guard 'if .* of mbarrier_wait A_shared_B_shared_full dropped|If '0 < .*' taken as true), role 2 #1"
     yield row("gemm-producers-dynamic-.*", "guard", some, _SOME_TURNS)
     yield row("gemm-producers-gathered-128x64x384", "predicate", r"copy whatever .*Rows.*", _LISTED)
     columns = r"'\(\(\(bx \* 16\) \+ t1\) < 18\)' .*"
