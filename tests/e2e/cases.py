@@ -81,11 +81,14 @@ def variants() -> list[tuple[str, str]]:
 
 def variants_with_rows(alike: Callable[[str], object] = lambda name: False, rows: bool = True) -> list[Any]:
     """The variants as parameters of a test, and those of the rows. Slow are the cases that are `alike`, and of each row
-    all but its first case, or without `rows` that too."""
-    quick = {row.reduced[0].name for some in all_rows().values() for row in some} if rows else set()
-    slow = [n for n in cases_by_name() if alike(n)] + [n for n in row_cases() if n not in quick]
-    found = variants() + [(name, target) for name, case in row_cases().items() for target in targets_of(case)]
-    return [pytest.param(v, marks=[pytest.mark.slow] if v[0] in slow else [], id=variant_id(v)) for v in found]
+    all but its first case on the newest target, or without `rows` that too."""
+    first = [row.reduced[0] for some in all_rows().values() for row in some]
+    quick = {(case.name, targets_of(case)[-1]) for case in first} if rows else set()
+    of_rows = [(name, target) for name, case in row_cases().items() for target in targets_of(case)]
+    slow = {v for v in variants() if alike(v[0])} | {v for v in of_rows if v not in quick}
+    return [
+        pytest.param(v, marks=[pytest.mark.slow] if v in slow else [], id=variant_id(v)) for v in variants() + of_rows
+    ]
 
 
 def variant_id(variant: tuple[str, str]) -> str:
