@@ -19,6 +19,8 @@ kernel k(A: global float32[8, 8], image: global float32[1, 8, 8, 8], x: float32,
   launch main(b in 1) threads(t in 32) {{
     alloc S: shared float32[8, 8]
     alloc V: shared float32[8, 8] versions(2)
+    alloc W: shared float32[16, 8]
+    alloc E: fragment uint16[8, 1]
     alloc F: fragment float32[8, 8]
     alloc R: fragment float32[8]
     alloc L: local float32[8]
