@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -18,6 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+
+from tiledsl.settings import overridden  # noqa: E402
+
 REPEATS = 5
 
 # name -> (must, goal), milliseconds or megabytes
@@ -109,16 +111,15 @@ def measure() -> dict[str, float]:
     imported = process("import tiledsl")
     text_of(gemm)()  # the first compile of a process loads NumPy and NVRTC
     cubin_of(gemm)()
-    os.environ["TILEDSL_NO_CACHE"] = "1"
-    figures = [
-        imported - bare,
-        best(text_of(gemm)),
-        best(text_of(attention)),
-        best(cubin_of(gemm)),
-        best(cubin_of(gemm_hopper, "sm_90a")),
-        best(cubin_of(attention_hopper, "sm_90a")),
-    ]
-    del os.environ["TILEDSL_NO_CACHE"]
+    with overridden("TILEDSL_NO_CACHE", "1"):
+        figures = [
+            imported - bare,
+            best(text_of(gemm)),
+            best(text_of(attention)),
+            best(cubin_of(gemm)),
+            best(cubin_of(gemm_hopper, "sm_90a")),
+            best(cubin_of(attention_hopper, "sm_90a")),
+        ]
     return dict(zip(GOALS, [*figures, run_on_cpu(), peak_memory()]))
 
 
@@ -154,17 +155,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TILEDSL_CACHE_DIR"] = folder
+    with tempfile.TemporaryDirectory() as folder, overridden("TILEDSL_CACHE_DIR", folder):
         figures = measure()
     print(f"{'':56}{'measured':>10}{'must':>8}{'goal':>8}{'of goal':>9}")
     for name, value in figures.items():
         must, goal = GOALS[name]
         print(f"{name:56}{value:10.1f}{must:8}{goal:8}{value / goal:8.2f}x{'' if value <= must else '  MISSED'}")
     print("passes of the GEMM:\n" + parts())
-    os.environ["TILEDSL_NO_CACHE"] = "1"
-    for name, make in {"GEMM": gemm_hopper, "attention": attention_hopper}.items():
-        print(f"{name} for sm_90a:\n{phases(make, 'sm_90a')}", end="")
+    with overridden("TILEDSL_NO_CACHE", "1"):
+        for name, make in {"GEMM": gemm_hopper, "attention": attention_hopper}.items():
+            print(f"{name} for sm_90a:\n{phases(make, 'sm_90a')}", end="")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1))
     print(f"peak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

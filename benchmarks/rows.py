@@ -14,7 +14,6 @@ import argparse
 import datetime
 import json
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from tiledsl.profiling.bench import hardware_at_hand  # noqa: E402
 from tiledsl.runtime.driver import find_driver  # noqa: E402
+from tiledsl.settings import overridden  # noqa: E402
 from tiledsl.testing import Draw, Row  # noqa: E402
 from tiledsl.testing.row import targets_of  # noqa: E402
 from tiledsl.tools.loading import find_rows, load_module, rows_of  # noqa: E402
@@ -38,11 +38,11 @@ TILELANG_SECONDS = {("example_gemm", "sm_80"): "2.4-2.7", ("example_gemm", "sm_9
 
 def compile_one(path: str, name: str, number: int, target: str) -> float:
     """Seconds of a timed kernel of a row from Python to a cubin, in this process."""
-    os.environ["TILEDSL_NO_CACHE"] = "1"
-    start = time.perf_counter()
-    row = next(r for r in rows_of(load_module(path)) if r.name == name)
-    _ = row.timed[number].compiled(target).cubin
-    return time.perf_counter() - start
+    with overridden("TILEDSL_NO_CACHE", "1"):
+        start = time.perf_counter()
+        row = next(r for r in rows_of(load_module(path)) if r.name == name)
+        _ = row.timed[number].compiled(target).cubin
+        return time.perf_counter() - start
 
 
 Work = tuple[str, str, int, str]  # the arguments of `compile_one`

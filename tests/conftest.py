@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 # Spinning BLAS threads distort everything on few cores; set before NumPy loads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -34,6 +35,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="no host C++ compiler was found"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU with a driver was found"))
+
+
+@pytest.fixture(autouse=True)
+def _settings_stay() -> Iterator[None]:
+    """A test that leaves a variable of tiledsl behind decides what the tests after it see."""
+    before = _settings()
+    yield
+    assert _settings() == before, "the test changed TILEDSL_ variables of the process"
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("TILEDSL_")}
 
 
 def _has_compiler() -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,6 +50,20 @@ def setting(name: str) -> str:
 def flag(name: str) -> bool:
     """Whether a 0/1 variable is set to anything but 0."""
     return setting(name) != "0"
+
+
+@contextmanager
+def overridden(name: str, value: str) -> Iterator[None]:
+    """A variable of the table has this value in this process, and afterwards the one that it had."""
+    before = os.environ.get(SETTINGS[name].name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 _LEVELS = ("info", "warning", "error")

@@ -21,7 +21,7 @@ from tiledsl.compat.tilelang.intrinsics import get_mma_micro_size, get_swizzle_l
 from tiledsl.compat.tilelang.jit import is_eager
 from tiledsl.compat.tilelang.options import chosen, target_of, warn_once
 from tiledsl.compat.tilelang.pass_config import PassConfigKey
-from tiledsl.compat.tilelang.supply import KernelParam, TensorSupplyType, numbers
+from tiledsl.compat.tilelang.supply import KernelParam, TensorSupplyType, argument
 from tiledsl.errors import TileError
 from tiledsl.ir.layout import linear_at
 from tiledsl.isa.mma import FRAGMENTS
@@ -230,7 +230,7 @@ def test_sizes_of_a_call_need_inputs() -> None:
     ["float16", "bfloat16", "float32", "float8_e4m3fn", "int8", "uint8", "int32", "bool"]
 ))  # fmt: skip
 def test_supplied_numbers_are_of_their_kind(kind: TensorSupplyType, seed: int, dtype: str) -> None:
-    made = numbers(np.random.default_rng(seed), KernelParam("A", dtype, (5, 7)), kind)
+    made = argument(np.random.default_rng(seed), KernelParam("A", dtype, (5, 7)), kind)
     values = made.astype(np.float64)
     assert made.shape == (5, 7) and made.dtype.name == dtype and np.isfinite(values).all()
     small = kind is TensorSupplyType.Integer or (kind is TensorSupplyType.Auto and "float8" in dtype)

@@ -199,7 +199,7 @@ INFERENCE = (
 LOWERING = (
     Bug(
         "bitand starts from 0",
-        "passes.lower_tiles.reduce:identity",
+        "ir.combine:identity",
         "Const(high if c.identity == -1 and low == 0 else c.identity, dtype)",
         "Const(0, dtype)",
         "reductions",
@@ -315,7 +315,7 @@ LOWERING = (
     ),
     Bug(
         "the maximum starts from 0",
-        "passes.lower_tiles.reduce:identity",
+        "ir.combine:identity",
         '"low": -inf',
         '"low": 0',
         "reductions",
@@ -323,7 +323,7 @@ LOWERING = (
     ),
     Bug(
         "the maximum of integers starts from 0",
-        "passes.lower_tiles.reduce:identity",
+        "ir.combine:identity",
         'low if c.identity == "low" else high',
         '0 if c.identity == "low" else high',
         "reductions",

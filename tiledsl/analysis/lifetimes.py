@@ -21,10 +21,8 @@ from tiledsl.ir.nodes import (
     Alloc,
     AsyncWait,
     Block,
-    Break,
     Buffer,
     Const,
-    Continue,
     For,
     If,
     Launch,
@@ -32,6 +30,7 @@ from tiledsl.ir.nodes import (
     Stmt,
     While,
 )
+from tiledsl.ir.walk import may_leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class _Scanner:
                     self.hand(buffers)
                 case _:
                     self.touch(s)
-            if _may_leave(s):
+            if may_leave((s,)):  # what stands behind it may be passed over
                 self.enter()
         self.around = outside
 
@@ -198,15 +197,6 @@ class _Scanner:
     def extend(self, b: Buffer, number: int) -> None:
         span = self.touched.setdefault(b, [number, number])
         span[0], span[1] = min(span[0], number), max(span[1], number)
-
-
-def _may_leave(s: Stmt) -> bool:
-    """Whether what stands behind `s` in its block may be passed over because of it."""
-    match s:
-        case If(_, then, orelse):
-            return any(map(_may_leave, (*then, *orelse)))
-        case _:
-            return isinstance(s, Break | Continue)
 
 
 def _end_of(s: Stmt) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from math import copysign, isnan
@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.frozen import reader as fields_reader
-from tiledsl.ir.nodes import Buffer, Expr, Node, Stmt, Var
+from tiledsl.ir.nodes import Break, Buffer, Continue, Expr, For, Node, Stmt, Var, While
 
 N = TypeVar("N", bound=Node)
 LEAVES = (Var, Buffer)  # compared by identity, so a rewrite must never rebuild them
@@ -106,6 +106,18 @@ def statements(node: Node) -> Iterator[Stmt]:
             if isinstance(s, Stmt):
                 yield s
             yield from statements(s)
+
+
+def may_leave(block: Iterable[Node]) -> bool:
+    """Whether a Break or Continue in `block` belongs to a loop around it."""
+    return any(
+        isinstance(s, Break | Continue) or (not isinstance(s, For | While) and may_leave(_below(s))) for s in block
+    )
+
+
+def _below(s: Node) -> Iterator[Node]:
+    """The statements directly below, and the roles that hold them."""
+    return (x for name in statement_fields(type(s)) for x in getattr(s, name))
 
 
 Rule = Callable[[Node], "Node | tuple[Node, ...]"]

@@ -14,6 +14,7 @@ from tiledsl.frontend.proxies import Scalar, converted, describe, expr_of, scala
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
+from tiledsl.ir.combine import COMBINE
 from tiledsl.ir.nodes import Binary, Expr, Let, Load, Space, Store, Var
 from tiledsl.ir.tile import Reduce
 from tiledsl.language.launch import get_thread_binding, this_thread
@@ -23,7 +24,7 @@ from tiledsl.language.tiles import begin, copy, fill
 from tiledsl.language.warps import shfl_xor
 
 _WARP = 32
-OPERATORS = {"sum": "+", "max": "max", "min": "min"}  # of T.alloc_reducer, and in expressions
+_REDUCERS = ("sum", "max", "min")  # what T.alloc_reducer takes
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda a, b: a + b, "max": maximum, "min": minimum}
 
 
@@ -41,7 +42,7 @@ def alloc_reducer(shape: Any, dtype: Any, op: str = "sum", replication: str | No
 
     `for i, j in T.Parallel(128, 64): r[i] += a[i, j] * x[j]`
     """
-    for name, value, allowed in (("op", op, tuple(OPERATORS)), ("replication", replication, (None, "all", "none"))):
+    for name, value, allowed in (("op", op, _REDUCERS), ("replication", replication, (None, "all", "none"))):
         if value not in allowed:
             shown = ", ".join(map(str, allowed))
             raise fail("TD0226", word="T.alloc_reducer", name=name, value=describe(value), allowed=shown)
@@ -71,7 +72,7 @@ def reducer_update(element: Any, value: Any) -> None:
     if not isinstance(element, Scalar) or not isinstance(element.expr, Load):
         raise fail("TD0226", word=word, name="element", value=describe(element), allowed="an element, r[i]")
     old, tracer = element.expr, tracer_of(word)
-    new = Binary(OPERATORS[op], old, converted(value, tensor.buffer.dtype))
+    new = Binary(COMBINE[op].op, old, converted(value, tensor.buffer.dtype))
     tracer.emit(Store(old.buffer, old.indices, new, span=tracer.here()))
 
 

@@ -13,10 +13,8 @@ from tiledsl.ir.nodes import (
     AsyncWait,
     AtomicUpdate,
     Block,
-    Break,
     Buffer,
     Const,
-    Continue,
     Evaluate,
     Expr,
     For,
@@ -39,7 +37,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Atomic, Copy, Gemm
 from tiledsl.ir.types import effect_of
-from tiledsl.ir.walk import statements, substitute, walk
+from tiledsl.ir.walk import may_leave, statements, substitute, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.scoped import with_bodies
 
@@ -118,7 +116,7 @@ class _Sweep:
                 return self.block(then if value else orelse)
             case If(cond, then, orelse):
                 return self.branch(s, cond, self.block(then), self.block(orelse))
-            case For(var, Const(1), body) if not _is_left(body):
+            case For(var, Const(1), body) if not may_leave(body):
                 return self.block(tuple(substitute(inner, {var: Const(0, var.dtype)}) for inner in body))
             case For(_, extent, body):
                 new = self.block(body)
@@ -175,11 +173,3 @@ def _queue(s: Stmt) -> str | None:
 
 def _droppable(e: Expr) -> bool:
     return effect_of(e) is not Effect.EFFECT
-
-
-def _is_left(block: Block) -> bool:
-    """Whether a Break or Continue in `block` belongs to the loop around it."""
-    return any(
-        isinstance(s, (Break, Continue)) or (isinstance(s, If) and (_is_left(s.then) or _is_left(s.orelse)))
-        for s in block
-    )

@@ -8,13 +8,10 @@ from tiledsl.ir.concurrent import Role
 from tiledsl.ir.fresh import bound_in
 from tiledsl.ir.nodes import (
     Block,
-    Break,
     Buffer,
     Const,
-    Continue,
     Expr,
     For,
-    If,
     Kernel,
     Launch,
     Node,
@@ -24,7 +21,7 @@ from tiledsl.ir.nodes import (
     Unrolled,
     Var,
 )
-from tiledsl.ir.walk import map_children, rewrite, walk
+from tiledsl.ir.walk import map_children, may_leave, rewrite, walk
 from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import explicit_unrolls_done, thread_stage
 
@@ -62,7 +59,7 @@ def _unroll_launch(launch: Launch) -> Launch:
 
 def _unrolled(loop: For, factor: int, copies: dict[Buffer, list[Buffer]]) -> Block:
     match loop.extent:
-        case Const(int(extent)) if not _is_left(loop.body):
+        case Const(int(extent)) if not may_leave(loop.body):
             pass
         case _:
             return (replace(loop, kind=Unrolled(factor)),)
@@ -73,14 +70,6 @@ def _unrolled(loop: For, factor: int, copies: dict[Buffer, list[Buffer]]) -> Blo
     whole = extent // factor * factor
     rest = [s for i in range(whole, extent) for s in _copied(loop.body, loop.var, Const(i), copies)]
     return (For(outer, Const(extent // factor), tuple(body), Serial(), span=loop.span), *rest)
-
-
-def _is_left(block: Block) -> bool:
-    """Whether a Break or Continue in `block` belongs to the loop around it."""
-    return any(
-        isinstance(s, (Break, Continue)) or (isinstance(s, If) and (_is_left(s.then) or _is_left(s.orelse)))
-        for s in block
-    )
 
 
 def _copied(block: Block, var: Var, value: Expr, copies: dict[Buffer, list[Buffer]]) -> Block:

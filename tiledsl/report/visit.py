@@ -17,10 +17,8 @@ from tiledsl.ir.nodes import (
     AtomCall,
     Barrier,
     Block,
-    Break,
     Call,
     Const,
-    Continue,
     Expr,
     For,
     If,
@@ -37,7 +35,7 @@ from tiledsl.ir.nodes import (
     lt,
 )
 from tiledsl.ir.ops import FUNCTIONS, Effect
-from tiledsl.ir.walk import children
+from tiledsl.ir.walk import children, may_leave
 from tiledsl.isa.table import atom_named
 from tiledsl.report.domain import Array, Domain, sampled_axis, whole_axis
 
@@ -155,7 +153,7 @@ def _walk(block: Block, visit: Visit) -> Iterator[tuple[Stmt, Visit]]:
 def _loop(s: For, visit: Visit) -> Iterator[tuple[Stmt, Visit]]:
     try:
         extent = np.asarray(visit.domain.value(s.extent))
-        most, certain = int(extent.max()), not _leaves(s.body)
+        most, certain = int(extent.max()), not may_leave(s.body)
     except Unknown:
         extent, most, certain = np.asarray(1), 1, False
     if most <= 0:
@@ -200,12 +198,3 @@ def expressions(s: Stmt) -> Iterator[Expr]:
         if isinstance(node, Expr):
             yield node
         stack.extend(children(node))
-
-
-def _leaves(block: Block) -> bool:
-    """Whether an iteration of the loop with this body may end before its end."""
-    return any(
-        isinstance(s, Break | Continue)
-        or (not isinstance(s, For | While) and any(_leaves(inner) for inner in blocks_of(s)))
-        for s in block
-    )

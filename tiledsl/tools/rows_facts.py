@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from tiledsl.errors import TileError
 from tiledsl.profiling.bench import numbers_of_call
 from tiledsl.report import report
 from tiledsl.runtime.arguments import bind
+from tiledsl.settings import overridden
 from tiledsl.testing.case import Case, Draw, Mismatch
 from tiledsl.testing.row import Row, check_on_cpu, executions, require_clean
 
@@ -112,14 +112,14 @@ def compile_timed(case: Case, target: str) -> Compiled:
 
 def measure_all(rows: Iterable[Row], before: Mapping[str, Facts]) -> dict[str, Facts]:
     """Compiled without a cache. The first compilation of a process, which loads the libraries, counts for no row."""
-    os.environ["TILEDSL_NO_CACHE"] = "1"
     found: dict[str, Facts] = {}
-    for row in rows:
-        if not found:
-            case, target = next(row.variants())
-            _ = case.compiled(target).cubin
-        found[row.name] = measure(row, before.get(row.name))
-        print(row.name, flush=True)
+    with overridden("TILEDSL_NO_CACHE", "1"):
+        for row in rows:
+            if not found:
+                case, target = next(row.variants())
+                _ = case.compiled(target).cubin
+            found[row.name] = measure(row, before.get(row.name))
+            print(row.name, flush=True)
     return found
 
 

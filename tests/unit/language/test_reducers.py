@@ -15,6 +15,7 @@ import tiledsl
 import tiledsl.language as T
 from tiledsl.cpu.toolchain import find_compiler
 from tiledsl.decorator import TileKernel
+from tiledsl.ir.combine import COMBINE
 from tiledsl.ir.tile import Reduce
 from tiledsl.ir.walk import walk
 from tiledsl.language.gathering import reducers
@@ -84,8 +85,8 @@ def test_the_seed_takes_part_once(backend: str) -> None:
 
 @pytest.mark.parametrize(("op", "wrong"), [("sum", 1), ("max", 1000), ("min", -1000)])
 def test_a_wrong_start_of_the_parts_is_noticed(op: str, wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = reducers.neutral("sum", tiledsl.ir.dtypes.FLOAT32)
-    monkeypatch.setattr(reducers, "neutral", lambda *_: type(start)(float(wrong), start.dtype))
+    start = reducers.identity(COMBINE["sum"], tiledsl.ir.dtypes.FLOAT32)
+    monkeypatch.setattr(reducers, "identity", lambda *_: type(start)(float(wrong), start.dtype))
     with pytest.raises(AssertionError):
         holds(((16, 33), (0,), op, "float32", 2, 4, 128), "simt")
 

@@ -16,7 +16,7 @@ from tiledsl.compat.tilelang.kernel import JITKernel, results_of
 from tiledsl.compat.tilelang.options import ignored
 from tiledsl.compat.tilelang.primfunc import PrimFunc
 from tiledsl.compat.tilelang.profiler import on_host
-from tiledsl.compat.tilelang.supply import KernelParam, TensorSupplyType, as_library, numbers
+from tiledsl.compat.tilelang.supply import KernelParam, TensorSupplyType, argument, as_library
 from tiledsl.runtime.arguments import as_tensor
 from tiledsl.settings import setting
 from tiledsl.tuning import Autotuned, TuningResult
@@ -102,7 +102,8 @@ class Autotuner:
         params = _params(self.jit_impl, func)
         if self.how.supply_prog is not None:
             return [on_host(v) if as_tensor(v) is not None else v for v in self.how.supply_prog(params)]
-        return _made(params, self.how.supply_type)
+        rng = np.random.default_rng(0)
+        return [argument(rng, p, self.how.supply_type) for p in params]
 
 
 def _params(impl: JITImpl, func: PrimFunc) -> list[KernelParam]:
@@ -115,14 +116,6 @@ def _params(impl: JITImpl, func: PrimFunc) -> list[KernelParam]:
         if p.name not in results:
             found.append(KernelParam(p.name, p.dtype.name, shape, hasattr(p, "shape")))
     return found
-
-
-def _made(params: list[KernelParam], kind: TensorSupplyType) -> list[Any]:
-    rng = np.random.default_rng(0)
-    for p in params:
-        if any(not isinstance(e, int) for e in p.shape):
-            raise refused("TD0643", name=p.name, shape=", ".join(map(str, p.shape)))
-    return [numbers(rng, p, kind) if p.is_tensor else 1 for p in params]
 
 
 def autotune(

@@ -76,16 +76,22 @@ def get_tensor_supply(
     rng = np.random.default_rng(seed)
 
     def supply(p: KernelParam) -> Any:
-        if not p.is_tensor:
-            return 1
-        if any(not isinstance(e, int) for e in p.shape):
-            raise refused("TD0643", name=p.name, shape=", ".join(map(str, p.shape)))
-        return as_library(numbers(rng, p, supply_type))
+        made = argument(rng, p, supply_type)
+        return as_library(made) if p.is_tensor else made
 
     return supply
 
 
-def numbers(rng: np.random.Generator, p: KernelParam, kind: TensorSupplyType) -> Array:
+def argument(rng: np.random.Generator, p: KernelParam, kind: TensorSupplyType) -> Any:
+    """What a call may get for a parameter, on the host: an array, 1 for a scalar. Raises TileError TD0643."""
+    if not p.is_tensor:
+        return 1
+    if any(not isinstance(e, int) for e in p.shape):
+        raise refused("TD0643", name=p.name, shape=", ".join(map(str, p.shape)))
+    return _numbers(rng, p, kind)
+
+
+def _numbers(rng: np.random.Generator, p: KernelParam, kind: TensorSupplyType) -> Array:
     """An array for a parameter, on the host."""
     shape, dtype = tuple(int(e) for e in p.shape), numpy_dtype(p.dtype)
     is_float = "float" in p.dtype

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Expect, Role, Roles, SetRegisters
-from tiledsl.ir.nodes import Binary, Block, Break, Const, Continue, Expr, For, If, Launch, Node, Stmt, Var, While
-from tiledsl.ir.walk import map_children, walk
+from tiledsl.ir.nodes import Binary, Block, Const, Expr, If, Launch, Node, Stmt, Var
+from tiledsl.ir.walk import map_children, may_leave, walk
 
 _OF_ROLES = (Arrive, Await, Expect, SetRegisters)
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -41,7 +41,7 @@ def _role(block: Block, threads: Threads) -> Role:
 def _branches(s: If, thread: Var, within: Threads) -> list[tuple[Threads, Block]] | None:
     """The threads and statements of each branch; None if one is not of whole warpgroups that are neighbours."""
     taken = _range(s.cond, thread, within)
-    if taken is None or _leaves(s.then) or _leaves(s.orelse):
+    if taken is None or may_leave((*s.then, *s.orelse)):
         return None
     (low, high), (first, end) = within, taken
     if first >= end or first % WARPGROUP or end % WARPGROUP or (first > low and end < high and s.orelse):
@@ -70,16 +70,3 @@ def _range(cond: Expr, thread: Var, within: Threads) -> Threads | None:
             bound += op in ("<=", ">")
             return (low, min(high, bound)) if op in ("<", "<=") else (max(low, bound), high)
     return None
-
-
-def _leaves(block: Block) -> bool:
-    """Whether a statement leaves a loop that is not in `block`."""
-    for s in block:
-        match s:
-            case Break() | Continue():
-                return True
-            case If(then=then, orelse=orelse) if _leaves(then) or _leaves(orelse):
-                return True
-            case For() | While():
-                continue
-    return False

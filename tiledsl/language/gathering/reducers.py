@@ -7,13 +7,13 @@ they have is combined once, by reductions of the hidden fragments at T.finalize_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
 from tiledsl.errors import TileError, error
-from tiledsl.ir.dtypes import INDEX, DType
+from tiledsl.ir.combine import COMBINE, identity
+from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import (
     Alloc,
     Binary,
@@ -32,7 +32,6 @@ from tiledsl.ir.nodes import (
 )
 from tiledsl.ir.tile import Fill, Parallel, Reduce
 from tiledsl.ir.walk import map_children, walk
-from tiledsl.language.reducers import OPERATORS
 
 Shape: TypeAlias = "tuple[int, ...]"
 _UNFINISHED = "is updated, but T.finalize_reducer never combines its parts"
@@ -52,13 +51,6 @@ def without_reducers(launch: Launch, reducers: Mapping[Buffer, str]) -> Launch:
 
 def misused(buffer: Buffer, at: Stmt, what: str) -> TileError:
     return error("TD0265", at.span, name=buffer.name, what=what)
-
-
-def neutral(op: str, dtype: DType) -> Const:
-    """What changes nothing when it is combined with another value."""
-    low, high = (-math.inf, math.inf) if dtype.is_float else dtype.int_range
-    value = {"sum": 0, "max": low, "min": high}[op]
-    return Const(float(value) if dtype.is_float else value, dtype)
 
 
 def _partials(launch: Launch, reducers: Mapping[Buffer, str]) -> dict[Buffer, dict[Shape, Buffer]]:
@@ -135,12 +127,12 @@ class _Gatherer:
         buffer = s.dst.buffer
         self.set.add(buffer)
         self.pending.pop(buffer, None)
-        start = neutral(self.reducers[buffer], buffer.dtype)
+        start = identity(COMBINE[self.reducers[buffer]], buffer.dtype)
         return (s, *(Fill(_whole(p), start, span=s.span) for p in self.partials[buffer].values()))
 
     def update(self, s: Store) -> Stmt:
         """The same update of the element of the hidden fragment that belongs to the point of the loop."""
-        buffer, op = s.buffer, OPERATORS[self.reducers[s.buffer]]
+        buffer, op = s.buffer, COMBINE[self.reducers[s.buffer]].op
         value = _combined(s, op)
         if value is None or self.loop is None:
             other = f"is stored to, but not by its operator, {self.reducers[buffer]}"

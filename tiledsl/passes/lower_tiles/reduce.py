@@ -8,9 +8,10 @@ of a result ends up with the same bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 
 from tiledsl.errors import error
+from tiledsl.ir.combine import COMBINE, Combine, identity
 from tiledsl.ir.dtypes import FLOAT32, INT32, UINT32, DType, Kind
 from tiledsl.ir.layout import Digit, Fragment, dim_of, split_digits
 from tiledsl.ir.nodes import (
@@ -52,27 +53,6 @@ from tiledsl.passes.lower_tiles.spread import (
 WARP = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Combine:
-    """How two values become one. `identity` is the neutral element, "low" and "high" the ends of the dtype's range."""
-
-    op: str
-    identity: int | str
-    absolute: bool = False
-
-
-COMBINE: dict[str, Combine] = {
-    "sum": Combine("+", 0),
-    "max": Combine("max", "low"),
-    "min": Combine("min", "high"),
-    "abssum": Combine("+", 0, absolute=True),
-    "absmax": Combine("max", 0, absolute=True),
-    "bitand": Combine("&", -1),
-    "bitor": Combine("|", 0),
-    "bitxor": Combine("^", 0),
-}
-
-
 def accumulator(dtype: DType) -> DType:
     """The type in which values of `dtype` are combined: 32 bits at least, as shuffles and sums want it."""
     if dtype.bits >= 32:
@@ -83,17 +63,6 @@ def accumulator(dtype: DType) -> DType:
         case Kind.INT:
             return INT32
     return UINT32
-
-
-def identity(c: Combine, dtype: DType) -> Const:
-    """The neutral element of `c` in an accumulator's dtype."""
-    if dtype.is_float:
-        ends = {"low": -inf, "high": inf}
-        return Const(float(ends[c.identity] if isinstance(c.identity, str) else c.identity), dtype)
-    low, high = dtype.int_range
-    if isinstance(c.identity, str):
-        return Const(low if c.identity == "low" else high, dtype)
-    return Const(high if c.identity == -1 and low == 0 else c.identity, dtype)
 
 
 def prepared(c: Combine, value: Expr, dtype: DType, to: DType) -> Expr:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from tiledsl.errors import error
+from tiledsl.ir.combine import COMBINE, Combine, identity
 from tiledsl.ir.dtypes import INT32, DType
 from tiledsl.ir.layout import unravel
 from tiledsl.ir.nodes import (
@@ -39,7 +40,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.tile import Scan
 from tiledsl.passes.lower_tiles.access import element
 from tiledsl.passes.lower_tiles.context import Context
-from tiledsl.passes.lower_tiles.reduce import COMBINE, Combine, accumulator, combined, identity, narrowed, prepared
+from tiledsl.passes.lower_tiles.reduce import accumulator, combined, narrowed, prepared
 from tiledsl.passes.lower_tiles.spread import guarded, nest, spread
 
 WARP = 32

@@ -26,11 +26,9 @@ from tiledsl.ir.nodes import (
     AtomicUpdate,
     Barrier,
     Block,
-    Break,
     Buffer,
     Cast,
     Const,
-    Continue,
     Evaluate,
     Expr,
     Extern,
@@ -52,7 +50,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.tile import Copy, Gemm, Parallel
 from tiledsl.ir.types import dtype_of, effect_of
-from tiledsl.ir.walk import substitute, walk
+from tiledsl.ir.walk import may_leave, substitute, walk
 
 # Stands for the world outside: statements with an effect are kept in order by writing to it.
 WORLD = Buffer("side effects", (), dtype_of(Const(0)), Space.GLOBAL)
@@ -129,7 +127,7 @@ def flatten(
     """
     declarations: list[Stmt] = []
     items = list(_items(loop.body, (), declarations, sole=True, manual=manual))
-    leaves = any(_leaves(i.stmt) for i in items)
+    leaves = may_leave(i.stmt for i in items)
     builder = _Builder(items, roots, declarations, kept)
     for position, item in enumerate(items):
         builder.item(position, item)
@@ -168,15 +166,6 @@ def _splits(s: If, *, sole: bool, manual: bool) -> bool:
     inside = [a for b in (s.then, s.orelse) for x in b for a in accesses(x)]
     bound = {x.var for b in (s.then, s.orelse) for x in b if isinstance(x, Let)}
     return not any(a.writes and a.buffer in read for a in inside) and not (reach(s.cond, {})[0] & bound)
-
-
-def _leaves(s: Stmt) -> bool:
-    match s:
-        case Break() | Continue():
-            return True
-        case If(_, then, orelse):
-            return any(_leaves(x) for x in (*then, *orelse))
-    return False
 
 
 @dataclass(slots=True)
