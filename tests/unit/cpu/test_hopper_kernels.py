@@ -148,7 +148,7 @@ def test_a_finding_names_tile_and_stage() -> None:
     found = gemm(GEMM.replace("tds::mbarrier_wait(full + 8 * s, phase & 1);", "")).found
     message = found[0].error().message
     assert "'a[stage 0, " in message or "'b[stage 0, " in message
-    assert {"TD0816"} == codes(found)
+    assert {"TD0816", "TD0808"} == codes(found)
 
 
 # ---------------------------------------------------------------------------------------------------- mutations

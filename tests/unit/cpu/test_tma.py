@@ -287,6 +287,8 @@ def test_copies_of_consecutive_bytes(mode: str) -> None:
         (BYTES.replace("tds::fence_proxy_async();", ""), "TD0815"),
         (BYTES.replace("tds::fence_mbarrier_init();", ""), "TD0846"),
         (BYTES.replace("tds::mbarrier_wait(bar, 0);", ""), "TD0816"),
+        (BYTES.replace("tds::mbarrier_wait(bar, 0);", ""), "TD0808"),
+        (BYTES.replace("tds::mbarrier_wait(bar, 0);", "return;"), "TD0808"),
     ],
 )
 def test_misuse_of_byte_copies_is_found(text: str, code: str) -> None:
@@ -324,6 +326,32 @@ def test_what_cp_async_has_written_needs_a_fence_of_its_reader(mode: str) -> Non
         source[:] = np.arange(256)
         assert codes(findings_of(text, [source, out, np.int32(1024)], mode=mode)) == codes_found
         np.testing.assert_array_equal(out, source)
+
+
+ROUNDS = BYTES.replace(
+    "tds::mbarrier_wait(bar, 0);",
+    """tds::mbarrier_wait(bar, 0);
+  tds::barrier();
+  if (t == 0) {
+    tds::mbarrier_arrive_expect_tx(bar, bytes);
+    tds::bulk_load(shared + 32, in, bytes, bar);
+  }
+  WAIT""",
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_copy_that_is_in_flight_when_the_block_ends_is_found(mode: str) -> None:
+    """Of each phase: one thread that has seen it end is enough, one that has seen an earlier one is not."""
+
+    def found(text: str) -> set[str]:
+        source, out = aligned((256,), np.uint32), aligned((260,), np.uint32)
+        return codes(findings_of(text, [source, out, np.int32(1024)], mode=mode))
+
+    assert found(ROUNDS.replace("WAIT", "tds::mbarrier_wait(bar, 1);")) == set()
+    assert found(ROUNDS.replace("WAIT", "if (t == 5) tds::mbarrier_wait(bar, 1); return;")) == set()
+    assert found(ROUNDS.replace("WAIT", "return;")) == {"TD0808"}
+    assert found(ARRIVING.replace("tds::mbarrier_wait(bar, 0);", "return;")) == {"TD0808"}
 
 
 def test_misuse_of_tensor_maps_is_found() -> None:

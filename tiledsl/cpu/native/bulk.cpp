@@ -47,7 +47,10 @@ struct Load : AsyncOperation {
   // Bytes have arrived; with the last ones the write is known to those who wait for the phase in which they count.
   void arrived(u32 bytes, bool last) {
 #if TDS_CHECKED
-    if (last) complete_event(event, agent_of(*barrier), next_phase(*barrier));
+    if (last) {
+      complete_event(event, agent_of(*barrier), next_phase(*barrier));
+      barrier->brought = {next_phase(*barrier), offset, at};
+    }
 #else
     (void)last;
 #endif

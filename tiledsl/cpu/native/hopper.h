@@ -12,6 +12,13 @@ constexpr u32 WARPGROUP = 128;
 
 // ---- mbarriers (mbarrier.cpp)
 
+// The latest copy into shared memory that counted in a phase of a barrier.
+struct Bringing {
+  u32 phase = 0;
+  u32 offset = 0;
+  Site at = {};
+};
+
 struct Mbarrier {
   Cta* cta;
   u32 offset;
@@ -21,6 +28,8 @@ struct Mbarrier {
   u32 count = 0, pending = 0;
   i64 bytes = 0;  // expected and not yet arrived
   u32 phase = 0;  // how many have ended
+  u32 awaited = 0;  // the latest phase that a thread has seen ended
+  Bringing brought;
   Site init_at = {};
   u32 init_thread = 0, init_clock = 0;
   Gathered current, done;  // of those who arrived in this phase, and in those before

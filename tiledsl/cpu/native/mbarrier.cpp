@@ -122,8 +122,25 @@ static std::string at_mbarrier(const Fiber& f) {
          line_of(f.at) + " (" + state_of(m) + ")";
 }
 
+// What a thread has seen ended was complete before the block was.
+static void has_seen(Fiber* f, Mbarrier& m) {
+#if TDS_CHECKED
+  acquire(f, m.done);
+  if (m.phase > m.awaited) m.awaited = m.phase;
+#else
+  (void)f, (void)m;
+#endif
+}
+
+static void report_unawaited(const Mbarrier& m) {
+  Finding late = finding_at(808, m.brought.at, m.brought.offset);
+  late.thread = NO_THREAD;
+  report(std::move(late));
+}
+
 void end_mbarriers(Cta& cta) {
   for (const auto& m : hopper(cta).mbarriers) {
+    if (m->brought.phase > m->awaited) report_unawaited(*m);
     if (!m->valid || (!m->bytes && m->pending == m->count)) continue;
     Finding left = finding_at(843, m->init_at, m->offset, {{"state", state_of(*m)}});
     left.thread = NO_THREAD;
@@ -142,6 +159,7 @@ struct CopyArrival : AsyncOperation {
       land(fiber, c);
 #if TDS_CHECKED
       complete_event(c.event, agent_of(*barrier), next_phase(*barrier));
+      barrier->brought = {next_phase(*barrier), c.offset, c.at};
 #endif
     }
     if (barrier->pending) {
@@ -226,9 +244,7 @@ extern "C" int tds_rt_mbarrier_test(u32 address, u32 parity, Site at) {
   }
   if (!has_ended(m, parity)) return 0;
   if (worker->observer) on_wait(f, recorded_name(m), m.ended, at);
-#if TDS_CHECKED
-  acquire(f, m.done);
-#endif
+  has_seen(f, m);
   return 1;
 }
 
@@ -237,9 +253,7 @@ extern "C" void tds_rt_mbarrier_wait(u32 address, u32 parity, Site at) {
   may_yield();
   while (!has_ended(m, parity)) wait_among(m.waiters, at_mbarrier, &m, parity);
   if (worker->observer) on_wait(self(), recorded_name(m), m.ended, at);
-#if TDS_CHECKED
-  acquire(self(), m.done);
-#endif
+  has_seen(self(), m);
 }
 
 // Earlier cp.async are complete for those who wait for the phase; the thread itself learns of them there too.
