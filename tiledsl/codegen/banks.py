@@ -45,9 +45,10 @@ from tiledsl.ir.nodes import (
     While,
     static_shape,
 )
-from tiledsl.ir.walk import rewrite, statements, substitute, walk
+from tiledsl.ir.walk import children, rewrite, statements, substitute, walk
 from tiledsl.isa.wgmma import wgmma_row
 
+_NOTHING: frozenset[Buffer] = frozenset()
 _STEP = 8  # registers that a move of the device API takes at a time
 
 
@@ -177,11 +178,13 @@ class _Rewriter:
             made += self._statement(block, at, states, loop) if self._mentions(s) or _jumps(s) else (s,)
         return tuple(made)
 
-    def _mentions(self, s: Stmt) -> frozenset[Buffer]:
-        if id(s) not in self._mentioned:
-            found = {n for n in walk(s) if isinstance(n, Buffer) and n in self.banks}
-            self._mentioned[id(s)] = frozenset(found)
-        return self._mentioned[id(s)]
+    def _mentions(self, node: Node) -> frozenset[Buffer]:
+        """The sums that it names anywhere. What is asked of a statement is known of those that it holds."""
+        if isinstance(node, Buffer):
+            return frozenset((node,)) if node in self.banks else _NOTHING
+        if id(node) not in self._mentioned:
+            self._mentioned[id(node)] = _NOTHING.union(*map(self._mentions, children(node)))
+        return self._mentioned[id(node)]
 
     def _statement(self, block: Block, at: int, states: States, loop: _Loop | None) -> Block:
         s = block[at]

@@ -8,13 +8,13 @@ from dataclasses import replace
 from tiledsl.ir.concurrent import Role
 from tiledsl.ir.nodes import Alloc, AtomicUpdate, Block, Buffer, Expr, For, Let, Node, Stmt, Var, View
 from tiledsl.ir.tile import Parallel
-from tiledsl.ir.walk import rewrite, walk
+from tiledsl.ir.walk import holders, rewrite
 
 
 def bound_in(block: Block) -> Iterator[Var | Buffer]:
     """All variables and buffers that statements of `block` bind."""
     for s in block:
-        for node in walk(s):
+        for node in (s, *holders(s)):
             match node:
                 case Let(var=name) | For(var=name) | AtomicUpdate(result=Var() as name):
                     yield name

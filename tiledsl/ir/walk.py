@@ -23,6 +23,7 @@ _DATA = {"None", "tuple", "bool", "int", "float", "str"}
 _PLAIN = _DATA | {"DType", "Span", "Rounding", "Space", "LoopKind", "Raster", "Fragment", "Layout"}
 _SINGLE = {"Expr", "Var", "Buffer", "Region", "Source", "Address"}
 _HOLDERS = {"Stmt", "Block", "Launch", "Role"}
+_TUPLES = {"tuple"}
 
 
 def _annotations(kind: type) -> dict[str, frozenset[str]]:
@@ -65,6 +66,8 @@ def _reader(kind: type) -> Callable[[Any], Sequence[Node]]:
     read = fields_reader(names)
     if all(len(said[name]) == 1 and said[name] <= _SINGLE for name in names):
         return read
+    if all(said[name] <= _TUPLES | _SINGLE | _HOLDERS for name in names):
+        return lambda node: _flat(read(node))
 
     def collect(node: Any) -> Sequence[Node]:
         found: list[Node] = []
@@ -76,6 +79,17 @@ def _reader(kind: type) -> Callable[[Any], Sequence[Node]]:
         return found
 
     return collect
+
+
+def _flat(values: tuple[Any, ...]) -> Sequence[Node]:
+    """Of fields that are nodes or tuples of nodes."""
+    found: list[Node] = []
+    for value in values:
+        if type(value) is tuple:
+            found += value
+        else:
+            found.append(value)
+    return found
 
 
 reader: Callable[[type], Callable[[Any], Sequence[Node]]] = _reader  # mypy takes no class for hashable
@@ -101,11 +115,18 @@ def walk(node: Node) -> Iterator[Node]:
 
 def statements(node: Node) -> Iterator[Stmt]:
     """All statements below `node`, parents first, without entering expressions."""
-    for name in statement_fields(type(node)):
-        for s in getattr(node, name):
-            if isinstance(s, Stmt):
-                yield s
-            yield from statements(s)
+    return (s for s in holders(node) if isinstance(s, Stmt))
+
+
+def holders(node: Node) -> Iterator[Node]:
+    """As `statements`, with the roles and whatever else holds statements without being one."""
+    pending = [node]
+    while pending:
+        n = pending.pop()
+        if n is not node:
+            yield n
+        for name in reversed(statement_fields(type(n))):
+            pending += getattr(n, name)[::-1]
 
 
 def may_leave(block: Iterable[Node]) -> bool:

@@ -63,7 +63,7 @@ def version() -> str:
 
 def options_for(arch: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The whole command line; part of the cache key."""
-    return (f"--gpu-architecture={arch}", "-std=c++17", "--ptxas-options=-v", *extra)
+    return (f"--gpu-architecture={arch}", "-std=c++17", "-minimal", "--ptxas-options=-v", *extra)
 
 
 def compile_cuda(text: str, arch: str, extra: tuple[str, ...] = ()) -> Compiled:
