@@ -62,7 +62,6 @@ _ONE_TURN = "the loop over the keys has one turn, which does not use the second 
 _ONE_PART = "one block of keys at most is not whole, so the loop over such blocks has at most one turn"
 _DIAGONAL_FOLLOWS = "the blocks on the diagonal, which follow, are more than it brings ahead: the condition holds"
 _LOADED = "what is copied is not read: products and stores have the guard too"
-_IDLE = "the block has no work, and nobody waits for the tile"
 _FENCE = r"(wgmma_fence|Fence\[product\]) removed, "
 _AFTER = "role 2 in loop 1 after loop 1 #1"
 _TURNED = "(hopper-)?(tf32|e4m3|e5m2|e4m3-e5m2|int8)-(NN|TN|TT)"  # operands are transposed
@@ -273,7 +272,6 @@ def _lists_on_sm90() -> Iterator[Equivalent]:
     yield row(
         "attention-hopper-packed-d128", guard, r"guard 'if .*length_1 (< 32|- .*64ll).*dropped, role 2.* #1", _MASKS
     )
-    yield row("attention-hopper-packed-.*", guard, r".*< length\)' of mbarrier_arrive_expect_tx Q_shared_full.*", _IDLE)
     yield row("attention-hopper-packed-.*", guard, r"guard 'if \(0 < .*of mbarrier_wait K_shared_full.*", _SOME_TURNS)
     yield row("attention-hopper-packed-.*", guard, r"guard 'if \(\(\(-1ll\).*", _LISTED)
 
