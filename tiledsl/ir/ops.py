@@ -58,13 +58,17 @@ class UnaryOp:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A named function. `ufunc` is empty where NumPy has none: the CPU executions then hold its meaning."""
+    """A named function. `ufunc` is empty where NumPy has none: the CPU executions then hold its meaning.
+
+    `dtypes` names those of its operands; without, they follow from what it computes (`scopes`).
+    """
 
     name: str
     arity: int
     ufunc: str = ""
     result: Result = Result.SAME
     effect: Effect = Effect.PURE
+    dtypes: tuple[str, ...] = ()
 
 
 def trunc_div(a: int, b: int) -> int:
@@ -124,6 +128,11 @@ _UNARY = [
 ]
 UNARY: dict[str, UnaryOp] = {op.symbol: op for op in _UNARY}
 
+# Operations of IEEE 754 with their number of operands, and the directions that each can round in: to nearest even,
+# towards zero, up, down. `add_rz(a, b)` is the sum rounded towards zero.
+ROUNDED: dict[str, int] = {"add": 2, "sub": 2, "mul": 2, "div": 2, "rcp": 1, "sqrt": 1, "fma": 3}
+DIRECTIONS = ("rn", "rz", "ru", "rd")
+
 _FUNCTIONS = [
     *(Function(n, 1, n) for n in ("exp", "exp2", "log", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh")),
     *(Function(n, 1, f"arc{n[1:]}") for n in ("asin", "acos", "atan")),
@@ -149,5 +158,7 @@ _FUNCTIONS = [
     # Byte permutation: bytes of (a, b) chosen by the nibbles of the selector, as PTX prmt.b32.
     Function("prmt", 3),
     Function("dp4a", 3),
+    *(Function(f"{n}_{d}", arity, dtypes=("float32", "float64")) for n, arity in ROUNDED.items() for d in DIRECTIONS),
+    Function("rsqrt_rn", 1, dtypes=("float32",)),
 ]
 FUNCTIONS: dict[str, Function] = {f.name: f for f in _FUNCTIONS}

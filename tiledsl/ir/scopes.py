@@ -256,6 +256,8 @@ def _call(s: Scope, e: Call) -> DType:
 
 def _accepts(function: Function, args: Sequence[DType]) -> bool:
     first = args[0]
+    if function.dtypes:
+        return all(a is first and a.name in function.dtypes for a in args)
     if function.name in _INTEGERS:
         return first.is_integer
     if function.name in _NUMBERS:

@@ -56,6 +56,16 @@ from tiledsl.language.clusters import (
 from tiledsl.language.debug import assume, device_assert, sync_threads
 from tiledsl.language.debug import print_ as print
 from tiledsl.language.dependence import pdl_sync, pdl_trigger
+from tiledsl.language.directed import (
+    ieee_add,
+    ieee_fdiv,
+    ieee_fmaf,
+    ieee_frcp,
+    ieee_frsqrt,
+    ieee_fsqrt,
+    ieee_mul,
+    ieee_sub,
+)
 from tiledsl.language.emitters import TensorCoreIntrinEmitter
 from tiledsl.language.externs import address_of, call_extern, call_pure_extern, import_source
 from tiledsl.language.instructions import ptx_ldmatrix, ptx_mma
@@ -304,7 +314,8 @@ __all__ = [
     "floormod", "fma", "fmod", "gemm", "gemm_sp", "gemm_v1", "gemm_v2", "get_block_binding", "get_block_bindings",
     "get_block_extent", "get_block_extents", "get_lane_idx", "get_mbarrier", "get_thread_binding",
     "get_thread_bindings", "get_thread_extent", "get_thread_extents", "get_warp_group_idx", "get_warp_idx",
-    "get_warp_idx_sync", "half", "if_then_else", "im2col", "import_source", "inc_max_nreg", "index", "infinity", "int",
+    "get_warp_idx_sync", "half", "ieee_add", "ieee_fdiv", "ieee_fmaf", "ieee_frcp", "ieee_frsqrt", "ieee_fsqrt",
+    "ieee_mul", "ieee_sub", "if_then_else", "im2col", "import_source", "inc_max_nreg", "index", "infinity", "int",
     "int4", "int8", "int16", "int32", "int64", "isfinite", "isinf", "isnan", "log", "log2", "log10", "logical_and",
     "logical_not", "logical_or", "loop_break", "macro", "make_full_bank_swizzled_layout",
     "make_half_bank_swizzled_layout", "make_linear_layout", "make_quarter_bank_swizzled_layout", "make_swizzled_layout",

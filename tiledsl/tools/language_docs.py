@@ -77,6 +77,7 @@ _SECTIONS = (
     ("atomics", "Atomic updates"),
     ("scalars", "Numbers"),
     ("mathematics", "Mathematics"),
+    ("directed", "Arithmetic with a direction of rounding"),
     ("warps", "Warps"),
     ("layouts", "Layouts"),
     ("instructions", "Single instructions"),

@@ -79,6 +79,26 @@ TDS_DEVICE T fma(T a, T b, T c) {
   return T(u64(a) * u64(b) + u64(c));
 }
 
+#define TDS_ROUNDED_TO(operation, name, direction)                                 \
+  TDS_DEVICE float operation##_##name(float a, float b = 0.0f, float c = 0.0f) {   \
+    return tds_rt_rounded_f32(ROUNDED_##operation, direction, a, b, c);            \
+  }                                                                                \
+  TDS_DEVICE double operation##_##name(double a, double b = 0.0, double c = 0.0) { \
+    return tds_rt_rounded_f64(ROUNDED_##operation, direction, a, b, c);            \
+  }
+#define TDS_ROUNDED(operation)                                          \
+  TDS_ROUNDED_TO(operation, rn, RN) TDS_ROUNDED_TO(operation, rz, RZ)   \
+  TDS_ROUNDED_TO(operation, ru, RP) TDS_ROUNDED_TO(operation, rd, RM)
+TDS_ROUNDED(add)
+TDS_ROUNDED(sub)
+TDS_ROUNDED(mul)
+TDS_ROUNDED(div)
+TDS_ROUNDED(rcp)
+TDS_ROUNDED(sqrt)
+TDS_ROUNDED(fma)
+// Rounding twice is no different: no float has its exact value so near to the middle of two (all were tried).
+TDS_DEVICE float rsqrt_rn(float x) { return (float)(1.0 / __builtin_sqrt((double)x)); }
+
 // NaN if an operand is NaN.
 template <class T>
 TDS_DEVICE T min(T a, T b) {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT16, FLOAT32, FLOAT64, INDEX, INT32, TFLOAT32, UINT32, DType, Kind
 from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Reinterpret, Rounding, Select, Unary, Var
+from tiledsl.ir.ops import FUNCTIONS
 from tiledsl.ir.types import dtype_of
 from tiledsl.testing.thread_stage import i32
 
@@ -19,6 +20,7 @@ COMPUTING = [t for t in FLOATS if t in (FLOAT64, FLOAT32, FLOAT16) or t.name == 
 ARITHMETIC = ("+", "-", "*", "min", "max")
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 EXACT_FUNCTIONS = ("floor", "ceil", "trunc", "round", "abs", "sqrt", "fma")
+DIRECTED = [f for f in FUNCTIONS.values() if f.dtypes and "float32" in f.dtypes]
 ROUGH_FUNCTIONS = (
     "exp",
     "exp2",
@@ -131,9 +133,12 @@ class ValueMaker:
 
     def floating(self, dtype: DType, depth: int) -> Expr:
         a = self.expr(dtype, depth)
-        match self.random.randrange(4):
+        match self.random.randrange(5):
             case 0:
                 return Unary("-", a)
+            case 2 if directed := [f for f in DIRECTED if dtype.name in f.dtypes]:
+                row = self.random.choice(directed)
+                return Call(row.name, (a, *(self.expr(dtype, depth) for _ in range(row.arity - 1))))
             case 1:
                 fn = self.random.choice(EXACT_FUNCTIONS)
                 return Call(fn, (a, self.expr(dtype, depth), self.expr(dtype, depth)) if fn == "fma" else (a,))
