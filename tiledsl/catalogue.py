@@ -495,6 +495,12 @@ CATALOGUE: dict[str, Entry] = {
         "A sparse tensor core multiplies matrices of which any four neighbours in a row, from a multiple of four on, have at "
         "most two elements that are not zero.",
     ),
+    "TD0280": Entry(
+        "{what} cannot take {value}",
+        "it needs {needs}",
+        "Words on several neighbours (T.add2, T.ldg128, ...) take a part of a tensor, as A[i, 2 * j : 2 * j + 2], or what "
+        "such a word gave.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",

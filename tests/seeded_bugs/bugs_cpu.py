@@ -22,6 +22,14 @@ EXECUTIONS = (
         200,
     ),
     Bug(
+        "of zeros neither is the larger one",
+        "cpu.paired:paired",
+        'operation in ("max", "min")',
+        'operation == "any"',
+        "paired_operations_are_those_of_each_half",
+        400,
+    ),
+    Bug(
         "a select takes the other side",
         "cpu.lockstep:Lockstep.select",
         "np.where(cond, a, b)",

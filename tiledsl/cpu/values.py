@@ -16,8 +16,9 @@ import numpy as np
 
 from tiledsl.cpu.directed import rounded
 from tiledsl.cpu.numerics import fused_multiply_add, numpy_dtype
+from tiledsl.cpu.paired import paired
 from tiledsl.ir.dtypes import BOOL, INDEX, DType, Kind
-from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, ROUNDED, UNARY, Effect, Result
+from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, PAIRED, PAIRS, ROUNDED, UNARY, Effect, Result
 
 Value = Any  # see the module's text; kept loose because NumPy's own types are
 
@@ -203,6 +204,9 @@ def _special() -> dict[str, Callable[..., Value]]:
     for operation in ROUNDED:
         for direction in DIRECTIONS:
             table[f"{operation}_{direction}"] = partial(_rounded, operation, direction)
+    for operation in PAIRED:
+        for pair in PAIRS:
+            table[f"{operation}_{pair}"] = partial(paired, operation, pair)
     for name, row in FUNCTIONS.items():
         if row.ufunc and name not in table:
             # ml_dtypes' functions already work through float32; float16's do so in NumPy.

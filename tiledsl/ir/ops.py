@@ -133,6 +133,11 @@ UNARY: dict[str, UnaryOp] = {op.symbol: op for op in _UNARY}
 ROUNDED: dict[str, int] = {"add": 2, "sub": 2, "mul": 2, "div": 2, "rcp": 1, "sqrt": 1, "fma": 3}
 DIRECTIONS = ("rn", "rz", "ru", "rd")
 
+# Operations on two 16-bit floats that share an uint32, with their number of operands: `add_f16x2(a, b)`. NaN becomes
+# 0x7fff, and -0 is less than +0.
+PAIRED: dict[str, int] = {"add": 2, "sub": 2, "mul": 2, "fma": 3, "max": 2, "min": 2, "abs": 1}
+PAIRS = {"f16x2": "float16", "bf16x2": "bfloat16"}
+
 _FUNCTIONS = [
     *(Function(n, 1, n) for n in ("exp", "exp2", "log", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh")),
     *(Function(n, 1, f"arc{n[1:]}") for n in ("asin", "acos", "atan")),
@@ -160,5 +165,6 @@ _FUNCTIONS = [
     Function("dp4a", 3),
     *(Function(f"{n}_{d}", arity, dtypes=("float32", "float64")) for n, arity in ROUNDED.items() for d in DIRECTIONS),
     Function("rsqrt_rn", 1, dtypes=("float32",)),
+    *(Function(f"{n}_{pair}", arity, dtypes=("uint32",)) for n, arity in PAIRED.items() for pair in PAIRS),
 ]
 FUNCTIONS: dict[str, Function] = {f.name: f for f in _FUNCTIONS}

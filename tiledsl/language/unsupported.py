@@ -8,7 +8,6 @@ _LATER = "this word is planned; see docs/language.md"
 _NAMED = "arrivals without a wait are those of T.alloc_barrier: use T.barrier_arrive, or T.sync_threads(id, count)"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
-_PAIRS = "write the operator in a T.Parallel loop: neighbours become one instruction where there is one"
 _WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
 
 UNSUPPORTED: dict[str, str] = {
@@ -24,7 +23,6 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
     **dict.fromkeys(("annotate_pass_configs",), _LATER),
     **dict.fromkeys(("sync_warp",), _LATER),
-    **dict.fromkeys(("add2", "sub2", "mul2", "fma2", "max2", "min2", "abs2"), _PAIRS),
     **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
     **dict.fromkeys(("ws_op", "WSRole", "WSOpRef", "WSSync", "WSScope"), "use T.WSPipeline and T.WSSchedule"),
     "prim_func": "decorate with @tiledsl.kernel",

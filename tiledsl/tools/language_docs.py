@@ -79,6 +79,7 @@ _SECTIONS = (
     ("scalars", "Numbers"),
     ("mathematics", "Mathematics"),
     ("directed", "Arithmetic with a direction of rounding"),
+    ("pairs", "Arithmetic on pairs"),
     ("warps", "Warps"),
     ("layouts", "Layouts"),
     ("instructions", "Single instructions"),

@@ -11,11 +11,12 @@ import tiledsl
 from tiledsl.codegen import device_api
 from tiledsl.codegen.cuda import Source
 from tiledsl.codegen.device_api import device_functions, everything, names, needed
+from tiledsl.codegen.paired import paired_functions
 from tiledsl.codegen.rounded import rounded_functions
 from tiledsl.codegen.spelling import TYPES
 from tiledsl.codegen.tma import tma_functions
 from tiledsl.cpu.native_atoms import declarations
-from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS
+from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, PAIRS
 from tiledsl.isa.table import ATOMS
 from tiledsl.runtime import nvrtc
 
@@ -43,7 +44,8 @@ def functions_of_the_cpu() -> set[str]:
     atomics = {f"atomic_{n}" for n in re.findall(r"^TDS_ATOMIC\((\w+),", text, re.MULTILINE)}
     stores = set(re.findall(r"^TDS_TMA_STORE\((\w+),", text, re.MULTILINE))
     rounded = {f"{n}_{d}" for n in re.findall(r"^TDS_ROUNDED\((\w+)\)", text, re.MULTILINE) for d in DIRECTIONS}
-    return set(DEFINITION.findall(text)) | atomics | stores | rounded
+    paired = {f"{n}_{p}" for n in re.findall(r"^TDS_PAIRED\((\w+)\)", text, re.MULTILINE) for p in PAIRS}
+    return set(DEFINITION.findall(text)) | atomics | stores | rounded | paired
 
 
 def functions_of(path: str) -> set[str]:
@@ -52,7 +54,7 @@ def functions_of(path: str) -> set[str]:
 
 def functions_of_the_gpu() -> set[str]:
     own = functions_of("codegen/prelude.cuh") | functions_of("codegen/prelude_hopper.cuh")
-    return own | set(DEFINITION.findall(tma_functions())) | set(DEFINITION.findall(rounded_functions()))
+    return own | set(DEFINITION.findall("\n".join([tma_functions(), rounded_functions(), paired_functions()])))
 
 
 def test_both_definitions_have_the_same_names() -> None:

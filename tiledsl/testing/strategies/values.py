@@ -119,6 +119,9 @@ class ValueMaker:
                 return Call(self.random.choice(["popcount", "clz"]), (self.expr(self.random.choice(INTEGERS), depth),))
             case 4 if dtype is UINT32:
                 return Call("prmt", (a, self.expr(dtype, depth), self.expr(dtype, depth)))
+            case 6 if paired := [f for f in FUNCTIONS.values() if dtype.name in f.dtypes]:
+                row = self.random.choice(paired)
+                return Call(row.name, (a, *(self.expr(dtype, depth) for _ in range(row.arity - 1))))
             case 5 if dtype in (INT32, UINT32):
                 return Call("dp4a", (a, self.expr(dtype, depth), self.expr(dtype, depth)))
         op = self.random.choice([*ARITHMETIC, "|", "^", "&", "//", "%", "div", "rem"])

@@ -42,7 +42,13 @@ NUMBERS = Section(
             " property/test_laws.py::test_law[directed-directed_operations_round_as_fractions_do]",
             "i:directed_float32 i:directed_float64",
         ),
-        lacking("arithmetic on pairs", "add2 sub2 mul2 fma2 max2 min2 abs2"),
+        there(
+            "arithmetic on pairs",
+            "add2 sub2 mul2 fma2 max2 min2 abs2",
+            "v:pairs_of_float16 v:pairs_of_bfloat16 v:pairs_of_float32 v:pairs_in_other_memory"
+            " property/test_laws.py::test_law[paired-paired_operations_are_those_of_each_half]",
+            "i:pairs_of_float16 i:pairs_of_bfloat16 i:pairs_of_float32",
+        ),
         there(
             "exchange between the lanes of a warp",
             "shfl shfl_xor shfl_up shfl_down shfl_sync any_sync all_sync ballot ballot_sync activemask match_any_sync"
