@@ -9,8 +9,8 @@ import pytest
 
 import tiledsl
 from tiledsl.codegen import device_api
-from tiledsl.codegen.cuda import Source
 from tiledsl.codegen.device_api import device_functions, everything, names, needed
+from tiledsl.codegen.source import Source
 from tiledsl.codegen.spelling import TYPES
 from tiledsl.codegen.tma import tma_functions
 from tiledsl.cpu.native_atoms import declarations
