@@ -238,6 +238,7 @@ from tiledsl.language.warps import (
     shfl_up,
     shfl_xor,
     shuffle_elect,
+    sync_warp,
     syncthreads_and,
     syncthreads_count,
     syncthreads_or,
@@ -314,12 +315,13 @@ __all__ = [
     "ptx_wait_group", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor",
     "reduce_max", "reduce_min", "reduce_sum", "reducer_init", "reducer_update", "reinterpret", "reshape", "round",
     "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_sync", "shfl_up", "shfl_xor", "shift_left",
-    "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "symbolic", "sync_threads", "syncthreads_and",
-    "syncthreads_count", "syncthreads_or", "tan", "tanh", "tfloat32", "thread_allreduce", "thread_binding", "tma_copy",
-    "tma_store_arrive", "tma_store_wait", "transpose", "trunc", "truncdiv", "truncmod", "tvm_thread_allreduce", "uint4",
-    "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle", "vectorized", "view", "wait_wgmma",
-    "warp_reduce_bitand", "warp_reduce_bitor", "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum",
-    "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait", "wgmma_gemm", "ws",
+    "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "symbolic", "sync_threads", "sync_warp",
+    "syncthreads_and", "syncthreads_count", "syncthreads_or", "tan", "tanh", "tfloat32", "thread_allreduce",
+    "thread_binding", "tma_copy", "tma_store_arrive", "tma_store_wait", "transpose", "trunc", "truncdiv", "truncmod",
+    "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle", "vectorized",
+    "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor", "warp_reduce_max", "warp_reduce_min",
+    "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait",
+    "wgmma_gemm", "ws",
 ]
 # fmt: on
 

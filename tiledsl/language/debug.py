@@ -91,7 +91,9 @@ def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
     if not barrier_id or not arrive_count:
         allowed = "a barrier from 1 to 15 and a number of threads: those that arrive and those that wait"
         given = f"{describe(barrier_id)}, {describe(arrive_count)}"
-        raise fail("TD0226", word="T.named_barrier_arrive", name="barrier_id, arrive_count", value=given, allowed=allowed)
+        raise fail(
+            "TD0226", word="T.named_barrier_arrive", name="barrier_id, arrive_count", value=given, allowed=allowed
+        )
     count = _at_named_barrier("T.named_barrier_arrive", barrier_id, arrive_count)
     tracer.launch("T.named_barrier_arrive").has_roles = True
     tracer.emit(NamedArrive(Const(barrier_id, INDEX), count, span=tracer.here()))
