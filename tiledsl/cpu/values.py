@@ -217,7 +217,7 @@ def _special() -> dict[str, Callable[..., Value]]:
 
 
 FUNCTION_TABLE: dict[str, Callable[..., Value]] = _special()
-COLLECTIVES = frozenset(name for name, f in FUNCTIONS.items() if f.effect is Effect.COLLECTIVE)
+COLLECTIVES = frozenset(n for n, f in FUNCTIONS.items() if f.effect is Effect.COLLECTIVE or n == "warp_sync")
 
 
 def call(fn: str, args: list[Value], dtype: DType) -> Value:

@@ -156,6 +156,8 @@ _FUNCTIONS = [
     *(Function(f"warp_{n}", 1, effect=Effect.COLLECTIVE) for n in ("any", "all")),
     # Which lanes: those for which a condition holds, those that have the same value; lane i is bit i.
     *(Function(f"warp_{n}", 1, "", Result.INT32, Effect.COLLECTIVE) for n in ("ballot", "match")),
+    # The lanes of the warp that are the bits of the argument wait for each other.
+    Function("warp_sync", 1, effect=Effect.EFFECT),
     # A value that all lanes of the warp have, so that the compiler knows it: it may then live once for the warp.
     Function("warp_uniform", 1, effect=Effect.COLLECTIVE),
     # Whether the thread with this number is the one that its warp elects: lane 0, as far as anybody sees.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT64, DType, Kind
+from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT32, UINT64, DType, Kind
 from tiledsl.ir.nodes import (
     Address,
     Binary,
@@ -266,6 +266,8 @@ def _accepts(function: Function, args: Sequence[DType]) -> bool:
         return first is BOOL
     if function.name == "warp_match":
         return first.is_integer and first.bits in (32, 64)
+    if function.name == "warp_sync":
+        return first is UINT32
     if function.name == "warp_uniform":
         return first is not HANDLE
     if function.name.startswith("shfl_"):

@@ -53,7 +53,7 @@ from tiledsl.language.clusters import (
     cluster_sync,
     cluster_wait,
 )
-from tiledsl.language.debug import assume, device_assert, sync_threads
+from tiledsl.language.debug import assume, device_assert, named_barrier_arrive, sync_threads
 from tiledsl.language.debug import print_ as print
 from tiledsl.language.dependence import pdl_sync, pdl_trigger
 from tiledsl.language.directed import (
@@ -67,7 +67,7 @@ from tiledsl.language.directed import (
     ieee_sub,
 )
 from tiledsl.language.emitters import TensorCoreIntrinEmitter
-from tiledsl.language.externs import address_of, call_extern, call_pure_extern, import_source
+from tiledsl.language.externs import CUDASourceCodeKernel, address_of, call_extern, call_pure_extern, import_source
 from tiledsl.language.instructions import ptx_ldmatrix, ptx_mma
 from tiledsl.language.launch import (
     ClusterKernel,
@@ -252,6 +252,7 @@ from tiledsl.language.warps import (
     shfl_up,
     shfl_xor,
     shuffle_elect,
+    sync_warp,
     syncthreads_and,
     syncthreads_count,
     syncthreads_or,
@@ -299,11 +300,11 @@ float = _WORDS["float32"]
 
 # fmt: off
 __all__ = [
-    "BaseTileScheduler", "Buffer", "Cast", "ClusterKernel", "Fragment", "GemmWarpPolicy", "Kernel", "Layout",
-    "Parallel", "Persistent", "PersistentTileScheduler", "Pipelined", "Ref", "Select", "Serial", "StridedTensor",
-    "Tensor", "TensorCoreIntrinEmitter", "WSPipeline", "WSSchedule", "WarpSpecialize", "__cos", "__exp", "__exp2",
-    "__exp10", "__log", "__log2", "__log10", "__sin", "__tan", "abs", "abs2", "acos", "activemask", "add2",
-    "address_of", "all_of", "all_sync", "alloc_barrier", "alloc_fragment", "alloc_global", "alloc_local",
+    "BaseTileScheduler", "Buffer", "CUDASourceCodeKernel", "Cast", "ClusterKernel", "Fragment", "GemmWarpPolicy",
+    "Kernel", "Layout", "Parallel", "Persistent", "PersistentTileScheduler", "Pipelined", "Ref", "Select", "Serial",
+    "StridedTensor", "Tensor", "TensorCoreIntrinEmitter", "WSPipeline", "WSSchedule", "WarpSpecialize", "__cos",
+    "__exp", "__exp2", "__exp10", "__log", "__log2", "__log10", "__sin", "__tan", "abs", "abs2", "acos", "activemask",
+    "add2", "address_of", "all_of", "all_sync", "alloc_barrier", "alloc_fragment", "alloc_global", "alloc_local",
     "alloc_reducer", "alloc_shared", "alloc_var", "annotate_consumer_reg_alloc", "annotate_layout",
     "annotate_min_blocks_per_sm", "annotate_producer_reg_dealloc", "annotate_safe_value", "annotate_ws_schedule",
     "any_of", "any_sync", "asin", "assume", "async_copy", "atan", "atan2", "atomic_add", "atomic_addx2", "atomic_addx4",
@@ -325,18 +326,18 @@ __all__ = [
     "logical_and", "logical_not", "logical_or", "loop_break", "macro", "make_full_bank_swizzled_layout",
     "make_half_bank_swizzled_layout", "make_linear_layout", "make_quarter_bank_swizzled_layout", "make_swizzled_layout",
     "match_all_sync", "match_any_sync", "max", "max2", "max_value", "mbarrier_arrive", "mbarrier_arrive_expect_tx",
-    "mbarrier_expect_tx", "mbarrier_wait_parity", "meta_class", "min", "min2", "min_value", "mul2", "no_set_max_nreg",
-    "pdl_sync", "pdl_trigger", "plot_layout", "popcount", "pow", "print", "ptx_commit_group", "ptx_ldmatrix", "ptx_mma",
-    "ptx_wait_group", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor",
-    "reduce_max", "reduce_min", "reduce_sum", "reducer_init", "reducer_update", "reinterpret", "reshape", "round",
-    "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_sync", "shfl_up", "shfl_xor", "shift_left",
-    "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "sub2", "symbolic", "sync_threads",
-    "syncthreads_and", "syncthreads_count", "syncthreads_or", "tan", "tanh", "tfloat32", "thread_allreduce",
-    "thread_binding", "tma_copy", "tma_store_arrive", "tma_store_wait", "transpose", "trunc", "truncdiv", "truncmod",
-    "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle", "vectorized",
-    "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor", "warp_reduce_max", "warp_reduce_min",
-    "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait",
-    "wgmma_gemm", "ws",
+    "mbarrier_expect_tx", "mbarrier_wait_parity", "meta_class", "min", "min2", "min_value", "mul2",
+    "named_barrier_arrive", "no_set_max_nreg", "pdl_sync", "pdl_trigger", "plot_layout", "popcount", "pow", "print",
+    "ptx_commit_group", "ptx_ldmatrix", "ptx_mma", "ptx_wait_group", "reduce", "reduce_absmax", "reduce_abssum",
+    "reduce_bitand", "reduce_bitor", "reduce_bitxor", "reduce_max", "reduce_min", "reduce_sum", "reducer_init",
+    "reducer_update", "reinterpret", "reshape", "round", "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down",
+    "shfl_sync", "shfl_up", "shfl_xor", "shift_left", "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt",
+    "sub2", "symbolic", "sync_threads", "sync_warp", "syncthreads_and", "syncthreads_count", "syncthreads_or", "tan",
+    "tanh", "tfloat32", "thread_allreduce", "thread_binding", "tma_copy", "tma_store_arrive", "tma_store_wait",
+    "transpose", "trunc", "truncdiv", "truncmod", "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32",
+    "uint64", "unroll", "use_swizzle", "vectorized", "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor",
+    "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch",
+    "warpgroup_fence_operand", "warpgroup_wait", "wgmma_gemm", "ws",
 ]
 # fmt: on
 

@@ -1,4 +1,4 @@
-"""Kernels of words around the computation: the user's own CUDA functions."""
+"""Kernels of words around the computation: the user's own CUDA functions and kernels."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ def foreign_functions(
         T.call_extern("handle", "bump", T.address_of(Z[t]), T.address_of(N[t]))
 
 
+<<<<<<< HEAD
 def _scheduled(A, B, C):
     return {"B": A + 1, "C": C + 1}
 
@@ -91,3 +92,48 @@ def tile_schedulers(A: T.Tensor((70, 45), "int32"), B: T.Tensor((70, 45), "int32
                 for i, j in T.Parallel(16, 45):
                     if m * 16 + i < 70:
                         C[m * 16 + i, j] += 1
+=======
+KERNELS = """
+// transposes: __global__ void moved(int) {}
+template <class T> __device__ T twice(T x) { return x + x; }
+__global__ void __launch_bounds__(64) moved(const float* __restrict__ a, float* b, int rows, int columns) {
+  extern __shared__ float tile[];
+  int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+  int at = threadIdx.y * blockDim.x + threadIdx.x;
+  if (x < columns && y < rows) {
+    tile[at] = twice(a[y * columns + x]);
+    b[x * rows + y] = tile[at];
+  }
+}
+"""
+
+
+def _moved(a, b, rows, columns):
+    assert a.shape == (rows, columns) and rows.dtype == np.int32
+    b[...] = 2 * a.T
+
+
+@CASES.computes(
+    lambda A, B, C: {"B": 2 * A.T, "C": 2 * A.T + 1},
+    given(A=drawn(integers, 37, 21, dtype="float32"), B=zeros(21, 37), C=zeros(21, 37)),
+    ptx=(".visible .entry moved(", "bar.sync", ".extern .shared"),
+)
+def cuda_kernel(
+    A: T.Tensor((T.dynamic("rows"), T.dynamic("columns")), "float32"),
+    B: T.Tensor((T.dynamic("columns"), T.dynamic("rows")), "float32"),
+    C: T.Tensor((T.dynamic("columns"), T.dynamic("rows")), "float32"),
+):
+    rows, columns = T.dynamic("rows, columns")
+    T.CUDASourceCodeKernel(
+        T.ceildiv(columns, 16), T.ceildiv(rows, 4), threads=(16, 4), source_code_or_path=KERNELS, entry_name="moved",
+        args=[A, B, rows, columns], shared_bytes=256, reference=_moved,
+    )  # fmt: skip
+    with T.Kernel(T.ceildiv(rows * columns, 128), threads=128) as b:
+        copied = T.alloc_shared((128,), "float32")
+        for i in T.Parallel(128):
+            if b * 128 + i < rows * columns:
+                copied[i] = B[(b * 128 + i) // rows, (b * 128 + i) % rows]
+        for i in T.Parallel(128):
+            if b * 128 + (i ^ 1) < rows * columns:
+                C[(b * 128 + (i ^ 1)) // rows, (b * 128 + (i ^ 1)) % rows] = copied[i ^ 1] + 1
+>>>>>>> 59dd0805a8a4e5d671f593d3d5f96a2bc474991e

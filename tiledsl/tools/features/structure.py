@@ -17,7 +17,12 @@ LAUNCH = Section(
             "unit/codegen/test_concurrent.py::test_clusters_reach_the_launch",
         ),
         outside("clc_try_cancel, clc_is_canceled, clc_get_first_ctaid_x", "they are instructions of sm_100"),
-        lacking("a kernel in CUDA", "CUDASourceCodeKernel"),
+        there(
+            "a kernel in CUDA",
+            "CUDASourceCodeKernel",
+            "v:cuda_kernel unit/language/test_source_kernels.py::test_the_device_api_runs_on_the_cpu_device",
+            "i:cuda_kernel",
+        ),
         there(
             "numbers and extents of threads and blocks",
             "get_thread_binding get_thread_bindings get_block_binding get_block_bindings get_thread_extent"
