@@ -496,12 +496,6 @@ CATALOGUE: dict[str, Entry] = {
         "most two elements that are not zero.",
     ),
     "TD0280": Entry(
-<<<<<<< HEAD
-        "{what} cannot take {value}",
-        "it needs {needs}",
-        "Words on several neighbours (T.add2, T.ldg128, ...) take a part of a tensor, as A[i, 2 * j : 2 * j + 2], or what "
-        "such a word gave.",
-=======
         "the CUDA text has no kernel '{name}'",
         "available entries: {known}",
         "T.CUDASourceCodeKernel launches a __global__ function that its text defines, by name.",
@@ -515,7 +509,12 @@ CATALOGUE: dict[str, Entry] = {
         "the kernel '{name}' is a template",
         "define a __global__ function that calls it with the template's arguments, and launch that one",
         "A template has no code of its own until something names its arguments, which a launch by name cannot.",
->>>>>>> 59dd0805a8a4e5d671f593d3d5f96a2bc474991e
+    ),
+    "TD0285": Entry(
+        "{what} cannot take {value}",
+        "it needs {needs}",
+        "Words on several neighbours (T.add2, T.ldg128, ...) take a part of a tensor, as A[i, 2 * j : 2 * j + 2], or what "
+        "such a word gave.",
     ),
     # ---- TD03: layouts
     "TD0301": Entry(

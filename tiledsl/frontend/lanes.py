@@ -42,12 +42,12 @@ class Lanes(Traced):
     def __getitem__(self, index: Any) -> Scalar:
         number = operand(index)
         if not isinstance(number, int) or not -len(self) <= number < len(self):
-            raise fail("TD0280", what=self.shown(), value=f"the index {index}", needs=f"a constant below {len(self)}")
+            raise fail("TD0285", what=self.shown(), value=f"the index {index}", needs=f"a constant below {len(self)}")
         return self.values[number]
 
     def _apply(self, op: str, *operands: Any) -> NoReturn:
         raise fail(
-            "TD0280", what=f"'{op}'", value=self.shown(), needs="single numbers, as v[0], or T.add2 and its like"
+            "TD0285", what=f"'{op}'", value=self.shown(), needs="single numbers, as v[0], or T.add2 and its like"
         )
 
 

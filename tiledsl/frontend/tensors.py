@@ -114,14 +114,14 @@ class Tensor(Traced):
         tracer.emit(Store(self.buffer, offsets, stored, asynchronous=late and frame.copies_late, span=tracer.here()))
 
     def _set_part(self, offsets: tuple[Expr, ...], extents: tuple[int | None, ...], value: Any) -> None:
-        """Neighbours take the numbers of `Lanes`. Raises TileError TD0230 for other values, TD0280 for too many."""
+        """Neighbours take the numbers of `Lanes`. Raises TileError TD0230 for other values, TD0285 for too many."""
         if not isinstance(value, Lanes) or self.buffer.space is Space.FRAGMENT:
             raise fail("TD0230", name=self.buffer.name)
         taken = tuple(1 if e is POINT else e for e in extents)
         if taken != (*(1,) * (len(taken) - 1), len(value)):
             shown = f"{shape_text(taken)} of '{self.buffer.name}'"
             needs = "one number for each neighbour of the last dimension"
-            raise fail("TD0280", what=shown, value=value.shown(), needs=needs)
+            raise fail("TD0285", what=shown, value=value.shown(), needs=needs)
         tracer_of("a store").launch("a store")
         self.check_alive()
         store_lanes(self.buffer, offsets, value)

@@ -27,7 +27,7 @@ def _pair(word: str, operation: str, single: Callable[..., Any], *operands: Any)
     dtypes = {x.type for x in held if isinstance(x, Lanes)}
     if len(dtypes) != 1:
         shown = " and ".join(x.shown() if isinstance(x, Lanes) else str(x) for x in held)
-        raise fail("TD0280", what=word, value=shown, needs="pairs of one dtype; Python numbers alone have none")
+        raise fail("TD0285", what=word, value=shown, needs="pairs of one dtype; Python numbers alone have none")
     (dtype,) = dtypes
     pairs = [x if isinstance(x, Lanes) else _of_numbers(word, x, dtype) for x in held]
     if dtype is FLOAT32:
@@ -47,7 +47,7 @@ def _held(word: str, x: Any) -> Lanes | tuple[Any, Any]:
             return numbers
         x = _of_numbers(word, numbers, dtype)
     if not isinstance(x, Lanes) or len(x) != 2 or x.type not in _DTYPES:
-        raise fail("TD0280", what=word, value=describe(x), needs=_NEEDS)
+        raise fail("TD0285", what=word, value=describe(x), needs=_NEEDS)
     return x
 
 
@@ -55,7 +55,7 @@ def _part(word: str, part: Slice) -> Lanes:
     part.tensor.check_elements()
     part.tensor.check_alive()
     if part.extents[-1] != 2 or any(e != 1 for e in part.extents[:-1]):
-        raise fail("TD0280", what=word, value=part.shown(), needs=_NEEDS)
+        raise fail("TD0285", what=word, value=part.shown(), needs=_NEEDS)
     buffer = part.tensor.buffer
     if buffer.space is Space.FRAGMENT:  # which thread has which neighbour is not for the user to know
         space, allowed = part.tensor.scope(), "a parameter, T.alloc_shared or T.alloc_local"
@@ -66,7 +66,7 @@ def _part(word: str, part: Slice) -> Lanes:
 def _of_numbers(word: str, numbers: tuple[Any, Any], dtype: DType) -> Lanes:
     for x in numbers:
         if isinstance(x, Scalar) and x.type is not dtype:
-            raise fail("TD0280", what=word, value=f"{describe(x)} beside {dtype}", needs="two numbers of one dtype")
+            raise fail("TD0285", what=word, value=f"{describe(x)} beside {dtype}", needs="two numbers of one dtype")
     return Lanes([x if isinstance(x, Scalar) else cast(x, dtype) for x in numbers], dtype)
 
 
@@ -92,7 +92,7 @@ def add2(x: Any, y: Any) -> Lanes:
     dtype. The result has its numbers as `p[0]` and `p[1]`, and is stored to two neighbours. Each is rounded once. Of
     16-bit floats both are computed by one instruction, add.rn.f16x2 or .bf16x2 (before sm_90 that of bfloat16 is a
     multiply-add by 1); of float32 by one for each. Neighbours in memory are moved in one access where their place is
-    known to be even. Raises TileError TD0280 for other operands.
+    known to be even. Raises TileError TD0285 for other operands.
     Source: PTX ISA, "Half Precision Floating Point Instructions: add".
     """
     return _pair("T.add2", "add", lambda a, b: a + b, x, y)

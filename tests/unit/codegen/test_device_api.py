@@ -10,12 +10,9 @@ import pytest
 import tiledsl
 from tiledsl.codegen import device_api
 from tiledsl.codegen.device_api import device_functions, everything, names, needed
-<<<<<<< HEAD
 from tiledsl.codegen.paired import paired_functions
 from tiledsl.codegen.rounded import rounded_functions
-=======
 from tiledsl.codegen.source import Source
->>>>>>> 59dd0805a8a4e5d671f593d3d5f96a2bc474991e
 from tiledsl.codegen.spelling import TYPES
 from tiledsl.codegen.tma import tma_functions
 from tiledsl.cpu.native_atoms import declarations

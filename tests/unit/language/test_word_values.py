@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-<<<<<<< HEAD
 import word_arithmetic
-=======
 import word_engine
->>>>>>> 32f481a5d8ae57605a32b09a4f2473f8105136c7
 import word_numbers
 import word_programs
 import word_threads
@@ -22,15 +19,16 @@ from word_case import WordCase
 
 from tiledsl.checking.compare import difference
 
-<<<<<<< HEAD
 RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
-TABLES = (word_arithmetic.CASES, word_numbers.CASES, word_programs.CASES, word_threads.CASES, word_tiles.CASES)
+TABLES = (
+    word_arithmetic.CASES,
+    word_engine.CASES,
+    word_numbers.CASES,
+    word_programs.CASES,
+    word_threads.CASES,
+    word_tiles.CASES,
+)
 CASES: dict[str, WordCase] = {name: case for table in TABLES for name, case in table.items()}
-=======
-TABLES = (word_engine.CASES, word_numbers.CASES, word_programs.CASES, word_threads.CASES, word_tiles.CASES)
-CASES: dict[str, WordCase] = {name: case for table in TABLES for name, case in table.items()}
-RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
->>>>>>> 32f481a5d8ae57605a32b09a4f2473f8105136c7
 assert len(CASES) == sum(map(len, TABLES))
 
 

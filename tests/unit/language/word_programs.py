@@ -65,7 +65,6 @@ def foreign_functions(
         T.call_extern("handle", "bump", T.address_of(Z[t]), T.address_of(N[t]))
 
 
-<<<<<<< HEAD
 def _scheduled(A, B, C):
     return {"B": A + 1, "C": C + 1}
 
@@ -92,7 +91,8 @@ def tile_schedulers(A: T.Tensor((70, 45), "int32"), B: T.Tensor((70, 45), "int32
                 for i, j in T.Parallel(16, 45):
                     if m * 16 + i < 70:
                         C[m * 16 + i, j] += 1
-=======
+
+
 KERNELS = """
 // transposes: __global__ void moved(int) {}
 template <class T> __device__ T twice(T x) { return x + x; }
@@ -136,4 +136,3 @@ def cuda_kernel(
         for i in T.Parallel(128):
             if b * 128 + (i ^ 1) < rows * columns:
                 C[(b * 128 + (i ^ 1)) // rows, (b * 128 + (i ^ 1)) % rows] = copied[i ^ 1] + 1
->>>>>>> 59dd0805a8a4e5d671f593d3d5f96a2bc474991e
