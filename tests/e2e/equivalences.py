@@ -60,6 +60,7 @@ _ZEROES = "beyond K the weights meet zeros of A, whatever finite number they are
 _LATER = "threads meet at another barrier before they first wait for a tile"
 _ONE_TURN = "the loop over the keys has one turn, which does not use the second slot"
 _ONE_PART = "one block of keys at most is not whole, so the loop over such blocks has at most one turn"
+_DIAGONAL_FOLLOWS = "the blocks on the diagonal, which follow, are more than it brings ahead: the condition holds"
 _LOADED = "what is copied is not read: products and stores have the guard too"
 _IDLE = "the block has no work, and nobody waits for the tile"
 _FENCE = r"(wgmma_fence|Fence\[product\]) removed, "
@@ -175,6 +176,9 @@ def _stores_on_sm90() -> Iterator[Equivalent]:
     )
     yield row("gemm-grouped-persistent-(ragged|one)", "bulk_wait_read", r".*, role 2 after loop 1 #1", _STORED)
     yield row("gemm-grouped-persistent-one", barrier, r".* role 2 in loop 1 after loop 1 #3", _TILES)
+    yield row(
+        "gemm-grouped-persistent-.*", "fence_proxy_async_global|Fence", r".*async(_proxy)?_global.* removed.*", _TILES
+    )
     yield row("gemm-hopper-stream-k-.*", barrier, rf".* {_AFTER}", _TILES)
     single = "gemm-hopper-persistent-128x64x320"
     yield row(single, f"bulk_wait_read|AsyncWait|{barrier}", rf"({read}|barrier.*){_AFTER}", _ONE_TILE)
@@ -211,11 +215,13 @@ def _one_role_on_sm90() -> Iterator[Equivalent]:
     yield row(single, barrier, r"(b|B)arrier removed, in loop 1( in loop 1)? #1", _ONE_WARPGROUP)
     single = "attention-hopper-one-role-.*"
     yield row(single, barrier, r"(b|B)arrier removed, (in loop [12]|after loop 1) #[12]", _ONE_WARPGROUP)
-    yield row(single, "guard", r"guard 'if \((k < .*|\(first \+ k_2\) < .*)\)' dropped, in loop [12] #[12]", _UNUSED)
-    yield row("gemm-hopper-one-role-1-stages", "guard", r"guard 'if \(k < \d\)' dropped, in loop 1 #1", _UNUSED)
+    yield row(
+        "attention-hopper-one-role-.*causal",
+        "guard",
+        r"guard 'if \(k < .*' dropped, in loop 1 #[12]",
+        _DIAGONAL_FOLLOWS,
+    )
     yield row("gemm-hopper-one-role-persistent", "bulk_wait", r".*, in loop 1 after loop 1 #1", _TILES)
-    ahead = r"guard 'if \((0 < stop|.*n < .*stop - .*)\)' dropped.*"
-    yield row("block-sparse-list-.*-one-role", "guard", ahead, _LOADED)
     part = "role 2 in loop 2 #1"  # of the block of keys that is not whole
     yield row("attention-hopper-packed-d128", arrive, rf"{_release('[KV]_shared')}, {part}", _UNAWAITED)
     counted = rf".*('(slot|phase)_[67]' not|slot_[89] == 0).*, {part}"

@@ -51,7 +51,12 @@ _WAIT = {
     ("store", False): "bulk_wait",
     ("store", True): "bulk_wait_read",
 }
-_FENCE = {"async_proxy": "fence_proxy_async", "barrier_init": "fence_mbarrier_init", "product": "wgmma_fence"}
+_FENCE = {
+    "async_proxy": "fence_proxy_async",
+    "async_proxy_global": "fence_proxy_async_global",
+    "barrier_init": "fence_mbarrier_init",
+    "product": "wgmma_fence",
+}
 
 _DEPENDENCY = {"wait": "grid_wait", "trigger": "grid_launch_dependents"}
 

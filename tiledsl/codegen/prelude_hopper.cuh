@@ -114,8 +114,8 @@ TDS_DEVICE void fence_mbarrier_init() { asm volatile("fence.mbarrier_init.releas
 // Orders this thread's accesses to shared memory before later ones of the copy engine and of wgmma.
 TDS_DEVICE void fence_proxy_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-// As fence_proxy_async, for global memory too.
-TDS_DEVICE void fence_proxy_async_all() { asm volatile("fence.proxy.async;" ::: "memory"); }
+// The same for accesses to global memory.
+TDS_DEVICE void fence_proxy_async_global() { asm volatile("fence.proxy.async.global;" ::: "memory"); }
 
 TDS_DEVICE void fence_cta() { asm volatile("fence.acq_rel.cta;" ::: "memory"); }
 

@@ -14,7 +14,7 @@ from tiledsl.ir.nodes import Address, Block, Buffer, Expr, Node, Stmt, Var
 
 QUEUES = ("copy", "product", "store")
 AGENTS = ("threads", "warps", "warpgroups", "one")
-FENCES = ("async_proxy", "barrier_init", "product")
+FENCES = ("async_proxy", "async_proxy_global", "barrier_init", "product")
 CLUSTER_PARTS = ("sync", "arrive", "arrive_relaxed", "wait")
 DEPENDENCIES = ("wait", "trigger")
 WARPGROUP = 128
@@ -128,6 +128,7 @@ class NamedArrive(Stmt):
 @dataclass(frozen=True, slots=True)
 class Fence(Stmt):
     """Orders a thread's accesses. "async_proxy": to shared memory, before those of the copy engine and the tensor core.
+    "async_proxy_global": to global memory, before those of the copy engine.
     "barrier_init": InitBarrier, before the copy engine. "product": registers, before asynchronous products.
     """
 

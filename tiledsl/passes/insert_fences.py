@@ -1,4 +1,4 @@
-"""Orders what threads write in shared memory before what the copy engine and the tensor core do there.
+"""Orders what threads write in memory before what the copy engine and the tensor core do there.
 
 Those two reach memory by another way, the async proxy, which barriers do not order with a thread's own accesses: the
 threads that wrote execute a fence before they publish, at a barrier, by an arrival, or by an asynchronous access of
@@ -6,16 +6,20 @@ their own. Source: PTX ISA, "Proxies" and "membar/fence: fence.proxy"; algorithm
 
 A walk along the paths of a thread remembers which tiles it has written since its last fence. A point that publishes
 gets a fence if such a tile is touched asynchronously afterwards: further on, around a loop, or by another role.
+
+Few tensors are both written by threads and touched asynchronously, and places of tensors are seldom known to be apart.
+Of those the thread that makes the asynchronous access executes the fence, just before: what others wrote before they
+met that thread is on the way to it. So nothing is added to the loops of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import AccessKind, storage_roots
 from tiledsl.analysis.arrivals import Path
-from tiledsl.analysis.touches import blocks_of, bytes_of, is_shared, queue_of, touches
+from tiledsl.analysis.touches import blocks_of, bytes_of, queue_of, touches
 from tiledsl.errors import Span
 from tiledsl.ir.concurrent import (
     Arrive,
@@ -43,6 +47,7 @@ from tiledsl.ir.nodes import (
     Kernel,
     Launch,
     Let,
+    Space,
     Stmt,
     While,
 )
@@ -52,7 +57,7 @@ from tiledsl.passes.facts import thread_stage
 from tiledsl.passes.placed import described, listed, put_before
 from tiledsl.verifiers.fences import verify_fences
 
-ASYNC_PROXY = "async_proxy"
+KINDS = {Space.SHARED: "async_proxy", Space.GLOBAL: "async_proxy_global"}  # of fences, by what they order
 _MEETING = (Arrive, AsyncWait, Await, Barrier, Break, Continue, If)  # where a thread publishes, or may not come to
 
 
@@ -80,16 +85,22 @@ class FencePlan:
 
 @kernel_pass(requires=(thread_stage,), verify=verify_fences)
 def insert_fences(kernel: Kernel) -> Kernel:
-    """Adds the fences between what threads write in shared memory and what the copy engine and the tensor core do.
+    """Adds the fences between what threads write in memory and what the copy engine and the tensor core do.
 
-    Existing ones count. Safe because a fence changes no value. A kernel that touches no shared memory asynchronously,
-    other than with cp.async, which writes as threads do, is left as it is.
+    Existing ones count. Safe because a fence changes no value. A kernel that touches no memory asynchronously, other
+    than with cp.async, which writes as threads do, is left as it is.
     """
-    launches = []
-    for launch in kernel.launches:
-        plan = make_fence_plan(launch)
-        launches.append(replace(launch, body=put_before(launch.body, plan.fences, _fence)) if plan.fences else launch)
-    return replace(kernel, launches=tuple(launches))
+    return replace(kernel, launches=tuple(_fenced(launch) for launch in kernel.launches))
+
+
+def _fenced(launch: Launch) -> Launch:
+    plan = make_fence_plan(launch)
+
+    def fences(path: Path, span: Span, whole: Barrier) -> Block:
+        kinds = {KINDS[why.buffer.space] for why in plan.fences[path]}
+        return tuple(Fence(kind, span=span) for kind in KINDS.values() if kind in kinds)
+
+    return replace(launch, body=put_before(launch.body, plan.fences, fences)) if plan.fences else launch
 
 
 def make_fence_plan(launch: Launch) -> FencePlan:
@@ -100,12 +111,8 @@ def make_fence_plan(launch: Launch) -> FencePlan:
     return FencePlan(planner.fences)
 
 
-def _fence(path: Path, span: Span, whole: Barrier) -> Block:
-    return (Fence(ASYNC_PROXY, span=span),)
-
-
-Dirty = dict[Buffer, Stmt]  # tiles written since the last fence, with a statement that did
-Ahead = dict[Buffer, Stmt]  # tiles touched asynchronously later on, with a statement that does
+Dirty = dict[Buffer, Stmt]  # what was written since the last fence, with a statement that did
+Ahead = dict[Buffer, Stmt]  # what is touched asynchronously later on, with a statement that does
 
 
 @dataclass(slots=True)
@@ -118,6 +125,7 @@ class _Planner:
     # Barriers at which cp.async arrives by itself when it is complete: no thread sees that but those who wait there.
     arrived: set[Buffer] = field(init=False)
     flying: Dirty = field(default_factory=dict)  # what cp.async writes
+    elsewhere: Dirty = field(default_factory=dict)  # tensors that other roles write, at any time
     left: list[Dirty] = field(default_factory=list)  # of each loop around: where an iteration ended early
     asynchronous: Ahead = field(init=False)
 
@@ -136,20 +144,24 @@ class _Planner:
     # ---- what statements do
 
     def asynchronously(self, s: Stmt) -> Iterator[Buffer]:
-        """Tiles that `s` itself touches through the async proxy."""
+        """Tiles and tensors that `s` itself touches through the async proxy."""
         match s:
             case TensorCopy(dst, src) | BulkMove(dst, src):
-                yield from (self.root(a.buffer) for a in (dst, src) if is_shared(a.buffer))
+                yield from (self.root(a.buffer) for a in (dst, src))
             case AtomCall() if queue_of(s) == "product":
                 yield from (self.root(d.start.buffer) for d in _descriptors(s))
                 yield from self.described
 
     def written(self, s: Stmt) -> Iterator[Buffer]:
-        """Tiles that `s` itself writes as threads do."""
+        """Tiles and tensors that `s` itself writes as threads do."""
         if not isinstance(s, TensorCopy | BulkMove):
-            yield from (
-                self.root(b) for b, _, _, _, kind, *_ in touches(s) if kind is not AccessKind.READ and is_shared(b)
-            )
+            written = (b for b, _, _, _, kind, *_ in touches(s) if kind is not AccessKind.READ)
+            yield from (self.root(b) for b in written if b.space in KINDS)
+
+    def tensors_in(self, block: Block) -> Dirty:
+        """Tensors in global memory that statements of `block` write as threads do."""
+        every = [*block, *(inner for s in block for inner in statements(s))]
+        return {b: s for s in every for b in self.written(s) if b.space is Space.GLOBAL}
 
     def ahead_in(self, block: Block) -> Ahead:
         found: Ahead = {}
@@ -162,19 +174,21 @@ class _Planner:
         return found
 
     def meet(self, a: Buffer, b: Buffer) -> bool:
-        """Whether two tiles have bytes in common."""
+        """Whether two tiles have bytes in common, or it is one tensor."""
         if a is b or a not in self.slots or b not in self.slots:
             return a is b
         start_a, start_b = self.slots[a], self.slots[b]
         return start_a < start_b + bytes_of(b) and start_b < start_a + bytes_of(a)
 
-    def publish(self, path: Path, dirty: Dirty, ahead: Ahead) -> Dirty:
+    def publish(self, path: Path, dirty: Dirty, ahead: Ahead, spaces: Collection[Space] = (Space.SHARED,)) -> Dirty:
         """A fence before `path` if something of `dirty` is touched asynchronously; and what is dirty then."""
-        why = [Published(b, w, a) for b, w in dirty.items() for other, a in ahead.items() if self.meet(b, other)]
+        found = [(b, w) for b, w in dirty.items() if b.space in spaces]
+        why = [Published(b, w, a) for b, w in found for other, a in ahead.items() if self.meet(b, other)]
         if not why:
             return dirty
         self.fences[path] = tuple(why)
-        return {}
+        fenced = {p.buffer.space for p in why}
+        return {b: w for b, w in dirty.items() if b.space not in fenced}
 
     # ---- the walk
 
@@ -190,16 +204,19 @@ class _Planner:
 
     def statement(self, s: Stmt, path: Path, dirty: Dirty, after: Ahead) -> Dirty:
         match s:
-            case Fence(kind) if kind == ASYNC_PROXY:
-                return {}
-            case Barrier() | ClusterBarrier() | Arrive() | NamedSync() | NamedArrive():
+            case Fence(kind) if kind in KINDS.values():
+                return {b: w for b, w in dirty.items() if KINDS[b.space] != kind}
+            case Arrive() | NamedArrive():
                 return self.publish(path, dirty, after)
+            case Barrier() | ClusterBarrier() | NamedSync():
+                return {**self.publish(path, dirty, after), **self.elsewhere}
             case AsyncWait(pending, "copy"):
                 dirty = {**self.flying, **dirty}
                 self.flying = self.flying if pending else {}
                 return dirty
             case Await(barrier, _, buffers):
-                return {**dirty, **{self.root(b): s for b in buffers}} if barrier.buffer in self.arrived else dirty
+                copied = {self.root(b): s for b in buffers} if barrier.buffer in self.arrived else {}
+                return {**dirty, **copied, **self.elsewhere}
             case Break() | Continue():
                 self.left[-1].update(dirty)
                 return {}
@@ -208,18 +225,21 @@ class _Planner:
                 return {**yes, **self.block(orelse, (*path, 1), dirty, after)}
             case For() | While():
                 if not any(isinstance(x, _MEETING) for x in statements(s)):  # one fence then, and not in each round
-                    dirty = self.publish(path, dirty, self.ahead_in(s.body))
+                    dirty = self.publish(path, dirty, self.ahead_in(s.body), KINDS)
                 return self.loop(s, path, dirty, after)
             case Roles(roles):
                 others = [self.ahead_in(role.body) for role in roles]
                 result: Dirty = {}
                 for n, role in enumerate(roles):
                     beside = {b: by for m, found in enumerate(others) if m != n for b, by in found.items()}
-                    result |= self.block(role.body, (*path, n), dirty, {**beside, **after})
+                    written = (self.tensors_in(other.body) for other in roles if other is not role)
+                    self.elsewhere = {b: by for found in written for b, by in found.items()}
+                    result |= self.block(role.body, (*path, n), {**dirty, **self.elsewhere}, {**beside, **after})
+                self.elsewhere = {}
                 return result
         own = dict.fromkeys(self.asynchronously(s), s)
         if own:
-            dirty = self.publish(path, dirty, own)
+            dirty = self.publish(path, dirty, own, KINDS)
         new = dict.fromkeys(self.written(s), s)
         if queue_of(s) == "copy":  # not before a wait, and no fence before that is of use
             self.flying.update(new)

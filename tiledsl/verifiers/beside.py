@@ -267,6 +267,7 @@ class Beside(ThreadMemory):
         operation = self.issue("" if load else "store")
         touch = Touch(root, start, size, load, on, s, operation=operation if load else 0, engine=True)
         self.tell(touch)
+        self.watch.tensor(tensor.buffer, not load, on, s, engine=True)
         if load:
             if self.data:
                 self.spread(b, starts, np.where(inside, held, np.uint64(0)))

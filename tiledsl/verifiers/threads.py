@@ -108,6 +108,7 @@ class ThreadMachine(Beside):
         if b.space in self.watch.wants:
             if b.space is Space.GLOBAL:
                 self.watch.element(self.stmt, b, indices, lanes, on)
+                self.watch.tensor(b, writes, on, self.stmt)
             else:
                 start, size = self.places(b, indices, version, lanes)
                 root = self.roots.get(b, b)

@@ -41,6 +41,9 @@ class Watcher:
 
     def element(self, stmt: Stmt, buffer: Buffer, indices: list[Any], lanes: int, on: Mask) -> None: ...
 
+    def tensor(self, b: Buffer, writes: bool, on: Mask, s: Stmt, engine: bool = False) -> None:
+        """Threads of the group at hand, or the copy engine for them, touch some part of a tensor in global memory."""
+
     def barrier(self, s: Stmt, on: Mask) -> None: ...
 
     def fence(self, s: Stmt, on: Mask) -> None:

@@ -354,6 +354,50 @@ def test_a_copy_that_is_in_flight_when_the_block_ends_is_found(mode: str) -> Non
     assert found(ARRIVING.replace("tds::mbarrier_wait(bar, 0);", "return;")) == {"TD0808"}
 
 
+# Threads write global memory, which the copy engine then reads and writes.
+BACK = """
+TDS_KERNEL(32, 1) k(tds::u32* a, tds::u32* b, int bytes) {
+  const tds::u32 shared = tds::shared_base(), bar = shared + 2048;
+  const int t = tds::thread_index();
+  if (t == 0) {
+    tds::mbarrier_init(bar, 1);
+    tds::fence_mbarrier_init();
+  }
+  for (int i = t; i < bytes / 4; i += 32) {
+    tds::store(a + i, tds::u32(3 * i));
+    tds::store(b + i, tds::u32(i));
+  }
+  FENCE
+  tds::barrier();
+  if (t == 0) {
+    tds::mbarrier_arrive_expect_tx(bar, bytes);
+    tds::bulk_load(shared, LOADED, bytes, bar);
+  }
+  tds::mbarrier_wait(bar, 0);
+  if (t == 0) {
+    tds::bulk_store(b, shared, bytes);
+    tds::bulk_commit();
+    tds::bulk_wait_read<0>();
+  }
+}
+TDS_EXPORT(k)
+"""
+
+
+@pytest.mark.parametrize("loaded", ["a", "b"])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_copy_engine_sees_global_memory_after_a_fence_for_it(mode: str, loaded: str) -> None:
+    for fence, expected in (
+        ("tds::fence_proxy_async_global();", set()),
+        ("tds::fence_proxy_async();", {"TD0815"}),
+        ("tds::fence();", {"TD0815"}),
+    ):
+        a, b = aligned((256,), np.uint32), aligned((256,), np.uint32)
+        text = BACK.replace("FENCE", fence).replace("LOADED", loaded)
+        assert codes(findings_of(text, [a, b, np.int32(1024)], mode=mode)) == expected, fence
+        np.testing.assert_array_equal(b, np.arange(256) * (3 if loaded == "a" else 1))
+
+
 def test_misuse_of_tensor_maps_is_found() -> None:
     case = Case(2, 0, np.uint32, 3)
     out = np.zeros(case.bytes, np.uint8).view(np.uint32)
@@ -370,7 +414,14 @@ def test_misuse_of_tensor_maps_is_found() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(BYTES, loader(1), loader(5), loader(8, im2col=True), loader(8, im2col=True, multicast=True)),
+        *(
+            BYTES,
+            BACK.replace("FENCE", "tds::fence_proxy_async_global();").replace("LOADED", "a"),
+            loader(1),
+            loader(5),
+            loader(8, im2col=True),
+            loader(8, im2col=True, multicast=True),
+        ),
         storer(3, "tma_reduce_xor"),
     ],
 )

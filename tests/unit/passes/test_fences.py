@@ -65,12 +65,12 @@ def kernel(body: str, slots: str = "{") -> Kernel:
     return k
 
 
-def fences(body: str, slots: str = "{") -> list[str]:
-    """What each fence of the result goes before."""
+def fences(body: str, slots: str = "{", kind: str = "async_proxy") -> list[str]:
+    """What each fence of that kind in the result goes before."""
     out = insert_fences(kernel(body, slots))
     verify(out)
     lines = [line.strip() for line in text(out).splitlines()]
-    return [b for a, b in pairwise(lines) if a == "fence(kind=async_proxy)"]
+    return [b for a, b in pairwise(lines) if a == f"fence(kind={kind})"]
 
 
 @pytest.mark.parametrize("access", [STORE, LOAD, MULTIPLY, "if t == 0 { bulk_move(lanes=8192) S[0] -> C[0, 0] }"])
@@ -114,6 +114,38 @@ def test_none(body: str) -> None:
 
 def test_one_fence_serves_several_tiles_and_barriers() -> None:
     assert fences(f"{WRITE}  O[t] = x[0]  barrier  x[0] = S[255 - t]  barrier  {MULTIPLY}") == ["barrier"]
+
+
+OF_TENSORS = "if t == 0 { bulk_move(lanes=8) S[0] -> C[0, 0] }"
+
+
+@pytest.mark.parametrize(("body", "count"), [
+    (f"C[t, 0] = x[0]  barrier  {OF_TENSORS}", 1),
+    (f"move(lanes=8) x[0] -> C[t, 0]  barrier  {OF_TENSORS}", 1),
+    (f"if b == 0 {{ C[t, 0] = x[0] }}  barrier  {OF_TENSORS}", 1),
+    (f"for i in 4 {{ barrier  {OF_TENSORS}  {WAIT}  barrier  C[t, i] = x[0] }}", 1),
+    (f"C[t, 0] = x[0]  barrier  {OF_TENSORS}  {OF_TENSORS}", 2),  # each by a thread that may not have made the other
+    (f"if b == 0 {{ C[t, 0] = x[0] }} else {{ {OF_TENSORS} }}", 0),
+    (f"{OF_TENSORS}  async_commit(queue=store)  async_wait(pending=0, queue=store)  barrier  C[t, 0] = x[0]", 0),
+    (f"A[t, 0] = x[0]  barrier  {OF_TENSORS}", 0),
+    (f"C[t, 0] = x[0]  fence(kind=async_proxy_global)  barrier  {OF_TENSORS}", 1),  # has one
+])  # fmt: skip
+def test_who_accesses_what_threads_wrote_in_global_memory_fences_it(body: str, count: int) -> None:
+    found = fences(body, kind="async_proxy_global")
+    assert len(found) == count
+    if "fence" not in body:
+        assert set(found) <= {"bulk_move(lanes=8) S[0] -> C[0, 0]"}
+    assert not fences(body)
+
+
+def test_a_tensor_that_another_role_writes_is_fenced_after_each_wait() -> None:
+    loads = "await full[0], 0  if v == 0 { bulk_move(lanes=8) C[0, 0] -> S[0] on full[1] }"
+    one, two = "C[u, 0] = x[0]  arrive full[0]", f"{loads}  {loads}"
+    roles = f"""roles {{
+      role one(first=0, threads=128) u {{ {one} }}
+      role two(first=128, threads=128) v {{ {two} }}
+    }}"""
+    assert fences(roles, kind="async_proxy_global") == 2 * ["bulk_move(lanes=8) C[0, 0] -> S[0] on full[1]"]
 
 
 def test_around_a_loop() -> None:

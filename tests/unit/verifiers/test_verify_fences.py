@@ -32,7 +32,8 @@ HEAD = """kernel k(A: global float16[512, 64], C: global float16[512, 64]) {
     READY
 """
 READY = "if t == 0 { init_barrier(count=ARRIVALS) full[0]  fence(kind=barrier_init) }  barrier"
-FENCE = "fence(kind=async_proxy)"
+FENCE, OF_TENSORS = "fence(kind=async_proxy)", "fence(kind=async_proxy_global)"
+ENGINE = "bulk_move(lanes=8) S[0] -> C[0, 0]"
 WRITE = "S[t] = x[0]"
 STORE = "if t == 0 { tensor_copy(box=[128, 64], swizzle=128) S[0] -> C[0, 0] }"
 LOAD = "if t == 0 { expect full[0], 16384  tensor_copy(box=[128, 64], swizzle=128) A[0, 0] -> S[0] on full[0] }"
@@ -79,16 +80,26 @@ MISSING = {
     "copies that arrive": (
         roles("async S[u] = A[u, 0]  arrive(copies) full[0] of S", f"await full[0], 0 of S  @  {MULTIPLIED}"), 128,
     ),
+    "global memory": (f"C[t, 0] = x[0]  barrier  if t == 0 {{ $  {ENGINE} }}  {DONE}", 1),
+    "global memory, by who wrote": (f"C[t, 0] = x[0]  $  barrier  if t == 0 {{ {ENGINE} }}  {DONE}", 1),
+    "global memory, around a loop": (
+        f"for i in 3 {{ barrier  if t == 0 {{ $  {ENGINE} }}  async_commit(queue=store)  "
+        "async_wait(pending=0, queue=store)  barrier  C[t, 0] = x[0] }", 1,
+    ),
+    "global memory of another role": (
+        roles("C[u, 0] = x[0]  arrive full[0]", f"await full[0], 0  if v == 0 {{ $  {ENGINE} }}  {DONE}"), 128,
+    ),
     "before roles": (f"{WRITE}  @  barrier  {roles('x[0] = x[1]', MULTIPLIED)}", 1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "arrivals"), MISSING.values(), ids=MISSING)
 def test_a_missing_fence_is_found(body: str, arrivals: int) -> None:
-    check(kernel(body.replace("@", FENCE), arrivals=arrivals))
-    with pytest.raises(VerifyError, match="S20"):
-        check(kernel(body.replace("@", ""), arrivals=arrivals))
-    check(insert_fences(kernel(body.replace("@", ""), arrivals=arrivals)))
+    check(kernel(body.replace("@", FENCE).replace("$", OF_TENSORS), arrivals=arrivals))
+    for wrong in ("", FENCE if "$" in body else ""):
+        with pytest.raises(VerifyError, match="S20"):
+            check(kernel(body.replace("@", "").replace("$", wrong), arrivals=arrivals))
+    check(insert_fences(kernel(body.replace("@", "").replace("$", ""), arrivals=arrivals)))
 
 
 WRONG = {
@@ -112,6 +123,8 @@ RIGHT = {
     "another tile": f"O[t] = x[0]  barrier  {STORED}",
     "only read": f"x[0] = S[t]  barrier  {STORED}",
     "the engine wrote it": f"{LOAD}  arrive full[0]  await full[0], 0 of S  {MULTIPLIED}",
+    "another tensor": f"A[t, 0] = x[0]  barrier  if t == 0 {{ {ENGINE} }}  {DONE}",
+    "the engine before the threads": f"if t == 0 {{ {ENGINE} }}  {DONE}  barrier  C[t, 0] = x[0]",
     "by who accesses, after a barrier": f"{WRITE}  barrier  if t == 0 {{ {FENCE} }}  {STORED}",
 }
 

@@ -80,7 +80,7 @@ static void read_global(Fiber* f, const void* p, u32 bytes, Site at) {
   const Memory& m = check_global_bounds(p, bytes, 1, at);
 #if TDS_CHECKED
   if (m.written) touch_global(p, bytes, new_event(Event{at, f->number, f->number, f->clock.own, Kind::BULK_GLOBAL, ASYNC}),
-                              knower(f));
+                              knower_of_global(f));
 #else
   (void)f, (void)m;
 #endif
@@ -201,7 +201,7 @@ static void write_global(Fiber* f, BulkStore& s, const void* p, u32 bytes, bool 
 #if TDS_CHECKED
   const u8 flags = static_cast<u8>(WRITES | ASYNC | PENDING | (atomically ? ATOMICALLY : 0));
   if (!s.write_event) s.write_event = new_event(Event{s.at, f->number, f->number, 0, Kind::BULK_GLOBAL, flags});
-  touch_global(p, bytes, s.write_event, knower(f));
+  touch_global(p, bytes, s.write_event, knower_of_global(f));
 #else
   (void)f, (void)atomically;
 #endif

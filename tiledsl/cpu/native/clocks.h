@@ -90,62 +90,76 @@ class Known {
   Vector* vector = nullptr;
 };
 
-// What a thread knows: `known` of others, `own` of itself. `visible` and `own_visible` are the parts of it whose writes
-// the async proxy sees too.
+// What a thread knows: `known` of others, `own` of itself. Of it the async proxy sees the writes to shared memory of one
+// part and those to global memory of another: fences say which.
+struct Seen {
+  Known others;
+  u32 own = 0;
+};
 struct Clock {
-  Known known, visible;
-  u32 own = 1, own_visible = 0;
+  Known known;
+  u32 own = 1;
+  Seen shared, global;
 };
 
-// What arrives at a barrier, a flag in memory, ..., for those who wait there.
-class Gathered {
+// The join of what several agents know.
+class Joined {
  public:
-  // The past of a thread. Its next step has to be counted: `release` in detector.h does.
-  void add(u32 agent, const Clock& c) {
-    known.join(c.known);
-    visible.join(c.visible);
+  void add(const Known& others) { known.join(others); }
+  void add(u32 agent, u32 clock) {
+    if (!clock) return;
     agents.push_back(agent);
-    own.push_back(c.own);
-    if (c.own_visible) {
-      visible_agents.push_back(agent);
-      own_visible.push_back(c.own_visible);
-    }
+    clocks.push_back(clock);
   }
-  void add(const Gathered& o) {
+  void add(const Joined& o) {
     known.join(o.known);
-    visible.join(o.visible);
     agents.insert(agents.end(), o.agents.begin(), o.agents.end());
-    own.insert(own.end(), o.own.begin(), o.own.end());
-    visible_agents.insert(visible_agents.end(), o.visible_agents.begin(), o.visible_agents.end());
-    own_visible.insert(own_visible.end(), o.own_visible.begin(), o.own_visible.end());
-  }
-  // That agent's step `value` has been completed, and the async proxy sees it.
-  void add(u32 agent, u32 value) {
-    agents.push_back(agent);
-    own.push_back(value);
-    visible_agents.push_back(agent);
-    own_visible.push_back(value);
-  }
-  // The same, but the async proxy sees only what has come by itself: cp.async writes as threads do.
-  void add_unseen(u32 agent, u32 value) {
-    agents.push_back(agent);
-    own.push_back(value);
+    clocks.insert(clocks.end(), o.clocks.begin(), o.clocks.end());
   }
   // Makes one vector of it, so that many can acquire it for O(1) each.
   void settle() {
-    known.raise(agents.data(), own.data(), static_cast<u32>(agents.size()));
-    visible.raise(visible_agents.data(), own_visible.data(), static_cast<u32>(visible_agents.size()));
+    known.raise(agents.data(), clocks.data(), static_cast<u32>(agents.size()));
     agents.clear();
-    own.clear();
-    visible_agents.clear();
-    own_visible.clear();
+    clocks.clear();
   }
-  void clear() { *this = Gathered(); }
 
-  Known known, visible;  // complete after settle()
+  Known known;  // complete after settle()
 
  private:
-  std::vector<u32> agents, own, visible_agents, own_visible;
+  std::vector<u32> agents, clocks;
+};
+
+// What arrives at a barrier, a flag in memory, ..., for those who wait there.
+struct Gathered {
+  Joined known, shared, global;
+
+  // The past of a thread. Its next step has to be counted: `release` in detector.h does.
+  void add(u32 agent, const Clock& c) {
+    known.add(c.known);
+    known.add(agent, c.own);
+    shared.add(c.shared.others);
+    shared.add(agent, c.shared.own);
+    global.add(c.global.others);
+    global.add(agent, c.global.own);
+  }
+  void add(const Gathered& o) {
+    known.add(o.known);
+    shared.add(o.shared);
+    global.add(o.global);
+  }
+  // That agent's step has been completed, and the async proxy sees what it wrote, which is in shared memory.
+  void add(u32 agent, u32 clock) {
+    known.add(agent, clock);
+    shared.add(agent, clock);
+  }
+  // The same, but the async proxy sees only what has come by itself: cp.async writes as threads do.
+  void add_unseen(u32 agent, u32 clock) { known.add(agent, clock); }
+  void settle() {
+    known.settle();
+    shared.settle();
+    global.settle();
+  }
+  void clear() { *this = Gathered(); }
 };
 
 }  // namespace tds

@@ -41,7 +41,7 @@ void end_visits(Cta& cta) {
   Hopper& h = hopper(cta);
   h.ends.settle();
   for (const Visit& v : h.visits) {
-    if (h.ends.known.values()[v.agent] >= v.clock) continue;
+    if (h.ends.known.known.values()[v.agent] >= v.clock) continue;
     const std::string rank = number(cta.rank % cluster_blocks());
     Finding late = finding(857, v.at, {{"problem", "the block of rank " + rank + " may have ended before"},
                                        {"where", where()}});

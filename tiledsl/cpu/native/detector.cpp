@@ -35,9 +35,9 @@ u32 extra_agent(const Cta& cta, u32 index) {
 Knower common_knower(Fiber* const* fibers, u32 count, std::vector<u32>& space) {
   bool same = count > 1;
   for (u32 i = 1; i < count; ++i)
-    same &= fibers[i]->clock.known == fibers[0]->clock.known && fibers[i]->clock.visible == fibers[0]->clock.visible;
+    same &= fibers[i]->clock.known == fibers[0]->clock.known && fibers[i]->clock.shared.others == fibers[0]->clock.shared.others;
   if (count == 1) return knower(fibers[0]);
-  if (same) return Knower{fibers[0]->clock.known.values(), fibers[0]->clock.visible.values(), NOBODY, 0, 0};
+  if (same) return Knower{fibers[0]->clock.known.values(), fibers[0]->clock.shared.others.values(), NOBODY, 0, 0};
   const u32 n = worker->clocks.size;
   space.assign(2 * n, ~0u);
   u32* known = space.data();

@@ -24,7 +24,13 @@ constexpr u32 NOBODY = ~0u;
 
 inline Knower knower(const Fiber* f) {
   const Clock& c = f->clock;
-  return Knower{c.known.values(), c.visible.values(), f->number, c.own, c.own_visible};
+  return Knower{c.known.values(), c.shared.others.values(), f->number, c.own, c.shared.own};
+}
+
+// The same, for accesses of global memory through the async proxy.
+inline Knower knower_of_global(const Fiber* f) {
+  const Clock& c = f->clock;
+  return Knower{c.known.values(), c.global.others.values(), f->number, c.own, c.global.own};
 }
 
 // What all of these threads know. The vectors may lie in `space`, which must outlive the result.
@@ -71,7 +77,7 @@ void release(Fiber* f, Gathered& to);           // what f did so far becomes kno
 void acquire(Fiber* f, const Gathered& settled);  // `settled` has been settled
 void join_lanes(Warp& w, u32 lanes);            // __syncwarp
 void acquire_agent(Fiber* f, u32 agent, u32 clock);  // f knows that step of an agent, and so does the async proxy
-void fence_proxy_async(Fiber* f);
+void fence_proxy_async(Fiber* f, Seen& seen);  // `seen`: of f's clock, the memory whose writes the async proxy sees now
 void fence(Fiber* f, Site at);                  // of gpu scope: orders with the atomics before and after it
 void atomic_synchronisation(Fiber* f, const void* p, int access);  // of an atomic access; called right before it
 
@@ -88,7 +94,6 @@ inline void release(Fiber*, Gathered&) {}
 inline void acquire(Fiber*, const Gathered&) {}
 inline void join_lanes(Warp&, u32) {}
 inline void acquire_agent(Fiber*, u32, u32) {}
-inline void fence_proxy_async(Fiber*) {}
 inline void fence(Fiber*, Site) {}
 inline void atomic_synchronisation(Fiber*, const void*, int) {}
 inline void start_detector() {}

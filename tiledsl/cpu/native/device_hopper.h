@@ -88,7 +88,7 @@ TDS_DEVICE void cp_async_mbarrier_arrive_noinc(u32 barrier, TDS_HERE) {
 
 TDS_DEVICE void fence_mbarrier_init(TDS_HERE) { tds_rt_fence_mbarrier_init(at); }
 TDS_DEVICE void fence_proxy_async(TDS_HERE) { tds_rt_fence_proxy_async(at); }
-TDS_DEVICE void fence_proxy_async_all(TDS_HERE) { tds_rt_fence_proxy_async(at); }
+TDS_DEVICE void fence_proxy_async_global(TDS_HERE) { tds_rt_fence_proxy_async_global(at); }
 // Threads of a cluster run on one processor thread, so these need no more than the detector's attention.
 TDS_DEVICE void fence_cta(TDS_HERE) { tds_rt_fence(at); }
 TDS_DEVICE void fence_cluster(TDS_HERE) { tds_rt_fence(at); }

@@ -280,8 +280,18 @@ extern "C" void tds_rt_fence_mbarrier_init(Site at) {
 extern "C" void tds_rt_fence_proxy_async(Site at) {
   Fiber* f = self();
   f->at = at;
-  fence_proxy_async(f);
+#if TDS_CHECKED
+  fence_proxy_async(f, f->clock.shared);
+#endif
   tds_rt_fence_mbarrier_init(at);
+}
+
+extern "C" void tds_rt_fence_proxy_async_global(Site at) {
+  Fiber* f = self();
+  f->at = at;
+#if TDS_CHECKED
+  fence_proxy_async(f, f->clock.global);
+#endif
 }
 
 extern "C" void tds_rt_pause() { pause_idle(); }

@@ -14,8 +14,9 @@ void release(Fiber* f, Gathered& to) {
 }
 
 void acquire(Fiber* f, const Gathered& settled) {
-  f->clock.known.join(settled.known);
-  f->clock.visible.join(settled.visible);
+  f->clock.known.join(settled.known.known);
+  f->clock.shared.others.join(settled.shared.known);
+  f->clock.global.others.join(settled.global.known);
 }
 
 void join_lanes(Warp& w, u32 lanes) {
@@ -39,9 +40,9 @@ void acquire_agent(Fiber* f, u32 agent, u32 clock) {
   acquire(f, unit.gathered);
 }
 
-void fence_proxy_async(Fiber* f) {
-  f->clock.visible.join(f->clock.known);
-  f->clock.own_visible = f->clock.own++;
+void fence_proxy_async(Fiber* f, Seen& seen) {
+  seen.others.join(f->clock.known);
+  seen.own = f->clock.own++;
 }
 
 // As the fences of C++ (ISO C++ 32.4, "Order and consistency"): what precedes a fence of one thread happens before what

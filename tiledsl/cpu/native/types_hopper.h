@@ -50,6 +50,7 @@ void tds_rt_mbarrier_wait(tds::u32 barrier, tds::u32 parity, tds::Site at);
 void tds_rt_cp_async_mbarrier_arrive(tds::u32 barrier, int counted_at_init, tds::Site at);
 void tds_rt_fence_mbarrier_init(tds::Site at);
 void tds_rt_fence_proxy_async(tds::Site at);
+void tds_rt_fence_proxy_async_global(tds::Site at);
 
 // `ranks`: bits of the blocks of the cluster that receive it; 0: the own one.
 void tds_rt_tma_load(tds::u32 to, const tds::TensorMap* map, tds::u32 barrier, tds::u32 ranks, const int* coordinates,
