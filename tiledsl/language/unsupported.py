@@ -20,13 +20,13 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(
         ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
     ),
-    **dict.fromkeys(("PersistentTileScheduler", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
+    **dict.fromkeys(("rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
     **dict.fromkeys(("annotate_pass_configs", "plot_layout"), _LATER),
     **dict.fromkeys(("ieee_add", "ieee_sub", "ieee_mul", "ieee_fdiv"), "write the operator: it rounds to nearest even"),
     **dict.fromkeys(("ieee_frcp", "ieee_fsqrt", "ieee_frsqrt"), _LATER),
     **dict.fromkeys(("sync_warp",), _LATER),
-    **dict.fromkeys(("ieee_fmaf", "meta_class", "inline"), _LATER),
+    **dict.fromkeys(("ieee_fmaf",), _LATER),
     **dict.fromkeys(("add2", "sub2", "mul2", "fma2", "max2", "min2", "abs2"), _PAIRS),
     **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
     **dict.fromkeys(("ws_op", "WSRole", "WSOpRef", "WSSync", "WSScope"), "use T.WSPipeline and T.WSSchedule"),

@@ -65,6 +65,7 @@ _SECTIONS = (
     ("launch", "Launch, questions, annotations"),
     ("memory", "Memory"),
     ("loops", "Loops"),
+    ("tile_schedulers", "Schedulers of tiles"),
     ("tiles", "Tiles"),
     ("roles", "Roles of warpgroups"),
     ("schedules", "Schedules of roles that the compiler makes"),

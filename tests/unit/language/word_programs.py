@@ -63,3 +63,31 @@ def foreign_functions(
         Y[1, t] = own[3]
         T.sync_threads()
         T.call_extern("handle", "bump", T.address_of(Z[t]), T.address_of(N[t]))
+
+
+def _scheduled(A, B, C):
+    return {"B": A + 1, "C": C + 1}
+
+
+@CASES.computes(
+    _scheduled,
+    given(A=drawn(integers, 70, 45), B=zeros(70, 45, dtype="int32"), C=drawn(integers, 70, 45)),
+)
+def tile_schedulers(A: T.Tensor((70, 45), "int32"), B: T.Tensor((70, 45), "int32"), C: T.Tensor((70, 45), "int32")):
+    with T.Kernel(4, threads=32) as block:
+        s = T.PersistentTileScheduler("s", T.ceildiv(70, 16), T.ceildiv(45, 8), swizzle_size=4)
+        s.init(block)
+        tile = T.alloc_fragment((16, 8), "int32")
+        while s.valid():
+            T.copy(A[s.m_idx * 16, s.n_idx * 8], tile)
+            for i, j in T.Parallel(16, 8):
+                tile[i, j] += 1
+            T.copy(tile, B[s.m_idx * 16, s.n_idx * 8])
+            s.next_tile()
+        rows = T.PersistentTileScheduler("r", T.ceildiv(70, 16), 1, column_major=False, stateful=False)
+        for turn in range(2):
+            m, n = rows.coord(turn * rows.num_workers + block)
+            if m * 16 < 70 and n < 1:
+                for i, j in T.Parallel(16, 45):
+                    if m * 16 + i < 70:
+                        C[m * 16 + i, j] += 1

@@ -96,6 +96,10 @@ LOOPS = Section(
             "v:loops g:control_flow"
             " unit/frontend/test_control_flow_law.py::test_traced_programs_compute_what_python_computes",
         ),
-        lacking("schedulers of tiles as objects", "PersistentTileScheduler"),
+        there(
+            "schedulers of tiles as objects",
+            "PersistentTileScheduler BaseTileScheduler",
+            "v:tile_schedulers unit/language/test_tile_schedulers.py::test_each_tile_goes_to_one_turn_of_one_worker",
+        ),
     ),
 )
