@@ -22,7 +22,7 @@ UNSUPPORTED: dict[str, str] = {
     ),
     **dict.fromkeys(("rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
-    **dict.fromkeys(("annotate_pass_configs", "plot_layout"), _LATER),
+    **dict.fromkeys(("annotate_pass_configs",), _LATER),
     **dict.fromkeys(("ieee_add", "ieee_sub", "ieee_mul", "ieee_fdiv"), "write the operator: it rounds to nearest even"),
     **dict.fromkeys(("ieee_frcp", "ieee_fsqrt", "ieee_frsqrt"), _LATER),
     **dict.fromkeys(("sync_warp",), _LATER),

@@ -86,7 +86,11 @@ LAYOUTS = Section(
             "other annotations",
             "annotate_l2_hit_ratio annotate_restrict_buffers annotate_compile_flags annotate_pass_configs",
         ),
-        there("pictures of layouts", "", f"{CLI}::test_layout_of_a_kernel", missing="plot_layout"),
+        there(
+            "pictures of layouts",
+            "plot_layout",
+            f"{LAYOUT}::test_pictures_are_those_of_the_tables {CLI}::test_layout_of_a_kernel",
+        ),
     ),
 )
 
