@@ -15,7 +15,6 @@ UNSUPPORTED: dict[str, str] = {
     "named_barrier_arrive": _NAMED,
     **dict.fromkeys(("mma_gemm_blockscaled", "ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
-    **dict.fromkeys(("copy_cluster", "tma_load", "create_tma_descriptor"), "use T.copy or T.tma_copy"),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(
         ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER

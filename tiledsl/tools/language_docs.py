@@ -72,6 +72,7 @@ _SECTIONS = (
     ("barriers", "Barriers in shared memory"),
     ("asynchrony", "Asynchronous work"),
     ("clusters", "Clusters of blocks"),
+    ("copy_engine", "The copy engine by its parts"),
     ("dependence", "Launches that follow each other"),
     ("reductions", "Reductions"),
     ("reducers", "Accumulating over loops and threads"),

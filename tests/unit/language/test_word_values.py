@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import word_engine
 import word_numbers
 import word_programs
 import word_threads
@@ -17,9 +18,9 @@ from word_case import WordCase
 
 from tiledsl.checking.compare import difference
 
-CASES: dict[str, WordCase] = {**word_numbers.CASES, **word_programs.CASES, **word_threads.CASES, **word_tiles.CASES}
+TABLES = (word_engine.CASES, word_numbers.CASES, word_programs.CASES, word_threads.CASES, word_tiles.CASES)
+CASES: dict[str, WordCase] = {name: case for table in TABLES for name, case in table.items()}
 RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
-TABLES = (word_numbers.CASES, word_programs.CASES, word_threads.CASES, word_tiles.CASES)
 assert len(CASES) == sum(map(len, TABLES))
 
 

@@ -59,10 +59,9 @@ ROLES = Section(
         ),
         there(
             "the copy engine by hand",
-            "tma_copy tma_store_arrive tma_store_wait fence_proxy_async",
-            "g:warp_specialised unit/cpu/test_tma.py",
-            CALLS,
-            missing="tma_load create_tma_descriptor",
+            "tma_copy tma_load create_tma_descriptor tma_store_arrive tma_store_wait fence_proxy_async",
+            "g:warp_specialised v:tma_loads unit/cpu/test_tma.py",
+            f"i:tma_loads {CALLS}",
         ),
         there(
             "barriers of threads",
