@@ -13,7 +13,7 @@ _WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours
 
 UNSUPPORTED: dict[str, str] = {
     "named_barrier_arrive": _NAMED,
-    **dict.fromkeys(("mma_gemm_blockscaled", "ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
+    "mma_gemm_blockscaled": _ATOM,
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(
