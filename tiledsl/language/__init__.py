@@ -69,7 +69,7 @@ from tiledsl.language.directed import (
 )
 from tiledsl.language.emitters import TensorCoreIntrinEmitter
 from tiledsl.language.externs import CUDASourceCodeKernel, address_of, call_extern, call_pure_extern, import_source
-from tiledsl.language.instructions import ptx_ldmatrix, ptx_mma
+from tiledsl.language.instructions import mma_store, ptx_ldmatrix, ptx_mma
 from tiledsl.language.launch import (
     ClusterKernel,
     Kernel,
@@ -235,6 +235,7 @@ from tiledsl.language.sparse import gemm_sp
 from tiledsl.language.tile_schedulers import BaseTileScheduler, PersistentTileScheduler
 from tiledsl.language.tiles import GemmWarpPolicy, c2d_im2col, clear, copy, fill, gemm, im2col, transpose
 from tiledsl.language.unsupported import UNSUPPORTED
+from tiledsl.language.warpgroups import ptx_wgmma_rs, ptx_wgmma_ss
 from tiledsl.language.warps import (
     activemask,
     all_sync,
@@ -328,18 +329,18 @@ __all__ = [
     "make_full_bank_swizzled_layout", "make_half_bank_swizzled_layout", "make_linear_layout",
     "make_quarter_bank_swizzled_layout", "make_swizzled_layout", "match_all_sync", "match_any_sync", "max", "max2",
     "max_value", "mbarrier_arrive", "mbarrier_arrive_expect_tx", "mbarrier_expect_tx", "mbarrier_wait_parity",
-    "meta_class", "min", "min2", "min_value", "mul2", "named_barrier_arrive", "no_set_max_nreg", "pdl_sync",
-    "pdl_trigger", "plot_layout", "popcount", "pow", "print", "ptx_commit_group", "ptx_ldmatrix", "ptx_mma",
-    "ptx_wait_group", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor",
-    "reduce_max", "reduce_min", "reduce_sum", "reducer_init", "reducer_update", "reinterpret", "reshape", "round",
-    "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_sync", "shfl_up", "shfl_xor", "shift_left",
-    "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "sub2", "symbolic", "sync_threads", "sync_warp",
-    "syncthreads_and", "syncthreads_count", "syncthreads_or", "tan", "tanh", "tfloat32", "thread_allreduce",
-    "thread_binding", "tma_copy", "tma_load", "tma_store_arrive", "tma_store_wait", "transpose", "trunc", "truncdiv",
-    "truncmod", "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle",
-    "vectorized", "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor", "warp_reduce_max", "warp_reduce_min",
-    "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait",
-    "wgmma_gemm", "ws",
+    "meta_class", "min", "min2", "min_value", "mma_store", "mul2", "named_barrier_arrive", "no_set_max_nreg",
+    "pdl_sync", "pdl_trigger", "plot_layout", "popcount", "pow", "print", "ptx_commit_group", "ptx_ldmatrix", "ptx_mma",
+    "ptx_wait_group", "ptx_wgmma_rs", "ptx_wgmma_ss", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand",
+    "reduce_bitor", "reduce_bitxor", "reduce_max", "reduce_min", "reduce_sum", "reducer_init", "reducer_update",
+    "reinterpret", "reshape", "round", "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_sync", "shfl_up",
+    "shfl_xor", "shift_left", "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "sub2", "symbolic",
+    "sync_threads", "sync_warp", "syncthreads_and", "syncthreads_count", "syncthreads_or", "tan", "tanh", "tfloat32",
+    "thread_allreduce", "thread_binding", "tma_copy", "tma_load", "tma_store_arrive", "tma_store_wait", "transpose",
+    "trunc", "truncdiv", "truncmod", "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32", "uint64", "unroll",
+    "use_swizzle", "vectorized", "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor", "warp_reduce_max",
+    "warp_reduce_min", "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand",
+    "warpgroup_wait", "wgmma_gemm", "ws",
 ]
 # fmt: on
 

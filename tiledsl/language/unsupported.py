@@ -10,7 +10,7 @@ _BLACKWELL = "tensor memory is not there yet"
 _WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
 
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys(("mma_gemm_blockscaled", "ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
+    **dict.fromkeys(("mma_gemm_blockscaled",), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
     **dict.fromkeys(("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "launch_thread"), _LATER),

@@ -84,6 +84,7 @@ _SECTIONS = (
     ("warps", "Warps"),
     ("layouts", "Layouts"),
     ("instructions", "Single instructions"),
+    ("warpgroups", "Single instructions of warpgroups"),
     ("emitters", "Products written out"),
     ("macros", "Macros"),
     ("externs", "The user's own CUDA functions"),
