@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tiledsl.compile import Lowered
-from tiledsl.cpu import device, interp, tile_interp, toolchain
+from tiledsl.cpu import device, foreign, interp, tile_interp, toolchain
 from tiledsl.errors import error
 from tiledsl.runtime.arguments import Bound, as_array, bind, numpy_dtype
 from tiledsl.runtime.driver import find_driver
@@ -119,7 +119,9 @@ def run_on_cpu(lowered: Lowered, bound: Bound, backend: Backend, **how: Any) -> 
 def _run_device(lowered: Lowered, bound: Bound, arrays: Mapping[str, np.ndarray[Any, Any]], **how: Any) -> None:
     signature = lowered.signature
     checked = bool(how.pop("check", False))
-    module = device.compile_source(lowered.source.text, [e.name for e in signature.entries], checked=checked)
+    own = [e.name for e in signature.entries if not e.users]
+    module = device.compile_source(lowered.source.text, own, checked=checked) if own else None
+    references = {r.name: r.function for r in lowered.final.references}
     numbers = bound.numbers()
     dtypes = {p.name: p.dtype for p in (*signature.parameters, *signature.sizes) if isinstance(p, ScalarParameter)}
     values: dict[str, Any] = dict(arrays)
@@ -132,7 +134,11 @@ def _run_device(lowered: Lowered, bound: Bound, arrays: Mapping[str, np.ndarray[
     for e in signature.entries:
         grid = tuple(evaluate(x, numbers) for x in e.grid)
         check_grid(e.name, grid, e.cluster)
-        if prod(grid):
+        if not prod(grid):
+            continue
+        if e.users:
+            foreign.launch_whole(e.name, references.get(e.name), [values[n] for n in e.arguments], "TD0822")
+        elif module is not None:
             maps = [device.Mapped(map_of(m, numbers), values[m.tensor]) for m in e.maps]
             arguments = [*maps, *(values[n] for n in e.arguments)]
             together: dict[str, Any] = {"shared": e.shared, "cluster": e.cluster or (1,)}

@@ -495,6 +495,27 @@ CATALOGUE: dict[str, Entry] = {
         "A sparse tensor core multiplies matrices of which any four neighbours in a row, from a multiple of four on, have at "
         "most two elements that are not zero.",
     ),
+    "TD0280": Entry(
+        "the CUDA text has no kernel '{name}'",
+        "available entries: {known}",
+        "T.CUDASourceCodeKernel launches a __global__ function that its text defines, by name.",
+    ),
+    "TD0281": Entry(
+        "{name}({takes}) is passed ({passes})",
+        "give args=[...] with one tensor, scalar or size for each of its parameters",
+        "Without args a kernel of CUDA text is passed all parameters of the tiledsl kernel, then its dynamic sizes.",
+    ),
+    "TD0282": Entry(
+        "the kernel '{name}' is a template",
+        "define a __global__ function that calls it with the template's arguments, and launch that one",
+        "A template has no code of its own until something names its arguments, which a launch by name cannot.",
+    ),
+    "TD0285": Entry(
+        "{what} cannot take {value}",
+        "it needs {needs}",
+        "Words on several neighbours (T.add2, T.ldg128, ...) take a part of a tensor, as A[i, 2 * j : 2 * j + 2], or what "
+        "such a word gave.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -736,6 +757,10 @@ CATALOGUE: dict[str, Entry] = {
         "'{name}' is {how} before T.pdl_sync, and {earlier} by an earlier launch, which may still run",
         "move it below T.pdl_sync; above it only what no earlier launch writes may be read",
         "A launch with T.pdl_sync begins before the launches before it are over. Only after the wait what they wrote is there.",
+    ),
+    "TD0510": Entry(
+        "{name} asks for {size} bytes of shared memory; {target} has {limit} a block",
+        "ask for fewer shared_bytes",
     ),
     "TD0520": Entry(
         "each version of '{name}' has {bytes} bytes, but its {swizzle}-byte swizzle repeats after {period}",
@@ -1210,8 +1235,9 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0820": Entry(
         "{name} cannot run in NumPy",
-        "tell T.import_source(text, references={{...}}) what the function computes, in Python, or run on the CPU device "
-        "(backend 'cpu', needs a C++ compiler) or on a GPU",
+        "tell T.import_source(text, references={{...}}) what the function computes, in Python, or "
+        "T.CUDASourceCodeKernel(..., reference=...) what the kernel does, or run on the CPU device (backend 'cpu', needs "
+        "a C++ compiler) or on a GPU",
         "A function of the user's own CUDA source has a meaning in the NumPy executions only by a Python reference.",
     ),
     "TD0821": Entry(
@@ -1219,6 +1245,18 @@ CATALOGUE: dict[str, Entry] = {
         "return a number: the reference is called for one thread at a time",
         "A reference of T.import_source does what the CUDA function does, for one thread; pointers are NumPy arrays that "
         "it may change.",
+    ),
+    "TD0822": Entry(
+        "{name} is CUDA text, which cannot run on the CPU device",
+        "tell T.CUDASourceCodeKernel(..., reference=...) in Python what the kernel does, or write it with the device API: "
+        "TDS_KERNEL(128) {name}(...) {{ ... }} and TDS_EXPORT({name})",
+        "The CPU device runs what is written with the functions of namespace tds, as the emitted text is; other CUDA text "
+        "is compiled for GPUs alone.",
+    ),
+    "TD0823": Entry(
+        "the reference of {name} returns {value}, which nothing would see",
+        "change the arrays that it is given, and return nothing",
+        "The reference of a kernel stands for a whole launch: it gets the tensors as NumPy arrays and writes into them.",
     ),
     "TD0830": Entry(
         "the block cannot go on: {threads} ({where})",

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 
 from tiledsl.codegen.concurrent import TensorMapping
-from tiledsl.codegen.cuda import Entry, Source, cuda_text, emit
+from tiledsl.codegen.cuda import cuda_text, emit
 from tiledsl.codegen.edited import with_text
+from tiledsl.codegen.source import Entry, Source
 from tiledsl.errors import error
 from tiledsl.ir.nodes import Binary, Buffer, Cast, Const, Extent, Kernel, Var
 from tiledsl.passes.base import Pass, run_pipeline
@@ -172,7 +173,8 @@ def signature_of_kernel(kernel: Kernel, source: Source) -> Signature:
         grid = tuple(size_expr(e) for e in kernel.launches[entry.launch].grid)
         maps = tuple(map_parameter(m) for m in entry.maps)
         memory = (entry.shared_bytes, entry.params, entry.shared)
-        return EntryPoint(entry.name, grid, entry.threads, *memory, maps, entry.cluster, entry.dependent)
+        made = EntryPoint(entry.name, grid, entry.threads, *memory, maps, entry.cluster, entry.dependent)
+        return replace(made, block=entry.block, users=entry.users)
 
     return Signature(
         kernel.name,

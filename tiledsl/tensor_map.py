@@ -37,6 +37,11 @@ _DATA_TYPES = {
 }
 _FLOATS = ("FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16", "TFLOAT32")
 _BYTES = {"UINT8": 1, "UINT16": 2, "FLOAT16": 2, "BFLOAT16": 2, "UINT64": 8, "INT64": 8, "FLOAT64": 8}
+# CUDA Driver API, CUtensorMapDataType: its names in the order of their numbers.
+_NUMBERED = (
+    *("UINT8", "UINT16", "UINT32", "INT32", "UINT64", "INT64", "FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16"),
+    *("FLOAT32_FTZ", "TFLOAT32"),
+)
 _CORNER_BITS = {3: 16, 4: 8, 5: 5}
 
 
@@ -105,9 +110,18 @@ class TensorMap:
 
 def element_bytes(name: str, dtype: str) -> int:
     """Bytes of an element of tensor `name`. Raises TileError TD0650 for a type that the copy engine does not know."""
+    return _BYTES.get(_data_type(name, dtype), 4)
+
+
+def data_type_number(name: str, dtype: str) -> int:
+    """The driver's number of the type of tensor `name`. Raises TileError TD0650 as `element_bytes`."""
+    return _NUMBERED.index(_data_type(name, dtype))
+
+
+def _data_type(name: str, dtype: str) -> str:
     if dtype not in _DATA_TYPES:
         raise error("TD0650", name=name, dtype=dtype, known=", ".join(_DATA_TYPES))
-    return _BYTES.get(_DATA_TYPES[dtype][0], 4)
+    return _DATA_TYPES[dtype][0]
 
 
 def tensor_map(

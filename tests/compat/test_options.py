@@ -324,3 +324,13 @@ def test_nothing_loads_this_room_unasked() -> None:
     code = f"import sys, tiledsl, tiledsl.language, tiledsl.tuning; print({modules})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_pictures_of_layouts(tmp_path: Path) -> None:
+    from tiledsl.compat.tilelang.tools import plot_layout
+
+    swizzled = tilelang.Layout((8, 8), lambda i, j: i * 8 + (j ^ i))
+    (path,) = plot_layout(swizzled, save_directory=str(tmp_path), name="picture", colormap="RdPu")
+    assert path == str(tmp_path / "picture.svg") and Path(path).read_text().count("<rect") == 64
+    with pytest.raises(TileError, match="TD0226"):
+        tilelang.tools.plot_layout(swizzled, save_directory=str(tmp_path), formats="pdf")

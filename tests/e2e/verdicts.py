@@ -15,7 +15,7 @@ from cases import Execute, cases_by_name, executed, load, variant_id, variants
 from equivalences import reason
 
 from tiledsl.backends import Backend, run_on_cpu
-from tiledsl.codegen.cuda import Source
+from tiledsl.codegen.source import Source
 from tiledsl.cpu import interp
 from tiledsl.cpu.findings import Finding
 from tiledsl.cpu.turns import Order

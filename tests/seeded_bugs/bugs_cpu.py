@@ -6,6 +6,30 @@ from bug import Bug
 
 EXECUTIONS = (
     Bug(
+        "results too large are infinite towards zero too",
+        "cpu.directed:_side",
+        "return -1 if r > 0 else 1",
+        "return 0",
+        "directed_operations_round_as_fractions_do",
+        200,
+    ),
+    Bug(
+        "what cancels is +0 rounded down too",
+        "cpu.directed:rounded",
+        'if direction == "rd" and',
+        'if direction == "rn" and',
+        "directed_operations_round_as_fractions_do",
+        200,
+    ),
+    Bug(
+        "of zeros neither is the larger one",
+        "cpu.paired:paired",
+        'operation in ("max", "min")',
+        'operation == "any"',
+        "paired_operations_are_those_of_each_half",
+        400,
+    ),
+    Bug(
         "a select takes the other side",
         "cpu.lockstep:Lockstep.select",
         "np.where(cond, a, b)",

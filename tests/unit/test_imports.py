@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "verifiers": {"errors", "target", "ir", "isa"},  # of plans: they share no code with who made them
     "passes": {"errors", "target", "ir", "isa", "analysis", "verifiers"},
     "frontend": {"errors", "ir"},
-    "language": {"errors", "ir", "isa", "frontend", "analysis"},
+    "language": {"errors", "ir", "isa", "frontend", "analysis", "tensor_map"},
     "codegen": {"errors", "ir", "isa"},
     "cpu": {"errors", "settings", "cache", "tensor_map", "ir", "isa"},
     "runtime": {"errors", "settings", "cache", "tensor_map"},

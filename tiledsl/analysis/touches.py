@@ -109,6 +109,11 @@ def _bytes(buffer: Buffer, lanes: int) -> int:
     return max(1, lanes * buffer.dtype.bits // 8)
 
 
+def _whole(buffer: Buffer) -> int:
+    """Bytes of one version; of a tensor whose extents are not known those of an element, as little as it can have."""
+    return _bytes(buffer, prod(e if isinstance(e, int) else 1 for e in buffer.shape))
+
+
 def _loads(*expressions: Node | None, when: tuple[Expr, ...] = ()) -> Iterator[Touch]:
     for e in expressions:
         match e:
@@ -126,7 +131,7 @@ def _loads(*expressions: Node | None, when: tuple[Expr, ...] = ()) -> Iterator[T
                 yield from _loads(b, when=(*when, a if op == "and" else negated(a)))
             case Address(buffer, indices, version):  # a pointer handed to the user's own code
                 for kind in (AccessKind.READ, AccessKind.WRITE):
-                    yield buffer, (), version, _bytes(buffer, prod(static_shape(buffer))), kind, False, when
+                    yield buffer, (), version, _whole(buffer), kind, False, when
             case _:
                 yield from _loads(*children(e), when=when)
 

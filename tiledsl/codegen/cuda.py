@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from math import prod
 
 from tiledsl.codegen import concurrent, memory
 from tiledsl.codegen.banks import in_banks
-from tiledsl.codegen.concurrent import TensorMapping, TensorMaps
+from tiledsl.codegen.concurrent import TensorMaps
 from tiledsl.codegen.convert import cast
 from tiledsl.codegen.device_api import device_functions
 from tiledsl.codegen.expr import Expressions
 from tiledsl.codegen.pairs import Pairs, as_pairs
+from tiledsl.codegen.source import Entry, Source, entry_of_the_user, size_of, tile_row
 from tiledsl.codegen.spelling import format_letter, reserved, short_name, string_literal, type_name
 from tiledsl.errors import NOWHERE, Span
 from tiledsl.ir.concurrent import Dependency, Role, Roles
@@ -45,7 +45,6 @@ from tiledsl.ir.nodes import (
     Print,
     Select,
     Serial,
-    SharedSlot,
     Space,
     Stmt,
     Store,
@@ -54,42 +53,8 @@ from tiledsl.ir.nodes import (
     Vectorized,
     View,
     While,
-    static_shape,
 )
 from tiledsl.ir.walk import statements, walk
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One `__global__` function: `params` are the names of the kernel's tensors, scalars and sizes in its order.
-
-    It is launched in blocks of `threads` threads in one dimension with `shared_bytes` bytes of dynamic shared memory.
-    `written` are those of the tensors that it stores to, `places` the line of its text where each statement begins.
-    `shared` is its shared memory: name, offset, bytes, bytes of one version and bytes of one element of each tile.
-    Before `params` it takes the tensor maps `maps`. Blocks of one `cluster` (empty: none) run together.
-    `dependent`: its text waits by itself for the kernel before it in the stream.
-    """
-
-    name: str
-    launch: int
-    threads: int
-    shared_bytes: int
-    params: tuple[str, ...]
-    written: tuple[str, ...]
-    places: tuple[tuple[int, Span], ...] = field(default=(), compare=False, repr=False)
-    shared: tuple[tuple[str, int, int, int, int], ...] = ()
-    maps: tuple[TensorMapping, ...] = ()
-    cluster: tuple[int, ...] = ()
-    dependent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """`text` is the kernel text, `functions` the names of the device functions and types that it uses, sorted."""
-
-    text: str
-    functions: tuple[str, ...]
-    entries: tuple[Entry, ...]
 
 
 def emit(kernel: Kernel) -> Source:
@@ -105,6 +70,9 @@ def emit(kernel: Kernel) -> Source:
     entries: list[Entry] = []
     names = Names(reserved(kernel.source) | {"main"})  # C++ lets no kernel be called main
     for number, launch in enumerate(kernel.launches):
+        if launch.entry:
+            entries.append(entry_of_the_user(kernel, number))
+            continue
         text, entry = _launch(kernel, number, names.new(launch.name))
         pieces.append(text)
         entries.append(entry)
@@ -150,17 +118,9 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     places = tuple((len(lines) + at, span) for at, span in body.places)
     text = "\n".join([*lines, *body.lines, "}", f"TDS_EXPORT({name})", ""])
     written = tuple(p.name for p in params if p in body.expr.written or p in body.maps.stored)
-    shared = tuple(_tile(slot) for slot in launch.shared)
+    shared = tuple(tile_row(slot) for slot in launch.shared)
     sizes = (launch.num_threads, launch.shared_bytes, tuple(p.name for p in used))
     return text, Entry(name, number, *sizes, written, places, shared, maps, launch.cluster, body.waits)
-
-
-def _tile(slot: SharedSlot) -> tuple[str, int, int, int, int]:
-    """The row of `Entry.shared`."""
-    b = slot.buffer
-    element, whole = max(1, b.dtype.bits // 8), _size(b) * b.dtype.bits // 8
-    version = element if b.space is Space.BARRIER else whole  # barriers of one buffer are those of its stages
-    return b.name, slot.offset, whole * b.versions, version, element
 
 
 def _parameter(p: Buffer | Var, body: _Body) -> str:
@@ -329,7 +289,7 @@ class _Body:
                 value = "" if init is None else f" = {self.expr.bare(init)}"
                 self.line(f"{type_name(buffer.dtype)} {name}{value};")
             case Space.LOCAL:
-                self.line(f"TDS_LOCAL({type_name(buffer.dtype)}, {name}, {max(1, _size(buffer))});")
+                self.line(f"TDS_LOCAL({type_name(buffer.dtype)}, {name}, {max(1, size_of(buffer))});")
             case Space.SHARED | Space.BARRIER if buffer in self.slots:
                 self.uses_shared = True
                 offset = self.slots[buffer]
@@ -393,7 +353,3 @@ class _Body:
             texts.append((cast(text, FLOAT32) if dtype.is_float and dtype.bits < 32 else text).text)
             formats.append("%g" if dtype.is_float else f"%{'ll' if dtype.bits == 64 else ''}{format_letter(dtype)}")
         self.line(f"tds::print({', '.join([string_literal(' '.join(formats), newline=True), *texts])});")
-
-
-def _size(buffer: Buffer) -> int:
-    return prod(static_shape(buffer))

@@ -13,6 +13,8 @@ from functools import cache
 from importlib import resources
 
 from tiledsl.codegen.atoms import BANKED, device_function
+from tiledsl.codegen.paired import paired_functions
+from tiledsl.codegen.rounded import rounded_functions
 from tiledsl.codegen.tma import tma_functions
 from tiledsl.isa.table import ATOMS, atom_named
 
@@ -49,7 +51,8 @@ def api() -> Api:
     core, _, pieces = prelude.partition("// ---- pieces\n")
     _, _, shared = portable.partition("// ---- pieces\n")
     hopper = (resources.files("tiledsl.codegen") / "prelude_hopper.cuh").read_text().partition("// ---- pieces\n")[2]
-    text = "\n\n".join([pieces.replace("// ---- portable\n", shared).strip(), hopper.strip(), tma_functions()])
+    generated = [rounded_functions(), paired_functions(), tma_functions()]
+    text = "\n\n".join([pieces.replace("// ---- portable\n", shared).strip(), hopper.strip(), *generated])
     return Api(core, tuple(_piece(t) for t in re.split(r"\n{2,}", text)))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tiledsl.codegen.cuda import Source
 from tiledsl.codegen.device_api import device_functions
+from tiledsl.codegen.source import Source
 from tiledsl.errors import error
 
 _KERNEL = re.compile(r"^TDS_KERNEL\(\s*([^,)]*)[^)]*\)\s*(\w+)\s*\(([^)]*)\)", re.MULTILINE)
@@ -27,7 +27,7 @@ def with_text(source: Source, text: str) -> Source:
             raise error("TD0632")
         text = text[len(above) :]
     before, after = _declared(source.text), _declared(text)
-    for entry in source.entries:
+    for entry in (e for e in source.entries if not e.users):
         if entry.name not in after or not re.search(rf"^TDS_EXPORT\({entry.name}\)", text, re.MULTILINE):
             raise error("TD0630", name=entry.name, known=", ".join(after) or "none")
         if after[entry.name] != before[entry.name]:

@@ -110,6 +110,8 @@ TDS_DEVICE double trunc(double x) { return ::trunc(x); }
 TDS_DEVICE float rsqrt(float x) { return ::rsqrtf(x); }
 TDS_DEVICE double rsqrt(double x) { return ::rsqrt(x); }
 
+TDS_DEVICE float rsqrt_rn(float x) { return ::__frsqrt_rn(x); }
+
 TDS_DEVICE float erf(float x) { return ::erff(x); }
 TDS_DEVICE double erf(double x) { return ::erf(x); }
 

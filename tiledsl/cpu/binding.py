@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tiledsl.cpu import foreign
 from tiledsl.cpu.lockstep import Lockstep
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.values import Value, constant
-from tiledsl.errors import error
-from tiledsl.ir.dtypes import BOOL, DType
+from tiledsl.errors import error, locating
+from tiledsl.ir.dtypes import BOOL, INDEX, INT32, DType
+from tiledsl.ir.foreign import passed
 from tiledsl.ir.nodes import Buffer, Extent, Kernel, Launch, Var
 
 Array = np.ndarray[Any, Any]
@@ -107,6 +109,26 @@ def grid_of(launch: Launch, scalars: Mapping[Var, Value]) -> tuple[int, ...]:
         if extent % blocks:
             raise error("TD0654", launch.span, entry=launch.name, axis="xyz"[axis], extent=extent, blocks=blocks)
     return grid
+
+
+def run_reference(kernel: Kernel, launch: Launch, bound: Bound) -> list[Buffer]:
+    """What the user's own kernel of this launch does, by its reference; the tensors that it was given.
+
+    Sizes are an int32, as narrow-indices makes them.
+
+    Raises TileError TD0820 where there is none, TD0823 for a wrong one.
+    """
+    given = passed(launch)
+
+    def value(p: Buffer | Var) -> Any:
+        if isinstance(p, Buffer):
+            return bound.arrays[p]
+        dtype = INT32 if p in kernel.sizes and p.dtype is INDEX else p.dtype
+        return np.array(bound.scalars[p], numpy_dtype(dtype))[()]
+
+    with locating(launch.span):
+        foreign.launch_whole(launch.entry, bound.references.get(launch.entry), [*map(value, given)], "TD0820")
+    return [p for p in given if isinstance(p, Buffer)]
 
 
 Block = tuple[int, ...]

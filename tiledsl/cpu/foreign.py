@@ -1,8 +1,9 @@
-"""Functions of the user's own CUDA text in the NumPy executions: the Python reference is called for one lane at a time.
+"""The user's own CUDA text on the CPU: its Python references. That of a function is called for one lane at a time.
 
 A pointer is given as the elements from there to the end of the buffer, in one dimension. What the function changed in
 them is written back as a store of that lane, so that everything that is checked of stores is checked of it. Reads are
-not seen: whether what it read had been written, or raced, nobody knows.
+not seen: whether what it read had been written, or raced, nobody knows. The reference of a kernel is called once for
+its launch, with the arrays themselves.
 """
 
 from __future__ import annotations
@@ -105,3 +106,15 @@ def _result(e: Extern, value: Any) -> Any:
         shown = "nothing" if value is None else f"an array of shape {np.shape(value)}"
         raise error("TD0821", name=e.fn, dtype=e.dtype, value=shown)
     return value
+
+
+def launch_whole(name: str, function: Callable[..., Any] | None, arguments: Sequence[Any], missing: str) -> None:
+    """Runs the reference of a kernel on arrays, in place, and numbers.
+
+    Raises TileError `missing` where there is none, TD0823 for one that returns something.
+    """
+    if function is None:
+        raise error(missing, name=name)
+    value = function(*arguments)
+    if value is not None:
+        raise error("TD0823", name=name, value=f"a {type(value).__name__}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from tiledsl.cpu import atoms, bulk, printing, values, warp, wgmma
 from tiledsl.cpu.asynchronous import Asynchronous
-from tiledsl.cpu.binding import Block, Bound, Sample, bind, blocks_of, grid_of
+from tiledsl.cpu.binding import Block, Bound, Sample, bind, blocks_of, grid_of, run_reference
 from tiledsl.cpu.cluster import Common, clusters_of, commons, meets_others, run_blocks
 from tiledsl.cpu.global_memory import GlobalMemory
 from tiledsl.cpu.lockstep import DTypes
@@ -69,6 +69,10 @@ def run(
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
+            if launch.entry:
+                for b in run_reference(kernel, launch, bound) if prod(grid) else ():
+                    tensors[b].written = None  # nobody saw what it wrote: it counts as defined
+                continue
             shared = _shared_buffers(launch)
             for group in _chunks(launch, shared, list(blocks(grid))):
                 own = commons(Turns(how.roles, how.rng), len(group), launch.num_threads)

@@ -20,7 +20,7 @@ import numpy as np
 from tiledsl.cpu import printing, tile_atoms, tile_foreign, tile_ops, values, warp
 from tiledsl.cpu.atomics import apply_atomic
 from tiledsl.cpu.beside import BulkStore
-from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of
+from tiledsl.cpu.binding import Bound, Sample, bind, blocks_of, grid_of, run_reference
 from tiledsl.cpu.cluster import Common, clusters_of, commons, meets_others, run_blocks
 from tiledsl.cpu.concurrent import Concurrent
 from tiledsl.cpu.foreign import Pointer
@@ -66,6 +66,10 @@ def run(
     with np.errstate(all="ignore"):
         for launch in kernel.launches:
             grid = grid_of(launch, bound.scalars)
+            if launch.entry:
+                for b in run_reference(kernel, launch, bound) if prod(grid) else ():
+                    memory[b].state = None  # nobody saw what it wrote: it counts as initialised
+                continue
             for group in clusters_of(launch, blocks(grid)) if meets_others(launch) else ([b] for b in blocks(grid)):
                 own = commons(Turns(how.roles, how.rng), len(group), launch.num_threads)
                 machines = [TileMachine(launch, bound, memory, grid, b, how, c) for b, c in zip(group, own)]

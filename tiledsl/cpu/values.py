@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tiledsl.cpu.directed import rounded
 from tiledsl.cpu.numerics import fused_multiply_add, numpy_dtype
+from tiledsl.cpu.paired import paired
 from tiledsl.ir.dtypes import BOOL, INDEX, DType, Kind
-from tiledsl.ir.ops import BINARY, FUNCTIONS, UNARY, Effect, Result
+from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, PAIRED, PAIRS, ROUNDED, UNARY, Effect, Result
 
 Value = Any  # see the module's text; kept loose because NumPy's own types are
 
@@ -117,7 +120,7 @@ def _exact_fma(a: float, b: float, c: float) -> float:
     try:
         return float(exact) if exact else a * b + c
     except OverflowError:
-        return math.copysign(math.inf, exact)
+        return math.inf if exact > 0 else -math.inf  # as a fraction, too large for copysign too
 
 
 _FMA64 = np.frompyfunc(_exact_fma, 3, 1)
@@ -174,6 +177,10 @@ def _dp4a(a: Value, b: Value, c: Value) -> Value:
     return (np.sum(octets(a) * octets(b), axis=-1) + np.asarray(c)).astype(np.asarray(c).dtype)[()]
 
 
+def _rounded(operation: str, direction: str, *operands: Value) -> Value:
+    return rounded(operation, direction, _fma, operands)
+
+
 def _sigmoid(x: Value) -> Value:
     return 1 / (1 + np.exp(-x))
 
@@ -191,7 +198,15 @@ def _special() -> dict[str, Callable[..., Value]]:
         "elected": lambda x: x % 32 == 0,
         "prmt": _prmt,
         "dp4a": _dp4a,
+        # Rounding twice is no different: no float32 has its exact value so near to the middle of two (all were tried).
+        "rsqrt_rn": _in_float64(lambda x: 1 / np.sqrt(x)),
     }
+    for operation in ROUNDED:
+        for direction in DIRECTIONS:
+            table[f"{operation}_{direction}"] = partial(_rounded, operation, direction)
+    for operation in PAIRED:
+        for pair in PAIRS:
+            table[f"{operation}_{pair}"] = partial(paired, operation, pair)
     for name, row in FUNCTIONS.items():
         if row.ufunc and name not in table:
             # ml_dtypes' functions already work through float32; float16's do so in NumPy.
@@ -202,7 +217,7 @@ def _special() -> dict[str, Callable[..., Value]]:
 
 
 FUNCTION_TABLE: dict[str, Callable[..., Value]] = _special()
-COLLECTIVES = frozenset(name for name, f in FUNCTIONS.items() if f.effect is Effect.COLLECTIVE)
+COLLECTIVES = frozenset(n for n, f in FUNCTIONS.items() if f.effect is Effect.COLLECTIVE or n == "warp_sync")
 
 
 def call(fn: str, args: list[Value], dtype: DType) -> Value:

@@ -20,6 +20,8 @@ def exchange(m: Lockstep, fn: str, args: list[Value]) -> Value:
     Raises TileError TD0811 for a divergent warp, TD0832 where a shuffle reads from a thread that the block has not,
     TD0834 where a value that is said to be the same in a warp is not.
     """
+    if fn == "warp_sync":
+        return _meet(m, args[0])
     require_whole_warps(m, fn)
     if fn in ("warp_any", "warp_all"):
         return _vote(m, fn, args[0])
@@ -45,6 +47,19 @@ def exchange(m: Lockstep, fn: str, args: list[Value]) -> Value:
         at = tuple(int(i) for i in np.argwhere(missing)[0])
         raise error("TD0832", lane=at[-1] % SIZE, source=int(source[at]) % SIZE, where=m.name_lane(at))
     return np.take_along_axis(value, np.minimum(source, last), -1)
+
+
+def _meet(m: Lockstep, lanes: Value) -> Value:
+    """Nobody is waited for: lanes are in step. Raises TileError TD0811 unless those that are named are those there."""
+    on = np.ones(m.domain, bool) if m.mask is None else m.full(m.mask)
+    named = m.full(lanes).astype(np.int64) >> np.arange(m.domain[-1]) % SIZE & 1 == 1
+    anybody = np.repeat(np.logical_or.reduceat(on, _first_lanes(m), axis=-1), SIZE, axis=-1)[..., : m.domain[-1]]
+    wrong = anybody & (on != named)
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        what = "a sync_warp whose mask names other lanes than are there"
+        raise error("TD0811", what=what, where=m.name_lane(at))
+    return lanes
 
 
 def _vote(m: Lockstep, fn: str, value: Value) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from types import MemberDescriptorType
 from typing import Any, TypeAlias
 
 from tiledsl.frontend.parameters import declare_tensor
@@ -15,7 +16,6 @@ from tiledsl.frontend.proxies import (
     TypeWord,
     Variable,
     condition,
-    converted,
     dependencies,
     describe,
     expr_of,
@@ -27,7 +27,7 @@ from tiledsl.frontend.tensors import Slice, Tensor, TensorType
 from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.ir.dtypes import BOOL
-from tiledsl.ir.nodes import Assert, Binary, Const, Let, Store, Var
+from tiledsl.ir.nodes import Assert, Binary, Const, Let, Var
 
 Thunk: TypeAlias = Callable[[], Any]
 
@@ -67,8 +67,7 @@ def assign(_names: Sequence[str], value: Any, name: str, old: Thunk) -> Any:
         return value
     before = value_of(old)
     if isinstance(before, Variable):
-        expr_of(before)  # its block must still be open
-        tracer.emit(Store(before.buffer, (), converted(value, before.type), span=tracer.here()))
+        before.store(value)
         return before
     if isinstance(before, Tensor):
         raise fail("TD0113", name=name, value=describe(value))
@@ -117,6 +116,38 @@ def set_item(value: Any, container: Any, index: Any) -> None:
             assign((), value, "", lambda: old)
             return
     by_python(operator.setitem, container, index, value)
+
+
+def set_attribute(_names: Sequence[str], value: Any, owner: Any, name: str) -> None:
+    """`owner.name = value`; where the attribute is a mutable variable, a number is stored to it.
+
+    A variable that gets its first name so is one of the owner: what reads the attribute later has its value.
+    """
+    current().hint(())
+    old = _held(owner, name)
+    if isinstance(old, Variable) and old is not value and _is_number(value) and not _is_new(value):
+        old.store(value)
+        return
+    if isinstance(value, Variable):
+        value.named = True
+    by_python(setattr, owner, name, value)
+
+
+def _held(owner: Any, name: str) -> Any:
+    """What the object itself holds under the name, without running what a class computes for it."""
+    if isinstance(getattr(type(owner), name, None), MemberDescriptorType):
+        return getattr(owner, name, None)
+    return getattr(owner, "__dict__", {}).get(name)
+
+
+def _is_new(value: Any) -> bool:
+    """Whether it is a variable that has no name yet."""
+    return isinstance(value, Variable) and not value.named
+
+
+def update_attribute(fn: Callable[[Any, Any], Any], owner: Any, name: str, value: Any) -> None:
+    """`owner.name op= value`, with `fn` as the operator in place."""
+    set_attribute((), by_python(fn, by_python(getattr, owner, name), value), owner, name)
 
 
 def update_item(fn: Callable[[Any, Any], Any], container: Any, index: Any, value: Any) -> None:

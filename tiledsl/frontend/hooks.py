@@ -17,8 +17,10 @@ from tiledsl.frontend.binding import (
     names,
     not_,
     or_,
+    set_attribute,
     set_item,
     unpack,
+    update_attribute,
     update_item,
 )
 from tiledsl.frontend.control import Branch, Loop, WhileLoop, context, leave, returned
@@ -43,8 +45,10 @@ __all__ = [
     "not_",
     "or_",
     "returned",
+    "set_attribute",
     "set_item",
     "unpack",
+    "update_attribute",
     "update_item",
 ]
 

@@ -67,26 +67,31 @@ class Tiles(LoopSpec):
         """How many tiles there are."""
         return _product(self.domain)
 
-    def coordinates(self, tile: Expr) -> list[Expr]:
+    def coordinates(self, tile: Expr, inside: bool = True) -> list[Expr]:
         """Which tile has the number `tile`: `group` columns of the last dimension at a time, row by row.
 
-        The last group has the columns that are left. The clamps change nothing; they are how later passes find the
-        bounds of coordinates again. Source: TileLang, `PersistentFor`; there the last dimension must be divisible.
+        The last group has the columns that are left. The clamps change nothing where the number is `inside` of the box;
+        they are how later passes find the bounds of coordinates again. Without them some coordinate of a number beyond
+        the last is beyond its extent. Source: TileLang, `PersistentFor`; there the last dimension must be divisible.
         """
+
+        def within(e: Expr, extent: Expr) -> Expr:
+            return Binary("min", e, _folded(extent - 1)) if inside else e
+
         *outer, last = self.domain
         group = min(self.group, int(last.value)) if isinstance(last, Const) else self.group
         groups = _folded((last + (group - 1)) // group)
         size = _folded(_product(outer) * group)
-        number = Binary("min", tile // size, _folded(groups - 1))
+        number = within(tile // size, groups)
         width: Expr = Const(group)
         if not isinstance(last, Const) or int(last.value) % group:
             width = Binary("max", Const(1), Binary("min", width, last - number * group))
         rest = (tile % size) // width
-        found = [Binary("min", number * group + (tile % size) % width, _folded(last - 1))]
+        found = [within(number * group + (tile % size) % width, last)]
         for extent in outer[:0:-1]:
-            found.append(rest % extent)  # type: ignore[arg-type]
+            found.append(rest % extent)
             rest = rest // extent
-        found += [Binary("min", rest, _folded(outer[0] - 1))] if outer else []
+        found += [within(rest, outer[0])] if outer else []
         return list(found[::-1])
 
 

@@ -83,3 +83,13 @@ DYNAMIC: dict[str, Var] = {}
 def dynamic_size(name: str) -> Scalar:
     """The run-time size `name`."""
     return Scalar(DYNAMIC.setdefault(name, Var(name, INDEX)), INDEX)
+
+
+def dynamic_sizes(buffers: list[Buffer]) -> tuple[Var, ...]:
+    """The dynamic sizes in the order in which the parameters' shapes and strides name them."""
+    found: dict[Var, None] = {}
+    for b in buffers:
+        for extent in (*b.shape, *(b.strides or ())):
+            if isinstance(extent, Var):
+                found.setdefault(extent)
+    return tuple(found)

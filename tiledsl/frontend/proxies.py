@@ -22,7 +22,7 @@ from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracing
 from tiledsl.frontend.typenames import TypeName, dtype_named, largest_float, literal
 from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT32, HANDLE, INDEX, INT32, DType
-from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Rounding, Select, Unary
+from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Rounding, Select, Store, Unary
 from tiledsl.ir.ops import BINARY, FUNCTIONS, Result
 from tiledsl.ir.printer import text
 
@@ -76,13 +76,31 @@ class Scalar(Traced):
 
 
 class Variable(Scalar):
-    """A mutable scalar of `T.alloc_var`: reading it loads, assigning to its name stores."""
+    """A mutable scalar of `T.alloc_var`: reading it loads, assigning to its name stores. `v[0]` is its value."""
 
     __slots__ = ("buffer", "named")
 
     def __init__(self, buffer: Buffer, frame: Frame) -> None:
         super().__init__(Load(buffer, ()), buffer.dtype, frame)
         self.buffer, self.named = buffer, False
+
+    def store(self, value: Any) -> None:
+        """Makes `value` its value."""
+        expr_of(self)  # its block must still be open
+        if (tracer := tracing()) is not None:
+            tracer.emit(Store(self.buffer, (), converted(value, self.type), span=tracer.here()))
+
+    def __getitem__(self, index: Any) -> Scalar:
+        self._first(index)
+        return Scalar(self.expr, self.type, self.frame, reads_of(self))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._first(index)
+        self.store(value)
+
+    def _first(self, index: Any) -> None:
+        if type(index) is not int or index != 0:
+            self._no(f"something to index by {describe(index)}: its one element is [0]")
 
     def shown(self) -> str:
         return self.buffer.name

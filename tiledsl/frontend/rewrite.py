@@ -8,18 +8,17 @@ so Python's scoping stays what it was; nested functions and lambdas are left alo
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from tiledsl.errors import error
 from tiledsl.frontend import hooks
 from tiledsl.frontend.source import function_ast, span_of_node
+from tiledsl.frontend.syntax import bound_names, fill_locations
 
 HOOKS = "_tiledsl_hooks"
 BODY = "_tiledsl_body"
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",
     ast.LtE: "<=",
@@ -38,7 +37,7 @@ def rewritten(fn: FunctionType, scope: Mapping[str, Any]) -> FunctionType:
     """`fn` with its control flow rewritten. `scope` holds names that its annotations may use beside its closure."""
     tree = function_ast(fn)
     file = fn.__code__.co_filename
-    definition = _Rewriter(file).definition(tree)
+    definition = _Rewriter(file, _owner(fn)).definition(tree)
     cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or ()))
     for name, value in scope.items():
         cells.setdefault(name, CellType(value))
@@ -46,41 +45,17 @@ def rewritten(fn: FunctionType, scope: Mapping[str, Any]) -> FunctionType:
     # Names become free variables of the definition by being parameters of a function around it.
     around = ast.FunctionDef("_scope", _parameters(sorted(cells)), [definition], [])
     module = ast.Module([ast.copy_location(around, tree)], [])
-    _fill_locations(module, 1, 0, 1, 0)
+    fill_locations(module, 1, 0, 1, 0)
     code = _inner(_inner(compile(module, file, "exec"), "_scope"), BODY).replace(co_name=tree.name)
     made = FunctionType(code, fn.__globals__, fn.__name__, fn.__defaults__, tuple(cells[n] for n in code.co_freevars))
     made.__kwdefaults__ = fn.__kwdefaults__
     return made
 
 
-@cache
-def _parts(kind: type[ast.AST]) -> tuple[str, ...]:
-    return tuple(name for name in kind._fields if name not in ("ctx", "op", "ops"))
-
-
-def _below(node: ast.AST) -> list[ast.AST]:
-    """The nodes directly below, without contexts and operators, which have neither a place nor a name."""
-    found: list[ast.AST] = []
-    kind: Any = type(node)  # mypy takes no class for hashable
-    for name in _parts(kind):
-        value = getattr(node, name, None)
-        if isinstance(value, list):
-            found += [item for item in value if isinstance(item, ast.AST)]
-        elif isinstance(value, ast.AST):
-            found.append(value)
-    return found
-
-
-def _fill_locations(node: Any, line: int, col: int, end_line: int, end_col: int) -> None:
-    """As `ast.fix_missing_locations`, which is half of the time of a rewrite: new nodes get the place around them."""
-    if "lineno" in node._attributes:
-        if not hasattr(node, "lineno"):
-            node.lineno, node.col_offset = line, col
-        if getattr(node, "end_lineno", None) is None:
-            node.end_lineno, node.end_col_offset = end_line, end_col
-        line, col, end_line, end_col = node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
-    for child in _below(node):
-        _fill_locations(child, line, col, end_line, end_col)
+def _owner(fn: FunctionType) -> str:
+    """The class in whose text the function stands, as Python writes it into private names."""
+    around = fn.__qualname__.split(".")[-2:-1]
+    return around[0].lstrip("_") if around and around[0] != "<locals>" else ""
 
 
 def _inner(code: CodeType, name: str) -> CodeType:
@@ -89,31 +64,6 @@ def _inner(code: CodeType, name: str) -> CodeType:
 
 def _parameters(names: Sequence[str]) -> ast.arguments:
     return ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
-
-
-def bound_names(nodes: Iterable[ast.AST]) -> list[str]:
-    """The names that the statements bind, in order, without those of nested functions and comprehensions."""
-    found: dict[str, None] = {}
-    for node in nodes:
-        for name in _bound(node):
-            found.setdefault(name)
-    return list(found)
-
-
-def _bound(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield node.name
-        return
-    if isinstance(node, (ast.Lambda, *_COMPREHENSIONS)):
-        return
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
-    elif isinstance(node, ast.alias):
-        yield (node.asname or node.name).split(".")[0]
-    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-        yield node.name
-    for child in _below(node):
-        yield from _bound(child)
 
 
 def _targets(target: ast.expr | None) -> ast.expr:
@@ -130,8 +80,9 @@ def _name_of(target: ast.expr) -> str:
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, owner: str = "") -> None:
         self.file = file
+        self.owner = owner
         self.count = 0
 
     # ---------------------------------------------------------------------------------------------- building blocks
@@ -208,7 +159,7 @@ class _Rewriter(ast.NodeTransformer):
                 ast.copy_location(ast.Expr(self.call("set_item", value, target.value, target.slice, at=target)), at)
             ]
         if not isinstance(target, (ast.Tuple, ast.List)):
-            return [ast.copy_location(ast.Assign([self.visit(target)], value), at)]
+            return [ast.copy_location(self.stored(self.visit(target), value, at), at)]
         leaves: list[tuple[ast.expr, str]] = []
         pattern = self.pattern(target, leaves)
         hints = [leaf.id if isinstance(leaf, ast.Name) else "value" for leaf, _ in leaves]
@@ -217,6 +168,13 @@ class _Rewriter(ast.NodeTransformer):
         for leaf, temporary in leaves:
             out += self.bind(leaf, ast.copy_location(ast.Name(temporary, ast.Load()), at), at)
         return out
+
+    def stored(self, target: ast.expr, value: ast.expr, at: ast.stmt) -> ast.stmt:
+        """`target = value` of a visited target that is neither a name nor an element."""
+        if not isinstance(target, ast.Attribute):
+            return ast.Assign([target], value)
+        hints = self.named("names", [target.attr], at)
+        return ast.Expr(self.call("set_attribute", hints, value, target.value, ast.Constant(target.attr), at=target))
 
     def pattern(self, target: ast.expr, leaves: list[tuple[ast.expr, str]]) -> ast.expr:
         """`target` with a temporary for each leaf."""
@@ -237,6 +195,10 @@ class _Rewriter(ast.NodeTransformer):
         if not isinstance(node.target, ast.Name):
             self.generic_visit(node)
             target = node.target
+            if isinstance(target, ast.Attribute):
+                attribute = ast.Constant(target.attr)
+                new = self.call("update_attribute", fn, target.value, attribute, node.value, at=target)
+                return ast.copy_location(ast.Expr(new), node)
             if not isinstance(target, ast.Subscript) or _has_slice(target):
                 return node
             return ast.copy_location(
@@ -251,7 +213,7 @@ class _Rewriter(ast.NodeTransformer):
         if not isinstance(node.target, ast.Name):
             if node.value is None:
                 return ast.copy_location(ast.Pass(), node)
-            return ast.copy_location(ast.Assign([self.visit(node.target)], self.visit(node.value)), node)
+            return ast.copy_location(self.stored(self.visit(node.target), self.visit(node.value), node), node)
         name, annotation = node.target.id, node.annotation
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
             parsed = ast.parse(annotation.value, mode="eval").body
@@ -268,6 +230,13 @@ class _Rewriter(ast.NodeTransformer):
         return ast.copy_location(ast.NamedExpr(node.target, new), node)
 
     # -------------------------------------------------------------------------------------------------- expressions
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Python stores `self.__x` of a class C as `_C__x`; out of its class the text says so."""
+        self.generic_visit(node)
+        if self.owner and node.attr.startswith("__") and not node.attr.endswith("__"):
+            node.attr = f"_{self.owner}{node.attr}"
+        return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         first, *rest = (self.visit(v) for v in node.values)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tiledsl.frontend.lanes import Lanes, store_lanes
 from tiledsl.frontend.proxies import WORDS, Scalar, TypeWord, converted, dependencies, describe, index_of, operand
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.traced import Poison, Traced
@@ -102,7 +103,8 @@ class Tensor(Traced):
         tracer = tracer_of("a store")
         self.check_elements()
         if any(e is not POINT for e in extents):
-            raise fail("TD0230", name=self.buffer.name)
+            self._set_part(offsets, extents, value)
+            return
         if isinstance(value, (Tensor, Slice)):
             raise fail("TD0231", name=self.buffer.name, value=describe(value))
         frame = tracer.launch("a store")
@@ -110,6 +112,19 @@ class Tensor(Traced):
         stored = converted(value, self.buffer.dtype)
         late = self.buffer.space is Space.SHARED and isinstance(stored, Load) and stored.buffer.space is Space.GLOBAL
         tracer.emit(Store(self.buffer, offsets, stored, asynchronous=late and frame.copies_late, span=tracer.here()))
+
+    def _set_part(self, offsets: tuple[Expr, ...], extents: tuple[int | None, ...], value: Any) -> None:
+        """Neighbours take the numbers of `Lanes`. Raises TileError TD0230 for other values, TD0285 for too many."""
+        if not isinstance(value, Lanes) or self.buffer.space is Space.FRAGMENT:
+            raise fail("TD0230", name=self.buffer.name)
+        taken = tuple(1 if e is POINT else e for e in extents)
+        if taken != (*(1,) * (len(taken) - 1), len(value)):
+            shown = f"{shape_text(taken)} of '{self.buffer.name}'"
+            needs = "one number for each neighbour of the last dimension"
+            raise fail("TD0285", what=shown, value=value.shown(), needs=needs)
+        tracer_of("a store").launch("a store")
+        self.check_alive()
+        store_lanes(self.buffer, offsets, value)
 
     def check_elements(self) -> None:
         """Raises TileError TD0249 for barriers, whose elements are no numbers."""

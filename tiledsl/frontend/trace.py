@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from tiledsl.errors import NOWHERE, TileError, error
-from tiledsl.frontend.parameters import DYNAMIC, SizesFound, buffer_of
+from tiledsl.frontend.parameters import DYNAMIC, SizesFound, buffer_of, dynamic_sizes
 from tiledsl.frontend.proxies import Scalar
 from tiledsl.frontend.rewrite import rewritten
 from tiledsl.frontend.signature import Kind, Parameter, Signature, signature_of
@@ -101,7 +101,7 @@ def _kernel(tracer: Tracer, signature: Signature, fn: FunctionType, returned: An
         tracer.name,
         tuple(params),
         tuple(launches),
-        _sizes([p for p in params if isinstance(p, Buffer)]),
+        dynamic_sizes([p for p in params if isinstance(p, Buffer)]),
         tuple(scratch),
         tuple(results),
         "\n".join(tracer.source),
@@ -121,16 +121,6 @@ def _results(tracer: Tracer, returned: Any, fn: FunctionType) -> list[Buffer]:
             raise error("TD0128", span_of_code(fn.__code__), value=shown)
         results.append(value.buffer)
     return results
-
-
-def _sizes(buffers: list[Buffer]) -> tuple[Var, ...]:
-    """The dynamic sizes in the order in which the parameters' shapes and strides name them."""
-    found: dict[Var, None] = {}
-    for b in buffers:
-        for extent in (*b.shape, *(b.strides or ())):
-            if isinstance(extent, Var):
-                found.setdefault(extent)
-    return tuple(found)
 
 
 def _check_sizes(kernel: Kernel) -> None:

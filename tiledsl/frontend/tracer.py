@@ -129,8 +129,12 @@ class Tracer:
         self.frame.block.append(stmt)
         written = _written(stmt)
         if written is not None:
-            root = self.storage_of(written)
-            self.writes[root] = self.writes.get(root, 0) + 1
+            self.wrote(written)
+
+    def wrote(self, buffer: Buffer) -> None:
+        """Values read from `buffer` before are old now."""
+        root = self.storage_of(buffer)
+        self.writes[root] = self.writes.get(root, 0) + 1
 
     def storage_of(self, buffer: Buffer) -> Buffer:
         """The buffer that holds the bits of `buffer`, which may be a view of a view."""

@@ -111,6 +111,8 @@ class Builder(ExprBuilder):
                     facts[str(clause.data)] = ints(value)
                 case "raster":
                     facts["raster"] = Raster(**self.options(Raster, value))
+                case "entry":
+                    facts["entry"] = word(value)
                 case other:
                     facts[str(other)] = int(value)
         return facts

@@ -552,6 +552,8 @@ class Launch(Node):
 
     Threads are numbered linearly, x fastest. `shared_bytes` is what plan-shared-memory found. `registers` are the
     user's, for a thread that copies and one that computes where the compiler makes roles: 0 as many as at launch.
+    `entry`, if any, is a `__global__` function of the user's own in the kernel's `source`: the body is one call of it
+    with what the launch passes (`ir/foreign.py`), and `shared_bytes` are what the user asks for.
     `handovers`, if any, are the user's choice of what the producer copies, until warp-specialise. `notes` say to people
     what passes decided.
     """
@@ -571,6 +573,7 @@ class Launch(Node):
     min_blocks: int = 0
     registers: tuple[int, ...] = ()
     handovers: tuple[Handover, ...] = ()
+    entry: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
@@ -584,7 +587,10 @@ class Launch(Node):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a function of the user's own CUDA text computes, in Python, for one thread: pointers are arrays."""
+    """What a function of the user's own CUDA text computes, in Python: pointers are arrays.
+
+    It is called for one thread; that of a `__global__` function (`Launch.entry`) once for the whole launch.
+    """
 
     name: str
     function: Callable[..., Any]

@@ -58,13 +58,17 @@ class UnaryOp:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A named function. `ufunc` is empty where NumPy has none: the CPU executions then hold its meaning."""
+    """A named function. `ufunc` is empty where NumPy has none: the CPU executions then hold its meaning.
+
+    `dtypes` names those of its operands; without, they follow from what it computes (`scopes`).
+    """
 
     name: str
     arity: int
     ufunc: str = ""
     result: Result = Result.SAME
     effect: Effect = Effect.PURE
+    dtypes: tuple[str, ...] = ()
 
 
 def trunc_div(a: int, b: int) -> int:
@@ -124,6 +128,16 @@ _UNARY = [
 ]
 UNARY: dict[str, UnaryOp] = {op.symbol: op for op in _UNARY}
 
+# Operations of IEEE 754 with their number of operands, and the directions that each can round in: to nearest even,
+# towards zero, up, down. `add_rz(a, b)` is the sum rounded towards zero.
+ROUNDED: dict[str, int] = {"add": 2, "sub": 2, "mul": 2, "div": 2, "rcp": 1, "sqrt": 1, "fma": 3}
+DIRECTIONS = ("rn", "rz", "ru", "rd")
+
+# Operations on two 16-bit floats that share an uint32, with their number of operands: `add_f16x2(a, b)`. NaN becomes
+# 0x7fff, and -0 is less than +0.
+PAIRED: dict[str, int] = {"add": 2, "sub": 2, "mul": 2, "fma": 3, "max": 2, "min": 2, "abs": 1}
+PAIRS = {"f16x2": "float16", "bf16x2": "bfloat16"}
+
 _FUNCTIONS = [
     *(Function(n, 1, n) for n in ("exp", "exp2", "log", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh")),
     *(Function(n, 1, f"arc{n[1:]}") for n in ("asin", "acos", "atan")),
@@ -142,6 +156,8 @@ _FUNCTIONS = [
     *(Function(f"warp_{n}", 1, effect=Effect.COLLECTIVE) for n in ("any", "all")),
     # Which lanes: those for which a condition holds, those that have the same value; lane i is bit i.
     *(Function(f"warp_{n}", 1, "", Result.INT32, Effect.COLLECTIVE) for n in ("ballot", "match")),
+    # The lanes of the warp that are the bits of the argument wait for each other.
+    Function("warp_sync", 1, effect=Effect.EFFECT),
     # A value that all lanes of the warp have, so that the compiler knows it: it may then live once for the warp.
     Function("warp_uniform", 1, effect=Effect.COLLECTIVE),
     # Whether the thread with this number is the one that its warp elects: lane 0, as far as anybody sees.
@@ -149,5 +165,8 @@ _FUNCTIONS = [
     # Byte permutation: bytes of (a, b) chosen by the nibbles of the selector, as PTX prmt.b32.
     Function("prmt", 3),
     Function("dp4a", 3),
+    *(Function(f"{n}_{d}", arity, dtypes=("float32", "float64")) for n, arity in ROUNDED.items() for d in DIRECTIONS),
+    Function("rsqrt_rn", 1, dtypes=("float32",)),
+    *(Function(f"{n}_{pair}", arity, dtypes=("uint32",)) for n, arity in PAIRED.items() for pair in PAIRS),
 ]
 FUNCTIONS: dict[str, Function] = {f.name: f for f in _FUNCTIONS}

@@ -98,6 +98,7 @@ class _Printer(ExprPrinter):
         parts += [f"min_blocks({launch.min_blocks})"] if launch.min_blocks else []
         parts += [f"registers({', '.join(map(str, launch.registers))})"] if launch.registers else []
         parts += [f"shared_bytes({launch.shared_bytes})"] if launch.shared_bytes else []
+        parts += [f"entry({word(launch.entry)})"] if launch.entry else []
         table: list[str] = []
         for a in launch.layouts:
             why = "" if a.why == "user" else f" why {string(a.why)}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT64, DType, Kind
+from tiledsl.ir.dtypes import BOOL, HANDLE, INDEX, INT32, UINT32, UINT64, DType, Kind
 from tiledsl.ir.nodes import (
     Address,
     Binary,
@@ -256,6 +256,8 @@ def _call(s: Scope, e: Call) -> DType:
 
 def _accepts(function: Function, args: Sequence[DType]) -> bool:
     first = args[0]
+    if function.dtypes:
+        return all(a is first and a.name in function.dtypes for a in args)
     if function.name in _INTEGERS:
         return first.is_integer
     if function.name in _NUMBERS:
@@ -264,6 +266,8 @@ def _accepts(function: Function, args: Sequence[DType]) -> bool:
         return first is BOOL
     if function.name == "warp_match":
         return first.is_integer and first.bits in (32, 64)
+    if function.name == "warp_sync":
+        return first is UINT32
     if function.name == "warp_uniform":
         return first is not HANDLE
     if function.name.startswith("shfl_"):

@@ -12,6 +12,7 @@ from typing import Any
 from tiledsl.errors import TileError, locate, locating
 from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.dtypes import HANDLE, UINT64
+from tiledsl.ir.foreign import require_call
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import (
     Alloc,
@@ -85,14 +86,14 @@ class _Verifier:
                 if b.space is not Space.GLOBAL:
                     raise fail(f"'{b.name}' is a parameter or scratch, but in {b.space.value} memory")
                 self.declare(b)
-            for r in k.results:
-                if r not in k.params:
-                    raise fail(f"the result '{r.name}' is no parameter")
+            if strange := [r.name for r in k.results if r not in k.params]:
+                raise fail(f"the result '{strange[0]}' is no parameter")
             if len({launch.name for launch in k.launches}) != len(k.launches):
                 raise fail("two launches have one name")
         for launch in k.launches:
             with locating(launch.span):
                 self.launch(launch)
+                require_call(k, launch)
 
     def launch(self, launch: Launch) -> None:
         mark = len(self.scope.log)

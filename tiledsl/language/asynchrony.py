@@ -10,7 +10,7 @@ from typing import Any
 
 from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail
-from tiledsl.frontend.tensors import tile_of
+from tiledsl.frontend.tensors import Tile, tile_of
 from tiledsl.ir.concurrent import Expect, Fence
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Region, Space, Stmt
 from tiledsl.ir.tile import Copy
@@ -34,9 +34,9 @@ def _count(word: str, name: str, value: Any) -> int:
 # ---------------------------------------------------------------------------------------------------------- copies
 
 
-def _moved(word: str, src: Any, dst: Any, *ways: tuple[Space, Space]) -> tuple[Region, Region]:
+def moved(word: str, src: Any, dst: Any, *ways: tuple[Space, Space]) -> tuple[Region, Region]:
     """The regions of a copy that no thread may convert on its way. Raises TileError TD0254 for other copies."""
-    a, b = tile_of(src, word, "src"), tile_of(dst, word, "dst")
+    a, b = (t if isinstance(t, Tile) else tile_of(t, word, n) for t, n in ((src, "src"), (dst, "dst")))
     if a.is_start and b.is_start:
         raise fail("TD0254", word=word, src=a.shown(), dst=b.shown(), rule="give one side its extents: A[i, j : j + 8]")
     x, y = regions(a, b, word)
@@ -65,7 +65,7 @@ def async_copy(
     word = "T.async_copy"
     tracer = begin(word)
     reject("async_copy", annotations=annotations, loop_layout=loop_layout)
-    source, target = _moved(word, src, dst, (Space.GLOBAL, Space.SHARED))
+    source, target = moved(word, src, dst, (Space.GLOBAL, Space.SHARED))
     width = copy_width(word, coalesced_width)
     emit_tile(tracer, word, Copy(source, target, width, asynchronous=True, span=tracer.here()))
     tracer.emit(AsyncCommit(span=tracer.here()))
@@ -104,7 +104,7 @@ def tma_copy(
     tracer = begin(word)
     reject("tma_copy", annotations=annotations, leader_scope_threads=leader_scope_threads)
     ways = ((Space.GLOBAL, Space.SHARED), (Space.SHARED, Space.GLOBAL))
-    source, target = _moved(word, src, dst, *ways)
+    source, target = moved(word, src, dst, *ways)
     ranks = mask_of(word, "cluster_mask", cluster_mask)
     at = tracer.here()
     if target.buffer.space is Space.GLOBAL:
@@ -116,11 +116,17 @@ def tma_copy(
         return
     if barrier is None:
         raise fail("TD0250", word=word, value="nothing", hint="say where the load completes: barrier=bar")
-    bar = barrier_address(barrier, word)
     if not ranks:
         bits = prod(target.extents) * target.buffer.dtype.bits
-        emit_tile(tracer, word, Expect(bar, Const(bits // 8), span=at))
-    emit_tile(tracer, word, Copy(source, target, bulk=True, barrier=bar, ranks=ranks, span=at))
+        emit_tile(tracer, word, Expect(barrier_address(barrier, word), Const(bits // 8), span=at))
+    load(word, source, target, barrier, ranks)
+
+
+def load(word: str, source: Region, target: Region, barrier: Any, ranks: int = 0) -> None:
+    """A load by the copy engine that completes on `barrier`, where somebody else expects its bytes."""
+    tracer = begin(word)
+    bar = barrier_address(barrier, word)
+    emit_tile(tracer, word, Copy(source, target, bulk=True, barrier=bar, ranks=ranks, span=tracer.here()))
 
 
 def fence_proxy_async() -> None:

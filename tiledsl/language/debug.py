@@ -8,7 +8,9 @@ from tiledsl.frontend.proxies import condition, describe, expr_of, operand, scal
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Slice, Tensor
 from tiledsl.frontend.tracer import tracer_of
-from tiledsl.ir.nodes import Alloc, Assert, Assume, Barrier, Buffer, Print, Space
+from tiledsl.ir.concurrent import NamedArrive
+from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.nodes import Alloc, Assert, Assume, Barrier, Buffer, Const, Print, Space
 from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin, copy
 
@@ -73,14 +75,40 @@ def sync_threads(barrier_id: int | None = None, arrive_count: int | None = None)
     Tile words place the barriers that they need; this is for code written thread by thread.
     """
     tracer = begin("T.sync_threads")
+    count = _at_named_barrier("T.sync_threads", barrier_id, arrive_count)
+    tracer.emit(Barrier(barrier_id or 0, count, span=tracer.here()))
+
+
+def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
+    """The threads arrive at barrier `barrier_id` (1 to 15) of `arrive_count` threads (a multiple of 32), and go on.
+
+    Others wait there, by `T.sync_threads(barrier_id, arrive_count)`: they see what these threads did before. Those that
+    arrive and those that wait are `arrive_count` together, turn by turn: a barrier that is left in the middle of a turn
+    is TileError TD0836, one at which a thread arrives twice in a turn TD0835. Source: PTX ISA, "bar.arrive".
+    `T.named_barrier_arrive(1, 256)` in one T.ws block, `T.sync_threads(1, 256)` in the other.
+    """
+    tracer = begin("T.named_barrier_arrive")
+    if not barrier_id or not arrive_count:
+        allowed = "a barrier from 1 to 15 and a number of threads: those that arrive and those that wait"
+        given = f"{describe(barrier_id)}, {describe(arrive_count)}"
+        raise fail(
+            "TD0226", word="T.named_barrier_arrive", name="barrier_id, arrive_count", value=given, allowed=allowed
+        )
+    count = _at_named_barrier("T.named_barrier_arrive", barrier_id, arrive_count)
+    tracer.launch("T.named_barrier_arrive").has_roles = True
+    tracer.emit(NamedArrive(Const(barrier_id, INDEX), count, span=tracer.here()))
+
+
+def _at_named_barrier(word: str, barrier_id: Any, arrive_count: Any) -> int:
+    """The number of threads that meet, 0 for all of them. Raises TileError TD0226, TD0129."""
     for name, value in (("barrier_id", barrier_id), ("arrive_count", arrive_count)):
         if value is not None and (not isinstance(value, int) or value < 0):
-            raise fail("TD0226", word="T.sync_threads", name=name, value=describe(value), allowed="an int of 0 or more")
+            raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
     if barrier_id is not None and barrier_id > 15:
-        raise fail("TD0226", word="T.sync_threads", name="barrier_id", value=barrier_id, allowed="0 to 15")
+        raise fail("TD0226", word=word, name="barrier_id", value=barrier_id, allowed="0 to 15")
     if arrive_count is not None and arrive_count % 32:
         allowed = "a multiple of 32: whole warps arrive"
-        raise fail("TD0226", word="T.sync_threads", name="arrive_count", value=arrive_count, allowed=allowed)
-    if tracer.enclosing("parallel") is not None:
-        raise fail("TD0129", word="T.sync_threads")
-    tracer.emit(Barrier(barrier_id or 0, arrive_count or 0, span=tracer.here()))
+        raise fail("TD0226", word=word, name="arrive_count", value=arrive_count, allowed=allowed)
+    if tracer_of(word).enclosing("parallel") is not None:
+        raise fail("TD0129", word=word)
+    return arrive_count or 0

@@ -1,18 +1,23 @@
-"""Words that reach the user's own CUDA functions."""
+"""Words that reach the user's own CUDA functions and kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tiledsl.frontend.binding import bind
+from tiledsl.frontend.parameters import dynamic_sizes
 from tiledsl.frontend.proxies import Scalar, Variable, dependencies, describe, expr_of, scalar
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Slice, Tensor, tile_of
-from tiledsl.frontend.tracer import tracer_of
+from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.frontend.typenames import dtype_named
-from tiledsl.ir.dtypes import HANDLE
-from tiledsl.ir.nodes import Address, Evaluate, Extern, Reference
+from tiledsl.ir.dtypes import HANDLE, INDEX
+from tiledsl.ir.foreign import Declared, declared
+from tiledsl.ir.nodes import Address, Buffer, Const, Evaluate, Expr, Extern, Launch, Param, Reference, Var
+from tiledsl.language.launch import Kernel
 from tiledsl.language.tiles import begin
 
 
@@ -67,3 +72,117 @@ def address_of(element: Any) -> Scalar:
         raise fail("TD0235", word="T.address_of", parameter="element", value=describe(element))
     tile = tile_of(element, "T.address_of", "element")
     return Scalar(Address(tile.buffer, tile.offsets), HANDLE, tile.tensor.frame)
+
+
+_SUFFIXES = (".cu", ".cuh", ".cuda", ".cpp", ".cc", ".c")
+
+
+def CUDASourceCodeKernel(
+    *blocks: Any,
+    threads: Any = None,
+    source_code_or_path: Any = None,
+    entry_name: str = "main_kernel",
+    cluster_dims: Any = None,
+    prelude: str | None = None,
+    args: Sequence[Any] | None = None,
+    shared_bytes: int = 0,
+    reference: Callable[..., Any] | None = None,
+) -> None:
+    """Launches `entry_name`, a `__global__` function of a CUDA text or of a file with one, as a T.Kernel is launched.
+
+    `blocks`, `threads` and `cluster_dims` are those of T.Kernel, `shared_bytes` its dynamic shared memory. It is passed
+    `args`: tensors, scalar parameters and sizes of T.dynamic; without them all parameters of the kernel in order, then
+    its sizes. Numbers have their dtypes; a size is an int32, and a kernel of N parameters takes N arguments (TD0281).
+
+    NVRTC compiles the text as it is. On the CPU `reference`, a Python function, stands for the whole launch: it is
+    called once, with a NumPy array for each tensor, which it changes in place, and a number for each size; nothing of
+    what it does is looked at. Without one the launch raises TileError TD0820 in NumPy and TD0822 on the CPU device,
+    except for text written with the device API (`TDS_KERNEL(128) name(...) {...}`, `TDS_EXPORT(name)`, `tds::...`, as
+    the emitted text is): that the CPU device runs, and checks, itself. TD0280 names the kernels of the text if there is
+    no `entry_name`; TD0282: it is a template.
+    `T.CUDASourceCodeKernel(T.ceildiv(n, 128), threads=128, source_code_or_path=text, entry_name="add")`.
+    """
+    tracer = tracer_of("T.CUDASourceCodeKernel")
+    frame = Kernel(*blocks, threads=threads, prelude=prelude, cluster_dims=cluster_dims)
+    if tracer.frame is not None:
+        raise fail("TD0120")
+    if type(shared_bytes) is not int or shared_bytes < 0:
+        raise _wrong("shared_bytes", shared_bytes, "a number of bytes")
+    text, place = _text_of(source_code_or_path, entry_name)
+    kernel = _kernel_of(text, entry_name)
+    given = _arguments(tracer, kernel, args)
+    source = _guarded(text, kernel, place)
+    if source not in tracer.source:
+        tracer.source.append(source)
+    if reference is not None and not callable(reference):
+        raise _wrong("reference", reference, "a Python function")
+    if reference is not None:
+        tracer.references[entry_name] = Reference(entry_name, reference)
+    call = Evaluate(Extern(entry_name, tuple(map(_as_argument, given)), HANDLE), span=frame.span)
+    numbers = tuple(Var(f"b{axis}", INDEX) for axis in "xyz"[: len(frame.grid)])
+    launch = Launch(
+        tracer.name, frame.grid, numbers, frame.threads, Var("thread", INDEX), (call,), cluster=frame.cluster,
+        shared_bytes=shared_bytes, entry=entry_name, span=frame.span,
+    )  # fmt: skip
+    tracer.launches.append(launch)
+
+
+def _wrong(name: str, value: Any, allowed: str) -> Exception:
+    return fail("TD0226", word="T.CUDASourceCodeKernel", name=name, value=describe(value), allowed=allowed)
+
+
+def _text_of(source: Any, entry: str) -> tuple[str, str]:
+    """A CUDA text, and its place for messages. What names a file is read from there."""
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and "\n" not in source and Path(source).is_file()):
+        path = Path(source)
+        if not path.is_file():
+            raise _wrong("source_code_or_path", str(path), "a file that exists, or CUDA text")
+        return path.read_text(), str(path)
+    if not isinstance(source, str) or (source.endswith(_SUFFIXES) and "(" not in source):
+        raise _wrong("source_code_or_path", source, "a file that exists, or CUDA text")
+    return source, f"{entry} (source)"
+
+
+def _kernel_of(text: str, entry: str) -> Declared:
+    """The kernel of that name. Raises TileError TD0280 where there is none, TD0282 for a template."""
+    kernels = declared(text)
+    if entry not in kernels:
+        raise fail("TD0280", name=entry, known=", ".join(kernels) or "none")
+    if kernels[entry].is_template:
+        raise fail("TD0282", name=entry)
+    return kernels[entry]
+
+
+def _arguments(tracer: Tracer, kernel: Declared, args: Sequence[Any] | None) -> tuple[Param, ...]:
+    """What is passed to the kernel. Raises TileError TD0281 for another number of arguments than it takes."""
+    if args is None:
+        params = tuple(tracer.params.values())
+        given = (*params, *dynamic_sizes([p for p in params if isinstance(p, Buffer)]))
+    else:
+        given = tuple(map(_argument, args))
+    if len(given) != len(kernel.parameters):
+        takes, passes = ", ".join(kernel.parameters) or "nothing", ", ".join(p.name for p in given) or "nothing"
+        raise fail("TD0281", name=kernel.name, takes=takes, passes=passes)
+    return given
+
+
+def _argument(value: Any) -> Param:
+    match value:
+        case Tensor():
+            return value.buffer
+        case Scalar(expr=Var() as var):
+            return var
+    raise _wrong("args", value, "tensors, scalar parameters and sizes of the call")
+
+
+def _as_argument(p: Param) -> Expr:
+    return p if isinstance(p, Var) else Address(p, tuple(Const(0, INDEX) for _ in p.shape))
+
+
+def _guarded(text: str, kernel: Declared, place: str) -> str:
+    """The text for the kernel's source: what is not written with the device API is for NVRTC alone."""
+    if kernel.portable:
+        return text
+    if not kernel.is_extern_c:
+        text = f'{text[: kernel.at]}extern "C" {text[kernel.at :]}'  # its name is then that of the function
+    return f'#ifdef __CUDACC__\n#line 1 "{place}"\n{text.rstrip()}\n#endif'

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -14,7 +15,7 @@ from typing import Any
 
 from tiledsl.errors import Span, error
 from tiledsl.frontend.proxies import describe
-from tiledsl.frontend.source import by_python, here
+from tiledsl.frontend.source import by_python, fail, here
 from tiledsl.frontend.tensors import Tensor
 from tiledsl.ir import layout as ir
 from tiledsl.ir import layout_ops
@@ -149,14 +150,63 @@ def make_linear_layout(buffer: Any) -> ir.Layout:
     return ir.row_major(_static(buffer))
 
 
+def plot_layout(
+    layout: Any,
+    save_directory: str = "./tmp",
+    name: str = "layout",
+    colormap: str | None = None,
+    verbose: bool = False,
+    formats: str | Sequence[str] = "svg",
+    bits: int = 32,
+) -> list[str]:
+    """Draws a layout into `save_directory`, on the host: `T.plot_layout(T.Layout((8, 8), lambda i, j: j * 8 + i))`.
+
+    `layout` is a T.Layout, a T.Fragment, or what a make_..._layout word gives. "svg" is a picture: of a fragment each
+    element with its thread and register, coloured by thread; of a shared layout with its offset, coloured by the bank
+    of elements of `bits` bits. "txt" is the same as a table, which `verbose` prints too; "all" are both. The result are
+    the names of the files, `name` with a format behind it. `colormap` is accepted for its spelling. Raises TileError
+    TD0307 for what is no layout, TD0226, TD0715. `tiledsl layout` draws those that the compiler chose.
+    """
+    from tiledsl.analysis.layout_pictures import svg, table  # NumPy is loaded only where tables are needed
+
+    word = "T.plot_layout"
+    given = [formats] if isinstance(formats, str) else list(formats)
+    wanted = ["svg", "txt"] if "all" in given else given
+    if not wanted or any(f not in ("svg", "txt") for f in wanted):
+        raise fail("TD0226", word=word, name="formats", value=describe(formats), allowed="'svg', 'txt', 'all'")
+    if type(bits) is not int or bits < 1:
+        raise fail("TD0226", word=word, name="bits", value=describe(bits), allowed="the bits of an element")
+    found = _data(layout)
+    if found is None:
+        raise error("TD0307", here(), buffer=word, why=f"{describe(layout)} is neither T.Layout nor T.Fragment")
+    as_table = table(found, bits, prod(found.shape), prod(found.shape)) + "\n"
+    if verbose:
+        print(as_table, end="")
+    paths = [os.path.join(save_directory, f"{name}.{f}") for f in wanted]
+    for path, f in zip(paths, wanted):
+        try:
+            os.makedirs(save_directory, exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(svg(found, bits) if f == "svg" else as_table)
+        except OSError as problem:
+            raise fail("TD0715", path=path, problem=problem.strerror) from None
+    return paths
+
+
+def _data(value: Any) -> ir.Fragment | ir.Layout | None:
+    """The layout of a word as data; None for what is none."""
+    found = value.layout if isinstance(value, Layout) else value.fragment if isinstance(value, Fragment) else value
+    return found if isinstance(found, (ir.Fragment, ir.Layout)) else None
+
+
 def as_layout(value: Any, shape: Sequence[Extent], dtype: DType, span: Span) -> ir.Fragment | ir.Layout:
     """What the user gave as the layout of a tensor of `shape`, as data. A layout of its last dimensions is repeated.
 
     The size of a shared one is rounded up so that further copies of the tile stay aligned. Raises TileError TD0307 if
     the shapes differ or it is no layout at all.
     """
-    found = value.layout if isinstance(value, Layout) else value.fragment if isinstance(value, Fragment) else value
-    if not isinstance(found, (ir.Fragment, ir.Layout)):
+    found = _data(value)
+    if found is None:
         why = f"{type(value).__name__} is neither T.Layout nor T.Fragment"
         raise error("TD0307", span, buffer=f"a {dtype} tensor", why=why)
     if isinstance(found, ir.Layout):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 from tiledsl.frontend.binding import bind
 from tiledsl.frontend.proxies import Scalar, Variable, describe, reads_of
@@ -14,6 +15,8 @@ from tiledsl.frontend.rewrite import rewritten
 from tiledsl.frontend.source import defining_scope, fail
 from tiledsl.frontend.tensors import Tensor
 from tiledsl.frontend.tracer import Activation, tracer_of
+
+C = TypeVar("C", bound=type)
 
 
 class Ref:
@@ -67,3 +70,28 @@ def macro(fn: Callable[..., Any]) -> Macro:
     if not isinstance(fn, FunctionType):
         raise fail("TD0145", value=describe(fn))
     return Macro(fn)
+
+
+def meta_class(cls: C) -> C:
+    """Decorates a class of which kernels make objects: its methods are macros, `__init__` too.
+
+    What an object holds in a variable is stored to: after `self.n = T.alloc_var("int32", 0)` in `__init__`,
+    `self.n += 1` is a store, and `obj.n` (or `obj.n[0]`) the value. All else that it holds are values at trace time.
+    Methods call each other, and those of a base class by `super()`. Called outside of a kernel they raise TileError
+    TD0104. Properties, static methods, other names with `__`, and what `dataclass` makes, stay Python's.
+    """
+    if not isinstance(cls, type):
+        raise fail("TD0226", word="T.meta_class", name="cls", value=describe(cls), allowed="a class")
+    for name, held in list(vars(cls).items()):
+        if isinstance(held, FunctionType) and (name == "__init__" or not _is_python(name)) and _has_text(held):
+            setattr(cls, name, Macro(held))
+    return cls
+
+
+def _is_python(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _has_text(fn: FunctionType) -> bool:
+    """Whether somebody wrote it: what `dataclass` makes has no text."""
+    return bool(linecache.getlines(fn.__code__.co_filename, fn.__globals__))

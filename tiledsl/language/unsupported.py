@@ -5,29 +5,18 @@ from __future__ import annotations
 from tiledsl.frontend.source import fail
 
 _LATER = "this word is planned; see docs/language.md"
-_NAMED = "arrivals without a wait are those of T.alloc_barrier: use T.barrier_arrive, or T.sync_threads(id, count)"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
-_PAIRS = "write the operator in a T.Parallel loop: neighbours become one instruction where there is one"
 _WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
 
 UNSUPPORTED: dict[str, str] = {
-    "named_barrier_arrive": _NAMED,
-    **dict.fromkeys(("mma_gemm_blockscaled", "ptx_wgmma_ss", "ptx_wgmma_rs", "mma_store"), _ATOM),
+    **dict.fromkeys(("mma_gemm_blockscaled",), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
-    **dict.fromkeys(("copy_cluster", "tma_load", "create_tma_descriptor"), "use T.copy or T.tma_copy"),
     **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
-    **dict.fromkeys(
-        ("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "CUDASourceCodeKernel", "launch_thread"), _LATER
-    ),
-    **dict.fromkeys(("PersistentTileScheduler", "rng_init", "rng_rand", "rng_rand_float"), _LATER),
+    **dict.fromkeys(("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "launch_thread"), _LATER),
+    **dict.fromkeys(("rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
-    **dict.fromkeys(("annotate_pass_configs", "plot_layout"), _LATER),
-    **dict.fromkeys(("ieee_add", "ieee_sub", "ieee_mul", "ieee_fdiv"), "write the operator: it rounds to nearest even"),
-    **dict.fromkeys(("ieee_frcp", "ieee_fsqrt", "ieee_frsqrt"), _LATER),
-    **dict.fromkeys(("sync_warp",), _LATER),
-    **dict.fromkeys(("ieee_fmaf", "meta_class", "inline"), _LATER),
-    **dict.fromkeys(("add2", "sub2", "mul2", "fma2", "max2", "min2", "abs2"), _PAIRS),
+    **dict.fromkeys(("annotate_pass_configs",), _LATER),
     **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
     **dict.fromkeys(("ws_op", "WSRole", "WSOpRef", "WSSync", "WSScope"), "use T.WSPipeline and T.WSSchedule"),
     "prim_func": "decorate with @tiledsl.kernel",

@@ -10,7 +10,7 @@ from tiledsl.frontend.binding import bind
 from tiledsl.frontend.proxies import Scalar, call, cast, condition, dependencies, describe, expr_of, scalar
 from tiledsl.frontend.source import fail
 from tiledsl.ir.dtypes import BOOL, FLOAT32, INDEX, INT32, UINT32
-from tiledsl.ir.nodes import TRUE, Call, eq
+from tiledsl.ir.nodes import TRUE, Call, Const, Evaluate, eq
 from tiledsl.language.debug import sync_threads
 from tiledsl.language.launch import this_thread
 from tiledsl.language.memory import alloc_shared
@@ -93,6 +93,24 @@ def _require_whole_warp(word: str, mask: Any) -> None:
     if mask is not None and mask != _ALL_LANES:
         allowed = "0xffffffff: all lanes of the warp take part"
         raise fail("TD0226", word=word, name="mask", value=describe(mask), allowed=allowed)
+
+
+def sync_warp(mask: int | None = None) -> None:
+    """The lanes of the warp wait for each other, and see what the others wrote before: those that `mask` names by its
+    bits (all), which are the lanes that execute this (TD0811 on the CPU, where others are there).
+
+    It orders accesses of a warp to global memory and to what the user's own functions keep. Between accesses of threads
+    to shared memory the compiler places a barrier of all threads where one is needed, as if this were not there.
+    Source: PTX ISA, "bar.warp.sync". `T.sync_warp()`, or `if T.get_lane_idx() < 16: T.sync_warp(0xFFFF)`.
+    """
+    tracer = begin("T.sync_warp")
+    if mask is not None and (type(mask) is not int or not 0 < mask <= _ALL_LANES):
+        allowed = "an int from 1 to 0xffffffff: a bit for each lane"
+        raise fail("TD0226", word="T.sync_warp", name="mask", value=describe(mask), allowed=allowed)
+    if tracer.enclosing("parallel") is not None:
+        raise fail("TD0129", word="T.sync_warp")
+    lanes = Const(_ALL_LANES if mask is None else mask, UINT32)
+    tracer.emit(Evaluate(Call("warp_sync", (lanes,)), span=tracer.here()))
 
 
 def shfl_xor(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:

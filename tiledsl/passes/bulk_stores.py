@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.analysis.copy_engine import why_not_bulk, why_not_bulk_update
 from tiledsl.analysis.vector_width import Divisors, assumed_divisors
-from tiledsl.ir.concurrent import Roles
+from tiledsl.ir.concurrent import Arrive, ClusterBarrier, Roles
 from tiledsl.ir.nodes import (
     AsyncCommit,
     AsyncWait,
+    Barrier,
     Block,
     Break,
     Buffer,
@@ -45,7 +46,8 @@ def bulk_stores(kernel: Kernel, *, target: Target, enabled: bool = True) -> Kern
     The wait until a tile has been read stands before the next statement that writes it. In a loop that is the next
     iteration, so the store overlaps what comes before; the last one is waited for at the end of the program or role,
     because shared memory must outlive it. Stores end in no order, so what may touch the place that one goes to waits
-    until it is there. Where the user issues such stores the groups are his, and everything stays as it is.
+    until it is there, and so do arrivals and barriers that tell other roles and blocks of it. Where the user issues
+    such stores the groups are his, and everything stays as it is.
     """
     why = "" if "tma" in target.features else f"{target.name} has no copy engine"
     if not enabled or why:
@@ -124,6 +126,7 @@ class _Writer:
     roots: Mapping[Buffer, Buffer]  # views of tensors, with the tensor
     laters: dict[int, Later] = field(default_factory=dict)
     left: list[set[_Store]] = field(default_factory=list)  # by loop: in flight where an iteration is left half-way
+    others: Sequence[Access] = ()  # what the other roles do
 
     def block(self, block: Block, pending: Stores) -> tuple[Block, Stores]:
         out: list[Stmt] = []
@@ -145,6 +148,10 @@ class _Writer:
                 return (*waits, replace(s, then=a, orelse=b)), after_a | after_b
             case Break() | Continue():
                 self.left[-1].update(pending)
+            case ClusterBarrier() | Arrive() | Barrier():
+                waits, pending = self.told(s, pending)
+                more, pending = self.awaited(s, accesses(s), pending)
+                return (*waits, *more, s), pending
         waits, pending = self.awaited(s, accesses(s), pending)
         if not isinstance(s, Copy | Atomic) or self.why_not(s):
             return (*waits, s), pending
@@ -156,8 +163,10 @@ class _Writer:
         before: Block = (AsyncWait(0, "store", span=s.span),) if pending else ()
         bodies: list[Block] = []
         for role in s.roles:
+            self.others = [a for r in s.roles if r is not role for a in accesses(replace(s, roles=(r,)))]
             body, after = self.block(role.body, frozenset())
             bodies.append((*body, *_last_wait(after, whole=s not in self.last)))
+        self.others = ()
         made = replace(s, roles=tuple(replace(r, body=body) for r, body in zip(s.roles, bodies)))
         return (*before, made), frozenset()
 
@@ -183,15 +192,38 @@ class _Writer:
             return f
         return replace(f, loop=id(s)) if f.loop in (None, id(s)) else replace(f, place=None, loop=None)
 
+    def told(self, s: ClusterBarrier | Arrive | Barrier, pending: Stores) -> tuple[Block, Stores]:
+        """Whoever waits for `s` may take the copies before it for done: other roles, and other blocks of the cluster.
+
+        What a statement of the compiler hands over is all that it tells of (`awaited`).
+        """
+        match s:
+            case ClusterBarrier("wait"):
+                return (), pending
+            case ClusterBarrier("arrive_relaxed"):  # nothing becomes visible, but tiles may be overwritten
+                return self.read(s, {f.tile for f in pending}, pending)
+            case Arrive() if s.buffers:
+                return (), pending
+            case Barrier() | Arrive(ranks=0):
+                whole = any(self.meets(f, replace(a, region=None)) for f in pending for a in self.others)
+            case _:
+                whole = bool(pending)
+        if whole:
+            return (AsyncWait(0, "store", span=s.span),), frozenset()
+        return self.read(s, {a.buffer for a in self.others if a.writes}, pending)
+
     def awaited(self, s: Stmt, touched: Iterable[Access], pending: Stores) -> tuple[Block, Stores]:
         """The wait that must stand before `s` because of what it touches, and what is in flight after it."""
         touched = list(touched)
         if any(self.meets(f, a) for f in pending for a in touched):
             return (AsyncWait(0, "store", span=s.span),), frozenset()
-        if {f.tile for f in pending} & {a.buffer for a in touched if a.writes}:
-            waits = (AsyncWait(0, "store", sources=True, span=s.span),)
-            return waits, frozenset(replace(f, tile=None) for f in pending)
-        return (), pending
+        return self.read(s, {a.buffer for a in touched if a.writes}, pending)
+
+    def read(self, s: Stmt, written: Iterable[Buffer | None], pending: Stores) -> tuple[Block, Stores]:
+        """The wait before `s` until the tiles in `written` have been read."""
+        if not {f.tile for f in pending if f.tile is not None}.intersection(written):
+            return (), pending
+        return (AsyncWait(0, "store", sources=True, span=s.span),), frozenset(replace(f, tile=None) for f in pending)
 
     def meets(self, f: _Store, a: Access) -> bool:
         """Whether the access may touch the place that the store goes to."""

@@ -77,6 +77,9 @@ def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) ->
     """
     launches: list[Launch] = []
     for launch in kernel.launches:
+        if launch.entry:
+            launches.append(_as_the_user_asks(launch, target))
+            continue
         lifetimes = _lifetimes(launch)
         plan = _packed(lifetimes, reuse=False)
         if reuse and plan.total > unlimited_bytes(launch, target):
@@ -86,6 +89,14 @@ def plan_shared_memory(kernel: Kernel, *, target: Target, reuse: bool = True) ->
         slots = tuple(SharedSlot(l.buffer, plan.offsets[l.buffer]) for l in plan.lifetimes)
         launches.append(replace(launch, shared=slots, shared_bytes=plan.total))
     return replace(kernel, launches=tuple(launches))
+
+
+def _as_the_user_asks(launch: Launch, target: Target) -> Launch:
+    """The launch of a kernel of the user's own, whose shared memory nobody plans. Raises TileError TD0510."""
+    limit = target.shared_per_block
+    if launch.shared_bytes > limit:
+        raise error("TD0510", launch.span, name=launch.entry, size=launch.shared_bytes, target=target.name, limit=limit)
+    return launch
 
 
 def unlimited_bytes(launch: Launch, target: Target) -> int:

@@ -102,6 +102,10 @@ def report(lowered: Lowered, sizes: Mapping[str, int] | None = None, gpu: str | 
     elif not all(e.exact for e in entries):
         notes.append("~: depends on data; conditions count as true, loops of unknown length as one iteration")
     notes += [f"{launch.name}: {note}" for launch in kernel.launches for note in launch.notes]
+    own = [e.name for e in lowered.source.entries if lowered.final.launches[e.launch].entry]
+    notes += [
+        f"{name}: CUDA text of the user's own, of which registers and memory per block alone are known" for name in own
+    ]
     notes += [f"ptxas: {remark}" for remark in lowered.compiled.remarks]
     return Report(kernel.name, lowered.target.name, product.name, dict(sizes or {}), entries, "\n".join(notes))
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from tiledsl.ir.concurrent import ClusterBarrier
 from tiledsl.ir.nodes import AtomCall, Barrier, Binary, Call, Launch, Stmt, Var
-from tiledsl.ir.ops import FUNCTIONS, Effect
+from tiledsl.ir.ops import DIRECTIONS, FUNCTIONS, Effect
 from tiledsl.ir.types import dtype_of
 from tiledsl.isa.table import atom_named
 from tiledsl.report.visit import Visit, expressions, walk
 
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "min", "max"})
-_ONE_OPERATION = frozenset({"abs", "min", "max", "floor", "ceil", "trunc", "round"})
+_DIRECTED = {f"{n}_{d}" for n in ("add", "sub", "mul", "div") for d in DIRECTIONS}
+_ONE_OPERATION = frozenset({"abs", "min", "max", "floor", "ceil", "trunc", "round", *_DIRECTED})
+_TWO_OPERATIONS = frozenset({"fma", *(f"fma_{d}" for d in DIRECTIONS)})
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _operations(s: Stmt) -> Iterator[tuple[str, str]]:
         match e:
             case Binary(op, a, _) if op in _ARITHMETIC and dtype_of(a).is_float:
                 yield "arithmetic", dtype_of(a).name
-            case Call("fma", args) if dtype_of(args[0]).is_float:
+            case Call(fn, args) if fn in _TWO_OPERATIONS and dtype_of(args[0]).is_float:
                 yield "arithmetic", dtype_of(args[0]).name
                 yield "arithmetic", dtype_of(args[0]).name
             case Call(fn, args) if args and dtype_of(args[0]).is_float and FUNCTIONS[fn].effect is Effect.PURE:

@@ -19,6 +19,7 @@ class Shape:
     """How a function is launched. The blocks of one `cluster` run together (empty: each alone).
 
     `dependent`: it may start while the kernel before it in the stream still runs (programmatic dependent launch).
+    `block` is the shape of a block of these threads, if it has more than one dimension.
     """
 
     grid: tuple[int, ...]
@@ -26,6 +27,12 @@ class Shape:
     shared_bytes: int
     cluster: tuple[int, ...] = ()
     dependent: bool = False
+    block: tuple[int, ...] = ()
+
+    @property
+    def threads_in_three(self) -> tuple[int, int, int]:
+        x, y, z = (*(self.block or (self.threads,)), 1, 1)[:3]
+        return x, y, z
 
 
 class Driver(Protocol):
@@ -104,7 +111,7 @@ class CudaDriver:
     def launch(self, function: Any, shape: Shape, stream: int, packed: Sequence[Slot]) -> None:
         arguments = Arguments(packed)
         x, y, z = (*shape.grid, 1, 1)[:3]
-        block = (shape.threads, 1, 1)
+        block = shape.threads_in_three
         if not shape.cluster and not shape.dependent:
             done = self.api.cuLaunchKernel(function, x, y, z, *block, shape.shared_bytes, stream, arguments.address, 0)
         else:
@@ -116,7 +123,7 @@ class CudaDriver:
         api = self.api
         config = api.CUlaunchConfig()
         config.gridDimX, config.gridDimY, config.gridDimZ = (*shape.grid, 1, 1)[:3]
-        config.blockDimX, config.blockDimY, config.blockDimZ = shape.threads, 1, 1
+        config.blockDimX, config.blockDimY, config.blockDimZ = shape.threads_in_three
         config.sharedMemBytes, config.hStream = shape.shared_bytes, stream
         attributes = []
         if shape.cluster:

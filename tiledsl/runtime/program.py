@@ -76,7 +76,7 @@ class Program:
                     ready.tensors[n].pointer if n in ready.tensors else pack(dtypes[n], self._value(ready, n))
                     for n in e.arguments
                 ]
-                shape = Shape(grid, e.threads, e.shared_bytes, e.cluster, e.dependent)
+                shape = Shape(grid, e.threads, e.shared_bytes, e.cluster, e.dependent, e.block)
                 driver.launch(functions[e.name], shape, handle, packed)
 
     def _encoded(self, driver: Driver, m: MapParameter, bound: Bound, numbers: Mapping[str, int]) -> bytes:

@@ -91,7 +91,8 @@ class EntryPoint:
     `grid` has one to three extents; an extent of 0 means that nothing is launched. Blocks of one `cluster` run together
     (empty: each alone). `shared_bytes` is dynamic; `shared` says what lies there, for reports: name, offset, bytes,
     bytes of one version and bytes of one element of each tile. `dependent`: it may start before the kernel before it in
-    the stream has ended, and waits for it by itself.
+    the stream has ended, and waits for it by itself. `block` is the shape of its blocks, if they have more than one
+    dimension. `users`: CUDA text of the user's own, which does not run on the CPU.
     """
 
     name: str
@@ -103,6 +104,8 @@ class EntryPoint:
     maps: tuple[MapParameter, ...] = ()
     cluster: tuple[int, ...] = ()
     dependent: bool = False
+    block: tuple[int, ...] = ()
+    users: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tiledsl.codegen.cuda import Source, cuda_text, emit
+from tiledsl.codegen.cuda import cuda_text, emit
+from tiledsl.codegen.source import Source
 from tiledsl.compile import Lowered, Stage
 from tiledsl.cpu.device import compile_source
 from tiledsl.cpu.numerics import numpy_dtype

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tiledsl.codegen.cuda import Source, emit
+from tiledsl.codegen.cuda import emit
+from tiledsl.codegen.source import Source
 from tiledsl.ir.nodes import Kernel
 from tiledsl.passes.base import Pass
 from tiledsl.validation.compare import Failed

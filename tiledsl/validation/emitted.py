@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tiledsl.codegen.concurrent import TensorMapping
-from tiledsl.codegen.cuda import Source
-from tiledsl.cpu import device
+from tiledsl.codegen.source import Source
+from tiledsl.cpu import device, foreign
 from tiledsl.cpu.arrays import copies_of
 from tiledsl.cpu.binding import bind, blocks_of, grid_of, host_value
 from tiledsl.cpu.numerics import numpy_dtype
@@ -50,12 +50,15 @@ def execute_source(source: Source, kernel: Kernel, inputs: Inputs, *, checked: b
     """
     arguments = copies_of(inputs.values)
     bound = bind(kernel, arguments)
-    module = device.compile_source(source.text, [e.name for e in source.entries], checked=checked)
+    module = device.compile_source(source.text, [e.name for e in source.entries if not e.users], checked=checked)
     values = {b.name: a for b, a in bound.arrays.items()} | _scalars(bound.scalars)
     for entry in source.entries:
         launch = kernel.launches[entry.launch]
         grid = grid_of(launch, bound.scalars)
-        if prod(grid):
+        if entry.users and 0 not in grid:
+            references = {r.name: r.function for r in kernel.references}
+            foreign.launch_whole(entry.name, references.get(entry.name), [values[n] for n in entry.params], "TD0822")
+        elif prod(grid):
             maps = [_mapped(m, values[m.tensor], bound.scalars) for m in entry.maps]
             given = [*maps, *(values[n] for n in entry.params)]
             together: dict[str, Any] = {"shared": entry.shared, "cluster": entry.cluster or (1,)}

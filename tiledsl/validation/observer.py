@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tiledsl.codegen.cuda import Source, emit
+from tiledsl.codegen.cuda import emit
+from tiledsl.codegen.source import Source
 from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Kernel
 from tiledsl.passes.base import Pass, run_pipeline

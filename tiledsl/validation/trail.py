@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from tiledsl.codegen.cuda import Source
+from tiledsl.codegen.source import Source
 from tiledsl.cpu import toolchain
 from tiledsl.errors import TileError, error
 from tiledsl.ir.nodes import Binary, Call, Kernel

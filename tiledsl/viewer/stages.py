@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,6 @@ def cuda_lines(lowered: Lowered, places: Places) -> tuple[TextLine, ...]:
 
 
 def _starts(lowered: Lowered, text: Sequence[str]) -> dict[int, Span]:
-    """The line of `text` where each statement begins: entries begin at their TDS_KERNEL lines, in order."""
-    heads = [n for n, line in enumerate(text) if line.startswith("TDS_KERNEL(")]
-    entries = lowered.source.entries
-    return {head + at: span for head, e in zip(heads[-len(entries) :], entries, strict=True) for at, span in e.places}
+    """The line of `text` where each statement begins: entries begin at their TDS_KERNEL lines."""
+    heads = {m[1]: n for n, line in enumerate(text) if (m := re.match(r"TDS_KERNEL\([^)]*\)\s*(\w+)\(", line))}
+    return {heads[e.name] + at: span for e in lowered.source.entries for at, span in e.places}

@@ -9,12 +9,14 @@ import pytest
 
 import tiledsl
 from tiledsl.codegen import device_api
-from tiledsl.codegen.cuda import Source
 from tiledsl.codegen.device_api import device_functions, everything, names, needed
+from tiledsl.codegen.paired import paired_functions
+from tiledsl.codegen.rounded import rounded_functions
+from tiledsl.codegen.source import Source
 from tiledsl.codegen.spelling import TYPES
 from tiledsl.codegen.tma import tma_functions
 from tiledsl.cpu.native_atoms import declarations
-from tiledsl.ir.ops import BINARY, FUNCTIONS
+from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, PAIRS
 from tiledsl.isa.table import ATOMS
 from tiledsl.runtime import nvrtc
 
@@ -41,7 +43,9 @@ def functions_of_the_cpu() -> set[str]:
     text = "\n".join((native / f).read_text() for f in ("types.h", "mathematics.h", "device.h", "device_hopper.h"))
     atomics = {f"atomic_{n}" for n in re.findall(r"^TDS_ATOMIC\((\w+),", text, re.MULTILINE)}
     stores = set(re.findall(r"^TDS_TMA_STORE\((\w+),", text, re.MULTILINE))
-    return set(DEFINITION.findall(text)) | atomics | stores
+    rounded = {f"{n}_{d}" for n in re.findall(r"^TDS_ROUNDED\((\w+)\)", text, re.MULTILINE) for d in DIRECTIONS}
+    paired = {f"{n}_{p}" for n in re.findall(r"^TDS_PAIRED\((\w+)\)", text, re.MULTILINE) for p in PAIRS}
+    return set(DEFINITION.findall(text)) | atomics | stores | rounded | paired
 
 
 def functions_of(path: str) -> set[str]:
@@ -50,7 +54,7 @@ def functions_of(path: str) -> set[str]:
 
 def functions_of_the_gpu() -> set[str]:
     own = functions_of("codegen/prelude.cuh") | functions_of("codegen/prelude_hopper.cuh")
-    return own | set(DEFINITION.findall(tma_functions()))
+    return own | set(DEFINITION.findall("\n".join([tma_functions(), rounded_functions(), paired_functions()])))
 
 
 def test_both_definitions_have_the_same_names() -> None:

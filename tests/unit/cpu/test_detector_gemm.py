@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from handwritten_gemm import Parts, Tiles, gemm
 
-from tiledsl.codegen.cuda import Entry, emit
+from tiledsl.codegen.cuda import emit
+from tiledsl.codegen.source import Entry
 from tiledsl.cpu.device import MODES, SCHEDULES, compile_source
 from tiledsl.cpu.findings import Finding
 from tiledsl.testing.thread_stage import placed

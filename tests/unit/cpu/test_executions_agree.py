@@ -28,7 +28,7 @@ from tiledsl.ir.dtypes import (
     DType,
 )
 from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Kernel, Launch, Load, Rounding, Store, Unary, Var
-from tiledsl.ir.ops import BINARY
+from tiledsl.ir.ops import BINARY, FUNCTIONS
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.types import dtype_of
 from tiledsl.target import target_named
@@ -108,7 +108,7 @@ def test_S23_conversions(source: DType, saturate: bool) -> None:
 
 
 @pytest.mark.cxx
-@pytest.mark.parametrize("dtype", [INT8, INT32, UINT32, INT64, UINT64, FLOAT32, FLOAT16, BFLOAT16], ids=str)
+@pytest.mark.parametrize("dtype", [INT8, INT32, UINT32, INT64, UINT64, FLOAT64, FLOAT32, FLOAT16, BFLOAT16], ids=str)
 def test_S23_operators(dtype: DType) -> None:
     x, y = Buffer("x", (N,), dtype), Buffer("y", (N,), dtype)
     a, b = Load(x, (I,)), Load(y, (I,))
@@ -125,5 +125,8 @@ def test_S23_operators(dtype: DType) -> None:
     if dtype.is_float:
         results["fma"] = Call("fma", (a, b, a))
         results["root"] = Call("sqrt", (Call("abs", (a,)),))
+    for f in FUNCTIONS.values():
+        if dtype.name in f.dtypes:  # operations of IEEE 754 with a direction of rounding
+            results[f.name] = Call(f.name, (a, b, Binary("-", a, b))[: f.arity])
     inputs = {x: samples(dtype, 2), y: np.roll(samples(dtype, 3), 7)}
     assert_agree(run_everywhere(results, inputs), inputs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from xml.etree import ElementTree
+
 import pytest
 
 from tiledsl.analysis.layout_tables import equal, offset_table, reg_table, thread_table
@@ -19,6 +22,7 @@ from tiledsl.language.layouts import (
     make_linear_layout,
     make_quarter_bank_swizzled_layout,
     make_swizzled_layout,
+    plot_layout,
 )
 
 
@@ -114,3 +118,40 @@ def test_as_layout_checks_the_shape() -> None:
     assert as_layout(f, (8,), FLOAT32, NOWHERE) == f.fragment
     for value, shape in ((given, (32, 64)), (f, (3, 8)), (given, (64, Var("n"))), ("row", (8,))):
         refused("TD0307", lambda value=value, shape=shape: as_layout(value, shape, FLOAT32, NOWHERE))
+
+
+# ------------------------------------------------------------------------------------------------------- pictures
+
+
+def drawn(path: str) -> list[tuple[str, str]]:
+    """The label and the colour of each element of a picture, row by row."""
+    root = ElementTree.parse(path).getroot()
+    _title, *labels = root.findall("{*}text")
+    return [(str(t.text), r.attrib["fill"]) for t, r in zip(labels, root.findall("{*}rect"), strict=True)]
+
+
+def test_pictures_are_those_of_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = Layout((4, 16), lambda i, j: (j // 8, i, (j ^ i) % 8))
+    picture, listed = plot_layout(shared, str(tmp_path / "new"), "shared", formats="all", bits=16, verbose=True)
+    elements = drawn(picture)
+    assert [int(label) for label, _ in elements] == offset_table(shared.layout).ravel().tolist()
+    banks = {label: int(label) * 16 // 32 % 32 for label, _ in elements}
+    assert len({(banks[label], fill) for label, fill in elements}) == len(set(banks.values()))
+    assert Path(listed).read_text() == capsys.readouterr().out
+    assert Path(listed).read_text().splitlines()[2].split()[:3] == ["0/0", "1/0", "2/1"]
+    held = Fragment((4, 4), forward_thread_fn=lambda i, j: i * 2 + j // 2, forward_index_fn=lambda i, j: j % 2)
+    (path,) = plot_layout(held, str(tmp_path))
+    assert Path(path) == tmp_path / "layout.svg"
+    assert [label for label, _ in drawn(path)] == [f"T{i * 2 + j // 2}:{j % 2}" for i in range(4) for j in range(4)]
+    plain = make_linear_layout(Buffer("s", (2, 3), FLOAT32, Space.SHARED))
+    assert [label for label, _ in drawn(plot_layout(plain, str(tmp_path))[0])] == list("012345")
+
+
+def test_pictures_that_cannot_be_drawn(tmp_path: Path) -> None:
+    plain = row_major((2, 2))
+    assert "'svg', 'txt', 'all'" in refused("TD0226", lambda: plot_layout(plain, str(tmp_path), formats=["pdf"])).hint
+    assert "'svg', 'txt', 'all'" in refused("TD0226", lambda: plot_layout(plain, str(tmp_path), formats=[])).hint
+    refused("TD0226", lambda: plot_layout(plain, str(tmp_path), bits=0))
+    refused("TD0307", lambda: plot_layout((2, 2), str(tmp_path)))
+    (tmp_path / "file").write_text("")
+    refused("TD0715", lambda: plot_layout(plain, str(tmp_path / "file")))

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import word_arithmetic
+import word_engine
 import word_numbers
+import word_products
 import word_programs
 import word_threads
 import word_tiles
@@ -17,9 +20,10 @@ from word_case import WordCase
 
 from tiledsl.checking.compare import difference
 
-CASES: dict[str, WordCase] = {**word_numbers.CASES, **word_programs.CASES, **word_threads.CASES, **word_tiles.CASES}
+MODULES = (word_arithmetic, word_engine, word_numbers, word_products, word_programs, word_threads, word_tiles)
+TABLES = [module.CASES for module in MODULES]
+CASES: dict[str, WordCase] = {name: case for table in TABLES for name, case in table.items()}
 RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}
-TABLES = (word_numbers.CASES, word_programs.CASES, word_threads.CASES, word_tiles.CASES)
 assert len(CASES) == sum(map(len, TABLES))
 
 

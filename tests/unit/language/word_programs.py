@@ -1,4 +1,4 @@
-"""Kernels of words around the computation: the user's own CUDA functions."""
+"""Kernels of words around the computation: the user's own CUDA functions and kernels."""
 
 from __future__ import annotations
 
@@ -63,3 +63,76 @@ def foreign_functions(
         Y[1, t] = own[3]
         T.sync_threads()
         T.call_extern("handle", "bump", T.address_of(Z[t]), T.address_of(N[t]))
+
+
+def _scheduled(A, B, C):
+    return {"B": A + 1, "C": C + 1}
+
+
+@CASES.computes(
+    _scheduled,
+    given(A=drawn(integers, 70, 45), B=zeros(70, 45, dtype="int32"), C=drawn(integers, 70, 45)),
+)
+def tile_schedulers(A: T.Tensor((70, 45), "int32"), B: T.Tensor((70, 45), "int32"), C: T.Tensor((70, 45), "int32")):
+    with T.Kernel(4, threads=32) as block:
+        s = T.PersistentTileScheduler("s", T.ceildiv(70, 16), T.ceildiv(45, 8), swizzle_size=4)
+        s.init(block)
+        tile = T.alloc_fragment((16, 8), "int32")
+        while s.valid():
+            T.copy(A[s.m_idx * 16, s.n_idx * 8], tile)
+            for i, j in T.Parallel(16, 8):
+                tile[i, j] += 1
+            T.copy(tile, B[s.m_idx * 16, s.n_idx * 8])
+            s.next_tile()
+        rows = T.PersistentTileScheduler("r", T.ceildiv(70, 16), 1, column_major=False, stateful=False)
+        for turn in range(2):
+            m, n = rows.coord(turn * rows.num_workers + block)
+            if m * 16 < 70 and n < 1:
+                for i, j in T.Parallel(16, 45):
+                    if m * 16 + i < 70:
+                        C[m * 16 + i, j] += 1
+
+
+KERNELS = """
+// transposes: __global__ void moved(int) {}
+template <class T> __device__ T twice(T x) { return x + x; }
+__global__ void __launch_bounds__(64) moved(const float* __restrict__ a, float* b, int rows, int columns) {
+  extern __shared__ float tile[];
+  int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+  int at = threadIdx.y * blockDim.x + threadIdx.x;
+  if (x < columns && y < rows) {
+    tile[at] = twice(a[y * columns + x]);
+    b[x * rows + y] = tile[at];
+  }
+}
+"""
+
+
+def _moved(a, b, rows, columns):
+    assert a.shape == (rows, columns) and rows.dtype == np.int32
+    b[...] = 2 * a.T
+
+
+@CASES.computes(
+    lambda A, B, C: {"B": 2 * A.T, "C": 2 * A.T + 1},
+    given(A=drawn(integers, 37, 21, dtype="float32"), B=zeros(21, 37), C=zeros(21, 37)),
+    ptx=(".visible .entry moved(", "bar.sync", ".extern .shared"),
+)
+def cuda_kernel(
+    A: T.Tensor((T.dynamic("rows"), T.dynamic("columns")), "float32"),
+    B: T.Tensor((T.dynamic("columns"), T.dynamic("rows")), "float32"),
+    C: T.Tensor((T.dynamic("columns"), T.dynamic("rows")), "float32"),
+):
+    rows, columns = T.dynamic("rows, columns")
+    T.CUDASourceCodeKernel(
+        T.ceildiv(columns, 16), T.ceildiv(rows, 4), threads=(16, 4), source_code_or_path=KERNELS, entry_name="moved",
+        args=[A, B, rows, columns], shared_bytes=256, reference=_moved,
+    )  # fmt: skip
+    with T.Kernel(T.ceildiv(rows * columns, 128), threads=128) as b:
+        copied = T.alloc_shared((128,), "float32")
+        for i in T.Parallel(128):
+            if b * 128 + i < rows * columns:
+                copied[i] = B[(b * 128 + i) // rows, (b * 128 + i) % rows]
+        for i in T.Parallel(128):
+            if b * 128 + (i ^ 1) < rows * columns:
+                C[(b * 128 + (i ^ 1)) // rows, (b * 128 + (i ^ 1)) % rows] = copied[i ^ 1] + 1

@@ -266,3 +266,52 @@ def stores_by_cp_async(A: T.Tensor((64, 64), "float32"), Y: T.Tensor((64, 64), "
         T.ptx_wait_group(0)
         for i, j in T.Parallel(64, 64):
             Y[i, j] = tile[i, j] * 2
+
+
+def _met(A, Y):
+    t = np.arange(64)
+    first, last = A[t ^ 1], np.where(t % 32 < 16, A[t ^ 3], A)
+    return {"Y": np.stack([last, first, np.where(t % 32 < 16, A, 0)])}
+
+
+@CASES.computes(
+    _met,
+    given(A=drawn(integers, 64), Y=zeros(3, 64, dtype="int32")),
+    ptx=("bar.warp.sync \t-1;", "bar.warp.sync \t65535;"),
+)
+def warps_meet(A: T.Tensor((64,), "int32"), Y: T.Tensor((3, 64), "int32")):
+    with T.Kernel(1, threads=64):
+        t = T.get_thread_binding()
+        Y[0, t] = A[t]
+        T.sync_warp()
+        Y[1, t] = Y[0, t ^ 1]
+        if T.get_lane_idx() < 16:
+            Y[2, t] = A[t]
+            T.sync_warp(0xFFFF)
+            Y[0, t] = Y[2, t ^ 3]
+        else:
+            Y[2, t] = 0
+
+
+@CASES.computes(
+    lambda A, B: {"B": A.reshape(5, 64, 2)[:, :, ::-1].reshape(5, 128) * 2},
+    given(A=drawn(integers, 5, 128), B=zeros(5, 128, dtype="int32")),
+    ptx=("bar.arrive", "bar.sync"),
+)
+def named_arrivals(A: T.Tensor((5, 128), "int32"), B: T.Tensor((5, 128), "int32")):
+    with T.Kernel(1, threads=256):
+        S = T.alloc_shared((128,), "int32")
+        with T.ws(0):
+            for k in range(5):
+                T.sync_threads(2, 256)
+                for i in T.Parallel(128):
+                    S[i] = A[k, i] * 2
+                T.named_barrier_arrive(1, 256)
+        with T.ws(1):
+            T.named_barrier_arrive(2, 256)
+            for k in range(5):
+                T.sync_threads(1, 256)
+                for i in T.Parallel(128):
+                    B[k, i] = S[i ^ 1]
+                if k < 4:
+                    T.named_barrier_arrive(2, 256)

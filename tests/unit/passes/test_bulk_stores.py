@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tiledsl.cpu import tile_interp
-from tiledsl.ir.nodes import AsyncWait, Kernel
+import tiledsl
+import tiledsl.language as T
+from tiledsl.cpu import interp, tile_interp
+from tiledsl.errors import TileError
+from tiledsl.ir.concurrent import Arrive, ClusterBarrier, Roles
+from tiledsl.ir.nodes import AsyncWait, Barrier, Kernel, Stmt
 from tiledsl.ir.parser import parse
 from tiledsl.ir.tile import Atomic, Copy
 from tiledsl.ir.walk import statements
@@ -203,3 +207,96 @@ def test_roles_wait_for_results_if_something_follows() -> None:
         found = [s for s in statements(after) if isinstance(s, AsyncWait)]
         assert "".join("r" if s.sources else "w" for s in found) == waits
         assert any(isinstance(s, Copy) and s.bulk for s in statements(after))
+
+
+# After a store of S to C a role tells of it (!); what another role does; and the waits, as above.
+MEET = "cluster_barrier(part=arrive)\ncluster_barrier(part=wait)\n"
+TOLD = {
+    "the tile is overwritten": ("arrive bar[0]\n", get("S", "8"), "r!"),
+    "the tile is only read": ("arrive bar[0]\n", "copy S -> g\n", "!r"),
+    "the result is read": ("arrive bar[0]\n", "copy C[0 : 8, 0 : 8] -> g\n", "w!"),
+    "something else is done": ("arrive bar[0]\n", get("T", "8"), "!r"),
+    "another role meets it": ("barrier(id=1, count=256)\n", get("S", "8"), "r!"),
+    "in a loop": (loop("arrive bar[0]\n" + put("S", "k * 8", "D")), get("S", "8"), "r!r"),
+    "the compiler tells of another tile": ("arrive bar[0] of T\n", get("T", "8"), "!r"),
+    "the compiler tells of this one": ("arrive bar[0] of S\n", get("S", "8"), "r!"),
+    "other blocks are told": ("arrive(ranks=2) bar[0]\n", "", "w!"),
+    "the cluster meets": ("cluster_barrier\n", "cluster_barrier\n", "w!"),
+    "the cluster meets in parts": (MEET, MEET, "w!!"),
+    "the cluster sees nothing": (MEET.replace("arrive", "arrive_relaxed"), MEET, "r!!"),
+}
+
+
+def shown(s: Stmt) -> str:
+    match s:
+        case AsyncWait(sources=sources):
+            return "r" if sources else "w"
+        case Arrive() | Barrier() | ClusterBarrier():
+            return "!"
+    return ""
+
+
+@pytest.mark.parametrize(("tells", "other", "waits"), TOLD.values(), ids=TOLD)
+def test_who_is_told_of_a_store_may_rely_on_it(tells: str, other: str, waits: str) -> None:
+    a = f"role a(first=0, threads=128) r {{\n{put('S', '0')}{tells}}}\n"
+    b = f"role b(first=128, threads=128) q {{\nalloc g: fragment float16[8, 8]\n{other}}}\n"
+    body = f"alloc bar: barrier uint64[1] = 128\nroles {{\n{a}{b}}}\n"
+    source = FRAME.format(body=body).replace("bx in 1) threads(t in 128)", "bx in 2) threads(t in 256) cluster(2)")
+    after = bulk_stores(parse(source), target=SM90)
+    (role,) = (r for s in statements(after) if isinstance(s, Roles) for r in s.roles if r.name == "a")
+    assert "".join(map(shown, statements(role))) == waits
+
+
+def handed_over() -> Any:
+    """A role stores tiles that another fills; the barriers are the user's."""
+
+    @tiledsl.kernel(target="sm_90a")
+    def kernel(A: T.Tensor((3, 64, 64), "float16"), C: T.Tensor((3, 64, 64), "float16")) -> None:
+        with T.Kernel(1, threads=256):
+            S = T.alloc_shared((64, 64), "float16")
+            full, free = T.alloc_barrier(128), T.alloc_barrier(128)
+            for k in T.serial(3):
+                with T.ws(0):
+                    T.barrier_wait(free, (k + 1) % 2)
+                    T.tma_copy(A[k, 0, 0], S, barrier=full)
+                    T.barrier_arrive(full)
+                with T.ws(1):
+                    T.barrier_wait(full, k % 2)
+                    T.copy(S, C[k, 0, 0])
+                    T.barrier_arrive(free)
+
+    return kernel, (3, 64, 64), lambda a: a
+
+
+def passed_on() -> Any:
+    """Blocks of a cluster read what the next one stored, when they have met."""
+
+    @tiledsl.kernel(target="sm_90a")
+    def kernel(A: T.Tensor((2, 64, 64), "float16"), C: T.Tensor((2, 64, 64), "float16")) -> None:
+        W = T.alloc_global((2, 64, 64), "float16")
+        with T.Kernel(2, threads=128, cluster_dims=2) as b:
+            S, R = T.alloc_shared((64, 64), "float16"), T.alloc_shared((64, 64), "float16")
+            T.copy(A[b, 0, 0], S)
+            T.copy(S, W[b, 0, 0])
+            T.cluster_sync()
+            T.copy(W[1 - b, 0, 0], R)
+            T.copy(R, C[b, 0, 0])
+
+    return kernel, (2, 64, 64), lambda a: a[::-1]
+
+
+@pytest.mark.parametrize("program", [handed_over, passed_on])
+def test_programs_in_which_others_rely_on_a_store(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(mode: str) -> bool:
+        kernel, shape, reference = program()
+        a = np.random.default_rng(0).integers(0, 99, shape).astype(np.float16)
+        arrays = {"A": a, "C": np.zeros_like(a), "W": np.zeros_like(a)}
+        interp.run(kernel.compile().lowered.final, arrays, mode=mode)
+        return bool((arrays["C"] == reference(a)).all())
+
+    assert run("early") and run("late")
+    monkeypatch.setattr("tiledsl.passes.bulk_stores._Writer.told", lambda self, s, pending: ((), pending))
+    try:
+        assert not run("late")
+    except TileError as found:
+        assert found.code == "TD0861"

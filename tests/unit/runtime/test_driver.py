@@ -77,6 +77,15 @@ class Api:
         return (SUCCESS,)
 
 
+def test_blocks_of_more_than_one_dimension() -> None:
+    api = Api()
+    CudaDriver(api).launch("f", Shape((3,), 24, 0, block=(8, 3)), 5, [])
+    CudaDriver(api).launch("f", Shape((3,), 24, 0, (1, 1), block=(4, 3, 2)), 5, [])
+    (_, *how, _), (_, config, _) = api.launched
+    assert how == [3, 1, 1, 8, 3, 1, 0, 5]
+    assert (config.blockDimX, config.blockDimY, config.blockDimZ) == (4, 3, 2)
+
+
 def _read(kinds: Sequence[tuple[Any, int]], arrays: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple((kind * n).from_address(a)) if n else () for (kind, n), a in zip(kinds, arrays, strict=True)]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from planted import BUGS, Change, traced
 
-from tiledsl.codegen.cuda import Source, emit
+from tiledsl.codegen.cuda import emit
+from tiledsl.codegen.source import Source
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.verify import verify
 from tiledsl.passes.base import Pass

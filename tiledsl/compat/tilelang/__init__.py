@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 from tiledsl import __version__
-from tiledsl.compat.tilelang import autotuner, intrinsics, language, layout, profiler, testing, transform, utils
+from tiledsl.compat.tilelang import autotuner, intrinsics, language, layout, profiler, testing, tools, transform, utils
 from tiledsl.compat.tilelang.autotuner import AutoTuner, autotune
 from tiledsl.compat.tilelang.errors import refused
 from tiledsl.compat.tilelang.jit import compile, jit, par_compile
@@ -51,6 +51,7 @@ __all__ = [
     "profiler",
     "set_log_level",
     "testing",
+    "tools",
     "transform",
     "utils",
 ]

@@ -79,6 +79,26 @@ TDS_DEVICE T fma(T a, T b, T c) {
   return T(u64(a) * u64(b) + u64(c));
 }
 
+#define TDS_ROUNDED_TO(operation, name, direction)                                 \
+  TDS_DEVICE float operation##_##name(float a, float b = 0.0f, float c = 0.0f) {   \
+    return tds_rt_rounded_f32(ROUNDED_##operation, direction, a, b, c);            \
+  }                                                                                \
+  TDS_DEVICE double operation##_##name(double a, double b = 0.0, double c = 0.0) { \
+    return tds_rt_rounded_f64(ROUNDED_##operation, direction, a, b, c);            \
+  }
+#define TDS_ROUNDED(operation)                                          \
+  TDS_ROUNDED_TO(operation, rn, RN) TDS_ROUNDED_TO(operation, rz, RZ)   \
+  TDS_ROUNDED_TO(operation, ru, RP) TDS_ROUNDED_TO(operation, rd, RM)
+TDS_ROUNDED(add)
+TDS_ROUNDED(sub)
+TDS_ROUNDED(mul)
+TDS_ROUNDED(div)
+TDS_ROUNDED(rcp)
+TDS_ROUNDED(sqrt)
+TDS_ROUNDED(fma)
+// Rounding twice is no different: no float has its exact value so near to the middle of two (all were tried).
+TDS_DEVICE float rsqrt_rn(float x) { return (float)(1.0 / __builtin_sqrt((double)x)); }
+
 // NaN if an operand is NaN.
 template <class T>
 TDS_DEVICE T min(T a, T b) {
@@ -227,5 +247,45 @@ TDS_DEVICE f16 fma_f16(f16 a, f16 b, f16 c) { return f32_to_f16(fma_odd(f16_to_f
 TDS_DEVICE bf16 fma_bf16(bf16 a, bf16 b, bf16 c) {
   return f32_to_bf16(fma_odd(bf16_to_f32(a), bf16_to_f32(b), bf16_to_f32(c)));
 }
+
+// ---- two 16-bit floats that share a register: each half is rounded once, NaN is 0x7fff, -0 is less than +0
+
+struct F16Half {
+  static float widen(u16 bits) { return f16_to_f32(f16{bits}); }
+  static u16 narrow(float x) { return f32_to_f16(x).bits; }
+};
+struct Bf16Half {
+  static float widen(u16 bits) { return bf16_to_f32(bf16{bits}); }
+  static u16 narrow(float x) { return f32_to_bf16(x).bits; }
+};
+template <class Half>
+struct PairOf {
+  static u16 rounded(float x) { return x != x ? (u16)0x7fff : Half::narrow(x); }
+  static u16 add(u16 a, u16 b, u16) { return rounded(Half::widen(a) + Half::widen(b)); }
+  static u16 sub(u16 a, u16 b, u16) { return rounded(Half::widen(a) - Half::widen(b)); }
+  static u16 mul(u16 a, u16 b, u16) { return rounded(Half::widen(a) * Half::widen(b)); }
+  static u16 fma(u16 a, u16 b, u16 c) { return rounded(fma_odd(Half::widen(a), Half::widen(b), Half::widen(c))); }
+  static u16 max(u16 a, u16 b, u16) { return chosen(a, b, a & b, Half::widen(a) > Half::widen(b)); }
+  static u16 min(u16 a, u16 b, u16) { return chosen(a, b, a | b, Half::widen(a) < Half::widen(b)); }
+  static u16 abs(u16 a, u16, u16) { return Half::widen(a) != Half::widen(a) ? 0x7fff : a & 0x7fff; }
+  static u16 chosen(u16 a, u16 b, int of_zeros, bool first) {
+    const float x = Half::widen(a), y = Half::widen(b);
+    if (x != x || y != y) return 0x7fff;
+    return x == 0.0f && y == 0.0f ? (u16)of_zeros : first ? a : b;
+  }
+};
+#define TDS_PAIRED_AS(name, pair, half)                                                   \
+  TDS_DEVICE u32 name##_##pair(u32 a, u32 b = 0, u32 c = 0) {                             \
+    return PairOf<half>::name((u16)a, (u16)b, (u16)c) |                                   \
+           (u32)PairOf<half>::name((u16)(a >> 16), (u16)(b >> 16), (u16)(c >> 16)) << 16; \
+  }
+#define TDS_PAIRED(name) TDS_PAIRED_AS(name, f16x2, F16Half) TDS_PAIRED_AS(name, bf16x2, Bf16Half)
+TDS_PAIRED(add)
+TDS_PAIRED(sub)
+TDS_PAIRED(mul)
+TDS_PAIRED(fma)
+TDS_PAIRED(max)
+TDS_PAIRED(min)
+TDS_PAIRED(abs)
 
 }  // namespace tds

@@ -54,6 +54,7 @@ struct Site {
 enum Access { READ, WRITE, UPDATE, ATOMIC_READ, ATOMIC_WRITE, ADDRESS };
 enum Shuffle { SHUFFLE_XOR, SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_INDEX };
 enum Vote { VOTE_ANY, VOTE_ALL };
+enum Operation { ROUNDED_add, ROUNDED_sub, ROUNDED_mul, ROUNDED_div, ROUNDED_rcp, ROUNDED_sqrt, ROUNDED_fma };
 
 // Shared memory starts at this address, so that 0 is never valid.
 constexpr u32 SHARED_BASE = 1024;
@@ -99,4 +100,8 @@ void tds_rt_use_registers(const void* registers, int bytes, tds::Site at);
 [[noreturn]] void tds_rt_bad_register(tds::i64 index, int size, tds::Site at);
 [[noreturn]] void tds_rt_check_failed(const char* message, int assumed, tds::Site at);
 void tds_rt_print(const char* format, ...);
+
+// `a operation b`, or of one or three operands, in a direction of rounding: rounded.cpp.
+float tds_rt_rounded_f32(int operation, int direction, float a, float b, float c);
+double tds_rt_rounded_f64(int operation, int direction, double a, double b, double c);
 }

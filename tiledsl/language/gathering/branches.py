@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Expect, Role, Roles, SetRegisters
+from tiledsl.ir.concurrent import WARPGROUP, Arrive, Await, Expect, NamedArrive, Role, Roles, SetRegisters
 from tiledsl.ir.nodes import Binary, Block, Const, Expr, If, Launch, Node, Stmt, Var
 from tiledsl.ir.walk import map_children, may_leave, walk
 
-_OF_ROLES = (Arrive, Await, Expect, SetRegisters)
+_OF_ROLES = (Arrive, Await, Expect, NamedArrive, SetRegisters)
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 Threads: TypeAlias = "tuple[int, int]"  # threads from the first number on, to the second exclusively
 

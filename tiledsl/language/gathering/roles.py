@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain, groupby, pairwise, product
 
 from tiledsl.analysis.access import Access, accesses
-from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Expect, Role, Roles, SetRegisters
+from tiledsl.ir.concurrent import Arrive, Await, ClusterBarrier, Expect, NamedArrive, Role, Roles, SetRegisters
 from tiledsl.ir.nodes import (
     Alloc,
     AsyncCommit,
@@ -52,7 +52,7 @@ from tiledsl.language.gathering.dealing import (
 from tiledsl.language.gathering.private import sunk, used_by_each
 
 _EVERYWHERE = (Space.SHARED, Space.BARRIER)  # allocated outside of roles
-_SYNCHRONISING = (Arrive, Await, Expect, Barrier, ClusterBarrier, AsyncCommit, AsyncWait)
+_SYNCHRONISING = (Arrive, Await, Expect, Barrier, ClusterBarrier, NamedArrive, AsyncCommit, AsyncWait)
 
 
 def gathered(launch: Launch) -> Launch:

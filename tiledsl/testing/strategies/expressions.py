@@ -119,8 +119,10 @@ class Maker:
         makers.append(lambda: ir.Unary("-" if dtype.is_float else self.pick("-~"), e(dtype, depth)))
         if dtype.is_float:
             scalar = [f for f in FUNCTIONS.values() if f.result is Result.SAME and f.effect is Effect.PURE]
-            math = [f for f in scalar if f.name not in ("prmt", "dp4a")]
+            math = [f for f in scalar if f.name not in ("prmt", "dp4a") and not f.dtypes]
             makers.append(lambda: self.call(self.pick(math), dtype, depth))
+        if named := [f for f in FUNCTIONS.values() if dtype.name in f.dtypes]:
+            makers.append(lambda: self.call(self.pick(named), dtype, depth))
         if dtype is INT32:
             makers.append(lambda: ir.Call(self.pick(["popcount", "clz"]), (e(INDEX, depth),)))
             makers.append(lambda: self.call(FUNCTIONS[self.pick(["prmt", "dp4a"])], INT32, depth))

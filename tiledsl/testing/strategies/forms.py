@@ -9,7 +9,7 @@ The kernels are for laws about form (text, traversal, rewriting); most of them c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 
@@ -254,6 +254,17 @@ class _KernelMaker(ConcurrentMaker):
                 registers=self.maybe(lambda: (0, 8 * self.number(3, 32)), ()),
             )  # fmt: skip
 
+    def source_launch(self, params: Sequence[Var | Buffer]) -> Launch:
+        """A launch of a kernel of the user's own text."""
+        args = [p if isinstance(p, Var) else ir.Address(p, tuple(Const(0, INDEX) for _ in p.shape)) for p in params]
+        with self.scope():
+            blocks, thread = (self.var(),), self.var()
+            call = ir.Extern("main_kernel", tuple(args), HANDLE)
+            return Launch(
+                "source", (self.expr(INDEX, 1),), blocks, self.shape(), thread, (ir.Evaluate(call),),
+                shared_bytes=self.number(0, 2) * 16, entry="main_kernel",
+            )  # fmt: skip
+
     def kernel(self, depth: int) -> Kernel:
         sizes = tuple(self.var() for _ in range(self.number(0, 2)))
         scalars = tuple(self.var(self.pick(VALUES)) for _ in range(self.number(0, 2)))
@@ -264,6 +275,8 @@ class _KernelMaker(ConcurrentMaker):
         self.buffers += [*tensors, *scratch]
         params = self.draw(st.permutations([*tensors, *scalars]))
         launches = tuple(self.launch(i, depth) for i in range(self.number(1, 2)))
+        if self.coin():
+            launches += (self.source_launch((*sizes, *scalars, *tensors)),)
         results = tuple(b for b in tensors if self.coin())
         return Kernel(
             self.pick(["k", "copy", "<lambda>"]), tuple(params), launches, sizes, scratch, results, self.draw(STRINGS)

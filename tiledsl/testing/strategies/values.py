@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT16, FLOAT32, FLOAT64, INDEX, INT32, TFLOAT32, UINT32, DType, Kind
 from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Reinterpret, Rounding, Select, Unary, Var
+from tiledsl.ir.ops import FUNCTIONS
 from tiledsl.ir.types import dtype_of
 from tiledsl.testing.thread_stage import i32
 
@@ -19,6 +20,7 @@ COMPUTING = [t for t in FLOATS if t in (FLOAT64, FLOAT32, FLOAT16) or t.name == 
 ARITHMETIC = ("+", "-", "*", "min", "max")
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 EXACT_FUNCTIONS = ("floor", "ceil", "trunc", "round", "abs", "sqrt", "fma")
+DIRECTED = [f for f in FUNCTIONS.values() if f.dtypes and "float32" in f.dtypes]
 ROUGH_FUNCTIONS = (
     "exp",
     "exp2",
@@ -117,6 +119,9 @@ class ValueMaker:
                 return Call(self.random.choice(["popcount", "clz"]), (self.expr(self.random.choice(INTEGERS), depth),))
             case 4 if dtype is UINT32:
                 return Call("prmt", (a, self.expr(dtype, depth), self.expr(dtype, depth)))
+            case 6 if paired := [f for f in FUNCTIONS.values() if dtype.name in f.dtypes]:
+                row = self.random.choice(paired)
+                return Call(row.name, (a, *(self.expr(dtype, depth) for _ in range(row.arity - 1))))
             case 5 if dtype in (INT32, UINT32):
                 return Call("dp4a", (a, self.expr(dtype, depth), self.expr(dtype, depth)))
         op = self.random.choice([*ARITHMETIC, "|", "^", "&", "//", "%", "div", "rem"])
@@ -131,9 +136,12 @@ class ValueMaker:
 
     def floating(self, dtype: DType, depth: int) -> Expr:
         a = self.expr(dtype, depth)
-        match self.random.randrange(4):
+        match self.random.randrange(5):
             case 0:
                 return Unary("-", a)
+            case 2 if directed := [f for f in DIRECTED if dtype.name in f.dtypes]:
+                row = self.random.choice(directed)
+                return Call(row.name, (a, *(self.expr(dtype, depth) for _ in range(row.arity - 1))))
             case 1:
                 fn = self.random.choice(EXACT_FUNCTIONS)
                 return Call(fn, (a, self.expr(dtype, depth), self.expr(dtype, depth)) if fn == "fma" else (a,))

@@ -35,11 +35,20 @@ NUMBERS = Section(
             f"v:mathematics {CONVERSIONS}::test_rough_functions_are_close",
             "i:mathematics",
         ),
-        lacking(
+        there(
             "arithmetic with a rounding",
             "ieee_add ieee_sub ieee_mul ieee_fmaf ieee_frcp ieee_fsqrt ieee_frsqrt ieee_fdiv",
+            "v:directed_float32 v:directed_float64"
+            " property/test_laws.py::test_law[directed-directed_operations_round_as_fractions_do]",
+            "i:directed_float32 i:directed_float64",
         ),
-        lacking("arithmetic on pairs", "add2 sub2 mul2 fma2 max2 min2 abs2"),
+        there(
+            "arithmetic on pairs",
+            "add2 sub2 mul2 fma2 max2 min2 abs2",
+            "v:pairs_of_float16 v:pairs_of_bfloat16 v:pairs_of_float32 v:pairs_in_other_memory"
+            " property/test_laws.py::test_law[paired-paired_operations_are_those_of_each_half]",
+            "i:pairs_of_float16 i:pairs_of_bfloat16 i:pairs_of_float32",
+        ),
         there(
             "exchange between the lanes of a warp",
             "shfl shfl_xor shfl_up shfl_down shfl_sync any_sync all_sync ballot ballot_sync activemask match_any_sync"
@@ -59,10 +68,11 @@ NUMBERS = Section(
         lacking("random numbers", "rng_init rng_rand rng_rand_float"),
         there(
             "instructions of the tensor core",
-            "ptx_mma ptx_ldmatrix TensorCoreIntrinEmitter",
-            "unit/language/test_emitters.py::test_products_are_the_product_in_every_execution",
-            "unit/language/test_emitters.py::test_no_bank_conflicts_with_a_swizzle",
-            missing="mma_store ptx_wgmma_ss ptx_wgmma_rs",
+            "ptx_mma ptx_ldmatrix mma_store ptx_wgmma_ss ptx_wgmma_rs TensorCoreIntrinEmitter",
+            "v:stored_products v:products_of_warpgroups"
+            " unit/language/test_emitters.py::test_products_are_the_product_in_every_execution",
+            "i:stored_products i:products_of_warpgroups"
+            " unit/language/test_emitters.py::test_no_bank_conflicts_with_a_swizzle",
         ),
         outside("ptx_tcgen05_mma and what belongs to it", "they are instructions of sm_100"),
     ),

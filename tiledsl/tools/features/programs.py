@@ -32,9 +32,8 @@ FRONTEND = Section(
         there("promises", "assume", "unit/language/test_print_words.py::test_assertions_and_promises"),
         there(
             "macros of classes",
-            "",
-            "unit/frontend/test_signature.py::test_a_macro_may_name_itself_and_keep_globals",
-            missing="meta_class inline",
+            "meta_class inline",
+            "g:classes unit/frontend/test_signature.py::test_a_macro_may_name_itself_and_keep_globals",
         ),
         there("errors with places", "tiledsl.TileError", "unit/frontend/test_error_goldens.py::test_message"),
         there(
@@ -87,7 +86,11 @@ LAYOUTS = Section(
             "other annotations",
             "annotate_l2_hit_ratio annotate_restrict_buffers annotate_compile_flags annotate_pass_configs",
         ),
-        there("pictures of layouts", "", f"{CLI}::test_layout_of_a_kernel", missing="plot_layout"),
+        there(
+            "pictures of layouts",
+            "plot_layout",
+            f"{LAYOUT}::test_pictures_are_those_of_the_tables {CLI}::test_layout_of_a_kernel",
+        ),
     ),
 )
 

@@ -59,17 +59,17 @@ ROLES = Section(
         ),
         there(
             "the copy engine by hand",
-            "tma_copy tma_store_arrive tma_store_wait fence_proxy_async",
-            "g:warp_specialised unit/cpu/test_tma.py",
-            CALLS,
-            missing="tma_load create_tma_descriptor",
+            "tma_copy tma_load create_tma_descriptor tma_store_arrive tma_store_wait fence_proxy_async",
+            "g:warp_specialised v:tma_loads unit/cpu/test_tma.py",
+            f"i:tma_loads {CALLS}",
         ),
         there(
             "barriers of threads",
-            "sync_threads",
-            "g:threads unit/cpu/test_device.py::test_named_barriers_hold_back_their_own_threads",
-            "unit/codegen/test_concurrent.py::test_each_thread_does_what_its_role_does",
-            missing="sync_warp named_barrier_arrive sync_grid sync_global",
+            "sync_threads sync_warp named_barrier_arrive",
+            "g:threads unit/cpu/test_device.py::test_named_barriers_hold_back_their_own_threads"
+            " v:warps_meet v:named_arrivals",
+            "unit/codegen/test_concurrent.py::test_each_thread_does_what_its_role_does i:warps_meet i:named_arrivals",
+            missing="sync_grid sync_global",
         ),
         there(
             "schedules of roles",

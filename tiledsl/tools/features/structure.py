@@ -17,7 +17,12 @@ LAUNCH = Section(
             "unit/codegen/test_concurrent.py::test_clusters_reach_the_launch",
         ),
         outside("clc_try_cancel, clc_is_canceled, clc_get_first_ctaid_x", "they are instructions of sm_100"),
-        lacking("a kernel in CUDA", "CUDASourceCodeKernel"),
+        there(
+            "a kernel in CUDA",
+            "CUDASourceCodeKernel",
+            "v:cuda_kernel unit/language/test_source_kernels.py::test_the_device_api_runs_on_the_cpu_device",
+            "i:cuda_kernel",
+        ),
         there(
             "numbers and extents of threads and blocks",
             "get_thread_binding get_thread_bindings get_block_binding get_block_bindings get_thread_extent"
@@ -96,6 +101,10 @@ LOOPS = Section(
             "v:loops g:control_flow"
             " unit/frontend/test_control_flow_law.py::test_traced_programs_compute_what_python_computes",
         ),
-        lacking("schedulers of tiles as objects", "PersistentTileScheduler"),
+        there(
+            "schedulers of tiles as objects",
+            "PersistentTileScheduler BaseTileScheduler",
+            "v:tile_schedulers unit/language/test_tile_schedulers.py::test_each_tile_goes_to_one_turn_of_one_worker",
+        ),
     ),
 )

@@ -25,10 +25,10 @@ TILES = Section(
         ),
         there(
             "copies to the blocks of a cluster",
-            "tma_copy",
-            "unit/cpu/test_interp_clusters.py::test_each_block_loads_half_for_both",
-            "unit/language/test_cluster_words.py::test_a_copy_to_other_blocks_expects_nothing",
-            missing="copy_cluster",
+            "tma_copy copy_cluster",
+            "v:cluster_copies unit/cpu/test_interp_clusters.py::test_each_block_loads_half_for_both",
+            "i:cluster_copies unit/language/test_cluster_words.py::test_a_copy_to_other_blocks_expects_nothing",
+            lacks="no copies from shared memory to that of another block",
         ),
         outside("tma_gather4, tma_scatter4", "they are instructions of sm_100"),
         there(
