@@ -624,6 +624,12 @@ CATALOGUE: dict[str, Entry] = {
         "let the compiler choose the layout, or copy with T.copy",
         "The copy engine moves boxes whose rows are whole, row-major or with a swizzle of 32, 64 or 128 bytes.",
     ),
+    "TD0330": Entry(
+        "'{name}' has a value in one point of a T.Parallel loop alone, and is read in another point or after the loop",
+        "give it a value in each point before it is read; for sums use T.reduce_* or T.alloc_reducer, or a serial loop",
+        "A variable of T.alloc_var or T.alloc_local is private to a thread, and layouts decide which points a thread is "
+        "dealt. What it holds after a point would be that of another point of the same thread.",
+    ),
     "TD0340": Entry(
         "the old value of an atomic update of '{buffer}' is used where several threads execute the same point of the loop",
         "store the old value to shared or global memory, or update outside of loops over replicated fragments",

@@ -48,7 +48,11 @@ def alloc_local(shape: Any, dtype: Any, scope: str = "local") -> Tensor:
 
 
 def alloc_var(dtype: Any, *args: Any, scope: str = "local.var", init: Any = None) -> Variable:
-    """A mutable scalar, private to each thread: `v = e` stores to it. `T.alloc_var(dtype, init)` or `init=`."""
+    """A mutable scalar, private to each thread: `v = e` stores to it. `T.alloc_var(dtype, init)` or `init=`.
+
+    In a point of a T.Parallel loop it has the value that this point gave it, and none after the loop: TileError TD0330
+    where another is read, which would depend on the points that a thread is dealt.
+    """
     tracer = tracer_of("T.alloc_var")
     tracer.launch("T.alloc_var")
     values = [a for a in args if not (isinstance(a, str) and a == "local.var")] + ([] if init is None else [init])

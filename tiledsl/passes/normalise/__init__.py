@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from tiledsl.analysis.iterations import dependence
+from tiledsl.analysis.private import stray_use
 from tiledsl.errors import Span, error
 from tiledsl.ir.nodes import Alloc, Buffer, Kernel, Launch, Stmt, Var, static_shape
 from tiledsl.ir.tile import Parallel
@@ -37,6 +38,8 @@ def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
     launch does too early, before it waits for those before it.
     """
     _check(kernel)
+    for launch in kernel.launches:
+        _check_variables(launch)
     kernel = ordered(kernel, target)
     launches = kernel.launches if target is None else tuple(supported(launch, target) for launch in kernel.launches)
     return replace(kernel, launches=tuple(map(_launch, launches)))
@@ -74,6 +77,13 @@ def _check_iterations(loop: Parallel) -> None:
         facts = {"writer": f"({writer})", "reader": f"({reader})", "element": element}
         notes = (("read here", found.read.span),)
         raise error("TD0318", found.write.span, notes, buffer=found.write.buffer.name, **facts)
+
+
+def _check_variables(launch: Launch) -> None:
+    """Raises TileError TD0330 for a variable of threads whose value depends on the points that they are dealt."""
+    if found := stray_use(launch.body):
+        notes = (("stored here, in a point of a T.Parallel loop", found.store.span),)
+        raise error("TD0330", found.reader.span, notes, name=found.buffer.name)
 
 
 def _launch(launch: Launch) -> Launch:
