@@ -63,6 +63,7 @@ table: each word and each test exists.
 _SECTIONS = (
     ("annotations", "Tensors and sizes"),
     ("launch", "Launch, questions, annotations"),
+    ("hints", "How it is compiled and launched"),
     ("memory", "Memory"),
     ("loops", "Loops"),
     ("tile_schedulers", "Schedulers of tiles"),
@@ -73,6 +74,7 @@ _SECTIONS = (
     ("asynchrony", "Asynchronous work"),
     ("clusters", "Clusters of blocks"),
     ("copy_engine", "The copy engine by its parts"),
+    ("grids", "All blocks of a grid"),
     ("dependence", "Launches that follow each other"),
     ("reductions", "Reductions"),
     ("reducers", "Accumulating over loops and threads"),

@@ -65,11 +65,10 @@ ROLES = Section(
         ),
         there(
             "barriers of threads",
-            "sync_threads sync_warp named_barrier_arrive",
+            "sync_threads sync_warp named_barrier_arrive sync_grid sync_global",
             "g:threads unit/cpu/test_device.py::test_named_barriers_hold_back_their_own_threads"
-            " v:warps_meet v:named_arrivals",
+            " v:warps_meet v:named_arrivals v:grids_meet",
             "unit/codegen/test_concurrent.py::test_each_thread_does_what_its_role_does i:warps_meet i:named_arrivals",
-            missing="sync_grid sync_global",
         ),
         there(
             "schedules of roles",
