@@ -736,6 +736,12 @@ CATALOGUE: dict[str, Entry] = {
         "A block gets its registers at launch, equally many for each thread (rounded down to a multiple of 8). The roles "
         "deal them anew; a role that asks for more than is left waits for ever. 0 keeps those of the launch.",
     ),
+    "TD0412": Entry(
+        "the schedule of T.annotate_ws_schedule is not legal: {why}",
+        "docs/language.md says what a schedule of roles has to keep: T.WSSchedule, T.WSScope, T.WSSync",
+        "Each operation belongs to one role. Roles exchange data through pipelines, which one role fills and others "
+        "empty, between the words that open and close them, once in each turn of one scope.",
+    ),
     # ---- TD05: memory
     "TD0501": Entry(
         "the kernel needs {needed} bytes of shared memory, {name} allows {limit} per block:\n{table}",

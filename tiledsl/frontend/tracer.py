@@ -75,6 +75,8 @@ class LaunchFrame(Frame):
     combiner: object = None  # how T.tvm_thread_allreduce combines, in a block of T.attr
     copies_late: bool = False  # in a T.attr(..., "async_scope", 1) block
     reducers: dict[Buffer, str] = field(default_factory=dict)  # of T.alloc_reducer, with what each computes
+    schedule: object = None  # of T.annotate_ws_schedule, with roles
+    operations: dict[str, tuple[Stmt, ...]] = field(default_factory=dict)  # of T.ws_op
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
     meetings: list[Barrier] = field(default_factory=list)  # of T.sync_grid
     axes: dict[str, tuple[Var, Expr]] | None = None  # of T.launch_thread, with their extents

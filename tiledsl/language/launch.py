@@ -115,6 +115,10 @@ class Kernel(NamedContext):
             from tiledsl.language.gathering.reducers import without_reducers
 
             launch = without_reducers(launch, frame.reducers)
+        if frame.schedule is not None:
+            from tiledsl.language.gathering.schedule import scheduled
+
+            launch = scheduled(launch, frame.schedule, frame.operations)
         if frame.has_roles:
             from tiledsl.language.gathering import gathered  # few kernels need it
 

@@ -14,7 +14,6 @@ UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
     **dict.fromkeys(("rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
-    **dict.fromkeys(("ws_op", "WSRole", "WSOpRef", "WSSync", "WSScope"), "use T.WSPipeline and T.WSSchedule"),
     "prim_func": "decorate with @tiledsl.kernel",
 }
 

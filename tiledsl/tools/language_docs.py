@@ -69,7 +69,7 @@ _SECTIONS = (
     ("tile_schedulers", "Schedulers of tiles"),
     ("tiles", "Tiles"),
     ("roles", "Roles of warpgroups"),
-    ("schedules", "Schedules of roles that the compiler makes"),
+    ("schedules", "Schedules of roles"),
     ("barriers", "Barriers in shared memory"),
     ("asynchrony", "Asynchronous work"),
     ("clusters", "Clusters of blocks"),

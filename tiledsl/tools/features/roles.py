@@ -72,10 +72,10 @@ ROLES = Section(
         ),
         there(
             "schedules of roles",
-            "WSPipeline WSSchedule annotate_ws_schedule",
-            "unit/passes/test_warp_schedules.py::test_another_schedule_computes_the_same",
-            "unit/passes/test_warp_schedules.py::test_what_the_user_wants_is_made",
-            missing="ws_op WSRole WSOpRef WSSync WSScope",
+            "WSPipeline WSSchedule annotate_ws_schedule ws_op WSRole WSOpRef WSSync WSScope",
+            "v:schedules_of_roles unit/language/test_role_schedules.py::test_what_is_accepted_computes_the_same"
+            " unit/passes/test_warp_schedules.py::test_another_schedule_computes_the_same",
+            "i:schedules_of_roles unit/passes/test_warp_schedules.py::test_what_the_user_wants_is_made",
         ),
         there(
             "launches that begin early",
