@@ -169,7 +169,7 @@ def test_roles_that_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(TileError, match="wait for each other for ever") as refused:
         crossed(0, 0).compile()
     assert refused.value.code == "TD0412" and "'x' in consumer_wait('b')" in refused.value.message
-    monkeypatch.setattr(scheduling._Scheduler, "_check_turns", lambda self: None)
+    monkeypatch.setattr(scheduling, "check_turns", lambda schedule, rings: None)
     a = np.zeros((2, 3, 8, 32), np.float32)
     with pytest.raises(TileError) as hangs:
         crossed(0, 0).compile()(a, a[0].copy(), a[1].copy(), backend="tile")
@@ -213,6 +213,58 @@ def refusal(loop: Bodies, root: Bodies = ROOT, more: Callable[..., None] = lambd
         trace_kernel(kernel, {}, {})
     assert caught.value.code == "TD0412" and caught.value.span.file == __file__
     return caught.value.message
+
+
+def written(text: Callable[..., Any], rows: int = 8, at_root: bool = False) -> Callable[..., None]:
+    """A loop whose text loads and uses a tile as `text` says; the pipeline goes round in the loop, or at the root."""
+    p, q, u, v = LOAD[0], LOAD[2], USE[0], USE[2]
+    loop: Bodies = {"a": ["load"], "b": ["use"]} if at_root else {"a": LOAD, "b": USE}
+    root: Bodies = {"a": [p, "loop", q], "b": [u, "loop", v]} if at_root else {"a": ["loop"], "b": ["loop"]}
+
+    def kernel(A: T.Tensor((4, 8, 32), "float32"), C: T.Tensor((4, 8, 32), "float32")) -> None:
+        with T.Kernel(1, threads=128):
+            tile = T.alloc_shared((8, 32), "float32")
+            T.annotate_ws_schedule(
+                T.WSSchedule(
+                    num_warps=8,
+                    roles=[T.WSRole("a", warps_lo=0, warps_hi=4), T.WSRole("b", warps_lo=4, warps_hi=8)],
+                    pipelines=[T.WSPipeline("p", [tile], depth=2)],
+                    scopes=[T.WSScope("loop", loop), T.WSScope("root", root)],
+                )
+            )
+
+            def load(k: Any) -> None:
+                with T.ws_op("load"):
+                    T.copy(A[k, 0:rows, :], tile[0:rows, :])
+
+            def use(k: Any) -> None:
+                with T.ws_op("use"):
+                    T.copy(tile, C[k, 0, 0])
+
+            with T.ws_op("loop"):
+                for k in T.serial(4):
+                    text(k, load, use)
+
+    return kernel
+
+
+def refused_text(*text: Any, **how: Any) -> str:
+    with pytest.raises(TileError) as caught:
+        trace_kernel(written(*text, **how), {}, {})
+    assert caught.value.code == "TD0412"
+    return caught.value.message
+
+
+def test_without_the_check_readers_would_find_another_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = np.arange(4 * 8 * 32, dtype=np.float32).reshape(4, 8, 32)
+    monkeypatch.setattr(scheduling._Scheduler, "_check_versions", lambda self, ring: None)
+    found = []
+    for text in (lambda k, load, use: (load(k), use(k))), (lambda k, load, use: (use(k), load(k))):
+        c = np.zeros_like(a)
+        tile_interp.run(trace_kernel(written(text), {}, {}), {"A": a, "C": c})
+        found.append(c)
+    np.testing.assert_array_equal(found[0], a)
+    assert not (found[1][1:] == a[:-1]).all(), "what the text says"
 
 
 def unnamed(A: Any, C: Any, tile: Any, total: Any, other: Any) -> None:
@@ -259,6 +311,17 @@ ILLEGAL: dict[str, tuple[Callable[[], str], str]] = {
         lambda: refusal({"a": LOAD, "b": ["more", *USE]}, more=after), "does 'more' before 'use'",
     ),
     "a view of a tile": (lambda: refusal({"a": LOAD, "b": USE}, view=True), "view"),
+    "before what it needs": (
+        lambda: refusal({"a": LOAD, "b": USE}, {"a": ["loop"], "b": ["store", "loop"]}), "and has to",
+    ),
+    "a scope twice": (
+        lambda: refusal({"a": LOAD, "b": USE}, {"a": ["loop", "loop"], "b": ["loop", "store"]}), "or twice",
+    ),
+    "readers that come first": (lambda: refused_text(lambda k, load, use: (use(k), load(k))), "comes before"),
+    "a part of a tile": (lambda: refused_text(lambda k, load, use: (load(k), use(k)), rows=4), "not surely written"),
+    "writers and readers that take turns inside": (
+        lambda: refused_text(lambda k, load, use: (load(k), use(k)), at_root=True), "take turns in a scope inside",
+    ),
     "a scope that is no loop": (
         lambda: refusal({"a": LOAD, "b": USE}, {"a": ["load"], "b": ["loop", "store"]}), "is no operation of the scope",
     ),

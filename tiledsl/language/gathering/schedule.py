@@ -7,17 +7,19 @@ this room makes programs of roles of it. Whatever the schedule could get wrong i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from tiledsl.analysis.access import Access, accesses
+from tiledsl.analysis.boxes import covers
 from tiledsl.analysis.copy_engine import why_not_bulk
-from tiledsl.errors import TileError, error
+from tiledsl.errors import TileError
 from tiledsl.ir.concurrent import Arrive, Await, Expect, Role, Roles
 from tiledsl.ir.dtypes import UINT64
 from tiledsl.ir.layout import Layout
 from tiledsl.ir.nodes import (
+    TRUE,
     Address,
     Alloc,
     Assigned,
@@ -31,20 +33,20 @@ from tiledsl.ir.nodes import (
     Load,
     Node,
     Region,
-    Space,
     Stmt,
     Store,
     Var,
     View,
+    static_shape,
 )
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.swizzle import expand
 from tiledsl.ir.tile import Copy
 from tiledsl.ir.walk import map_children
 from tiledsl.language.gathering.dealing import conflicting
-from tiledsl.language.schedules import ROOT, WSPipeline, WSSchedule, WSSync
+from tiledsl.language.gathering.handovers import Ring, check_turns, refused, rings_of
+from tiledsl.language.schedules import ROOT, WSSchedule, WSSync
 
-_OPENS, _CLOSES = ("producer_acquire", "consumer_wait"), ("producer_commit", "consumer_release")
 Ops = Mapping[str, tuple[Stmt, ...]]
 
 
@@ -52,23 +54,6 @@ def scheduled(launch: Launch, schedule: object, ops: Ops) -> Launch:
     """The launch as a program of the schedule's roles. Raises TileError TD0412 for a schedule that is not legal."""
     assert isinstance(schedule, WSSchedule)
     return _Scheduler(launch, schedule, ops).made()
-
-
-def _refused(schedule: WSSchedule, why: str) -> TileError:
-    return error("TD0412", schedule.span, why=why)
-
-
-@dataclass(eq=False)
-class _Ring:
-    """A pipeline as it is made: its tiles with `depth` versions, and its barriers."""
-
-    of: WSPipeline
-    full: Buffer
-    empty: Buffer
-    wide: dict[Buffer, Buffer]
-    producer: str = ""
-    consumers: list[str] = field(default_factory=list)
-    scope: str = ""  # where it goes round
 
 
 @dataclass(frozen=True)
@@ -91,30 +76,36 @@ class _Scheduler:
     def __init__(self, launch: Launch, schedule: WSSchedule, ops: Ops) -> None:
         self.launch, self.schedule, self.ops = launch, schedule, ops
         self.roles = {r.name: r for r in schedule.roles}
-        self.rings = {p.name: _ring(p) for p in schedule.pipelines}
+        self.rings = rings_of(schedule)
         self.owner = {b: ring for ring in self.rings.values() for b in ring.of.tiles}
         self.scopes = {s.id: s.bodies for s in schedule.scopes}
         self.named = {id(s): name for name, group in ops.items() for s in group if not _is_bind(s)}
         self.begun: set[str] = set()
         self.placed: dict[str, str] = {}  # operation -> role
+        self.home: dict[str, str] = {}  # operation -> scope
+        self.around: dict[str, tuple[str, ...]] = {}  # scope -> the scopes around it, itself last
 
     def made(self) -> Launch:
-        self._check_protocol()
-        body = self.scope(ROOT, self.launch.body, _Loop(), {})
+        body = self.scope(ROOT, self.launch.body, _Loop(), {}, ())
         left = [name for name in self.ops if name not in self.placed and name not in self.scopes]
         if left:
             raise self.refused(f"no role has the operation '{left[0]}'")
+        missing = [name for name in self.scopes if name not in self.around]
+        if missing:
+            raise self.refused(f"the scope '{missing[0]}' is in no scope of the kernel that a role has")
         self._check_exchange()
-        self._check_turns()
+        for ring in self.rings.values():
+            self._check_versions(ring)
+        check_turns(self.schedule, self.rings)
         pairs = [(ring, b) for ring in self.rings.values() for b in (ring.full, ring.empty)]
         barriers = [Alloc(b, Const(self._arrivals(ring, b), UINT64)) for ring, b in pairs]
         layouts = tuple(self._layout(a) for a in self.launch.layouts)
         return replace(self.launch, body=(*barriers, *body), layouts=layouts)
 
     def refused(self, why: str) -> TileError:
-        return _refused(self.schedule, why)
+        return refused(self.schedule, why)
 
-    def _arrivals(self, ring: _Ring, barrier: Buffer) -> int:
+    def _arrivals(self, ring: Ring, barrier: Buffer) -> int:
         names = [ring.producer] if barrier is ring.full else ring.consumers
         return sum(self.roles[n].threads for n in names)
 
@@ -126,10 +117,13 @@ class _Scheduler:
 
     # ------------------------------------------------------------------------------------------------------ building
 
-    def scope(self, name: str, block: Block, loop: _Loop, spans: Mapping[str, Mapping[str, Expr]]) -> Block:
+    def scope(
+        self, name: str, block: Block, loop: _Loop, spans: Mapping[str, Mapping[str, Expr]], around: tuple[str, ...]
+    ) -> Block:
         """The block of a scope: what it binds, then in turn what roles do and the scopes inside. `spans` are for each
         role the pipelines that are open around it, with their slots."""
         bodies = self.scopes[name]
+        self.around[name] = (*around, name)
         own = self._operations(name, block)
         children = {op: group for op, group in own.items() if op in self.scopes}
         orders = {role: [e for e in body if e in children] for role, body in bodies.items()}
@@ -145,7 +139,7 @@ class _Scheduler:
         for i, part in enumerate(parts):
             out += part
             if i < len(order):
-                out.append(self._child(order[i], children[order[i]], loop, inner[order[i]]))
+                out.append(self._child(order[i], name, children[order[i]], loop, inner[order[i]]))
         return tuple(out)
 
     def _operations(self, name: str, block: Block) -> dict[str, list[Stmt]]:
@@ -161,8 +155,10 @@ class _Scheduler:
         """The scopes inside of one, in the order that all roles have them in."""
         longest = max(orders.values(), key=len, default=[])
         for role, order in orders.items():
-            if [c for c in longest if c in order] != list(order):
-                raise self.refused(f"role '{role}' has the scopes in '{name}' in another order than other roles")
+            if [c for c in longest if c in order] != list(order) or len(set(order)) < len(order):
+                raise self.refused(
+                    f"role '{role}' has the scopes in '{name}' in another order than other roles, or twice"
+                )
         return list(longest)
 
     def _role(
@@ -178,12 +174,13 @@ class _Scheduler:
                 self._put(role, made, parts[at])
                 at, made = order.index(entry) + 1, []
                 inner[entry][role] = dict(spans)
+                done.append(entry)
             else:
                 if entry not in own:
                     raise self.refused(f"'{entry}' of role '{role}' is no operation of the scope '{name}'")
                 if entry in self.placed:
                     raise self.refused(f"the operation '{entry}' has a place in '{self.placed[entry]}' and in '{role}'")
-                self.placed[entry] = role
+                self.placed[entry], self.home[entry] = role, name
                 made += [self._versioned(s, role, entry, spans) for s in own[entry]]
                 made = _announced(made)
                 done.append(entry)
@@ -202,12 +199,14 @@ class _Scheduler:
             made = Role(role, r.first, r.threads, Var(f"t_{role}"), tuple(body), registers)
             part.append(Roles((made,), span=body[0].span))
 
-    def _child(self, name: str, group: list[Stmt], loop: _Loop, spans: Mapping[str, Mapping[str, Expr]]) -> Stmt:
+    def _child(
+        self, name: str, parent: str, group: list[Stmt], loop: _Loop, spans: Mapping[str, Mapping[str, Expr]]
+    ) -> Stmt:
         (s,) = group if len(group) == 1 else (None,)
         if not isinstance(s, For):
             raise self.refused(f"the scope '{name}' is no 'for' loop over numbers")
         inside = _Loop((*loop.vars, s.var), (*loop.extents, s.extent))
-        return replace(s, body=self.scope(name, s.body, inside, spans))
+        return replace(s, body=self.scope(name, s.body, inside, spans, self.around[parent]))
 
     def _sync(self, sync: WSSync, loop: _Loop, spans: dict[str, Expr]) -> list[Stmt]:
         ring = self.rings[sync.pipeline]
@@ -267,50 +266,6 @@ class _Scheduler:
 
     # ------------------------------------------------------------------------------------------------------ checking
 
-    def _check_protocol(self) -> None:
-        """Each pipeline is filled by one role and emptied by others, in one scope, each in one span of its own."""
-        seen: set[tuple[str, str]] = set()
-        for scope, bodies in self.scopes.items():
-            for role, body in bodies.items():
-                if role not in self.roles:
-                    raise self.refused(f"the scope '{scope}' has a body for '{role}', which is no role")
-                if len({e.stage for e in body if isinstance(e, WSSync)}) > 1:
-                    raise self.refused(f"role '{role}' has different stages in the scope '{scope}'; they must be equal")
-                opened: dict[str, WSSync] = {}
-                for e in body:
-                    if isinstance(e, WSSync):
-                        self._span(e, scope, role, opened, seen)
-                if opened:
-                    first = next(iter(opened))
-                    raise self.refused(f"role '{role}' opens pipeline '{first}' in '{scope}' and never closes it")
-        for ring in self.rings.values():
-            if not ring.producer or not ring.consumers:
-                side = "consumer" if ring.producer else "producer"
-                raise self.refused(f"pipeline '{ring.of.name}' has no {side}")
-
-    def _span(self, e: WSSync, scope: str, role: str, opened: dict[str, WSSync], seen: set[tuple[str, str]]) -> None:
-        ring = self.rings.get(e.pipeline)
-        if ring is None:
-            raise self.refused(f"role '{role}' names the pipeline '{e.pipeline}', which there is not")
-        if e.kind in _CLOSES:
-            begun = opened.pop(e.pipeline, None)
-            if begun is None or _OPENS.index(begun.kind) != _CLOSES.index(e.kind):
-                raise self.refused(f"role '{role}' has {e} in '{scope}' without the word that opens it")
-            return
-        if (role, e.pipeline) in seen:
-            raise self.refused(f"role '{role}' opens pipeline '{e.pipeline}' twice")
-        seen.add((role, e.pipeline))
-        opened[e.pipeline] = e
-        if ring.scope not in ("", scope):
-            raise self.refused(f"pipeline '{e.pipeline}' goes round in the scopes '{ring.scope}' and '{scope}'")
-        ring.scope = scope
-        if e.kind == "producer_acquire":
-            if ring.producer:
-                raise self.refused(f"pipeline '{e.pipeline}' has two producers, '{ring.producer}' and '{role}'")
-            ring.producer = role
-        else:
-            ring.consumers.append(role)
-
     def _check_exchange(self) -> None:
         """Roles exchange data through pipelines only."""
         leaves = [(op, role, _touched(self.ops[op])) for op, role in self.placed.items()]
@@ -321,49 +276,29 @@ class _Scheduler:
                     why = f"'{a}' of '{first}' and '{b}' of '{second}' use the same memory without a pipeline"
                     raise self.refused(why)
 
-    def _check_turns(self) -> None:
-        """No role waits for ever: the schedule is run on counters, with a few turns of each loop."""
-        turns = max((r.of.depth for r in self.rings.values()), default=1) + 2
-        steps = {role: list(self._steps(ROOT, role, turns)) for role in self.roles}
-        filled = dict.fromkeys(self.rings, 0)
-        emptied = {(p, c): 0 for p, ring in self.rings.items() for c in ring.consumers}
-        at = dict.fromkeys(self.roles, 0)
-        opened: dict[tuple[str, str], int] = {}
-        moved = True
-        while moved:
-            moved = False
-            for role, todo in steps.items():
-                while at[role] < len(todo):
-                    e = todo[at[role]]
-                    p, ring = e.pipeline, self.rings[e.pipeline]
-                    n = opened.get((role, p), 0)
-                    free = min(emptied[p, c] for c in ring.consumers) + ring.of.depth
-                    if (e.kind == "producer_acquire" and n >= free) or (e.kind == "consumer_wait" and n >= filled[p]):
-                        break
-                    if e.kind in _CLOSES:
-                        opened[role, p] = n + 1
-                        filled[p] += e.kind == "producer_commit"
-                        if e.kind == "consumer_release":
-                            emptied[p, role] += 1
-                    at[role], moved = at[role] + 1, True
-        stuck = {role: steps[role][i] for role, i in at.items() if i < len(steps[role])}
-        if stuck:
-            what = ", ".join(f"'{role}' in {e}" for role, e in stuck.items())
-            raise self.refused(f"roles wait for each other for ever: {what}")
+    def _check_versions(self, ring: Ring) -> None:
+        """In each turn readers find what the writers of the same turn wrote, as in the text, and all of it."""
+        using = [op for op in self.ops if op in self.placed and {a.buffer for a in self._uses(op)} & ring.wide.keys()]
+        writers = [op for op in using if self.placed[op] == ring.producer]
+        order = list(self.ops)
+        for reader in (op for op in using if op not in writers):
+            for writer in writers:
+                shared = set(self.around[self.home[reader]]) & set(self.around[self.home[writer]])
+                if shared != set(self.around[ring.scope]):
+                    why = f"'{writer}' and '{reader}' take turns in a scope inside of '{ring.scope}'"
+                    raise self.refused(f"{why}, where pipeline '{ring.of.name}' goes round")
+                if order.index(reader) < order.index(writer):
+                    why = f"'{reader}' comes before '{writer}' in the text, so it reads what an earlier turn wrote"
+                    raise self.refused(why)
+        for tile in ring.of.tiles if ring.of.depth > 1 else ():
+            whole = Region(tile, (Const(0),) * len(tile.shape), static_shape(tile))
+            written = [a for op in writers for a in self._uses(op) if a.buffer is tile and a.guard == TRUE]
+            if not covers([a.region for a in written if a.exact and a.region is not None], whole):
+                why = f"'{tile.name}' is not surely written as a whole, and each of its {ring.of.depth} versions is new"
+                raise self.refused(why)
 
-    def _steps(self, scope: str, role: str, turns: int) -> Iterator[WSSync]:
-        for e in self.scopes[scope].get(role, ()):
-            if isinstance(e, WSSync):
-                yield e
-            elif e in self.scopes:
-                for _ in range(turns):
-                    yield from self._steps(e, role, turns)
-
-
-def _ring(p: WSPipeline) -> _Ring:
-    wide = {b: replace(b, shape=(p.depth, *b.shape)) for b in p.tiles}
-    full, empty = (Buffer(f"{p.name}_{what}", (p.depth,), UINT64, Space.BARRIER) for what in ("full", "empty"))
-    return _Ring(p, full, empty, wide)
+    def _uses(self, op: str) -> list[Access]:
+        return _touched(self.ops[op])
 
 
 def _is_bind(s: Stmt) -> bool:
