@@ -243,6 +243,8 @@ template <class T> TDS_DEVICE T prmt(T a, T b, T selector) {
 TDS_DEVICE i32 dp4a(i32 a, i32 b, i32 c) { return __dp4a(a, b, c); }
 TDS_DEVICE u32 dp4a(u32 a, u32 b, u32 c) { return __dp4a(a, b, c); }
 
+TDS_DEVICE u32 product_high(u32 a, u32 b) { return ::__umulhi(a, b); }
+
 // ---- portable
 
 TDS_DEVICE float pow(float a, float b) { return ::powf(a, b); }

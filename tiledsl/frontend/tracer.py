@@ -77,6 +77,7 @@ class LaunchFrame(Frame):
     reducers: dict[Buffer, str] = field(default_factory=dict)  # of T.alloc_reducer, with what each computes
     schedule: object = None  # of T.annotate_ws_schedule, with roles
     operations: dict[str, tuple[Stmt, ...]] = field(default_factory=dict)  # of T.ws_op
+    random: list[object] = field(default_factory=list)  # what T.rng_init said, the innermost last
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
     meetings: list[Barrier] = field(default_factory=list)  # of T.sync_grid
     axes: dict[str, tuple[Var, Expr]] | None = None  # of T.launch_thread, with their extents
@@ -90,6 +91,14 @@ class RoleFrame(Frame):
     threads: int = 0
     thread: Var = field(default_factory=lambda: Var("t"))
     registers: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class BoxFrame(Frame):
+    """The body of a T.Parallel loop: the work of one of its points."""
+
+    variables: tuple[Var, ...] = ()
+    extents: tuple[int, ...] = ()
 
 
 @dataclass(eq=False, slots=True)

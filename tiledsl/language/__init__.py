@@ -176,6 +176,7 @@ from tiledsl.language.memory import (
     view,
 )
 from tiledsl.language.pairs import abs2, add2, fma2, max2, min2, mul2, sub2
+from tiledsl.language.random import rng_init, rng_rand, rng_rand_float
 from tiledsl.language.reducers import (
     alloc_reducer,
     attr,
@@ -360,15 +361,16 @@ __all__ = [
     "mma_store", "mul2", "named_barrier_arrive", "no_set_max_nreg", "pdl_sync", "pdl_trigger", "plot_layout",
     "popcount", "pow", "print", "ptr", "ptx_commit_group", "ptx_ldmatrix", "ptx_mma", "ptx_wait_group", "ptx_wgmma_rs",
     "ptx_wgmma_ss", "reduce", "reduce_absmax", "reduce_abssum", "reduce_bitand", "reduce_bitor", "reduce_bitxor",
-    "reduce_max", "reduce_min", "reduce_sum", "reducer_init", "reducer_update", "reinterpret", "reshape", "round",
-    "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_sync", "shfl_up", "shfl_xor", "shift_left",
-    "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "sub2", "symbolic", "sync_global", "sync_grid",
-    "sync_threads", "sync_warp", "syncthreads_and", "syncthreads_count", "syncthreads_or", "tan", "tanh", "tfloat32",
-    "thread_allreduce", "thread_binding", "tma_copy", "tma_load", "tma_store_arrive", "tma_store_wait", "transpose",
-    "trunc", "truncdiv", "truncmod", "tvm_access_ptr", "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32",
-    "uint64", "unroll", "use_swizzle", "vectorized", "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor",
-    "warp_reduce_max", "warp_reduce_min", "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch",
-    "warpgroup_fence_operand", "warpgroup_wait", "wgmma_gemm", "ws", "ws_op",
+    "reduce_max", "reduce_min", "reduce_sum", "reducer_init", "reducer_update", "reinterpret", "reshape", "rng_init",
+    "rng_rand", "rng_rand_float", "round", "rsqrt", "serial", "set_max_nreg", "shfl", "shfl_down", "shfl_sync",
+    "shfl_up", "shfl_xor", "shift_left", "shift_right", "shuffle_elect", "sigmoid", "sin", "sinh", "sqrt", "sub2",
+    "symbolic", "sync_global", "sync_grid", "sync_threads", "sync_warp", "syncthreads_and", "syncthreads_count",
+    "syncthreads_or", "tan", "tanh", "tfloat32", "thread_allreduce", "thread_binding", "tma_copy", "tma_load",
+    "tma_store_arrive", "tma_store_wait", "transpose", "trunc", "truncdiv", "truncmod", "tvm_access_ptr",
+    "tvm_thread_allreduce", "uint4", "uint8", "uint16", "uint32", "uint64", "unroll", "use_swizzle", "vectorized",
+    "view", "wait_wgmma", "warp_reduce_bitand", "warp_reduce_bitor", "warp_reduce_max", "warp_reduce_min",
+    "warp_reduce_sum", "warpgroup_arrive", "warpgroup_commit_batch", "warpgroup_fence_operand", "warpgroup_wait",
+    "wgmma_gemm", "ws", "ws_op",
 ]
 # fmt: on
 

@@ -12,7 +12,6 @@ _WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours
 UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("mma_gemm_blockscaled",), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
-    **dict.fromkeys(("rng_init", "rng_rand", "rng_rand_float"), _LATER),
     **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
     "prim_func": "decorate with @tiledsl.kernel",
 }

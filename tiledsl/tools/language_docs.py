@@ -83,6 +83,7 @@ _SECTIONS = (
     ("mathematics", "Mathematics"),
     ("directed", "Arithmetic with a direction of rounding"),
     ("pairs", "Arithmetic on pairs"),
+    ("random", "Random numbers"),
     ("warps", "Warps"),
     ("layouts", "Layouts"),
     ("instructions", "Single instructions"),

@@ -171,6 +171,8 @@ TDS_DEVICE u32 dp4a(u32 a, u32 b, u32 c) {
   return c;
 }
 
+TDS_DEVICE u32 product_high(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
+
 #include "portable.cuh"
 
 TDS_DEVICE float pow(float a, float b) { return __builtin_powf(a, b); }

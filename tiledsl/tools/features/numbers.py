@@ -64,7 +64,13 @@ NUMBERS = Section(
             "i:foreign_functions unit/codegen/test_emit.py::test_source_of_the_users_own",
         ),
         lacking("accesses of a given width", "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128"),
-        lacking("random numbers", "rng_init rng_rand rng_rand_float"),
+        there(
+            "random numbers",
+            "rng_init rng_rand rng_rand_float",
+            "v:random_of_threads v:random_of_points v:random_floats"
+            " unit/cpu/test_philox.py::test_blocks_are_those_of_the_published_vectors",
+            "i:random_of_threads",
+        ),
         there(
             "instructions of the tensor core",
             "ptx_mma ptx_ldmatrix mma_store ptx_wgmma_ss ptx_wgmma_rs TensorCoreIntrinEmitter",
