@@ -540,11 +540,16 @@ CATALOGUE: dict[str, Entry] = {
         "Words on several neighbours (T.add2, T.ldg128, ...) take a part of a tensor, as A[i, 2 * j : 2 * j + 2], or what "
         "such a word gave.",
     ),
-    "TD0282": Entry(
+    "TD0286": Entry(
+        "{word} cannot move {width} bits at {place}",
+        "an access of {width} bits needs {needs}",
+        "Hardware moves 4, 8 or 16 bytes in one access only where the address is a multiple of that.",
+    ),
+    "TD0287": Entry(
         "{word} has no sequence to draw from",
         "begin one by T.rng_init(seed), in this block of code or one around it",
     ),
-    "TD0283": Entry(
+    "TD0288": Entry(
         "{word} stands in a loop inside of a T.Parallel loop, whose points draw one number each",
         "draw outside of the inner loop, or make its iterations points of the T.Parallel loop",
     ),

@@ -74,7 +74,7 @@ def rng_rand() -> Scalar:
     """The next random number, an uint32 of which all values are as likely. `A[i] = T.rng_rand()`.
 
     The word draws: two words are two numbers, and what stands in a loop draws in each iteration. Raises TileError
-    TD0282 before `T.rng_init`, TD0283 in a loop inside of a T.Parallel loop.
+    TD0287 before `T.rng_init`, TD0288 in a loop inside of a T.Parallel loop.
     """
     word = "T.rng_rand"
     tracer = begin(word)
@@ -99,7 +99,7 @@ def _stream(launch: LaunchFrame, word: str) -> Stream:
         assert isinstance(stream, Stream)
         if stream.frame.open:
             return stream
-    raise fail("TD0282", word=word)
+    raise fail("TD0287", word=word)
 
 
 def _advance(tracer: Tracer, counter: Variable, position: Scalar, by: int) -> None:
@@ -112,7 +112,7 @@ def _position_of_point(tracer: Tracer, points: BoxFrame, stream: Stream, word: s
     while frame is not points:
         assert frame is not None
         if frame.kind != "if":
-            raise fail("TD0283", word=word)
+            raise fail("TD0288", word=word)
         frame = frame.parent
     assert points.parent is not None
     span, first = tracer.here(), Var("first", UINT64)

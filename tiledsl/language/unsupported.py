@@ -7,12 +7,10 @@ from tiledsl.frontend.source import fail
 _LATER = "this word is planned; see docs/language.md"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
-_WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
 
 UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("mma_gemm_blockscaled",), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
-    **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
     "prim_func": "decorate with @tiledsl.kernel",
 }
 

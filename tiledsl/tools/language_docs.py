@@ -84,6 +84,7 @@ _SECTIONS = (
     ("directed", "Arithmetic with a direction of rounding"),
     ("pairs", "Arithmetic on pairs"),
     ("random", "Random numbers"),
+    ("widths", "Accesses of a width"),
     ("warps", "Warps"),
     ("layouts", "Layouts"),
     ("instructions", "Single instructions"),

@@ -13,7 +13,7 @@ def kernel(A: T.Tensor((16,), "uint32")):
 
 # ruff: noqa
 # expect:
-# random_in_inner_loop.py:11:32: TD0283: T.rng_rand stands in a loop inside of a T.Parallel loop, whose points draw one number each
+# random_in_inner_loop.py:11:32: TD0288: T.rng_rand stands in a loop inside of a T.Parallel loop, whose points draw one number each
 #                     A[2 * i + k] = T.rng_rand()
 #                                    ^^^^^^^^^^^^
 #   hint: draw outside of the inner loop, or make its iterations points of the T.Parallel loop

@@ -1,6 +1,6 @@
 """Numbers and their dtypes."""
 
-from tiledsl.tools.features.model import Section, lacking, outside, there
+from tiledsl.tools.features.model import Section, outside, there
 
 CONVERSIONS = "property/test_conversions.py"
 
@@ -63,7 +63,13 @@ NUMBERS = Section(
             "v:foreign_functions v:accessed unit/language/test_externs.py::test_who_has_no_reference",
             "i:foreign_functions unit/codegen/test_emit.py::test_source_of_the_users_own",
         ),
-        lacking("accesses of a given width", "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128"),
+        there(
+            "accesses of a given width",
+            "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128",
+            "v:accesses_of_a_width v:accesses_of_numbers_of_any_size v:accesses_that_promise"
+            " unit/language/test_widths.py::test_a_broken_promise_is_found",
+            "i:accesses_of_a_width",
+        ),
         there(
             "random numbers",
             "rng_init rng_rand rng_rand_float",
