@@ -15,7 +15,7 @@ def kernel(
 
 # ruff: noqa
 # expect:
-# index_of_lanes.py:13:19: TD0280: 2 numbers of uint32 cannot take the index 2
+# index_of_lanes.py:13:19: TD0285: 2 numbers of uint32 cannot take the index 2
 #             B[0, 0] = T.ldg64(A[0, 0])[2]
 #                       ^^^^^^^^^^^^^^^^^^^
 #   hint: it needs a constant below 2

@@ -15,7 +15,7 @@ def kernel(
 
 # ruff: noqa
 # expect:
-# ldg_of_part.py:13:19: TD0280: T.__ldg cannot take a slice of 'A'
+# ldg_of_part.py:13:19: TD0285: T.__ldg cannot take a slice of 'A'
 #             B[0, 0] = T.__ldg(A[0, 0:2])
 #                       ^^^^^^^^^^^^^^^^^^
 #   hint: it needs an element, as A[i]
