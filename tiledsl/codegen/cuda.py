@@ -284,7 +284,8 @@ class _Body:
             i = e.name(p.var)
             self.line(f"for ({type_name(p.var.dtype)} {i} = 0; {i} < {p.count}; ++{i})")
         name, target = short_name(p.buffer.dtype), f"{e.name(p.buffer)}[{e.bare(p.index)}]"
-        self.line(f"tds::f32_to_{name}_pair(&{target}, {e.bare(p.low)}, {e.bare(p.high)});")
+        how = "<true>" if p.saturate else ""
+        self.line(f"tds::f32_to_{name}_pair{how}(&{target}, {e.bare(p.low)}, {e.bare(p.high)});")
 
     def _alloc(self, buffer: Buffer, init: Expr | None) -> None:
         name = self.expr.name(buffer)

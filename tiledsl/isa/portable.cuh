@@ -169,13 +169,6 @@ TDS_DEVICE float f32_to_tf32(float x) {
 }
 
 template <int MODE = RN, bool SATURATE = false>
-TDS_DEVICE e5m2 f32_to_e5m2(float x) {
-  return e5m2{(u8)narrow_f32<5, 2, IEEE, MODE, SATURATE>(x)};
-}
-
-TDS_DEVICE float e5m2_to_f32(e5m2 x) { return widen_to_f32<5, 2, IEEE>(x.bits); }
-
-template <int MODE = RN, bool SATURATE = false>
 TDS_DEVICE e4m3fnuz f32_to_e4m3fnuz(float x) {
   return e4m3fnuz{(u8)narrow_f32<4, 3, FNUZ, MODE, SATURATE>(x)};
 }

@@ -236,6 +236,23 @@ TDS_DEVICE e4m3 f32_to_e4m3(float x) {
   return e4m3{(u8)narrow_f32<4, 3, FN, MODE, SATURATE>(x)};
 }
 
+TDS_DEVICE float e5m2_to_f32(e5m2 x) { return widen_to_f32<5, 2, IEEE>(x.bits); }
+template <int MODE = RN, bool SATURATE = false>
+TDS_DEVICE e5m2 f32_to_e5m2(float x) {
+  return e5m2{(u8)narrow_f32<5, 2, IEEE, MODE, SATURATE>(x)};
+}
+
+template <bool SATURATE = false>
+TDS_DEVICE void f32_to_e4m3_pair(e4m3* d, float low, float high) {
+  d[0] = f32_to_e4m3<RN, SATURATE>(low);
+  d[1] = f32_to_e4m3<RN, SATURATE>(high);
+}
+template <bool SATURATE = false>
+TDS_DEVICE void f32_to_e5m2_pair(e5m2* d, float low, float high) {
+  d[0] = f32_to_e5m2<RN, SATURATE>(low);
+  d[1] = f32_to_e5m2<RN, SATURATE>(high);
+}
+
 // a * b is exact in float64. What rounding the sum to float64 loses goes into its last bit, so that the second rounding
 // is as good as one (two-sum: Knuth, TAOCP 2, 4.2.2).
 TDS_DEVICE float fma_odd(float a, float b, float c) {

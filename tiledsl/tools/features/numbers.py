@@ -109,7 +109,9 @@ TYPES = Section(
             "float8_e4m3 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn"
             " float6_e3m2fn",
             "v:stored_float8_e4m3fn v:stored_float8_e5m2 v:stored_float8_e4m3fnuz v:stored_float8_e5m2fnuz"
-            " v:stored_float8_e8m0fnu v:stored_float6_e2m3fn v:stored_float6_e3m2fn",
+            " v:stored_float8_e8m0fnu v:stored_float6_e2m3fn v:stored_float6_e3m2fn"
+            " v:vectors_are_converted_in_pairs",
+            "i:vectors_are_converted_in_pairs unit/codegen/test_pairs.py::test_a_pair_of_8_bits_is_one_instruction",
         ),
         there(
             "conversions bit for bit: roundings, saturation, NaN",
