@@ -213,6 +213,30 @@ CATALOGUE: dict[str, Entry] = {
         "':=' stands on a side of 'and', 'or', 'if' or a chained comparison that may not be evaluated",
         "assign in a statement before",
     ),
+    "TD0150": Entry(
+        "a pipelined loop writes '{name}' and uses '{other}', which may share its memory",
+        "use a serial loop, or do not annotate them if they are apart",
+        "A pipeline reads tiles some iterations ahead. What an earlier iteration writes to the same memory it would miss.",
+    ),
+    "TD0151": Entry(
+        "the pointer '{name}' is no tensor yet",
+        "say what it points to: A = T.make_tensor({name}, shape, dtype)",
+        "A parameter of T.ptr is memory of the call. The kernel says which tensor it is, once.",
+    ),
+    "TD0152": Entry(
+        "T.launch_thread of '{axis}' stands behind work of the launch",
+        "move it up: all axes are launched before the first statement",
+    ),
+    "TD0153": Entry(
+        "'{name}' would have to last across T.sync_grid",
+        "keep it in global memory (T.alloc_global), or make it behind T.sync_grid",
+        "T.sync_grid ends the launch and begins another: registers and shared memory of a block are gone then.",
+    ),
+    "TD0154": Entry(
+        "T.sync_grid stands in {where}",
+        "move it into the T.Kernel block itself, or end the block and open another: launches run in order",
+        "T.sync_grid ends the launch for all blocks, which cannot depend on what a loop, a branch or a role does.",
+    ),
     "TD0140": Entry(
         "tensor parameter '{name}' is used before it is declared",
         "declare it first: {name}: T.Tensor(shape, dtype)",
@@ -516,6 +540,19 @@ CATALOGUE: dict[str, Entry] = {
         "Words on several neighbours (T.add2, T.ldg128, ...) take a part of a tensor, as A[i, 2 * j : 2 * j + 2], or what "
         "such a word gave.",
     ),
+    "TD0286": Entry(
+        "{word} cannot move {width} bits at {place}",
+        "an access of {width} bits needs {needs}",
+        "Hardware moves 4, 8 or 16 bytes in one access only where the address is a multiple of that.",
+    ),
+    "TD0287": Entry(
+        "{word} has no sequence to draw from",
+        "begin one by T.rng_init(seed), in this block of code or one around it",
+    ),
+    "TD0288": Entry(
+        "{word} stands in a loop inside of a T.Parallel loop, whose points draw one number each",
+        "draw outside of the inner loop, or make its iterations points of the T.Parallel loop",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -717,6 +754,12 @@ CATALOGUE: dict[str, Entry] = {
         "lower one of the two: what the producer gives away is all that the others can get",
         "A block gets its registers at launch, equally many for each thread (rounded down to a multiple of 8). The roles "
         "deal them anew; a role that asks for more than is left waits for ever. 0 keeps those of the launch.",
+    ),
+    "TD0412": Entry(
+        "the schedule of T.annotate_ws_schedule is not legal: {why}",
+        "docs/language.md says what a schedule of roles has to keep: T.WSSchedule, T.WSScope, T.WSSync",
+        "Each operation belongs to one role. Roles exchange data through pipelines, which one role fills and others "
+        "empty, between the words that open and close them, once in each turn of one scope.",
     ),
     # ---- TD05: memory
     "TD0501": Entry(
@@ -939,6 +982,11 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0634": Entry("{what} must be {expected}, not {given}"),
     "TD0635": Entry("'{kernel}' has no size or scalar '{name}'", "it has {known}"),
+    "TD0636": Entry(
+        "'{name}' points to {have} elements, as far as its tensor reaches; {shape} with strides {strides} needs {need}",
+        "pass a tensor with as much memory",
+        "Of what is passed for a T.ptr the memory from its first element to its last counts, whatever its shape.",
+    ),
     "TD0640": Entry(
         "'{name}' returns what T.empty made, and out_idx={given} names further results",
         "leave out_idx away: what the function returns is what the call returns",

@@ -64,7 +64,8 @@ class Lowered:
     @property
     def flags(self) -> tuple[str, ...]:
         """What NVRTC is told beside the target."""
-        return ("--use_fast_math",) if self.fast_math else ()
+        own = ("--use_fast_math",) if self.fast_math else ()
+        return (*own, *(f for f in self.final.flags if f not in own))
 
     @cached_property
     def signature(self) -> Signature:
@@ -118,7 +119,7 @@ def lower(
     `validate` (default: TILEDSL_VALIDATE) runs the kernel before and after each pass first, and raises TileError TD0730
     where one changes what it computes.
     """
-    passes = pipeline(target, options)
+    passes = pipeline(target, _merged(kernel, options or {}))
     if flag("TILEDSL_VALIDATE") if validate is None else validate:
         from tiledsl.validation.observer import validate as require_same  # needs NumPy, which a compilation does not
 
@@ -141,6 +142,16 @@ def lower(
         rows = [(s.name, s.seconds) for s in stages[1:]] + [("emit", emitted)]
         print(timing_table(rows), file=sys.stderr)
     return Lowered(target, tuple(stages), source, emitted, fast_math)
+
+
+def _merged(kernel: Kernel, options: Options) -> dict[str, dict[str, object]]:
+    """The options of the kernel's own text, and those given for it, which have the last word."""
+    merged: dict[str, dict[str, object]] = {}
+    for name, option, value in kernel.options:
+        merged.setdefault(name, {})[option] = value
+    for name, given in options.items():
+        merged[name] = {**merged.get(name, {}), **given}
+    return merged
 
 
 @contextmanager
@@ -167,14 +178,15 @@ def signature_of_kernel(kernel: Kernel, source: Source) -> Signature:
         shape = tuple(size_expr(s) for s in b.shape)
         strides = None if b.strides is None else tuple(size_expr(s) for s in b.strides)
         place = kernel.results.index(b) if b in kernel.results else None
-        return TensorParameter(b.name, b.dtype.name, shape, strides, place, b.name in written)
+        pointer = b in kernel.pointers
+        return TensorParameter(b.name, b.dtype.name, shape, strides, place, b.name in written, pointer)
 
     def entry_point(entry: Entry) -> EntryPoint:
         grid = tuple(size_expr(e) for e in kernel.launches[entry.launch].grid)
         maps = tuple(map_parameter(m) for m in entry.maps)
         memory = (entry.shared_bytes, entry.params, entry.shared)
         made = EntryPoint(entry.name, grid, entry.threads, *memory, maps, entry.cluster, entry.dependent)
-        return replace(made, block=entry.block, users=entry.users)
+        return replace(made, block=entry.block, users=entry.users, window=entry.window)
 
     return Signature(
         kernel.name,

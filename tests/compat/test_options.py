@@ -137,6 +137,20 @@ def test_without_the_copy_engine_threads_copy(arch: str) -> None:
     assert "cp_async_16" in without
 
 
+def test_options_may_be_said_in_the_kernel(said: list[str]) -> None:
+    @T.prim_func
+    def main(A: T.Tensor((64,), "float32"), B: T.Tensor((64,), "float32")):
+        T.annotate_pass_configs({PassConfigKey.TL_DISABLE_WARP_SPECIALIZED: True, "tl.enable_fast_math": True})
+        T.annotate_compile_flags("-O3 --ptxas-options=-v")
+        with T.Kernel(1, threads=32):
+            T.copy(A, B)
+
+    kernel = tilelang.compile(main, target="cuda -arch=sm_80").compiled.lowered
+    assert kernel.flags == ("--use_fast_math",)
+    assert kernel.final.options == (("warp-specialise", "enabled", False),)
+    assert [s for s in said if "ptxas" in s] and not [s for s in said if "-O3" in s]
+
+
 def test_errors_are_those_that_programs_expect() -> None:
     @tilelang.jit
     def nothing():

@@ -100,7 +100,8 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     body.block(lowered)
     used = [p for p in params if p in body.expr.seen]
     maps = tuple(body.maps.found.values())
-    signature = ", ".join([*(f"TDS_TENSOR_MAP {m.name}" for m in maps), *(_parameter(p, body) for p in used)])
+    given = [_parameter(p, body, apart=p not in kernel.overlapping) for p in used]
+    signature = ", ".join([*(f"TDS_TENSOR_MAP {m.name}" for m in maps), *given])
     # Without a second bound ptxas aims at several blocks an SM and may spill to get there.
     bounds = f"{launch.num_threads}, {max(1, launch.min_blocks)}"
     lines = [f"TDS_KERNEL({bounds}) {name}({signature}) {{"]
@@ -120,16 +121,19 @@ def _launch(kernel: Kernel, number: int, name: str) -> tuple[str, Entry]:
     written = tuple(p.name for p in params if p in body.expr.written or p in body.maps.stored)
     shared = tuple(tile_row(slot) for slot in launch.shared)
     sizes = (launch.num_threads, launch.shared_bytes, tuple(p.name for p in used))
-    return text, Entry(name, number, *sizes, written, places, shared, maps, launch.cluster, body.waits)
+    window = next(((p.buffer.name, p.ratio) for p in launch.persisting), None)
+    entry = Entry(name, number, *sizes, written, places, shared, maps, launch.cluster, body.waits, window=window)
+    return text, entry
 
 
-def _parameter(p: Buffer | Var, body: _Body) -> str:
+def _parameter(p: Buffer | Var, body: _Body, *, apart: bool) -> str:
     if isinstance(p, Var):
         return f"{type_name(p.dtype)} {body.expr.name(p)}"
     stored = p in body.maps.stored  # behind the pointer's back
     const = "" if stored or p in body.expr.written else "const "
     # What cannot change, compilers may read before the wait for the kernel that writes it.
-    return f"{const}{type_name(p.dtype)}*{'' if stored or body.waits else ' TDS_RESTRICT'} {body.expr.name(p)}"
+    restrict = " TDS_RESTRICT" if apart and not stored and not body.waits else ""
+    return f"{const}{type_name(p.dtype)}*{restrict} {body.expr.name(p)}"
 
 
 @dataclass
@@ -280,7 +284,8 @@ class _Body:
             i = e.name(p.var)
             self.line(f"for ({type_name(p.var.dtype)} {i} = 0; {i} < {p.count}; ++{i})")
         name, target = short_name(p.buffer.dtype), f"{e.name(p.buffer)}[{e.bare(p.index)}]"
-        self.line(f"tds::f32_to_{name}_pair(&{target}, {e.bare(p.low)}, {e.bare(p.high)});")
+        how = "<true>" if p.saturate else ""
+        self.line(f"tds::f32_to_{name}_pair{how}(&{target}, {e.bare(p.low)}, {e.bare(p.high)});")
 
     def _alloc(self, buffer: Buffer, init: Expr | None) -> None:
         name = self.expr.name(buffer)

@@ -243,6 +243,8 @@ template <class T> TDS_DEVICE T prmt(T a, T b, T selector) {
 TDS_DEVICE i32 dp4a(i32 a, i32 b, i32 c) { return __dp4a(a, b, c); }
 TDS_DEVICE u32 dp4a(u32 a, u32 b, u32 c) { return __dp4a(a, b, c); }
 
+TDS_DEVICE u32 product_high(u32 a, u32 b) { return ::__umulhi(a, b); }
+
 // ---- portable
 
 TDS_DEVICE float pow(float a, float b) { return ::powf(a, b); }
@@ -304,15 +306,69 @@ TDS_DEVICE void f32_to_bf16_pair(bf16* d, float low, float high) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(*(u32*)d) : "f"(high), "f"(low));
 }
 
+// Two numbers as 8-bit floats, as the hardware has them: too large is the largest number (PTX ISA, "cvt").
+TDS_DEVICE u16 satfinite_e4m3x2(float low, float high) {
+  u16 pair;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+TDS_DEVICE u16 satfinite_e5m2x2(float low, float high) {
+  u16 pair;
+  asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+// What is not saturated instead: beyond 464, the middle of 448 and 480, there is NaN; from 61440 on infinity.
+TDS_DEVICE u32 unbounded_e4m3(float x, u32 bits) { return ::fabsf(x) > 464.0f ? bits | 0x7fu : bits; }
+
+TDS_DEVICE u32 unbounded_e5m2(float x, u32 bits) { return ::fabsf(x) >= 61440.0f ? bits & 0x80u | 0x7cu : bits; }
+
 template <int MODE = RN, bool SATURATE = false> TDS_DEVICE e4m3 f32_to_e4m3(float x) {
 #if __CUDA_ARCH__ >= 890
-  if (MODE == RN && SATURATE) {
-    u16 pair;
-    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(x));
-    return e4m3{(u8)pair};
+  if (MODE == RN) {
+    const u32 bits = satfinite_e4m3x2(x, 0.0f);
+    return e4m3{(u8)(SATURATE ? bits : unbounded_e4m3(x, bits))};
   }
 #endif
   return e4m3{(u8)narrow_f32<4, 3, FN, MODE, SATURATE>(x)};
+}
+
+template <bool SATURATE = false> TDS_DEVICE void f32_to_e4m3_pair(e4m3* d, float low, float high) {
+#if __CUDA_ARCH__ >= 890
+  const u32 pair = satfinite_e4m3x2(low, high);
+  *(u16*)d = (u16)(SATURATE ? pair : unbounded_e4m3(low, pair & 0xffu) | unbounded_e4m3(high, pair >> 8) << 8);
+#else
+  d[0] = f32_to_e4m3<RN, SATURATE>(low);
+  d[1] = f32_to_e4m3<RN, SATURATE>(high);
+#endif
+}
+
+template <int MODE = RN, bool SATURATE = false> TDS_DEVICE e5m2 f32_to_e5m2(float x) {
+#if __CUDA_ARCH__ >= 890
+  if (MODE == RN) {
+    const u32 bits = satfinite_e5m2x2(x, 0.0f);
+    return e5m2{(u8)(SATURATE ? bits : unbounded_e5m2(x, bits))};
+  }
+#endif
+  return e5m2{(u8)narrow_f32<5, 2, IEEE, MODE, SATURATE>(x)};
+}
+
+template <bool SATURATE = false> TDS_DEVICE void f32_to_e5m2_pair(e5m2* d, float low, float high) {
+#if __CUDA_ARCH__ >= 890
+  const u32 pair = satfinite_e5m2x2(low, high);
+  *(u16*)d = (u16)(SATURATE ? pair : unbounded_e5m2(low, pair & 0xffu) | unbounded_e5m2(high, pair >> 8) << 8);
+#else
+  d[0] = f32_to_e5m2<RN, SATURATE>(low);
+  d[1] = f32_to_e5m2<RN, SATURATE>(high);
+#endif
+}
+
+// Its bits are the high half of a float16.
+TDS_DEVICE float e5m2_to_f32(e5m2 x) {
+  float r;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"((u16)(x.bits << 8)));
+  return r;
 }
 
 TDS_DEVICE float e4m3_to_f32(e4m3 x) {

@@ -21,7 +21,7 @@ class Entry:
     Before `params` it takes the tensor maps `maps`. Blocks of one `cluster` (empty: none) run together.
     `dependent`: its text waits by itself for the kernel before it in the stream.
     `block` is the shape of its blocks where threads are not numbered in one dimension. `users`: it is CUDA text of the
-    user's own that only NVRTC compiles.
+    user's own that only NVRTC compiles. `window` is a tensor and the share of it that the L2 cache is to keep.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Entry:
     dependent: bool = False
     block: tuple[int, ...] = ()
     users: bool = False
+    window: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

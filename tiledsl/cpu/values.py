@@ -17,6 +17,7 @@ import numpy as np
 from tiledsl.cpu.directed import rounded
 from tiledsl.cpu.numerics import fused_multiply_add, numpy_dtype
 from tiledsl.cpu.paired import paired
+from tiledsl.cpu.philox import random_bits
 from tiledsl.ir.dtypes import BOOL, INDEX, DType, Kind
 from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, PAIRED, PAIRS, ROUNDED, UNARY, Effect, Result
 
@@ -198,6 +199,7 @@ def _special() -> dict[str, Callable[..., Value]]:
         "elected": lambda x: x % 32 == 0,
         "prmt": _prmt,
         "dp4a": _dp4a,
+        "random_bits": random_bits,
         # Rounding twice is no different: no float32 has its exact value so near to the middle of two (all were tried).
         "rsqrt_rn": _in_float64(lambda x: 1 / np.sqrt(x)),
     }

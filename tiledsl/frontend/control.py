@@ -22,7 +22,7 @@ from tiledsl.frontend.proxies import (
 )
 from tiledsl.frontend.source import by_python, fail
 from tiledsl.frontend.traced import Poison, Traced
-from tiledsl.frontend.tracer import Frame
+from tiledsl.frontend.tracer import BoxFrame, Frame
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import (
     FALSE,
@@ -220,8 +220,8 @@ class Loop(Names):
         tracer.emit_after(frame, lambda body: For(var, extent, body, kind, span=self.place))
 
     def _box(self, spec: Box, names: tuple[str, ...]) -> Iterator[Any]:
-        tracer, frame = current(), Frame("parallel", self.what, None, self.place)
-        variables = tuple(Var(name, INDEX) for name in names)
+        tracer, variables = current(), tuple(Var(name, INDEX) for name in names)
+        frame = BoxFrame("parallel", self.what, None, self.place, variables=variables, extents=spec.extents)
         tracer.open(frame)
         yield self._values([Scalar(v, INDEX, frame) for v in variables])
         tracer.emit_after(frame, lambda body: Parallel(variables, spec.extents, body, spec.width, span=self.place))

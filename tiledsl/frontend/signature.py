@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from tiledsl.errors import error
+from tiledsl.frontend.pointers import PointerType
 from tiledsl.frontend.proxies import TypeWord
 from tiledsl.frontend.source import defining_scope, function_ast, span_of_code, span_of_node
 from tiledsl.frontend.tensors import TensorType
@@ -20,6 +21,7 @@ from tiledsl.ir.dtypes import DType
 
 class Kind(Enum):
     TENSOR = "tensor"
+    POINTER = "pointer"  # memory of the call, of which the body says what tensor it is
     SCALAR = "scalar"  # a number that is known only when the kernel runs
     STATIC = "static"  # specialises the kernel by its value
 
@@ -36,6 +38,7 @@ class Parameter:
     tensor: TensorType | None = None
     dtype: DType | None = None
     default: Any = REQUIRED
+    pointer: PointerType | None = None
 
     @property
     def has_default(self) -> bool:
@@ -89,6 +92,8 @@ def _parameter(fn: FunctionType, p: inspect.Parameter, scope: Mapping[str, Any],
     match annotation:
         case TensorType():
             return Parameter(p.name, Kind.TENSOR, annotation)
+        case PointerType():
+            return Parameter(p.name, Kind.POINTER, pointer=annotation)
         case TypeWord(dtype):
             return Parameter(p.name, Kind.SCALAR, dtype=dtype, default=p.default)
         case DType():

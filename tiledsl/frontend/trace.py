@@ -9,7 +9,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from tiledsl.errors import NOWHERE, TileError, error
+from tiledsl.frontend.overlaps import check_overlaps
 from tiledsl.frontend.parameters import DYNAMIC, SizesFound, buffer_of, dynamic_sizes
+from tiledsl.frontend.pointers import Pointer
 from tiledsl.frontend.proxies import Scalar
 from tiledsl.frontend.rewrite import rewritten
 from tiledsl.frontend.signature import Kind, Parameter, Signature, signature_of
@@ -53,7 +55,10 @@ def _run(tracer: Tracer, signature: Signature, static: Mapping[str, object], bod
     tracer.activations.append(Activation(signature.name, None))
     try:
         with in_force(tracer):
-            return body(**arguments)
+            returned = body(**arguments)
+            for close in tracer.at_end:
+                close()
+            return returned
     except SizesFound:
         return None
     except TileError as raised:
@@ -72,6 +77,9 @@ def _argument(tracer: Tracer, p: Parameter, static: Mapping[str, object], body: 
             buffer = buffer_of(p.name, p.tensor)
             tracer.params[p.name] = buffer
             return Tensor(buffer)
+        case Kind.POINTER:
+            assert p.pointer is not None
+            return Pointer(p.name, p.pointer)
         case Kind.SCALAR:
             assert p.dtype is not None
             var = Var(p.name, p.dtype)
@@ -90,6 +98,9 @@ def _kernel(tracer: Tracer, signature: Signature, fn: FunctionType, returned: An
         raise error("TD0140", place, name=min(tracer.undeclared))
     if not tracer.launches:
         raise error("TD0121", place, name=tracer.name)
+    for p in signature.of_kind(Kind.POINTER):
+        if p.name not in tracer.params:
+            raise error("TD0151", place, name=p.name)
     results = _results(tracer, returned, fn)
     params: list[Param] = [tracer.params[p.name] for p in signature.parameters if p.name in tracer.params]
     params += [b for b in tracer.empties if b in results]
@@ -101,13 +112,18 @@ def _kernel(tracer: Tracer, signature: Signature, fn: FunctionType, returned: An
         tracer.name,
         tuple(params),
         tuple(launches),
-        dynamic_sizes([p for p in params if isinstance(p, Buffer)]),
+        dynamic_sizes([p for p in params if isinstance(p, Buffer) and p not in tracer.pointers]),
         tuple(scratch),
         tuple(results),
         "\n".join(tracer.source),
         place,
         tuple(tracer.references.values()),
+        tuple(tracer.flags),
+        tuple(tracer.overlapping),
+        tuple(tracer.pointers),
+        tuple((name, option, value) for (name, option), value in tracer.options.items()),
     )
+    check_overlaps(kernel)
     _check_sizes(kernel)
     return kernel
 

@@ -16,11 +16,13 @@ from tiledsl.ir.nodes import (
     Alloc,
     Assigned,
     AtomicUpdate,
+    Barrier,
     Buffer,
     Expr,
     Handover,
     Launch,
     Param,
+    Persisting,
     Raster,
     Reference,
     SafeValue,
@@ -66,13 +68,19 @@ class LaunchFrame(Frame):
     raster: Raster | None = None
     cluster: tuple[int, ...] = ()
     min_blocks: int = 0
+    persisting: tuple[Persisting, ...] = ()
     registers: tuple[int, ...] = ()
     handovers: tuple[Handover, ...] = ()
     has_roles: bool = False  # perhaps: T.ws blocks, or branches with barriers that divide the threads alike
     combiner: object = None  # how T.tvm_thread_allreduce combines, in a block of T.attr
     copies_late: bool = False  # in a T.attr(..., "async_scope", 1) block
     reducers: dict[Buffer, str] = field(default_factory=dict)  # of T.alloc_reducer, with what each computes
+    schedule: object = None  # of T.annotate_ws_schedule, with roles
+    operations: dict[str, tuple[Stmt, ...]] = field(default_factory=dict)  # of T.ws_op
+    random: list[object] = field(default_factory=list)  # what T.rng_init said, the innermost last
     barriers: Buffer | None = None  # of T.create_list_of_mbarrier, which words name by number
+    meetings: list[Barrier] = field(default_factory=list)  # of T.sync_grid
+    axes: dict[str, tuple[Var, Expr]] | None = None  # of T.launch_thread, with their extents
 
 
 @dataclass(eq=False, slots=True)
@@ -83,6 +91,14 @@ class RoleFrame(Frame):
     threads: int = 0
     thread: Var = field(default_factory=lambda: Var("t"))
     registers: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class BoxFrame(Frame):
+    """The body of a T.Parallel loop: the work of one of its points."""
+
+    variables: tuple[Var, ...] = ()
+    extents: tuple[int, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -115,6 +131,11 @@ class Tracer:
         self.storage: dict[Buffer, Buffer] = {}  # view -> what it is a view of
         self.source: list[str] = []
         self.references: dict[str, Reference] = {}
+        self.flags: list[str] = []  # of NVRTC
+        self.options: dict[tuple[str, str], object] = {}  # of passes
+        self.overlapping: dict[Buffer, None] = {}
+        self.pointers: dict[Buffer, None] = {}  # parameters that T.make_tensor made of pointers
+        self.at_end: list[Callable[[], None]] = []  # what is open until the kernel function returns
         self._positions: dict[int, Positions] = {}
 
     def here(self) -> Span:
@@ -127,7 +148,7 @@ class Tracer:
         """Appends `stmt` to the innermost open block."""
         assert self.frame is not None
         self.frame.block.append(stmt)
-        written = _written(stmt)
+        written = written_by(stmt)
         if written is not None:
             self.wrote(written)
 
@@ -190,7 +211,8 @@ class Tracer:
         return self.hints.pop(0) if len(self.hints) > 1 else self.hints[0]
 
 
-def _written(stmt: Stmt) -> Buffer | None:
+def written_by(stmt: Stmt) -> Buffer | None:
+    """The memory that the statement itself writes, as a whole."""
     match stmt:
         case Store(buffer) | AtomicUpdate(_, buffer):
             return buffer

@@ -53,6 +53,7 @@ from tiledsl.ir.nodes import (
     Launch,
     Let,
     Move,
+    Persisting,
     Print,
     Raster,
     SafeValue,
@@ -73,7 +74,7 @@ class Builder(ExprBuilder):
     # ---- whole kernels
 
     def kernel(self, tree: Any) -> Kernel:
-        name, sizes, params, results, source, *rest = tree.children
+        name, sizes, params, results, source, flags, overlapping, pointers, *rest = tree.children
         with locating(self.span(tree)):
             bound_sizes = tuple(map(self.var, sizes.children))
             # A tensor's shape may mention a scalar that comes later.
@@ -89,6 +90,9 @@ class Builder(ExprBuilder):
                 tuple(self.named(r, Buffer) for r in results.children),
                 string(source.children[0]) if source.children else "",
                 span=self.span(tree),
+                flags=tuple(map(string, flags.children)),
+                overlapping=tuple(self.named(b, Buffer) for b in overlapping.children),
+                pointers=tuple(self.named(b, Buffer) for b in pointers.children),
             )
 
     def launch(self, tree: Any) -> Launch:
@@ -119,7 +123,7 @@ class Builder(ExprBuilder):
 
     def entries(self, tree: Any) -> dict[str, Any]:
         """The tables at the head of a launch; they name buffers of its body."""
-        layouts, safe, shared, handovers = [], [], [], []
+        layouts, safe, shared, handovers, persisting = [], [], [], [], []
         for entry in tree.children:
             if entry.data == "handover":
                 depth, *tiles = entry.children
@@ -131,6 +135,8 @@ class Builder(ExprBuilder):
                     layouts.append(Assigned(buffer, layout(where), string(why) if why else "user"))
                 case "safe", [value]:
                     safe.append(SafeValue(buffer, self.expr(value, buffer.dtype)))
+                case "persist", [ratio]:
+                    persisting.append(Persisting(buffer, float(ratio)))
                 case "slot", [offset]:
                     shared.append(SharedSlot(buffer, int(offset)))
         tables: dict[str, list[Any]] = {
@@ -138,6 +144,7 @@ class Builder(ExprBuilder):
             "safe_values": safe,
             "shared": shared,
             "handovers": handovers,
+            "persisting": persisting,
         }
         return {name: tuple(rows) for name, rows in tables.items()}
 

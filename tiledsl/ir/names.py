@@ -14,7 +14,7 @@ _WORDS = """
     kernel launch threads cluster raster min_blocks registers shared_bytes scratch source layout safe slot why at of in
     let alloc view async for while break continue if else evaluate atomic_update barrier cluster_barrier async_commit
     async_wait await arrive expect init_barrier named_sync named_arrive fence hold settle set_registers roles role on
-    bulk tensor_copy bulk_move descriptor dependency entry
+    bulk tensor_copy bulk_move descriptor dependency entry flags overlapping persist pointers
     atom move print assert assume copy fill gemm sparse reduce scan atomic transpose im2col parallel
     cast bits handover select extern true false and or not strides versions fragment shared
     serial unrolled vectorized pipelined persistent

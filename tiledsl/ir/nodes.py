@@ -539,6 +539,14 @@ class Handover(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Persisting(Node):
+    """The launch asks the L2 cache to keep this share (above 0, up to 1) of the lines of `buffer` that it reads."""
+
+    buffer: Buffer
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Raster:
     """Order in which blocks are dealt: panels of `panel` rows or columns, for reuse in the L2 cache."""
 
@@ -574,6 +582,7 @@ class Launch(Node):
     registers: tuple[int, ...] = ()
     handovers: tuple[Handover, ...] = ()
     entry: str = ""
+    persisting: tuple[Persisting, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     span: Span = field(default=NOWHERE, compare=False, repr=False)
 
@@ -615,7 +624,9 @@ class Kernel(Node):
 
     `sizes` are non-negative and bound from the tensors' shapes. `scratch` are global buffers that the host allocates;
     `results` those parameters that the host allocates and returns. `source` is CUDA text of the user's own (extern), of
-    whose functions `references` say what they compute.
+    whose functions `references` say what they compute. `flags` is NVRTC told beside the target. Parameters that are
+    `overlapping` may share memory; for `pointers` the caller passes memory of any shape. `options` of passes, (pass,
+    name, value), are the user's, until the passes run.
     """
 
     name: str
@@ -627,3 +638,7 @@ class Kernel(Node):
     source: str = ""
     span: Span = field(default=NOWHERE, compare=False, repr=False)
     references: tuple[Reference, ...] = field(default=(), compare=False, repr=False)
+    flags: tuple[str, ...] = ()
+    overlapping: tuple[Buffer, ...] = ()
+    pointers: tuple[Buffer, ...] = ()
+    options: tuple[tuple[str, str, Any], ...] = field(default=(), compare=False, repr=False)

@@ -167,6 +167,8 @@ _FUNCTIONS = [
     Function("dp4a", 3),
     *(Function(f"{n}_{d}", arity, dtypes=("float32", "float64")) for n, arity in ROUNDED.items() for d in DIRECTIONS),
     Function("rsqrt_rn", 1, dtypes=("float32",)),
+    # A number of a sequence: position (low and high word), sequence (low, high), key (low, high). See cpu/philox.py.
+    Function("random_bits", 6, dtypes=("uint32",)),
     *(Function(f"{n}_{pair}", arity, dtypes=("uint32",)) for n, arity in PAIRED.items() for pair in PAIRS),
 ]
 FUNCTIONS: dict[str, Function] = {f.name: f for f in _FUNCTIONS}

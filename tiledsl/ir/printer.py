@@ -107,6 +107,7 @@ class _Printer(ExprPrinter):
             f"safe {self.names.of(v.buffer)} = {self.expr(v.value, 0, v.buffer.dtype)}" for v in launch.safe_values
         ]
         table += [f"handover({h.depth}) {', '.join(map(self.names.of, h.tiles))}" for h in launch.handovers]
+        table += [f"persist {self.names.of(p.buffer)} = {p.ratio!r}" for p in launch.persisting]
         table += [f"slot {self.names.of(s.buffer)} = {s.offset}" for s in launch.shared]
         return [
             Line(f"{indent}{' '.join(parts)} {{", launch),
@@ -121,6 +122,9 @@ class _Printer(ExprPrinter):
         results = f" -> {', '.join(map(self.names.of, k.results))}" if k.results else ""
         head = [f"kernel {word(k.name)}{sizes}({params}){results} {{"]
         head += [f"  source {string(k.source)}"] if k.source else []
+        head += [f"  flags {', '.join(map(string, k.flags))}"] if k.flags else []
+        head += [f"  overlapping {', '.join(map(self.names.of, k.overlapping))}"] if k.overlapping else []
+        head += [f"  pointers {', '.join(map(self.names.of, k.pointers))}"] if k.pointers else []
         head += [f"  scratch {self.buffer(b)}" for b in k.scratch]
         inside = [line for launch in k.launches for line in self.launch(launch, "  ")]
         return [*(Line(row, k) for row in head), *inside, Line("}", k, closes=True)]

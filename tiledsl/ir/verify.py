@@ -12,7 +12,6 @@ from typing import Any
 from tiledsl.errors import TileError, locate, locating
 from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.dtypes import HANDLE, UINT64
-from tiledsl.ir.foreign import require_call
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import (
     Alloc,
@@ -48,6 +47,7 @@ from tiledsl.ir.nodes import (
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.tile import TILE_OPS, Parallel
 from tiledsl.ir.verify_concurrent import CONCURRENT_RULES, possible_registers
+from tiledsl.ir.verify_host import require_host
 from tiledsl.ir.verify_tiles import TILE_RULES
 
 _UPDATES = ("add", "max", "min", "and", "or", "xor", "exch", "load", "store")
@@ -93,7 +93,7 @@ class _Verifier:
         for launch in k.launches:
             with locating(launch.span):
                 self.launch(launch)
-                require_call(k, launch)
+                require_host(k, launch)
 
     def launch(self, launch: Launch) -> None:
         mark = len(self.scope.log)

@@ -169,13 +169,6 @@ TDS_DEVICE float f32_to_tf32(float x) {
 }
 
 template <int MODE = RN, bool SATURATE = false>
-TDS_DEVICE e5m2 f32_to_e5m2(float x) {
-  return e5m2{(u8)narrow_f32<5, 2, IEEE, MODE, SATURATE>(x)};
-}
-
-TDS_DEVICE float e5m2_to_f32(e5m2 x) { return widen_to_f32<5, 2, IEEE>(x.bits); }
-
-template <int MODE = RN, bool SATURATE = false>
 TDS_DEVICE e4m3fnuz f32_to_e4m3fnuz(float x) {
   return e4m3fnuz{(u8)narrow_f32<4, 3, FNUZ, MODE, SATURATE>(x)};
 }
@@ -221,4 +214,20 @@ TDS_DEVICE e8m0 f32_to_e8m0(float x) {
 
 TDS_DEVICE float e8m0_to_f32(e8m0 x) {
   return bitcast<float>(x.bits == 255u ? 0x7fffffffu : x.bits ? (u32)x.bits << 23 : 0x00400000u);
+}
+
+// Philox4x32-10 (Salmon et al., SC 2011): the word at a position of a sequence. Four words make a block.
+TDS_DEVICE u32 random_bits(u32 low, u32 high, u32 sequence, u32 sequence_high, u32 key, u32 key_high) {
+  u32 c0 = low >> 2 | high << 30, c1 = high >> 2, c2 = sequence, c3 = sequence_high;
+  for (int i = 0; i < 10; ++i) {
+    const u32 first = product_high(c0, 0xd2511f53u), second = product_high(c2, 0xcd9e8d57u);
+    const u32 rest = c0 * 0xd2511f53u;
+    c0 = second ^ c1 ^ key;
+    c1 = c2 * 0xcd9e8d57u;
+    c2 = first ^ c3 ^ key_high;
+    c3 = rest;
+    key += 0x9e3779b9u;
+    key_high += 0xbb67ae85u;
+  }
+  return low & 2u ? (low & 1u ? c3 : c2) : (low & 1u ? c1 : c0);
 }

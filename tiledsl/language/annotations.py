@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tiledsl.frontend.parameters import const_size, dynamic_size
+from tiledsl.frontend.parameters import buffer_of, const_size, dynamic_size
+from tiledsl.frontend.pointers import Pointer, PointerType
 from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor as TensorProxy
@@ -51,8 +52,41 @@ class _StridedTensorWord:
         return TensorType(extents, dtype_named(dtype), steps)
 
 
+ptr = PointerType()
 Tensor = _TensorWord()
 StridedTensor = _StridedTensorWord()
+
+
+def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> TensorProxy:
+    """The tensor that a pointer of the call (T.ptr) is: once, before the T.Kernel block. `strides` are in elements.
+
+    Sizes are constants, scalar parameters, and sizes that other tensors have. The caller passes a tensor of any shape
+    with the same dtype and as much memory (TD0636). In a T.Kernel block, of a tensor `A` or of `A.data`, it is
+    `T.view(A, shape, dtype)`. `A = T.make_tensor(p, (n, 64), "float16", strides=(128, 1))`.
+    """
+    word = "T.make_tensor"
+    tracer = tracer_of(word)
+    if not isinstance(pointer, Pointer):
+        if strides is not None:
+            raise fail("TD0226", word=word, name="strides", value=describe(strides), allowed="those of a T.ptr only")
+        return alias(word, pointer, shape, dtype)
+    if tracer.frame is not None:
+        raise fail("TD0143", word=word)
+    if pointer.name in tracer.params:
+        hint = "use T.view in the T.Kernel block for the same memory with another shape"
+        raise fail("TD0103", word=f"make_tensor of '{pointer.name}' twice", hint=hint)
+    known = pointer.type.dtype
+    type_ = (known or dtype_named("float32")) if dtype is None else dtype_named(dtype)
+    if known is not None and type_ is not known:
+        raise fail("TD0226", word=word, name="dtype", value=str(type_), allowed=f"{known}, that of the pointer")
+    extents = sizes(shape, word)
+    steps = None if strides is None else sizes(strides, word, least=0)
+    if steps is not None and len(extents) != len(steps):
+        raise fail("TD0222", shape=len(extents), strides=len(steps))
+    buffer = buffer_of(pointer.name, TensorType(extents, type_, steps))
+    tracer.params[pointer.name] = buffer
+    tracer.pointers[buffer] = None
+    return TensorProxy(buffer)
 
 
 def dynamic(names: str, dtype: Any = "int32") -> Any:

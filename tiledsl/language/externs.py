@@ -9,15 +9,16 @@ from typing import Any
 
 from tiledsl.frontend.binding import bind
 from tiledsl.frontend.parameters import dynamic_sizes
-from tiledsl.frontend.proxies import Scalar, Variable, dependencies, describe, expr_of, scalar
+from tiledsl.frontend.proxies import Scalar, TypeWord, Variable, dependencies, describe, expr_of, scalar
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Slice, Tensor, tile_of
 from tiledsl.frontend.tracer import Tracer, tracer_of
 from tiledsl.frontend.typenames import dtype_named
-from tiledsl.ir.dtypes import HANDLE, INDEX
+from tiledsl.ir.dtypes import HANDLE, INDEX, DType
 from tiledsl.ir.foreign import Declared, declared
 from tiledsl.ir.nodes import Address, Buffer, Const, Evaluate, Expr, Extern, Launch, Param, Reference, Var
 from tiledsl.language.launch import Kernel
+from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
 
 
@@ -72,6 +73,41 @@ def address_of(element: Any) -> Scalar:
         raise fail("TD0235", word="T.address_of", parameter="element", value=describe(element))
     tile = tile_of(element, "T.address_of", "element")
     return Scalar(Address(tile.buffer, tile.offsets), HANDLE, tile.tensor.frame)
+
+
+_MODES = {"r": 1, "w": 2, "rw": 3, "wr": 3}
+
+
+def access_ptr(element: Any, access_type: Any = "rw") -> Scalar:
+    """`T.address_of(element)`, with what the called function does there: "r" reads, "w" writes, "rw" both (or 1, 2, 3).
+
+    The compiler takes it for both: what it knows of a user's function is its name. `T.access_ptr(A[i, 0], "r")`.
+    """
+    if access_type not in _MODES and access_type not in _MODES.values():
+        allowed = "'r', 'w' or 'rw', or 1, 2 or 3"
+        raise fail("TD0226", word="T.access_ptr", name="access_type", value=describe(access_type), allowed=allowed)
+    return address_of(element)
+
+
+def tvm_access_ptr(ptype: Any, data: Any, offset: Any, extent: Any, rw_mask: Any = 3) -> Scalar:
+    """A pointer to element `offset`, in row-major order, of a tensor: TVM's spelling of `T.access_ptr`.
+
+    `ptype` is the tensor's dtype (TD0226 for another one), `extent` how many elements are meant, which changes nothing.
+    Extents but the first are constants (TD0220). `T.tvm_access_ptr("float32", A.data, i * 64, 64, 1)`.
+    """
+    word = "T.tvm_access_ptr"
+    begin(word)
+    if not isinstance(data, Tensor):
+        raise fail("TD0235", word=word, parameter="data", value=describe(data))
+    wanted = ptype.expr.value if isinstance(ptype, Scalar) and isinstance(ptype.expr, Const) else ptype
+    if isinstance(wanted, str | DType | TypeWord) and dtype_named(wanted) is not data.buffer.dtype:
+        raise fail("TD0226", word=word, name="ptype", value=str(wanted), allowed=str(data.buffer.dtype))
+    rows = const_sizes(data.shape[1:], word) if data.ndim > 1 else ()
+    place, number = [], scalar(offset)
+    for extent_of_row in reversed(rows):
+        place.append(number % extent_of_row)
+        number = number // extent_of_row
+    return access_ptr(data[(number, *reversed(place))], rw_mask)
 
 
 _SUFFIXES = (".cu", ".cuh", ".cuda", ".cpp", ".cc", ".c")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from tiledsl.frontend.tensors import Slice, Tensor, shape_text
 from tiledsl.frontend.tracer import LaunchFrame, tracer_of
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.layout import Fragment, Layout
-from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Raster, SafeValue, Space, Var
+from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Let, Raster, SafeValue, Space, Var
 from tiledsl.language.clusters import cluster_of
 from tiledsl.language.layouts import as_layout
 from tiledsl.language.sizes import const_sizes
@@ -104,17 +105,39 @@ class Kernel(NamedContext):
             min_blocks=frame.min_blocks,
             registers=frame.registers,
             handovers=frame.handovers,
+            persisting=frame.persisting,
             span=self.span,
         )
+        if frame.meetings:
+            self._of_parts(launch, frame)
+            return
         if frame.reducers:
             from tiledsl.language.gathering.reducers import without_reducers
 
             launch = without_reducers(launch, frame.reducers)
+        if frame.schedule is not None:
+            from tiledsl.language.gathering.schedule import scheduled
+
+            launch = scheduled(launch, frame.schedule, frame.operations)
         if frame.has_roles:
             from tiledsl.language.gathering import gathered  # few kernels need it
 
             launch = gathered(launch)
         self.tracer.launches.append(launch)
+
+    def _of_parts(self, launch: Launch, frame: LaunchFrame) -> None:
+        """Launches in place of one with T.sync_grid."""
+        from tiledsl.language.grids import parts_of  # few kernels need it
+
+        for word, there in (
+            ("T.ws", frame.has_roles),
+            ("T.alloc_reducer", frame.reducers),
+            ("T.WSSchedule", frame.handovers),
+        ):
+            if there:
+                hint = "end the T.Kernel block and open another: launches run in order"
+                raise fail("TD0103", word=f"sync_grid in a launch with {word}", hint=hint)
+        self.tracer.launches += parts_of(launch, frame.meetings)
 
 
 class ClusterKernel(Kernel):
@@ -122,6 +145,78 @@ class ClusterKernel(Kernel):
 
     def __init__(self, *blocks: Any, cluster_dims: Any, threads: Any = None, prelude: str | None = None) -> None:
         super().__init__(*blocks, threads=threads, prelude=prelude, cluster_dims=cluster_dims)
+
+
+_AXES = tuple(f"{unit}Idx.{axis}" for unit in ("block", "thread") for axis in "xyz")
+
+
+class launch_thread(Scalar):
+    """Blocks or threads along one axis, as TIR says a launch: `bx = T.launch_thread("blockIdx.x", n)`, then
+    `tx = T.launch_thread("threadIdx.x", 128)`: the number of this block, and of this thread.
+
+    The first one opens the launch, which goes on to the end of the function, or of `with T.launch_thread(...) as bx:`.
+    All of them stand before its work; an axis without one has one block or thread. `extent` of threads is a constant.
+    Raises TileError TD0226 for an axis that there is not or is twice, TD0120 in a T.Kernel block.
+    """
+
+    __slots__ = ("_kernel",)
+
+    def __init__(self, thread: str, extent: Any) -> None:
+        word = "T.launch_thread"
+        tracer = tracer_of(word)
+        frame, self._kernel = tracer.enclosing("launch"), None
+        if frame is None:
+            self._kernel = Kernel(1, threads=1)
+            self._kernel.__enter__()
+            frame = self._kernel.frame
+            frame.axes = {}
+            tracer.at_end.append(self._close)
+        assert isinstance(frame, LaunchFrame)
+        if frame.axes is None:
+            raise fail("TD0120")
+        if thread not in _AXES or thread in frame.axes:
+            allowed = ", ".join(a for a in _AXES if a not in frame.axes)
+            raise fail("TD0226", word=word, name="thread", value=describe(thread), allowed=allowed)
+        if any(not isinstance(s, Let) for s in frame.block) or tracer.frame is not frame:
+            raise fail("TD0152", axis=thread)
+        of_threads = thread.startswith("thread")
+        size = Const(const_sizes(extent, word)[0], INDEX) if of_threads else _grid_size(extent)
+        var = Var(f"{thread[0]}{thread[-1]}", INDEX)
+        frame.axes[thread] = (var, size)
+        _arrange(frame, frame.axes)
+        super().__init__(var, INDEX, frame)
+
+    def __enter__(self) -> launch_thread:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._kernel is not None and raised is None:
+            self._kernel.tracer.at_end.remove(self._close)
+            self._close()
+
+    def _close(self) -> None:
+        """Ends the launch. Numbers of threads are named at its beginning: only now all extents are known."""
+        assert self._kernel is not None
+        frame = self._kernel.frame
+        below, binds = 1, []
+        for axis, extent in zip(_AXES[3:], frame.threads):
+            number = frame.thread // below % extent
+            binds += [Let(frame.axes[axis][0], number, span=frame.span)] if frame.axes and axis in frame.axes else []
+            below *= extent
+        frame.block[:0] = binds
+        self._kernel.__exit__(None, None, None)
+
+
+def _arrange(frame: LaunchFrame, axes: Mapping[str, tuple[Var, Expr]]) -> None:
+    """Grid and block of a launch by axes. Raises TileError TD0224 for more threads than a block can have."""
+    grid, block = ([axes.get(a, (Var(f"b{a[-1]}", INDEX), Const(1, INDEX))) for a in _AXES[i : i + 3]] for i in (0, 3))
+    blocks, threads = (max([0, *(i for i, a in enumerate(_AXES[k : k + 3]) if a in axes)]) + 1 for k in (0, 3))
+    frame.blocks, frame.grid = (tuple(part) for part in zip(*grid[:blocks]))
+    frame.threads = tuple(int(size.value) for _, size in block[:threads] if isinstance(size, Const))
+    if prod(frame.threads) > _MAX_THREADS:
+        raise fail("TD0224", what=f"threads={shape_text(frame.threads)}", rule=f"1 to {_MAX_THREADS} threads")
 
 
 def _grid_size(value: Any) -> Expr:

@@ -172,7 +172,9 @@ def if_then_else(cond: Any, a: Any, b: Any) -> Any:
 def cast(value: Any, dtype: Any, rounding_mode: str = "rn", saturate: bool = False) -> Scalar:
     """`value` converted to `dtype`. Float to integer truncates; `saturate` clamps to the range instead of wrapping.
 
-    `rounding_mode` is rn (to even), rz, rm, rp or rna.
+    `rounding_mode` is rn (to even), rz, rm, rp or rna. Neighbours that are rounded to float16, bfloat16, float8_e4m3fn
+    or float8_e5m2 share an instruction: cvt.rn.f16x2.f32, .bf16x2, and from sm_89 on .satfinite.e4m3x2 and .e5m2x2,
+    after which what is not to saturate is put right (PTX ISA, "cvt").
     """
     modes = {r.value: r for r in Rounding}
     if rounding_mode not in modes:

@@ -7,18 +7,10 @@ from tiledsl.frontend.source import fail
 _LATER = "this word is planned; see docs/language.md"
 _ATOM = "instructions are chosen by T.gemm and T.copy"
 _BLACKWELL = "tensor memory is not there yet"
-_WIDTH = "load or store elements in T.vectorized or T.Parallel loops: neighbours are moved in one access"
 
 UNSUPPORTED: dict[str, str] = {
     **dict.fromkeys(("mma_gemm_blockscaled",), _ATOM),
     **dict.fromkeys(("tcgen05_gemm", "alloc_tmem", "deallocate_tmem", "alloc_descriptor"), _BLACKWELL),
-    **dict.fromkeys(("sync_global", "sync_grid"), "end the T.Kernel block and open another: launches run in order"),
-    **dict.fromkeys(("access_ptr", "ptr", "make_tensor", "tvm_access_ptr", "launch_thread"), _LATER),
-    **dict.fromkeys(("rng_init", "rng_rand", "rng_rand_float"), _LATER),
-    **dict.fromkeys(("annotate_l2_hit_ratio", "annotate_restrict_buffers", "annotate_compile_flags"), _LATER),
-    **dict.fromkeys(("annotate_pass_configs",), _LATER),
-    **dict.fromkeys(("__ldg", "ldg32", "ldg64", "ldg128", "stg32", "stg64", "stg128"), _WIDTH),
-    **dict.fromkeys(("ws_op", "WSRole", "WSOpRef", "WSSync", "WSScope"), "use T.WSPipeline and T.WSSchedule"),
     "prim_func": "decorate with @tiledsl.kernel",
 }
 

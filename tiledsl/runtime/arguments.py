@@ -7,7 +7,7 @@ import math
 import struct
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -161,7 +161,10 @@ def bind(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     numbers = {**{n: v for n, v in scalars.items() if isinstance(v, int)}, **sizes}
     for p in signature.parameters:
         if isinstance(p, TensorParameter) and p.name in tensors:
-            _check_extents(p, tensors[p.name], numbers)
+            if p.pointer:
+                tensors[p.name] = _pointed_to(p, tensors[p.name], numbers)
+            else:
+                _check_extents(p, tensors[p.name], numbers)
     check_maps(signature, numbers)
     results: list[tuple[int, str]] = []
     like = next(iter(tensors.values()), None)
@@ -225,7 +228,7 @@ def _tensor(p: TensorParameter, value: Any) -> Tensor:
     wanted = numpy_dtype(p.dtype).name
     if t.dtype != wanted and _SAME_BITS.get(t.dtype, t.dtype) != wanted:
         raise error("TD0607", name=p.name, expected=wanted, given=t.dtype)
-    if len(t.shape) != len(p.shape):
+    if len(t.shape) != len(p.shape) and not p.pointer:
         shape = "(" + ", ".join(show(e) for e in p.shape) + ")"
         raise error("TD0608", name=p.name, rank=len(p.shape), expected=shape, given=tuple(t.shape))
     if t.pointer % 16:
@@ -250,7 +253,7 @@ def _sizes(
     names = {s.name for s in signature.sizes}
     sizes: dict[str, int] = {}
     for p in signature.parameters:
-        if not isinstance(p, TensorParameter) or p.name not in tensors:
+        if not isinstance(p, TensorParameter) or p.name not in tensors or p.pointer:
             continue
         exprs = [*p.shape, *(p.strides or ())]
         values = [*tensors[p.name].shape, *(tensors[p.name].strides if p.strides else ())]
@@ -274,6 +277,21 @@ def _check_extents(p: TensorParameter, t: Tensor, numbers: Mapping[str, int]) ->
     for axis, (want, have) in enumerate(zip(strides, t.strides)):
         if want != have and expected[axis] > 1 and all(expected):
             raise error("TD0613", name=p.name, axis=axis, expected=want, given=have)
+
+
+def _pointed_to(p: TensorParameter, t: Tensor, numbers: Mapping[str, int]) -> Tensor:
+    """The memory of `t` as the tensor that the kernel makes of it. Raises TileError TD0636 if that is not enough."""
+    shape = tuple(evaluate(e, numbers) for e in p.shape)
+    strides = tuple(evaluate(e, numbers) for e in p.strides) if p.strides else contiguous_strides(shape)
+    size = numpy_dtype(p.dtype).itemsize
+    made = replace(t, shape=shape, strides=strides)
+    have, need = (0 if any(s < 0 for s in x.strides) else span_bytes(x) // size for x in (t, made))
+    if need > have or any(n < 0 for n in shape):
+        raise error("TD0636", name=p.name, have=have, need=need, shape=shape, strides=strides)
+    if not isinstance(t.owner, np.ndarray):
+        return made
+    in_bytes = tuple(s * size for s in strides)
+    return replace(made, owner=np.lib.stride_tricks.as_strided(t.owner, shape, in_bytes, writeable=t.writable))
 
 
 def allocate(p: TensorParameter, shape: tuple[int, ...], device: str, like: Tensor | None) -> Tensor:

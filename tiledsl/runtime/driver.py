@@ -15,6 +15,15 @@ DEFAULT_SHARED_LIMIT = 48 * 1024  # above it a function must opt in (CUDA C++ Pr
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Memory of which the L2 cache is to keep a share, `ratio`, of the lines that a launch reads."""
+
+    pointer: int
+    size: int
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """How a function is launched. The blocks of one `cluster` run together (empty: each alone).
 
@@ -28,6 +37,7 @@ class Shape:
     cluster: tuple[int, ...] = ()
     dependent: bool = False
     block: tuple[int, ...] = ()
+    window: Window | None = None
 
     @property
     def threads_in_three(self) -> tuple[int, int, int]:
@@ -112,7 +122,7 @@ class CudaDriver:
         arguments = Arguments(packed)
         x, y, z = (*shape.grid, 1, 1)[:3]
         block = shape.threads_in_three
-        if not shape.cluster and not shape.dependent:
+        if not shape.cluster and not shape.dependent and shape.window is None:
             done = self.api.cuLaunchKernel(function, x, y, z, *block, shape.shared_bytes, stream, arguments.address, 0)
         else:
             done = self.api.cuLaunchKernelEx(self._config(shape, stream), function, arguments.address, 0)
@@ -137,8 +147,28 @@ class CudaDriver:
             early.id = api.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
             early.value.programmaticStreamSerializationAllowed = 1
             attributes.append(early)
+        if shape.window is not None:
+            attributes.append(self._kept(shape.window))
         config.attrs, config.numAttrs = attributes, len(attributes)
         return config
+
+    def _kept(self, window: Window) -> Any:
+        """The attribute for a window of the L2 cache, of which a part is set aside for what is to be kept.
+
+        Source: CUDA C++ Programming Guide, "L2 Cache Control".
+        """
+        api, names = self.api, self.api.CUdevice_attribute
+        device = self._check(api.cuCtxGetDevice())
+        largest = self._check(api.cuDeviceGetAttribute(names.CU_DEVICE_ATTRIBUTE_MAX_ACCESS_POLICY_WINDOW_SIZE, device))
+        kept = self._check(api.cuDeviceGetAttribute(names.CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE, device))
+        self._check(api.cuCtxSetLimit(api.CUlimit.CU_LIMIT_PERSISTING_L2_CACHE_SIZE, kept))
+        made = api.CUlaunchAttribute()
+        made.id = api.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW
+        policy = made.value.accessPolicyWindow
+        policy.base_ptr, policy.num_bytes, policy.hitRatio = window.pointer, min(window.size, largest), window.ratio
+        policy.hitProp = api.CUaccessProperty.CU_ACCESS_PROPERTY_PERSISTING
+        policy.missProp = api.CUaccessProperty.CU_ACCESS_PROPERTY_STREAMING
+        return made
 
     def allocate(self, size: int, stream: int) -> int:
         return int(self._check(self.api.cuMemAllocAsync(max(1, size), stream)))

@@ -12,7 +12,7 @@ from typing import Any
 
 from tiledsl.errors import error
 from tiledsl.runtime.arguments import Bound, Tensor, as_array, contiguous_strides, numpy_dtype, pack, span_bytes
-from tiledsl.runtime.driver import Driver, Shape
+from tiledsl.runtime.driver import Driver, Shape, Window
 from tiledsl.runtime.maps import map_of
 from tiledsl.runtime.packing import Slot
 from tiledsl.runtime.signature import MapParameter, ScalarParameter, Signature, evaluate
@@ -76,7 +76,11 @@ class Program:
                     ready.tensors[n].pointer if n in ready.tensors else pack(dtypes[n], self._value(ready, n))
                     for n in e.arguments
                 ]
-                shape = Shape(grid, e.threads, e.shared_bytes, e.cluster, e.dependent, e.block)
+                window = None
+                if e.window is not None:
+                    kept = ready.tensors[e.window[0]]
+                    window = Window(kept.pointer, span_bytes(kept), e.window[1])
+                shape = Shape(grid, e.threads, e.shared_bytes, e.cluster, e.dependent, e.block, window)
                 driver.launch(functions[e.name], shape, handle, packed)
 
     def _encoded(self, driver: Driver, m: MapParameter, bound: Bound, numbers: Mapping[str, int]) -> bytes:

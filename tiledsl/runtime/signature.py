@@ -47,7 +47,7 @@ class TensorParameter:
     """A tensor of `dtype` whose extents are known at launch. `strides` (elements): None means row-major contiguous.
 
     `result` is its place among the values that the call returns, if the host allocates it: None if it does not.
-    `written`: some entry stores to it.
+    `written`: some entry stores to it. `pointer`: what is passed is memory, of any shape.
     """
 
     name: str
@@ -56,6 +56,7 @@ class TensorParameter:
     strides: tuple[SizeExpr, ...] | None = None
     result: int | None = None
     written: bool = False
+    pointer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class EntryPoint:
     (empty: each alone). `shared_bytes` is dynamic; `shared` says what lies there, for reports: name, offset, bytes,
     bytes of one version and bytes of one element of each tile. `dependent`: it may start before the kernel before it in
     the stream has ended, and waits for it by itself. `block` is the shape of its blocks, if they have more than one
-    dimension. `users`: CUDA text of the user's own, which does not run on the CPU.
+    dimension. `users`: CUDA text of the user's own, which does not run on the CPU. `window` is a tensor and the share
+    of it that the L2 cache is to keep.
     """
 
     name: str
@@ -106,6 +108,7 @@ class EntryPoint:
     dependent: bool = False
     block: tuple[int, ...] = ()
     users: bool = False
+    window: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from tiledsl.runtime import nvrtc
 ROOT = Path(tiledsl.__file__).parent
 DEFINITION = re.compile(r"^(?:template <[^\n]*?>\s*)?TDS_DEVICE [\w:<>*& ]*?[ *&](\w+)\(", re.MULTILINE)
 # What only one side needs to say the others.
-GPU_ONLY = {"compare_and_swap"}
+GPU_ONLY = {"compare_and_swap", "satfinite_e4m3x2", "satfinite_e5m2x2", "unbounded_e4m3", "unbounded_e5m2"}
 CPU_ONLY = {
     "shared_at",
     "global_at",

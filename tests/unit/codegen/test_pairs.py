@@ -1,4 +1,4 @@
-"""Rounding to 16-bit floats in pairs: the bits of lane by lane, and only where the pair is one aligned register."""
+"""Rounding to floats of 16 and 8 bits in pairs: the bits of lane by lane, and only where a pair is aligned."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from tiledsl.codegen.cuda import emit
 from tiledsl.codegen.pairs import as_pairs
-from tiledsl.cpu.numerics import numpy_dtype
-from tiledsl.ir.dtypes import BFLOAT16, FLOAT16, FLOAT32, INT32, DType
+from tiledsl.cpu.numerics import convert, numpy_dtype
+from tiledsl.ir.dtypes import BFLOAT16, FLOAT8_E4M3, FLOAT8_E5M2, FLOAT16, FLOAT32, INT32, DType
 from tiledsl.ir.nodes import (
     Alloc,
     Binary,
@@ -79,6 +79,43 @@ def test_pairs_are_rounded_as_lanes(dtype: DType, extent: int, halve: bool) -> N
     known = ~np.isnan(a[:, :extent])
     np.testing.assert_array_equal(b[:, :extent].view(np.uint16)[known], expected[:, :extent].view(np.uint16)[known])
     assert np.isnan(b[:, :extent].astype(np.float32)[~known]).all()
+
+
+EIGHT_BITS = {FLOAT8_E4M3: "e4m3x2", FLOAT8_E5M2: "e5m2x2"}
+
+
+def eighths(dtype: DType, saturate: bool) -> For:
+    """`lanes` of 8-bit floats, 16 of them."""
+    loop = lanes(dtype, 16, i32(0))
+    (store,) = loop.body
+    assert isinstance(store, Store) and isinstance(store.value, Cast)
+    return replace(loop, body=(replace(store, value=replace(store.value, saturate=saturate)),))
+
+
+@pytest.mark.cxx
+@pytest.mark.parametrize("saturate", [False, True])
+@pytest.mark.parametrize("dtype", EIGHT_BITS, ids=str)
+def test_pairs_of_8_bits_are_rounded_as_lanes(dtype: DType, saturate: bool) -> None:
+    """As the tables in NumPy round, whose laws are elsewhere; numbers are about the largest ones too."""
+    kernel = around(eighths(dtype, saturate))
+    assert f"_pair{'<true>' if saturate else ''}(" in emit(kernel).text
+    a = random_values(np.random.default_rng(7), FLOAT32, (32, 16))
+    a[0] = [440, 448, 456, 463.9, 464, 464.1, 480, -464.1, 57344, 61439, 61440, 65504, -61440, np.inf, -np.inf, np.nan]
+    b = np.zeros((32, 16), numpy_dtype(dtype))
+    run_on_device(kernel, {"A": a, "B": b})
+    expected = convert(a, FLOAT32, dtype, saturate=saturate).astype(np.float32)
+    np.testing.assert_array_equal(b.astype(np.float32), expected)
+
+
+@pytest.mark.parametrize("saturate", [False, True])
+@pytest.mark.parametrize("dtype", EIGHT_BITS, ids=str)
+def test_a_pair_of_8_bits_is_one_instruction(dtype: DType, saturate: bool) -> None:
+    """From sm_89 on; what is not saturated is put right after it. Before, it is computed with integers."""
+    pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-python is not installed")
+    source, name = emit(around(eighths(dtype, saturate))), f"cvt.rn.satfinite.{EIGHT_BITS[dtype]}.f32"
+    assert compile_for(source, "sm_90a").ptx.count(name) == 8
+    older = compile_for(source, "sm_80")
+    assert name not in older.ptx and older.cubin
 
 
 @pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=str)

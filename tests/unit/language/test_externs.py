@@ -56,3 +56,23 @@ def test_references_travel_if_a_module_has_them() -> None:
     lost = pickle.loads(pickle.dumps(Reference("twice", lambda x: 2 * x)))
     with pytest.raises(RuntimeError, match="does not travel"):
         lost.function(1)
+
+
+@pytest.mark.parametrize(
+    ("use", "code"),
+    [
+        (lambda A: T.access_ptr(A[0], "x"), "TD0226"), (lambda A: T.access_ptr(3), "TD0235"),
+        (lambda A: T.tvm_access_ptr("int32", A, 0, 1), "TD0226"),
+        (lambda A: T.tvm_access_ptr("float32", 3, 0, 1), "TD0235"),
+        (lambda A: T.tvm_access_ptr("float32", A, 0, 1, 4), "TD0226"),
+    ],
+)  # fmt: skip
+def test_wrong_pointers(use: Callable[..., Any], code: str) -> None:
+    @tiledsl.kernel(target="sm_80")
+    def kernel(A: T.Tensor((32,), "float32")):
+        with T.Kernel(1, threads=32):
+            use(A)
+
+    with pytest.raises(TileError) as caught:
+        kernel.compile()
+    assert caught.value.code == code

@@ -16,11 +16,21 @@ import word_products
 import word_programs
 import word_threads
 import word_tiles
+import word_widths
 from word_case import WordCase
 
 from tiledsl.checking.compare import difference
 
-MODULES = (word_arithmetic, word_engine, word_numbers, word_products, word_programs, word_threads, word_tiles)
+MODULES = (
+    word_arithmetic,
+    word_engine,
+    word_numbers,
+    word_products,
+    word_programs,
+    word_threads,
+    word_tiles,
+    word_widths,
+)
 TABLES = [module.CASES for module in MODULES]
 CASES: dict[str, WordCase] = {name: case for table in TABLES for name, case in table.items()}
 RUNS: dict[str, dict[str, Any]] = {"tile": {}, "simt": {"check": True, "mode": "late"}, "cpu": {}}

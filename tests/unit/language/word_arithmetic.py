@@ -6,6 +6,7 @@ import numpy as np
 from word_case import Table, drawn, given, integers, zeros
 
 import tiledsl.language as T
+from tiledsl.cpu.philox import block
 from tiledsl.frontend.typenames import dtype_named
 from tiledsl.testing.laws.directed import expected
 
@@ -136,3 +137,83 @@ def pairs_in_other_memory(A: T.Tensor((16, 16), "float16"), Y: T.Tensor((16, 16)
                 S[t, 12 + v] = L[v]
         T.sync_threads()
         T.copy(S, Y)
+
+
+def drawn_numbers(seed: int, sequence: int, first: int, count: int) -> np.ndarray:
+    """Numbers of a sequence, from the blocks that the published vectors test."""
+    with np.errstate(over="ignore"):
+        high, key = (np.uint32(sequence >> 32), (np.uint32(seed % 2**32), np.uint32(seed >> 32)))
+        blocks = [
+            block((np.uint32(n // 4 % 2**32), np.uint32(n // 4 >> 32), np.uint32(sequence % 2**32), high), key)[n % 4]
+            for n in range(first, first + count)
+        ]
+    return np.array(blocks, np.uint32)
+
+
+SEED, OFF = 0x123456789ABCDEF, 2**32 + 1
+
+
+def _of_threads(A, B):
+    rows = [drawn_numbers(SEED, thread, OFF, 5) for thread in range(64)]
+    second = [drawn_numbers(7, 3 + thread // 32, thread % 32, 1)[0] for thread in range(64)]
+    return {"A": np.stack(rows), "B": np.array(second)}
+
+
+@CASES.computes(
+    _of_threads, given(A=zeros(64, 5, dtype="uint32"), B=zeros(64, dtype="uint32")), ptx=("mul.hi.u32", "xor.b32")
+)
+def random_of_threads(A: T.Tensor((64, 5), "uint32"), B: T.Tensor((64,), "uint32")):
+    """By default the threads of the grid are sequences; another may hold for a while."""
+    with T.Kernel(2, threads=32) as bx:
+        t = T.get_thread_binding()
+        T.rng_init(SEED, off=OFF)
+        A[bx * 32 + t, 0] = T.rng_rand()
+        for k in range(3):
+            A[bx * 32 + t, 1 + k] = T.rng_rand()
+        if t >= 0:
+            T.rng_init(7, 3 + bx, t)
+            B[bx * 32 + t] = T.rng_rand()
+        A[bx * 32 + t, 4] = T.rng_rand()
+
+
+def _of_points(A, B):
+    found = [drawn_numbers(9, 2**63 + bx, 0, 4 * 96).reshape(4, 96) for bx in range(2)]
+    first = np.concatenate([np.stack([d[0], d[2]], 1) for d in found])
+    second = np.concatenate([np.stack([d[1], d[3]], 1) for d in found])
+    kept = np.arange(12).reshape(12, 1) >= 5
+    return {"A": first.reshape(-1, 8, 12, 2), "B": second.reshape(-1, 8, 12, 2) * kept.astype(np.uint32)}
+
+
+@CASES.computes(_of_points, given(A=zeros(2, 8, 12, 2, dtype="uint32"), B=zeros(2, 8, 12, 2, dtype="uint32")))
+def random_of_points(A: T.Tensor((2, 8, 12, 2), "uint32"), B: T.Tensor((2, 8, 12, 2), "uint32")):
+    """Points draw the same numbers however they are dealt to threads, under a condition too."""
+    with T.Kernel(2, threads=64) as bx:
+        T.rng_init(9)
+        for k in range(2):
+            for i, j in T.Parallel(8, 12):
+                A[bx, i, j, k] = T.rng_rand()
+                if j >= 5:
+                    B[bx, i, j, k] = T.rng_rand()
+
+
+def _floats(A, D, M):
+    u, v = drawn_numbers(1, 2**63 + 5, 0, 128).reshape(2, 64).astype(np.int64)
+    high, low = drawn_numbers(1, 2**63 + 5, 128, 128).reshape(2, 64).astype(np.uint64)
+    wide = drawn_numbers(1, 2**63 + 5, 256, 128).reshape(2, 64)
+    radius = np.sqrt(-2 * np.log(1 - (wide[0] >> 8) / 2**24))
+    return {
+        "A": np.stack([u >> 8, v >> 8]).astype(np.float32) / np.float32(2**24),
+        "D": ((high << np.uint64(32) | low) >> np.uint64(11)).astype(np.float64) / 2**53,
+        "M": (radius * np.cos(2 * np.pi * (wide[1] >> 8) / 2**24)).astype(np.float32),
+    }
+
+
+@CASES.computes(_floats, given(A=zeros(2, 64), D=zeros(64, dtype="float64"), M=zeros(64)), rtol=1e-5)
+def random_floats(A: T.Tensor((2, 64), "float32"), D: T.Tensor((64,), "float64"), M: T.Tensor((64,), "float32")):
+    with T.Kernel(1, threads=32):
+        T.rng_init(1, seq=5)
+        for i in T.Parallel(64):
+            A[0, i] = T.rng_rand_float()
+            A[1, i] = T.rng_rand_float(dist="uniform")
+            D[i] = T.rng_rand_float(64)
+            M[i] = T.rng_rand_float(32, "normal")

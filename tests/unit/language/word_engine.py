@@ -72,3 +72,55 @@ def cluster_copies(
         T.copy(R, C[b, 0, 0])
         T.copy_cluster(C[b, 0, 0], S)
         T.copy(S, C[b, 0, 0])
+
+
+def _scheduled(A, B, C):
+    return {"C": A.astype(np.float32) @ B.astype(np.float32)}
+
+
+@CASES.computes(
+    _scheduled,
+    given(A=drawn(integers, 128, 256, low=-2, high=3, dtype="float16"),
+          B=drawn(integers, 256, 64, low=-2, high=3, dtype="float16"), C=zeros(128, 64)),
+    ptx=("setmaxnreg.dec.sync.aligned.u32 40", "cp.async.bulk.tensor.2d", "mbarrier.try_wait", "wgmma.mma_async"),
+    target="sm_90a",
+)  # fmt: skip
+def schedules_of_roles(
+    A: T.Tensor((128, 256), "float16"), B: T.Tensor((256, 64), "float16"), C: T.Tensor((128, 64), "float32")
+):
+    with T.Kernel(2, threads=128) as by:
+        A_shared, B_shared = T.alloc_shared((64, 64), "float16"), T.alloc_shared((64, 64), "float16")
+        sums = T.alloc_fragment((64, 64), "float32")
+        ab = T.WSSync
+        T.annotate_ws_schedule(
+            T.WSSchedule(
+                num_warps=8,
+                roles=[
+                    T.WSRole("load", warps_lo=4, warps_hi=8, max_nreg=40),
+                    T.WSRole("multiply", warps_lo=0, warps_hi=4, max_nreg=232),
+                ],
+                pipelines=[T.WSPipeline("ab", [A_shared, B_shared], depth=2)],
+                scopes=[
+                    T.WSScope(
+                        "k",
+                        {
+                            "load": [ab.producer_acquire("ab"), "a", T.WSOpRef("b"), ab.producer_commit("ab")],
+                            "multiply": [ab.consumer_wait("ab", 1), "gemm", ab.consumer_release("ab", 1)],
+                        },
+                    ),
+                    T.WSScope(T.WSScope.ROOT, {"load": ["k"], "multiply": ["clear", "k", "store"]}),
+                ],
+            )
+        )
+        with T.ws_op("clear"):
+            T.clear(sums)
+        with T.ws_op("k"):
+            for k in T.serial(4):
+                with T.ws_op("a"):
+                    T.copy(A[by * 64, k * 64], A_shared)
+                with T.ws_op("b"):
+                    T.copy(B[k * 64, 0], B_shared)
+                with T.ws_op("gemm"):
+                    T.gemm(A_shared, B_shared, sums)
+        with T.ws_op("store"):
+            T.copy(sums, C[by * 64, 0])

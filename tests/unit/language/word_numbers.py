@@ -243,8 +243,15 @@ for _dtype in STORED:
     stored(_dtype)
 
 
-def _pairs(A, H, B, F):
-    return {"H": A.astype(np.float16), "B": A.astype(ml_dtypes.bfloat16), "F": A.astype(ml_dtypes.float8_e4m3fn)}
+def _pairs(A, H, B, F, S, E):
+    fp8, wide = ml_dtypes.float8_e4m3fn, np.clip(A * 200, -448, 448)
+    return {
+        "H": A.astype(np.float16),
+        "B": A.astype(ml_dtypes.bfloat16),
+        "F": A.astype(fp8),
+        "S": wide.astype(fp8),
+        "E": A.astype(ml_dtypes.float8_e5m2),
+    }
 
 
 @CASES.computes(
@@ -252,8 +259,11 @@ def _pairs(A, H, B, F):
     given(
         A=drawn(floats, 512), H=zeros(512, dtype="float16"), B=zeros(512, dtype="bfloat16"),
         F=zeros(512, dtype="float8_e4m3fn"),
+        S=zeros(512, dtype="float8_e4m3fn"), E=zeros(512, dtype="float8_e5m2"),
     ),
-    ptx=("cvt.rn.f16x2.f32", "cvt.rn.bf16x2.f32"),
+    ptx=(
+        "cvt.rn.f16x2.f32", "cvt.rn.bf16x2.f32", "cvt.rn.satfinite.e4m3x2.f32", "cvt.rn.satfinite.e5m2x2.f32",
+    ),
     target="sm_90a",
 )  # fmt: skip
 def vectors_are_converted_in_pairs(
@@ -261,8 +271,13 @@ def vectors_are_converted_in_pairs(
     H: T.Tensor((512,), "float16"),
     B: T.Tensor((512,), "bfloat16"),
     F: T.Tensor((512,), "float8_e4m3fn"),
+    S: T.Tensor((512,), "float8_e4m3fn"),
+    E: T.Tensor((512,), "float8_e5m2"),
 ):
     with T.Kernel(1, threads=64):
         T.copy(A, H)
         T.copy(A, B)
         T.copy(A, F)
+        for i in T.Parallel(512):
+            S[i] = T.cast(A[i] * 200, "float8_e4m3fn", saturate=True)
+            E[i] = T.cast(A[i], "float8_e5m2", saturate=True)

@@ -65,6 +65,26 @@ def foreign_functions(
         T.call_extern("handle", "bump", T.address_of(Z[t]), T.address_of(N[t]))
 
 
+@CASES.computes(
+    lambda A, B: {
+        "A": np.cumsum(A.reshape(8, 8), 1, dtype=np.float32).reshape(4, 2, 8),
+        "B": B + np.arange(1, 33, dtype=np.int32),
+    },
+    given(A=drawn(integers, 4, 2, 8, dtype="float32"), B=zeros(32, dtype="int32")),
+    ptx=(".visible .entry accessed",),
+)
+def accessed(A: T.Tensor((4, 2, 8), "float32"), B: T.Tensor((32,), "int32")):
+    T.import_source(SOURCE, REFERENCES)
+    with T.Kernel(1, threads=32):
+        t = T.get_thread_binding()
+        F = T.alloc_shared((33,), "float32")
+        F[t + 1] = t + 1
+        T.sync_threads()
+        T.call_extern("handle", "bump", T.access_ptr(B[t], "rw"), T.tvm_access_ptr("float32", F.data, t, 2, 1))
+        if t < 8:
+            T.call_extern("handle", "prefix", T.tvm_access_ptr(T.float32, A, t * 8, 8, 3), T.int32(8))
+
+
 def _scheduled(A, B, C):
     return {"B": A + 1, "C": C + 1}
 
@@ -136,3 +156,18 @@ def cuda_kernel(
         for i in T.Parallel(128):
             if b * 128 + (i ^ 1) < rows * columns:
                 C[(b * 128 + (i ^ 1)) // rows, (b * 128 + (i ^ 1)) % rows] = copied[i ^ 1] + 1
+
+
+@CASES.computes(
+    lambda p, q, n, B: {"q": np.concatenate([(p[: n * 8].reshape(n, 8) * 2).reshape(-1), q[n * 8 :]])},
+    given(p=drawn(integers, 100), q=drawn(integers, 90), n=11, B=zeros(8, dtype="int32")),
+    ptx=("ld.global",),
+)
+def pointers(p: T.ptr, q: T.ptr("int32"), n: T.int32, B: T.Tensor((8,), "int32")):
+    X = T.make_tensor(p, (n, 8), "int32")
+    Y = T.make_tensor(q, (n, 4, 2), strides=(8, 2, 1))
+    with T.Kernel(T.ceildiv(n, 4), threads=32) as b:
+        V = T.make_tensor(X, (n, 2, 4))
+        for i, j in T.Parallel(4, 8):
+            if b * 4 + i < n:
+                Y[b * 4 + i, j // 2, j % 2] = X[b * 4 + i, j] + V[b * 4 + i, j // 4, j % 4]

@@ -315,3 +315,58 @@ def named_arrivals(A: T.Tensor((5, 128), "int32"), B: T.Tensor((5, 128), "int32"
                     B[k, i] = S[i ^ 1]
                 if k < 4:
                     T.named_barrier_arrive(2, 256)
+
+
+def _numbered(A, Y):
+    b, r, t, u = np.ogrid[:3, :2, :8, :4]
+    return {"Y": np.stack([np.broadcast_to(x, (3, 2, 8, 4)) for x in (b, r, t, u)]).astype(np.int32), "A": A * 2}
+
+
+@CASES.computes(
+    _numbered,
+    given(A=drawn(integers, 70), Y=zeros(4, 3, 2, 8, 4, dtype="int32")),
+    ptx=("%ctaid.y", "%tid.x"),
+)
+def launched_threads(A: T.Tensor((70,), "int32"), Y: T.Tensor((4, 3, 2, 8, 4), "int32")):
+    with T.launch_thread("blockIdx.x", T.ceildiv(A.shape[0], 32)) as bx, T.launch_thread("threadIdx.x", 32) as tx:
+        if bx * 32 + tx < 70:
+            A[bx * 32 + tx] = A[bx * 32 + tx] * 2
+    b = T.launch_thread("blockIdx.x", 3)
+    u = T.launch_thread("threadIdx.y", 4)
+    t = T.launch_thread("threadIdx.x", 8)
+    r = T.launch_thread("blockIdx.y", 2)
+    Y[0, b, r, t, u] = b
+    Y[1, b, r, t, u] = r
+    Y[2, b, r, t, u] = t
+    Y[3, b, r, t, u] = u
+
+
+def _gathered_sums(A, Y):
+    total = A.sum(dtype=np.int32)
+    return {"Y": np.stack([np.roll(A, 1) + total, A * 2])}
+
+
+@CASES.computes(
+    _gathered_sums,
+    given(A=drawn(integers, 200), Y=zeros(2, 200, dtype="int32")),
+    ptx=(".visible .entry grids_meet_0", ".visible .entry grids_meet_1"),
+)
+def grids_meet(A: T.Tensor((200,), "int32"), Y: T.Tensor((2, 200), "int32")):
+    sums = T.alloc_global((4,), "int32")
+    with T.Kernel(4, threads=64) as b:
+        start = b * 50
+        t = T.get_thread_binding()
+        own = T.alloc_fragment((50,), "int32")
+        total = T.alloc_fragment((1,), "int32")
+        kept = T.alloc_shared((50,), "int32")
+        T.copy(A[start : start + 50], own)
+        T.reduce_sum(own, total)
+        if t == 0:
+            sums[b] = total[0]
+        T.sync_grid()
+        T.copy(A[start : start + 50], kept)
+        for i in T.Parallel(50):
+            Y[0, (start + i + 1) % 200] = kept[i] + sums[0] + sums[1] + sums[2] + sums[3]
+        T.sync_global()
+        if t < 50:
+            Y[1, (start + 50 + t) % 200] = (Y[0, (start + 51 + t) % 200] - sums[0] - sums[1] - sums[2] - sums[3]) * 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tiledsl.errors import TileError
-from tiledsl.runtime.driver import CudaDriver, Shape
+from tiledsl.runtime.driver import CudaDriver, Shape, Window
 from tiledsl.runtime.packing import MAP_ALIGNMENT, MAP_BYTES
 from tiledsl.tensor_map import TensorMap, map_of_window, tensor_map
 
@@ -28,6 +28,7 @@ class Api:
         self.sizes, self.status = sizes, status
         self.encoded: list[tuple[Any, ...]] = []
         self.launched: list[Any] = []
+        self.limits: list[Any] = []
         self.looked_up: list[str] = []
         self._functions = {
             "cuTensorMapEncodeTiled": ENCODE_TILED(self._encode_tiled),
@@ -44,6 +45,19 @@ class Api:
         assert (version, flags) == (12000, 0)
         self.looked_up.append(name.decode())
         return SUCCESS, ctypes.cast(self._functions[name.decode()], Pointer).value, None
+
+    def cuCtxGetDevice(self) -> Any:
+        return SUCCESS, 3
+
+    def cuDeviceGetAttribute(self, attribute: Any, device: int) -> Any:
+        assert device == 3
+        names = cuda.CUdevice_attribute
+        sizes = {names.CU_DEVICE_ATTRIBUTE_MAX_ACCESS_POLICY_WINDOW_SIZE: 1 << 20}
+        return SUCCESS, (sizes | {names.CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE: 1 << 16})[attribute]
+
+    def cuCtxSetLimit(self, limit: Any, size: int) -> Any:
+        self.limits.append((limit, size))
+        return (SUCCESS,)
 
     def _encode_tiled(self, to: int, dtype: int, rank: int, at: int, *rest: Any) -> int:
         *arrays, interleave, swizzle, promotion, fill = rest
@@ -84,6 +98,20 @@ def test_blocks_of_more_than_one_dimension() -> None:
     (_, *how, _), (_, config, _) = api.launched
     assert how == [3, 1, 1, 8, 3, 1, 0, 5]
     assert (config.blockDimX, config.blockDimY, config.blockDimZ) == (4, 3, 2)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(4096, 4096), (1 << 21, 1 << 20)])
+def test_a_window_of_the_cache(size: int, kept: int) -> None:
+    api = Api()
+    CudaDriver(api).launch("f", Shape((3,), 32, 0, window=Window(0x7000, size, 0.75)), 5, [])
+    ((_, config, _),) = api.launched
+    assert config.numAttrs == 1 and config.gridDimX == 3
+    assert config.attrs[0].id == cuda.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW
+    policy = config.attrs[0].value.accessPolicyWindow
+    assert (int(policy.base_ptr), policy.num_bytes, policy.hitRatio) == (0x7000, kept, 0.75)
+    assert policy.hitProp == cuda.CUaccessProperty.CU_ACCESS_PROPERTY_PERSISTING
+    assert policy.missProp == cuda.CUaccessProperty.CU_ACCESS_PROPERTY_STREAMING
+    assert api.limits == [(cuda.CUlimit.CU_LIMIT_PERSISTING_L2_CACHE_SIZE, 1 << 16)]
 
 
 def _read(kinds: Sequence[tuple[Any, int]], arrays: Sequence[int]) -> list[tuple[int, ...]]:

@@ -171,6 +171,8 @@ TDS_DEVICE u32 dp4a(u32 a, u32 b, u32 c) {
   return c;
 }
 
+TDS_DEVICE u32 product_high(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
+
 #include "portable.cuh"
 
 TDS_DEVICE float pow(float a, float b) { return __builtin_powf(a, b); }
@@ -232,6 +234,23 @@ TDS_DEVICE float e4m3_to_f32(e4m3 x) { return widen_to_f32<4, 3, FN>(x.bits); }
 template <int MODE = RN, bool SATURATE = false>
 TDS_DEVICE e4m3 f32_to_e4m3(float x) {
   return e4m3{(u8)narrow_f32<4, 3, FN, MODE, SATURATE>(x)};
+}
+
+TDS_DEVICE float e5m2_to_f32(e5m2 x) { return widen_to_f32<5, 2, IEEE>(x.bits); }
+template <int MODE = RN, bool SATURATE = false>
+TDS_DEVICE e5m2 f32_to_e5m2(float x) {
+  return e5m2{(u8)narrow_f32<5, 2, IEEE, MODE, SATURATE>(x)};
+}
+
+template <bool SATURATE = false>
+TDS_DEVICE void f32_to_e4m3_pair(e4m3* d, float low, float high) {
+  d[0] = f32_to_e4m3<RN, SATURATE>(low);
+  d[1] = f32_to_e4m3<RN, SATURATE>(high);
+}
+template <bool SATURATE = false>
+TDS_DEVICE void f32_to_e5m2_pair(e5m2* d, float low, float high) {
+  d[0] = f32_to_e5m2<RN, SATURATE>(low);
+  d[1] = f32_to_e5m2<RN, SATURATE>(high);
 }
 
 // a * b is exact in float64. What rounding the sum to float64 loses goes into its last bit, so that the second rounding

@@ -252,6 +252,7 @@ class _KernelMaker(ConcurrentMaker):
                 min_blocks=self.number(0, 2),
                 handovers=tuple(ir.Handover((b,), self.number(1, 4)) for b in shared),
                 registers=self.maybe(lambda: (0, 8 * self.number(3, 32)), ()),
+                persisting=self.maybe(lambda: (ir.Persisting(self.tensors[0], self.pick([0.5, 1.0, 1e-05])),), ()),
             )  # fmt: skip
 
     def source_launch(self, params: Sequence[Var | Buffer]) -> Launch:
@@ -273,14 +274,17 @@ class _KernelMaker(ConcurrentMaker):
         tensors = [image, *(self.parameter() for _ in range(self.number(0, 2)))]
         scratch = tuple(self.parameter() for _ in range(self.number(0, 1)))
         self.buffers += [*tensors, *scratch]
+        self.tensors = tensors
         params = self.draw(st.permutations([*tensors, *scalars]))
         launches = tuple(self.launch(i, depth) for i in range(self.number(1, 2)))
         if self.coin():
             launches += (self.source_launch((*sizes, *scalars, *tensors)),)
         results = tuple(b for b in tensors if self.coin())
         return Kernel(
-            self.pick(["k", "copy", "<lambda>"]), tuple(params), launches, sizes, scratch, results, self.draw(STRINGS)
-        )
+            self.pick(["k", "copy", "<lambda>"]), tuple(params), launches, sizes, scratch, results, self.draw(STRINGS),
+            flags=self.maybe(lambda: ("--use_fast_math", self.draw(STRINGS)), ()),
+            overlapping=self.maybe(lambda: tuple(tensors), ()), pointers=self.maybe(lambda: tuple(tensors), ()),
+        )  # fmt: skip
 
     def parameter(self) -> Buffer:
         """A global tensor, perhaps with dynamic extents and strides."""

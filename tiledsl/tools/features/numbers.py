@@ -1,6 +1,6 @@
 """Numbers and their dtypes."""
 
-from tiledsl.tools.features.model import Section, lacking, outside, there
+from tiledsl.tools.features.model import Section, outside, there
 
 CONVERSIONS = "property/test_conversions.py"
 
@@ -59,13 +59,24 @@ NUMBERS = Section(
         there("barriers that count", "syncthreads_and syncthreads_or syncthreads_count", "v:votes", "i:votes"),
         there(
             "functions of the user's own CUDA text",
-            "import_source call_extern call_pure_extern address_of",
-            "v:foreign_functions unit/language/test_externs.py::test_who_has_no_reference",
+            "import_source call_extern call_pure_extern address_of access_ptr tvm_access_ptr",
+            "v:foreign_functions v:accessed unit/language/test_externs.py::test_who_has_no_reference",
             "i:foreign_functions unit/codegen/test_emit.py::test_source_of_the_users_own",
-            missing="access_ptr tvm_access_ptr",
         ),
-        lacking("accesses of a given width", "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128"),
-        lacking("random numbers", "rng_init rng_rand rng_rand_float"),
+        there(
+            "accesses of a given width",
+            "__ldg ldg32 ldg64 ldg128 stg32 stg64 stg128",
+            "v:accesses_of_a_width v:accesses_of_numbers_of_any_size v:accesses_that_promise"
+            " unit/language/test_widths.py::test_a_broken_promise_is_found",
+            "i:accesses_of_a_width",
+        ),
+        there(
+            "random numbers",
+            "rng_init rng_rand rng_rand_float",
+            "v:random_of_threads v:random_of_points v:random_floats"
+            " unit/cpu/test_philox.py::test_blocks_are_those_of_the_published_vectors",
+            "i:random_of_threads",
+        ),
         there(
             "instructions of the tensor core",
             "ptx_mma ptx_ldmatrix mma_store ptx_wgmma_ss ptx_wgmma_rs TensorCoreIntrinEmitter",
@@ -98,7 +109,9 @@ TYPES = Section(
             "float8_e4m3 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn"
             " float6_e3m2fn",
             "v:stored_float8_e4m3fn v:stored_float8_e5m2 v:stored_float8_e4m3fnuz v:stored_float8_e5m2fnuz"
-            " v:stored_float8_e8m0fnu v:stored_float6_e2m3fn v:stored_float6_e3m2fn",
+            " v:stored_float8_e8m0fnu v:stored_float6_e2m3fn v:stored_float6_e3m2fn"
+            " v:vectors_are_converted_in_pairs",
+            "i:vectors_are_converted_in_pairs unit/codegen/test_pairs.py::test_a_pair_of_8_bits_is_one_instruction",
         ),
         there(
             "conversions bit for bit: roundings, saturation, NaN",

@@ -1,10 +1,11 @@
 """The program around tiles: control flow, layouts, debugging, calls."""
 
-from tiledsl.tools.features.model import Section, lacking, outside, there
+from tiledsl.tools.features.model import Section, outside, there
 
 LAYOUT = "unit/language/test_language_layouts.py"
 CLI = "unit/tools/test_cli.py"
 CALL = "unit/calls/test_calls.py"
+HINTS = "unit/language/test_hints.py"
 
 FRONTEND = Section(
     "Programs",
@@ -39,8 +40,9 @@ FRONTEND = Section(
         there(
             "tensors of more than 2^31 elements",
             "",
+            "unit/calls/test_large_tensors.py::test_values_beyond_two_to_the_31"
+            " unit/calls/test_large_tensors.py::test_a_size_that_is_no_int32_is_refused_before_the_launch",
             "unit/passes/test_scalar_passes.py::test_an_index_beyond_int32_is_int64_from_its_leaves_on",
-            lacks="no test launches one",
         ),
     ),
 )
@@ -82,9 +84,12 @@ LAYOUTS = Section(
             "annotate_min_blocks_per_sm",
             "unit/language/test_language_words.py::test_annotations_reach_the_launch",
         ),
-        lacking(
+        there(
             "other annotations",
             "annotate_l2_hit_ratio annotate_restrict_buffers annotate_compile_flags annotate_pass_configs",
+            f"{HINTS}::test_no_value_changes {HINTS}::test_overlapping_tensors_keep_the_order_of_a_thread",
+            f"{HINTS}::test_flags_reach_nvrtc {HINTS}::test_the_window_of_the_cache_is_that_of_the_tensor"
+            f" {HINTS}::test_pointers_of_overlapping_tensors_promise_nothing",
         ),
         there(
             "pictures of layouts",

@@ -65,18 +65,17 @@ ROLES = Section(
         ),
         there(
             "barriers of threads",
-            "sync_threads sync_warp named_barrier_arrive",
+            "sync_threads sync_warp named_barrier_arrive sync_grid sync_global",
             "g:threads unit/cpu/test_device.py::test_named_barriers_hold_back_their_own_threads"
-            " v:warps_meet v:named_arrivals",
+            " v:warps_meet v:named_arrivals v:grids_meet",
             "unit/codegen/test_concurrent.py::test_each_thread_does_what_its_role_does i:warps_meet i:named_arrivals",
-            missing="sync_grid sync_global",
         ),
         there(
             "schedules of roles",
-            "WSPipeline WSSchedule annotate_ws_schedule",
-            "unit/passes/test_warp_schedules.py::test_another_schedule_computes_the_same",
-            "unit/passes/test_warp_schedules.py::test_what_the_user_wants_is_made",
-            missing="ws_op WSRole WSOpRef WSSync WSScope",
+            "WSPipeline WSSchedule annotate_ws_schedule ws_op WSRole WSOpRef WSSync WSScope",
+            "v:schedules_of_roles unit/language/test_role_schedules.py::test_what_is_accepted_computes_the_same"
+            " unit/passes/test_warp_schedules.py::test_another_schedule_computes_the_same",
+            "i:schedules_of_roles unit/passes/test_warp_schedules.py::test_what_the_user_wants_is_made",
         ),
         there(
             "launches that begin early",

@@ -1,6 +1,6 @@
 """Launches, memory and loops."""
 
-from tiledsl.tools.features.model import Section, lacking, outside, there
+from tiledsl.tools.features.model import Section, outside, there
 
 CLUSTERS = "unit/cpu/test_interp_clusters.py"
 
@@ -31,7 +31,12 @@ LAUNCH = Section(
             "i:who_am_i",
         ),
         there("the threads as a loop", "thread_binding", "v:loops g:threads"),
-        lacking("`T.launch_thread`", "launch_thread"),
+        there(
+            "`T.launch_thread`",
+            "launch_thread",
+            "v:launched_threads unit/language/test_launch_thread.py::test_axes_without_a_number_have_one",
+            "i:launched_threads",
+        ),
         there(
             "numbers of lanes and warps",
             "get_lane_idx get_warp_idx get_warp_idx_sync get_warp_group_idx shuffle_elect",
@@ -45,7 +50,11 @@ MEMORY = Section(
     (
         there("tensors of the call", "Tensor Buffer", "g:gemm g:scalars v:views v:small_words"),
         there("tensors with strides", "StridedTensor", "v:any_shape_3x37"),
-        lacking("pointers of the call as tensors", "ptr make_tensor"),
+        there(
+            "pointers of the call as tensors",
+            "ptr make_tensor",
+            "v:pointers unit/calls/test_pointers.py::test_memory_of_any_shape",
+        ),
         there(
             "numbers of the call",
             "int32 float32",

@@ -1,0 +1,18 @@
+"""A sequence ends with its block of code."""
+
+import tiledsl.language as T
+
+
+def kernel(A: T.Tensor((16,), "uint32")):
+    with T.Kernel(1, threads=32):
+        if A[0] > 3:
+            T.rng_init(1)
+        A[0] = T.rng_rand()
+
+
+# ruff: noqa
+# expect:
+# random_after_its_block.py:10:16: TD0287: T.rng_rand has no sequence to draw from
+#             A[0] = T.rng_rand()
+#                    ^^^^^^^^^^^^
+#   hint: begin one by T.rng_init(seed), in this block of code or one around it

@@ -1,0 +1,21 @@
+"""Rows of 6 elements are no rows of quads."""
+
+import tiledsl.language as T
+
+
+def kernel(
+    A: T.Tensor((4, 16), "float16"),
+    B: T.Tensor((4, 16), "uint32"),
+    C: T.Tensor((4, 6), "float16"),
+    D: T.Tensor((8,), "float64"),
+):
+    with T.Kernel(1, threads=32):
+        B[0, 0] = T.ldg64(C[0, 0])[0]
+
+
+# ruff: noqa
+# expect:
+# width_of_rows.py:13:19: TD0286: T.ldg64 cannot move 64 bits at (1, 1) of 'C', which is (4, 6) of float16
+#             B[0, 0] = T.ldg64(C[0, 0])[0]
+#                       ^^^^^^^^^^^^^^^^
+#   hint: an access of 64 bits needs rows of a multiple of 4 elements
