@@ -33,9 +33,10 @@ def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
     is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can deal with: values of fewer than 8
-    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other, TD0330
-    for variables of threads that would hold what one of them left to another. TD0507 for words that the target has no instructions for; without wgmma, products are waited for at once. TD0508 for what a
-    launch does too early, before it waits for those before it.
+    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other, TD0330 for
+    variables of threads that would hand on what one of them left. TD0507 for words that the target has no instructions
+    for; without wgmma, products are waited for at once. TD0508 for what a launch does too early, before it waits for
+    those before it.
     """
     _check(kernel)
     for launch in kernel.launches:
