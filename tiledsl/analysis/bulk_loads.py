@@ -11,12 +11,11 @@ from enum import Enum
 
 from tiledsl.analysis.access import accesses, statements_below, storage_roots
 from tiledsl.analysis.copy_engine import UNIT, bulk_bytes, why_not_bulk
-from tiledsl.analysis.tensor_boxes import Boxes, boxes_of, copyable
+from tiledsl.analysis.tensor_boxes import why_no_boxes
 from tiledsl.analysis.turns import decided_by
 from tiledsl.analysis.uniform import Uniform, seen_in, uniform_values
 from tiledsl.analysis.vector_width import assumed_divisors
 from tiledsl.ir.concurrent import Roles
-from tiledsl.ir.layout import Layout
 from tiledsl.ir.nodes import (
     Block,
     Buffer,
@@ -24,11 +23,9 @@ from tiledsl.ir.nodes import (
     Kernel,
     Launch,
     Let,
-    Region,
     Space,
     Stmt,
     Var,
-    static_shape,
 )
 from tiledsl.ir.tile import Copy
 from tiledsl.ir.walk import statements
@@ -60,7 +57,7 @@ class Loads:
         self.safe = {v.buffer for v in launch.safe_values}
         roots = storage_roots(launch.body)
         self.viewed = {*roots, *roots.values()}
-        self.given = {a.buffer: a.layout for a in launch.layouts}
+        self.layouts = launch.layouts
         self.lets = _lets(launch.body)
 
     def see(self, block: Block) -> None:
@@ -83,15 +80,7 @@ class Loads:
             return f"'{tile.name}' is also used through a view"
         if not all(map(self.alike, (*copy.src.offsets, *copy.dst.offsets, *guards, *decided_by(around)))):
             return "where it is from, or whether it is made, may differ between threads"
-        return self._layout(copy.dst) or self._pays(copy)
-
-    def _layout(self, region: Region) -> str:
-        """Some layout of the tile must lie in boxes of the copy engine: the given one, if it is given."""
-        tile = region.buffer
-        given = self.given.get(tile)
-        choices = [given] if isinstance(given, Layout) else copyable(static_shape(tile), tile.dtype.bits)
-        found = [boxes_of(region, layout) for layout in choices]
-        return "" if any(isinstance(x, Boxes) for x in found) else str(found[0])
+        return why_no_boxes(copy.dst, self.layouts) or self._pays(copy)
 
     def _pays(self, copy: Copy) -> str:
         """Asking and waiting cost more instructions than a cp.async of each thread, if that brings the whole tile."""

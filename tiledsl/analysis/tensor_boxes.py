@@ -12,7 +12,7 @@ from math import gcd, prod
 
 from tiledsl.analysis.vector_width import divisor
 from tiledsl.ir.layout import Digit, Layout, read_digits, row_major
-from tiledsl.ir.nodes import Const, Region
+from tiledsl.ir.nodes import Assigned, Const, Region, static_shape
 from tiledsl.ir.swizzle import SPANS, UNIT, hardware_swizzle, panelled
 
 MAX_BOX = 256  # elements of a box along a dimension
@@ -49,6 +49,14 @@ def boxes_of(region: Region, layout: Layout) -> Boxes | str:
     counts = tuple(e // n for e, n in zip(region.extents, box))
     why = _inner(box, bits, swizzle) or _aligned(region, layout, box, counts)
     return why or Boxes(tuple(box), swizzle, counts)
+
+
+def why_no_boxes(region: Region, layouts: Sequence[Assigned]) -> str:
+    """Why no layout of the tile lies in boxes, or not the one among `layouts`, which the user has given; else empty."""
+    tile = region.buffer
+    given = [a.layout for a in layouts if a.buffer is tile and isinstance(a.layout, Layout)]
+    found = [boxes_of(region, layout) for layout in given or copyable(static_shape(tile), tile.dtype.bits)]
+    return "" if any(isinstance(x, Boxes) for x in found) else str(found[0])
 
 
 def _run(extent: int, digits: Sequence[Digit], start: int, dense: int) -> int:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
 from tiledsl.analysis.copy_engine import why_not_bulk, why_not_bulk_update
+from tiledsl.analysis.tensor_boxes import why_no_boxes
 from tiledsl.analysis.vector_width import Divisors, assumed_divisors
 from tiledsl.ir.concurrent import Arrive, ClusterBarrier, Roles
 from tiledsl.ir.nodes import (
+    Assigned,
     AsyncCommit,
     AsyncWait,
     Barrier,
@@ -30,7 +32,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
-from tiledsl.ir.tile import Atomic, Copy
+from tiledsl.ir.tile import Atomic, Copy, region_of
 from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import tile_stage
@@ -61,9 +63,9 @@ def _launch(launch: Launch, divisors: Divisors) -> Launch:
     if any(_is_of_the_queue(s) for s in every):
         return _noted(launch, "the kernel waits for stores of the copy engine by itself")
     viewed = frozenset(b for v in every if isinstance(v, View) for b in (v.buffer, v.source) if b.space is Space.SHARED)
-    writer = _Writer(viewed, divisors, launch.body[-1:], storage_roots(launch.body))
+    writer = _Writer(viewed, divisors, launch.layouts, launch.body[-1:], storage_roots(launch.body))
     made, pending = writer.block(launch.body, frozenset())
-    notes = tuple(_note(s, writer.why_not(s)) for s in every if _is_asked_for(s) and writer.why_not(s))
+    notes = dict.fromkeys(_note(s, why) for s in every if _is_to_be_told(s) and (why := writer.why_not(s)))
     return replace(launch, body=(*made, *_last_wait(pending)), notes=(*launch.notes, *notes))
 
 
@@ -71,8 +73,16 @@ def _is_asked_for(s: Stmt) -> bool:
     return isinstance(s, Atomic) and bool(s.engine)
 
 
+def _is_to_be_told(s: Stmt) -> bool:
+    """Updates that are asked for, and the copies that this pass is there for."""
+    tiles = isinstance(s, Copy) and (s.src.buffer.space, s.dst.buffer.space) == (Space.SHARED, Space.GLOBAL)
+    return _is_asked_for(s) or tiles
+
+
 def _note(s: Stmt, why: str) -> str:
-    assert isinstance(s, Atomic)
+    assert isinstance(s, Copy | Atomic)
+    if isinstance(s, Copy):
+        return f"copy to {s.dst.buffer.name} at line {s.span.line}: by the threads, as {why}"
     return f"atomic {s.op} to {s.dst.buffer.name} at line {s.span.line} by threads: {why}"
 
 
@@ -122,6 +132,7 @@ class _Writer:
 
     viewed: frozenset[Buffer]  # tiles that are seen under several shapes
     divisors: Divisors
+    layouts: tuple[Assigned, ...]  # that the user has given
     last: Block  # the statement at the end of the launch
     roots: Mapping[Buffer, Buffer]  # views of tensors, with the tensor
     laters: dict[int, Later] = field(default_factory=dict)
@@ -242,5 +253,7 @@ class _Writer:
         if s.src.buffer in self.viewed:
             return f"'{s.src.buffer.name}' is also used through a view"
         if isinstance(s, Atomic):
-            return why_not_bulk_update(s, self.divisors)
-        return why_not_bulk(s, self.divisors) if s.src.buffer.space is Space.SHARED else "it is no store"
+            return why_not_bulk_update(s, self.divisors) or why_no_boxes(s.src, self.layouts)
+        if s.src.buffer.space is not Space.SHARED:
+            return "it is no store"
+        return why_not_bulk(s, self.divisors) or why_no_boxes(region_of(s.src), self.layouts)

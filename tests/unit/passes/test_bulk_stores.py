@@ -177,6 +177,28 @@ def test_updates_by_the_copy_engine_where_they_are_asked_for(body: str, why: str
     assert all(results(after, 0, mode) == results(before, 0, "early") for mode in ("early", "late"))
 
 
+def test_a_tile_that_does_not_lie_in_boxes_is_stored_by_threads_and_a_note_says_why() -> None:
+    @tiledsl.kernel
+    def padded(A: T.Tensor((64, 64), "float16"), out: T.Tensor((64, 64), "float16"), row: int = 72):
+        with T.Kernel(1, threads=128):
+            s = T.alloc_shared((64, 64), "float16")
+            T.annotate_layout({s: T.Layout((64, 64), lambda i, j: i * row + j)})
+            for _ in T.Pipelined(2, num_stages=1):
+                T.copy(A, s)
+                for i, j in T.Parallel(64, 64):
+                    s[i, j] = s[i, j] + 1
+                T.copy(s, out)
+
+    def notes(row: int) -> list[str]:
+        lowered = padded.compile(target="sm_90a", row=row).lowered
+        assert ("bulk_store(" in lowered.source.text) == (row == 64)
+        return [n for n in lowered.final.launches[0].notes if "to out" in n]
+
+    assert notes(64) == []
+    (note,) = notes(72)
+    assert note.endswith("by the threads, as its boxes begin at multiples of 16 bytes, not of 128")
+
+
 @pytest.mark.parametrize(("dtype", "op"), TYPES.values(), ids=TYPES)
 def test_types_that_the_copy_engine_cannot_combine(dtype: str, op: str) -> None:
     body = FRAME.replace("float16", dtype).format(body=update(op, "S", "0"))
