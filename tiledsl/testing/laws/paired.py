@@ -14,6 +14,7 @@ from tiledsl.ir.ops import PAIRED, PAIRS
 from tiledsl.testing.laws.base import law, laws_of
 from tiledsl.testing.laws.directed import expected, same
 
+_ZEROS = (0x0000, 0x8000)
 _EDGES = (0x0000, 0x8000, 0x0001, 0x3C00, 0x7BFF, 0x7C00, 0xFC00, 0x7F7F, 0x7F80, 0xFF80, 0x7FFF, 0x8001, 0x3F80)
 
 
@@ -21,7 +22,7 @@ _EDGES = (0x0000, 0x8000, 0x0001, 0x3C00, 0x7BFF, 0x7C00, 0xFC00, 0x7F7F, 0x7F80
 def pairs(draw: st.DrawFn) -> tuple[str, str, list[int]]:
     """An operation, and words whose halves are any bits, often zeros, infinities, the largest and the least numbers."""
     name, pair = draw(st.sampled_from(sorted(PAIRED))), draw(st.sampled_from(sorted(PAIRS)))
-    half = st.one_of(st.integers(0, 0xFFFF), st.sampled_from(_EDGES))
+    half = st.one_of(st.integers(0, 0xFFFF), st.sampled_from(_EDGES), st.sampled_from(_ZEROS))
     return name, pair, [draw(half) | draw(half) << 16 for _ in range(PAIRED[name])]
 
 
