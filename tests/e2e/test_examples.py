@@ -25,8 +25,9 @@ every_variant = pytest.mark.parametrize("variant", variants_with_rows())
 # Like others in a table of types, orders or forms: what each pass makes of them is looked at with --full.
 ALIKE = re.compile(
     r"gemm-hopper-((bfloat16|e5m2|e4m3-e5m2)-..|(tf32|int8|e4m3)-TT)|gemm-warp-specialized-.*-128x128x192"
-    r"|gemm-grouped-.*one|block-sparse-.*-1-names-.*|gemm-float32-(NN|NT|TN)|gemm-producers-(words|dynamic)-.*"
-    r"|attention-(hopper-(packed-d128|d64-causal-window-.*|d128-causal-.*)|backward-d128-causal-.*)|mla-decode-d256-.*"
+    r"|gemm-grouped-.*one|block-sparse-.*-1-names-.*|gemm-float32-(NN|NT|TN)|gemm-float64-(NT|TN)|mla-decode-d256-.*"
+    r"|gemm-producers-(words|dynamic|turned|dequantised-consumer)-.*|attention-backward-d128-causal-.*"
+    r"|attention-hopper-(packed-d128|d64-causal-window-.*|(d128|d256)-causal-.*|d64-block_M-.*)"
 )
 every_stage = pytest.mark.parametrize("variant", variants_with_rows(ALIKE.fullmatch, rows=False))
 

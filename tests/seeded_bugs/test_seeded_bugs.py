@@ -15,7 +15,7 @@ from tiledsl.cpu.toolchain import find_compiler
 from tiledsl.testing.laws import LAWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "seeded_bugs.md"
-EVERY = 4  # of the bugs, one in so many is tried by default
+EVERY = 6  # of the bugs, one in so many is tried by default
 # The compiler without any bug, once for each law and number of examples.
 sane = cache(caught)
 
