@@ -11,7 +11,6 @@ from enum import Enum
 
 from tiledsl.analysis.access import accesses, statements_below, storage_roots
 from tiledsl.analysis.copy_engine import UNIT, bulk_bytes, why_not_bulk
-from tiledsl.analysis.tensor_boxes import why_no_boxes
 from tiledsl.analysis.turns import decided_by
 from tiledsl.analysis.uniform import Uniform, seen_in, uniform_values
 from tiledsl.analysis.vector_width import assumed_divisors
@@ -71,7 +70,7 @@ class Loads:
         if self.never:
             return self.never
         tensor, tile = copy.src.buffer, copy.dst.buffer
-        if why := why_not_bulk(copy, self.divisors):
+        if why := why_not_bulk(copy, self.divisors, self.layouts):
             return why
         if tensor in self.written or tensor in self.safe:
             said = "is written by the kernel" if tensor in self.written else "has another value than 0 out of bounds"
@@ -80,7 +79,7 @@ class Loads:
             return f"'{tile.name}' is also used through a view"
         if not all(map(self.alike, (*copy.src.offsets, *copy.dst.offsets, *guards, *decided_by(around)))):
             return "where it is from, or whether it is made, may differ between threads"
-        return why_no_boxes(copy.dst, self.layouts) or self._pays(copy)
+        return self._pays(copy)
 
     def _pays(self, copy: Copy) -> str:
         """Asking and waiting cost more instructions than a cp.async of each thread, if that brings the whole tile."""

@@ -7,14 +7,15 @@ Source: PTX ISA, "cp.async.bulk.tensor", "im2col mode"; CUDA Driver API, `cuTens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
-from tiledsl.analysis.tensor_boxes import ALIGNMENT
+from tiledsl.analysis.tensor_boxes import ALIGNMENT, why_no_boxes
 from tiledsl.analysis.touches import version_bytes
 from tiledsl.analysis.vector_width import Divisors, divisor
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.im2col import image_sides
-from tiledsl.ir.nodes import Buffer, Const, Expr, Region, Space, static_shape
+from tiledsl.ir.nodes import Assigned, Buffer, Const, Expr, Region, Space, static_shape
 from tiledsl.ir.tile import Atomic, Copy, Im2col, region_of
 
 UNIT = 16  # bytes: strides, and the innermost extent of a box, are multiples of it
@@ -38,8 +39,16 @@ def bulk_bytes(copy: Copy) -> int:
     return prod(copy.dst.extents) * copy.dst.buffer.dtype.bits // 8
 
 
-def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
-    """Why the copy engine cannot make this copy between global and shared memory; empty if it can."""
+def by_threads(copy: Copy, why: str) -> str:
+    """The note of a copy that the copy engine does not make."""
+    return f"copy to {copy.dst.buffer.name} at line {copy.span.line}: by the threads, as {why}"
+
+
+def why_not_bulk(copy: Copy, divisors: Divisors, layouts: Sequence[Assigned]) -> str:
+    """Why the copy engine cannot make this copy between global and shared memory; empty if it can.
+
+    `layouts` are those that the user has given to tiles.
+    """
     load = copy.src.buffer.space is Space.GLOBAL
     tensor, tile = (copy.src, copy.dst) if load else (copy.dst, region_of(copy.src))
     if (tensor.buffer.space, tile.buffer.space) != (Space.GLOBAL, Space.SHARED):
@@ -54,17 +63,18 @@ def why_not_bulk(copy: Copy, divisors: Divisors) -> str:
         or _size(tile.buffer)
         or _tensor(tensor.buffer, divisors)
         or (_pixels(tensor, tile, divisors) if isinstance(tensor, Im2col) else _box(tensor, tile))
+        or why_no_boxes(tile, layouts)
     )
 
 
-def why_not_bulk_update(s: Atomic, divisors: Divisors) -> str:
+def why_not_bulk_update(s: Atomic, divisors: Divisors, layouts: Sequence[Assigned]) -> str:
     """Why the copy engine cannot combine a tile with what is in memory; empty if it can."""
     if s.order != "relaxed":
         return f"its order is {s.order}, and the copy engine has none"
     dtype = s.dst.buffer.dtype
     if dtype.name not in _REDUCED[s.op]:
         return f"the copy engine has no {s.op} of {dtype}"
-    return why_not_bulk(Copy(s.src, s.dst), divisors)
+    return why_not_bulk(Copy(s.src, s.dst), divisors, layouts)
 
 
 def _types(tensor: DType, tile: DType) -> str:

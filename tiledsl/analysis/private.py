@@ -49,7 +49,7 @@ def _block(block: Block, stored: Stored) -> Stored:
 
 
 def _statement(s: Stmt, stored: Stored) -> Stored:
-    for load in _loads(s):
+    for load in _loads(s) if stored else ():
         if store := stored.get((load.buffer, load.indices)):
             raise _Found(Stray(load.buffer, store, s))
     match s:
@@ -61,7 +61,7 @@ def _statement(s: Stmt, stored: Stored) -> Stored:
             return {**stored, **own}
         case For(body=body) | While(body=body):
             around = {**stored, **_block(body, stored)}
-            return {**around, **_block(body, around)}
+            return around if around == stored else {**around, **_block(body, around)}
         case If(_, then, orelse):
             return {**_block(then, stored), **_block(orelse, stored)}
         case Roles(roles):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from tiledsl.ir.concurrent import Role
@@ -26,6 +26,11 @@ def bound_in(block: Block) -> Iterator[Var | Buffer]:
                     yield name
 
 
+def anew(names: Iterable[Var | Buffer]) -> dict[Node, Node]:
+    """For each name a new one that is alike."""
+    return {name: Var(name.name, name.dtype) if isinstance(name, Var) else replace(name) for name in names}
+
+
 def copied(
     block: Block, values: Mapping[Var, Expr] | None = None, rule: Callable[[Node], Node] | None = None
 ) -> tuple[Stmt, ...]:
@@ -34,8 +39,7 @@ def copied(
     `rule`, if given, is applied to every other node, children first.
     """
     fresh: dict[Node, Node] = {var: value for var, value in (values or {}).items()}
-    for name in bound_in(block):
-        fresh[name] = Var(name.name, name.dtype) if isinstance(name, Var) else replace(name)
+    fresh |= anew(bound_in(block))
 
     def renamed(node: Node) -> Node:
         if isinstance(node, (Var, Buffer)):

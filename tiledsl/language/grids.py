@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from tiledsl.errors import error
 from tiledsl.frontend.source import fail
-from tiledsl.ir.fresh import bound_in
-from tiledsl.ir.nodes import Alloc, AtomicUpdate, Barrier, Block, Buffer, Launch, Let, Node, Stmt, Var, View
+from tiledsl.ir.fresh import anew, bound_in
+from tiledsl.ir.nodes import Alloc, Barrier, Block, Buffer, Launch, Let, Stmt, Var, View
 from tiledsl.ir.ops import Effect
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import rewrite, walk
@@ -61,7 +61,7 @@ def _carried(before: Sequence[Stmt], part: Sequence[Stmt], meeting: Barrier | No
     used = set(_names(part))
     found: list[Stmt] = []
     for s in reversed(before):
-        names = [name for name in _bound(s) if name in used]
+        names = [name for name in bound_in((s,)) if name in used]
         if not names:
             continue
         if not _can_be_made_anew(s, before):
@@ -74,15 +74,6 @@ def _carried(before: Sequence[Stmt], part: Sequence[Stmt], meeting: Barrier | No
 
 def _names(block: Iterable[Stmt]) -> Iterator[Var | Buffer]:
     return (n for s in block for n in walk(s) if isinstance(n, Var | Buffer))
-
-
-def _bound(s: Stmt) -> Iterable[Var | Buffer]:
-    match s:
-        case Let(var=name) | AtomicUpdate(result=Var() as name):
-            return (name,)
-        case Alloc(buffer=buffer) | View(buffer=buffer):
-            return (buffer,)
-    return ()
 
 
 def _can_be_made_anew(s: Stmt, before: Sequence[Stmt]) -> bool:
@@ -105,7 +96,7 @@ def _without_unused(body: Block) -> Block:
 
 def _renamed(launch: Launch, names: Iterable[Var | Buffer]) -> Launch:
     """The launch with names of its own: in a kernel each is bound once."""
-    fresh: dict[Node, Node] = {n: Var(n.name, n.dtype) if isinstance(n, Var) else replace(n) for n in names}
+    fresh = anew(names)
     made = rewrite(launch, lambda n: fresh.get(n, n) if isinstance(n, Var | Buffer) else n)
     assert isinstance(made, Launch)
     return made

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import accesses
 from tiledsl.analysis.bulk_loads import Engine, Loads, is_load, tiles_of
-from tiledsl.analysis.copy_engine import bulk_bytes
+from tiledsl.analysis.copy_engine import bulk_bytes, by_threads
 from tiledsl.analysis.turns import count_of, is_regular, nest_of
 from tiledsl.ir.concurrent import Arrive, Await
 from tiledsl.ir.dtypes import INT32, UINT64
@@ -104,7 +104,7 @@ class _Writer:
             if not isinstance(s, Copy) or not is_load(s) or s.dst.buffer in tiles_of(found):
                 break
             if why := self.loads.why_not(s, self.around):
-                self.notes.append(f"copy to {s.dst.buffer.name} at line {s.span.line}: by the threads, as {why}")
+                self.notes.append(by_threads(s, why))
                 break
             found.append(s)
         return found

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tiledsl.analysis.access import Access, accesses, storage_roots
 from tiledsl.analysis.boxes import Later, may_overlap
-from tiledsl.analysis.copy_engine import why_not_bulk, why_not_bulk_update
-from tiledsl.analysis.tensor_boxes import why_no_boxes
+from tiledsl.analysis.copy_engine import by_threads, why_not_bulk, why_not_bulk_update
 from tiledsl.analysis.vector_width import Divisors, assumed_divisors
 from tiledsl.ir.concurrent import Arrive, ClusterBarrier, Roles
 from tiledsl.ir.nodes import (
@@ -32,7 +31,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
-from tiledsl.ir.tile import Atomic, Copy, region_of
+from tiledsl.ir.tile import Atomic, Copy
 from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.base import kernel_pass, with_launches
 from tiledsl.passes.facts import tile_stage
@@ -82,7 +81,7 @@ def _is_to_be_told(s: Stmt) -> bool:
 def _note(s: Stmt, why: str) -> str:
     assert isinstance(s, Copy | Atomic)
     if isinstance(s, Copy):
-        return f"copy to {s.dst.buffer.name} at line {s.span.line}: by the threads, as {why}"
+        return by_threads(s, why)
     return f"atomic {s.op} to {s.dst.buffer.name} at line {s.span.line} by threads: {why}"
 
 
@@ -253,7 +252,6 @@ class _Writer:
         if s.src.buffer in self.viewed:
             return f"'{s.src.buffer.name}' is also used through a view"
         if isinstance(s, Atomic):
-            return why_not_bulk_update(s, self.divisors) or why_no_boxes(s.src, self.layouts)
-        if s.src.buffer.space is not Space.SHARED:
-            return "it is no store"
-        return why_not_bulk(s, self.divisors) or why_no_boxes(region_of(s.src), self.layouts)
+            return why_not_bulk_update(s, self.divisors, self.layouts)
+        shared = s.src.buffer.space is Space.SHARED
+        return why_not_bulk(s, self.divisors, self.layouts) if shared else "it is no store"

@@ -235,7 +235,7 @@ class _Scheduler:
             if a.writes != (role == ring.producer) or a.reads == a.writes:
                 does = "writes" if a.writes else "reads"
                 raise self.refused(f"'{op}' of role '{role}' {does} '{a.buffer.name}', which the other side does")
-        if isinstance(s, Copy) and s.dst.buffer in self.owner and not why_not_bulk(s, {}):
+        if isinstance(s, Copy) and s.dst.buffer in self.owner and not why_not_bulk(s, {}, self.launch.layouts):
             ring = self.owner[s.dst.buffer]
             barrier = Address(ring.full, (spans[ring.of.name],))
             s = replace(s, bulk=True, barrier=barrier)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from tiledsl.analysis.access import Access, accesses
 from tiledsl.analysis.arrivals import Path
 from tiledsl.analysis.copy_engine import why_not_bulk
-from tiledsl.analysis.tensor_boxes import why_no_boxes
 from tiledsl.analysis.turns import decided_by, is_regular
 from tiledsl.analysis.vector_width import Divisors
 from tiledsl.errors import error
@@ -192,7 +191,7 @@ class _Scan:
         plain = isinstance(copy, Copy)
         why = "it is no plain copy"
         if isinstance(copy, Copy):
-            why = why_not_bulk(copy, self.setting.divisors) or why_no_boxes(copy.dst, self.setting.launch.layouts)
+            why = why_not_bulk(copy, self.setting.divisors, self.setting.launch.layouts)
         if not why:
             return ENGINE, ""
         tile = tile_of(copy)
