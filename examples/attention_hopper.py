@@ -111,8 +111,10 @@ def flash_attention(
                 T.copy(scores, weights)
                 T.copy(V[bz, first_key : first_key + block_N, by // group, :], V_shared)
                 T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
+            for i in T.Parallel(block_M):
+                total[i] = 1.0 / total[i]  # one division a row, not one an element
             for i, j in T.Parallel(block_M, dim):
-                out[i, j] = out[i, j] / total[i]
+                out[i, j] = out[i, j] * total[i]
             if dim <= 128:
                 O_shared = T.alloc_shared((block_M, dim), T.float16)
                 T.copy(out, O_shared)
@@ -178,9 +180,11 @@ def flash_attention_packed(
                     T.copy(scores, weights)
                     T.copy(V[begin + first_key : begin + first_key + block_N, by // group, :], V_shared)
                     T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
+                for i in T.Parallel(block_M):
+                    total[i] = 1.0 / total[i]
                 for i, j in T.Parallel(block_M, dim):
                     if first_query + i < length:
-                        O[begin + first_query + i, by, j] = T.cast(out[i, j] / total[i], T.float16)
+                        O[begin + first_query + i, by, j] = T.cast(out[i, j] * total[i], T.float16)
 
     return flash_attention_packed
 
@@ -237,8 +241,10 @@ def block_sparse_attention(batch, heads, seq, dim, listed=False, kv_heads=None, 
                     T.copy(scores, weights)
                     T.copy(V[bz, k * block : (k + 1) * block, by // group, :], V_shared)
                     T.gemm(weights, V_shared, out, policy=T.GemmWarpPolicy.FullRow)
+            for i in T.Parallel(block):
+                total[i] = T.if_then_else(total[i] > 0.0, 1.0 / total[i], 0.0)
             for i, j in T.Parallel(block, dim):
-                out[i, j] = T.if_then_else(total[i] > 0.0, out[i, j] / total[i], 0.0)
+                out[i, j] = out[i, j] * total[i]
             T.copy(out, O[bz, bx * block : (bx + 1) * block, by, :])
 
     return block_sparse_attention
