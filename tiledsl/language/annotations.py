@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tiledsl.frontend.packed import Packed, declared
 from tiledsl.frontend.parameters import buffer_of, const_size, dynamic_size
 from tiledsl.frontend.pointers import Pointer, PointerType
 from tiledsl.frontend.proxies import describe
@@ -27,7 +28,7 @@ class _TensorWord:
 
     makes_tensor_types = True
 
-    def __call__(self, shape: Any, dtype: Any = "float32", data: Any = None) -> TensorType | TensorProxy:
+    def __call__(self, shape: Any, dtype: Any = "float32", data: Any = None) -> TensorType | TensorProxy | Packed:
         if data is not None:
             return alias("T.Tensor", data, shape, dtype)
         return TensorType(sizes(shape, "T.Tensor"), dtype_named(dtype))
@@ -57,7 +58,7 @@ Tensor = _TensorWord()
 StridedTensor = _StridedTensorWord()
 
 
-def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> TensorProxy:
+def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> TensorProxy | Packed:
     """The tensor that a pointer of the call (T.ptr) is: once, before the T.Kernel block. `strides` are in elements.
 
     Sizes are constants, scalar parameters, and sizes that other tensors have. The caller passes a tensor of any shape
@@ -83,10 +84,10 @@ def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None
     steps = None if strides is None else sizes(strides, word, least=0)
     if steps is not None and len(extents) != len(steps):
         raise fail("TD0222", shape=len(extents), strides=len(steps))
-    buffer = buffer_of(pointer.name, TensorType(extents, type_, steps))
-    tracer.params[pointer.name] = buffer
-    tracer.pointers[buffer] = None
-    return TensorProxy(buffer)
+    held, tensor = declared(buffer_of(pointer.name, TensorType(extents, type_, steps)))
+    tracer.params[pointer.name] = held
+    tracer.pointers[held] = None
+    return tensor
 
 
 def dynamic(names: str, dtype: Any = "int32") -> Any:
@@ -114,12 +115,12 @@ def _split(names: str) -> Sequence[str]:
     return names.replace(",", " ").split() or [""]
 
 
-def empty(shape: Any, dtype: Any = "float32") -> TensorProxy:
+def empty(shape: Any, dtype: Any = "float32") -> TensorProxy | Packed:
     """A tensor in global memory that the call allocates; `return` it to make it a result."""
     tracer = tracer_of("T.empty")
     if tracer.frame is not None:
         raise fail("TD0143", word="T.empty")
     extents = TensorType(sizes(shape, "T.empty"), dtype_named(dtype)).extents()
-    buffer = Buffer(tracer.take_name("output"), extents, dtype_named(dtype), Space.GLOBAL)
-    tracer.empties.append(buffer)
-    return TensorProxy(buffer)
+    held, tensor = declared(Buffer(tracer.take_name("output"), extents, dtype_named(dtype), Space.GLOBAL))
+    tracer.empties.append(held)
+    return tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiledsl.frontend.packed import WIDER, Packed, declared, problem
 from tiledsl.frontend.proxies import Variable, converted, describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, TensorType
@@ -14,17 +15,21 @@ from tiledsl.language.aliases import alias
 from tiledsl.language.sizes import const_sizes, sizes
 
 
-def _allocate(word: str, shape: Any, dtype: Any, space: Space, default: str) -> Tensor:
+def _allocate(word: str, shape: Any, dtype: Any, space: Space, default: str) -> Tensor | Packed:
     tracer = tracer_of(word)
     tracer.launch(word)
     if tracer.enclosing("parallel") is not None and space is not Space.LOCAL:
         raise fail("TD0129", word=word)
     buffer = Buffer(tracer.take_name(default), const_sizes(shape, word), dtype_named(dtype), space)
-    tracer.emit(Alloc(buffer, span=tracer.here()))
-    return Tensor(buffer, tracer.frame)
+    if space is Space.LOCAL and buffer.dtype in WIDER:
+        hint = f"allocate {WIDER[buffer.dtype]}, which the numbers are read as"
+        raise problem(buffer, "so that a thread could store none of its own", hint)
+    held, tensor = declared(buffer, tracer.frame)
+    tracer.emit(Alloc(held, span=tracer.here()))
+    return tensor
 
 
-def alloc_shared(shape: Any, dtype: Any, scope: str = "shared.dyn") -> Tensor:
+def alloc_shared(shape: Any, dtype: Any, scope: str = "shared.dyn") -> Tensor | Packed:
     """A tile in shared memory, which all threads of the block see. The layout is inferred."""
     if scope not in ("shared", "shared.dyn"):
         raise fail(
@@ -33,14 +38,14 @@ def alloc_shared(shape: Any, dtype: Any, scope: str = "shared.dyn") -> Tensor:
     return _allocate("T.alloc_shared", shape, dtype, Space.SHARED, "shared")
 
 
-def alloc_fragment(shape: Any, dtype: Any, scope: str = "local.fragment") -> Tensor:
+def alloc_fragment(shape: Any, dtype: Any, scope: str = "local.fragment") -> Tensor | Packed:
     """A tile spread over the registers of the block's threads. The layout is inferred."""
     if scope != "local.fragment":
         raise fail("TD0226", word="T.alloc_fragment", name="scope", value=describe(scope), allowed="'local.fragment'")
     return _allocate("T.alloc_fragment", shape, dtype, Space.FRAGMENT, "fragment")
 
 
-def alloc_local(shape: Any, dtype: Any, scope: str = "local") -> Tensor:
+def alloc_local(shape: Any, dtype: Any, scope: str = "local") -> Tensor | Packed:
     """An array private to each thread, in registers where its indices are constants."""
     if scope != "local":
         raise fail("TD0226", word="T.alloc_local", name="scope", value=describe(scope), allowed="'local'")
@@ -66,21 +71,21 @@ def alloc_var(dtype: Any, *args: Any, scope: str = "local.var", init: Any = None
     return Variable(buffer, tracer.frame)
 
 
-def alloc_global(shape: Any, dtype: Any) -> Tensor:
+def alloc_global(shape: Any, dtype: Any) -> Tensor | Packed:
     """A workspace in global memory, allocated for the call and shared by all launches of the kernel."""
     tracer = tracer_of("T.alloc_global")
     type_ = dtype_named(dtype)
     extents = TensorType(sizes(shape, "T.alloc_global"), type_).extents()
-    buffer = Buffer(tracer.take_name("workspace"), extents, type_, Space.GLOBAL)
-    tracer.scratch.append(buffer)
-    return Tensor(buffer)
+    held, tensor = declared(Buffer(tracer.take_name("workspace"), extents, type_, Space.GLOBAL))
+    tracer.scratch.append(held)
+    return tensor
 
 
-def view(src: Tensor, shape: Any = None, dtype: Any = None) -> Tensor:
+def view(src: Tensor | Packed, shape: Any = None, dtype: Any = None) -> Tensor | Packed:
     """The same bits in row-major order with another shape or dtype; nothing is copied."""
     return alias("T.view", src, shape, dtype)
 
 
-def reshape(src: Tensor, shape: Any) -> Tensor:
+def reshape(src: Tensor | Packed, shape: Any) -> Tensor | Packed:
     """The same elements in row-major order with another shape; nothing is copied."""
     return alias("T.reshape", src, shape, None)

@@ -46,7 +46,7 @@ def alloc_reducer(shape: Any, dtype: Any, op: str = "sum", replication: str | No
         if value not in allowed:
             shown = ", ".join(map(str, allowed))
             raise fail("TD0226", word="T.alloc_reducer", name=name, value=describe(value), allowed=shown)
-    reducer = alloc_fragment(shape, dtype)
+    reducer = tile_of(alloc_fragment(shape, dtype), "T.alloc_reducer", "dtype").tensor  # TD0290 for packed numbers
     tracer_of("T.alloc_reducer").launch("T.alloc_reducer").reducers[reducer.buffer] = op
     return reducer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from tiledsl.frontend.proxies import Variable, converted, describe, index_of
@@ -14,6 +15,7 @@ from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Expr, For, Region, Space, Stmt, Store, Unrolled, Var
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.tile import Copy, Fill, Gemm, Im2col, Transpose
+from tiledsl.language.packed_copies import copy_packed, fill_packed, memory_of, side_of
 from tiledsl.language.unsupported import reject
 
 
@@ -54,12 +56,16 @@ def copy(
     tracer = begin("T.copy")
     reject("copy", loop_layout=loop_layout, annotations=annotations)
     engine = "threads" if disable_tma else ""
-    a, b = tile_of(src, "T.copy", "src"), tile_of(dst, "T.copy", "dst")
-    if a.is_start and b.is_start:
+    (from_packed, a), (to_packed, b) = side_of(src, "T.copy", "src"), side_of(dst, "T.copy", "dst")
+    if a.is_start and b.is_start and to_packed is None:
         tracer.emit(Store(b.buffer, b.offsets, converted(src, b.buffer.dtype), span=tracer.here()))
         return
     source, target = regions(a, b, "T.copy")
     width = copy_width("T.copy", coalesced_width)
+    if from_packed is not None or to_packed is not None:
+        emit = partial(emit_tile, tracer, "T.copy")
+        copy_packed(tracer, emit, memory_of(from_packed, source), memory_of(to_packed, target), width)
+        return
     emit_tile(tracer, "T.copy", Copy(source, target, width, engine=engine, span=tracer.here()))
 
 
@@ -194,7 +200,10 @@ def _fill(word: str, dst: Any, value: Any) -> None:
     if isinstance(dst, Variable):
         tracer.emit(Store(dst.buffer, (), converted(value, dst.type), span=tracer.here()))
         return
-    tile = tile_of(dst, word, "dst")
+    packed, tile = side_of(dst, word, "dst")
+    if packed is not None:
+        fill_packed(tracer, partial(emit_tile, tracer, word), memory_of(packed, tile.region(word)), value)
+        return
     number = converted(value, tile.buffer.dtype)
     if tile.buffer.space is Space.LOCAL:
         _fill_own(tracer, tile.region(word), number)

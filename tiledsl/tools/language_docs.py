@@ -51,6 +51,13 @@ values is a `@T.macro`.
 `A[i, j]` is an element, `A[a:b, :]` and `A[i]` are parts; negative constants count from the end. The extents of parts
 are constants; their offsets need not be. A part of a global tensor may reach over its end: what is read there is 0
 (or `T.annotate_safe_value`), what is written there is dropped.
+
+A tensor or tile of `T.int4`, `T.uint4` or `T.float4_e2m1fn` has its numbers two to a byte, the one at an even place of
+a row in the low four bits. Shapes and indices count numbers; its argument is an array of uint8 with rows half as long,
+as `tiledsl.nibbles.pack` makes it. An element is read as an int8, a uint8 or a float16. No element is stored alone:
+T.copy from a tile of another dtype rounds and packs (towards zero and to the nearest end for integers of floats, modulo
+16 for integers of integers; to nearest even, at most 6, for float4_e2m1fn), T.copy to one unpacks, T.fill, T.clear and
+T.view know them as well. Other words take none (TD0290).
 """
 
 _STATUS = """# What is there
