@@ -181,7 +181,7 @@ def mbarrier_arrive_expect_tx(mbarrier: Any, tx: int) -> None:
     """One arrival at `mbarrier` for all threads together, which expects `tx` bytes in this phase.
 
     `T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)`: a constant (TD0220), up to 1048575 (TD0226). Source: PTX ISA,
-    "mbarrier.arrive.expect_tx".
+    "mbarrier.arrive" with .expect_tx.
     """
     word = "T.mbarrier_arrive_expect_tx"
 

@@ -11,8 +11,10 @@ from word_examples import trace_example
 
 import tiledsl.language as T
 from tiledsl.catalogue import CATALOGUE
+from tiledsl.compile import lower
 from tiledsl.errors import TileError
 from tiledsl.frontend.proxies import TypeWord
+from tiledsl.target import target_named
 
 WORDS = [name for name in T.__all__ if not isinstance(getattr(T, name), TypeWord)]
 
@@ -47,6 +49,15 @@ def problems(word: str, doc: str) -> list[str]:
 def test_examples_can_be_traced(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # T.plot_layout writes a file
     assert problems(word, inspect.getdoc(getattr(T, word)) or "") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", WORDS)
+def test_no_pass_refuses_an_example(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    doc = inspect.getdoc(getattr(T, word)) or ""
+    for example in dict.fromkeys([*examples_of(word, doc), *calls_of(doc)]):
+        lower(trace_example(word, example), target_named("sm_90a"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiledsl.frontend.trace import trace_kernel
+from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.verify import verify
 from tiledsl.tools.language_docs import EXAMPLE_PROGRAM
 
@@ -80,6 +81,13 @@ _SCHEDULE = (
     'root = T.WSScope(T.WSScope.ROOT, {"load": ["loop"], "compute": ["loop"]})',
     'loop = T.WSScope("loop", {"load": ["copy"], "compute": ["gemm"]})',
 )
+_PRODUCT = (
+    "for step in T.Pipelined(K // 32):",
+    "    T.copy(A[by * 64, step * 32], A_shared)",
+    "    T.copy(B[step * 32, bx * 64], B_shared)",
+    "    T.gemm(A_shared, B_shared, C_local)",
+    "T.copy(C_local, C[by * 64, bx * 64])",
+)
 _TEXT = 'text = "__global__ void add(const float* x, float* y) { y[blockIdx.x] += x[blockIdx.x]; }"'
 _VECTORS = "X: T.Tensor((N,), T.float32), Y: T.Tensor((N,), T.float32), n: T.int32"
 _COUNTER = "class Counter:\n    def __init__(self):\n        self.n = T.alloc_var(T.int32, 0)"
@@ -109,6 +117,7 @@ STATEMENTS: Mapping[str, str] = {
     **_for(ahead(*_BITS), "reduce_bitand", "reduce_bitor", "reduce_bitxor"),
     **_for(ahead("T.rng_init(42)"), "rng_rand", "rng_rand_float"),
     **_for(ahead(*_SCHEDULE), "WSSchedule"),
+    **_for(block("...", *_PRODUCT), "annotate_ws_schedule"),
     **_for(ahead(*_SPARSE), "gemm_sp"),
     **_for(ahead("image = T.alloc_global((8, 32, 32, 64), T.float16)"), "im2col", "c2d_im2col"),
 }
@@ -127,12 +136,14 @@ def program_of(word: str, example: str) -> str:
     return STATEMENTS.get(word, EXAMPLE_PROGRAM)
 
 
-def trace_example(word: str, example: str) -> None:
-    """Traces an example in its program. Raises whatever is wrong with it."""
+def trace_example(word: str, example: str) -> Kernel:
+    """The program of an example as IR. Raises whatever is wrong with it."""
     program = filled(program_of(word, example), example)
     file = f"<{word}: {example}>"
     linecache.cache[file] = (len(program), None, program.splitlines(keepends=True), file)
     scope: dict[str, Any] = {"__name__": "example"}
     exec(compile(program, file, "exec"), scope)
     function = scope["program"]
-    verify(trace_kernel(getattr(function, "fn", function), SIZES, {}))
+    traced = trace_kernel(getattr(function, "fn", function), SIZES, {})
+    verify(traced)
+    return traced
