@@ -135,16 +135,13 @@ def _same(name: str, value: Any, wanted: Extent) -> None:
 def tma_load(descriptor: TensorMap, barrier: Any, dst: Any, *coordinates: Any) -> None:
     """Has the copy engine load the box of a T.create_tma_descriptor into shared memory, and does not wait (sm_90).
 
-    `coordinates` is the place of the box in the tensor, innermost dimension first; `dst` where it goes: a shared tile,
-    `S[0, 64]`, or its T.address_of. What lies outside of the tensor is loaded as 0. The load completes on `barrier`,
-    and expects no bytes: `T.mbarrier_expect_tx(barrier, n)` does, for all the loads of a phase. It is started once for
-    all threads of the block, or of the T.ws block, that come here. One more number after the coordinates, how long the
-    L2 cache keeps what is read, is accepted for its spelling.
-
-        d = T.create_tma_descriptor(A, box=(64, 32))
-        T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)
-        T.tma_load(d, bar, S, k * 32, by * 64)
-        T.barrier_wait(bar, k % 2)
+    `T.tma_load(T.create_tma_descriptor(A, box=(64, 32)), bar, A_shared, k * 32, by * 64)`: the coordinates are the
+    place of the box in the tensor, innermost dimension first; `dst` is where it goes: a shared tile, an element in it
+    where the box begins, or its T.address_of. What lies outside of the tensor is loaded as 0. The load completes on
+    `barrier`, and expects no bytes: `T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)` does, for all the loads of a phase,
+    and `T.barrier_wait(bar, k % 2)` waits. It is started once for all threads of the block, or of the T.ws block, that
+    come here. One more number after the coordinates, how long the L2 cache keeps what is read, is accepted for its
+    spelling.
 
     Raises TileError TD0213, TD0226, TD0250, TD0254, TD0307. Source: PTX ISA, "cp.async.bulk.tensor".
     """
@@ -218,12 +215,12 @@ def copy_cluster(
 ) -> None:
     """Copies a tile of global memory to the shared memory of several blocks of the cluster, and waits for it (sm_90).
 
-    `T.copy_cluster(A[by * 64, k * 32], S, cluster_mask=0b0011)` in all blocks: the first block in the mask (bit r: the
-    block of rank r) has the copy engine load its tile to `S` in each of these, whatever the others name; blocks outside
-    of the mask load their own. All blocks of the cluster meet before it, so that nobody still reads what was in `S`:
-    the word stands where all of them come, outside of T.ws blocks. Without a mask it is T.copy. Copies from shared
-    memory to that of another block (`dst_block`) are not there yet. Raises TileError TD0103, TD0129, TD0226, TD0254.
-    Source: PTX ISA, "cp.async.bulk.tensor" with .multicast::cluster.
+    `T.copy_cluster(A[by * 64, k * 32], A_shared, cluster_mask=0b11)` in all blocks: the first block in the mask (bit r:
+    the block of rank r) has the copy engine load its tile to `dst` in each of these, whatever the others name; blocks
+    outside of the mask load their own. All blocks of the cluster meet before it, so that nobody still reads what was in
+    `dst`: the word stands where all of them come, outside of T.ws blocks. Without a mask it is T.copy. Copies from
+    shared memory to that of another block (`dst_block`) are not there yet. Raises TileError TD0103, TD0129, TD0226,
+    TD0254. Source: PTX ISA, "cp.async.bulk.tensor" with .multicast::cluster.
     """
     tracer = begin(_CLUSTER)
     if dst_block is not None or remote_barrier is not None:
