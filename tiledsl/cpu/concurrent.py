@@ -156,16 +156,17 @@ class Concurrent(Lockstep):
         """The blocks of a mask (0: this one), in which these buffers are there. Raises TileError TD0857."""
         if not ranks:
             return [self.common]
-        found: list[Common] = []
-        for rank in ir.members(ranks):
-            if rank >= len(self.common.peers):
-                raise error("TD0857", problem=f"the cluster has no block of rank {rank}", where=self.where())
-            block = self.common.peers[rank]
-            if block.ended:
-                raise error("TD0857", problem=f"the block of rank {rank} has ended", where=self.where())
-            self.require_made(block, barrier, tiles)
-            found.append(block)
-        return found
+        return [self.peer(rank, barrier, *tiles) for rank in ir.members(ranks)]
+
+    def peer(self, rank: int, barrier: Buffer, *tiles: Buffer) -> Common:
+        """The block of that rank, in which these buffers are there. Raises TileError TD0857."""
+        if not 0 <= rank < len(self.common.peers):
+            raise error("TD0857", problem=f"the cluster has no block of rank {rank}", where=self.where())
+        block = self.common.peers[rank]
+        if block.ended:
+            raise error("TD0857", problem=f"the block of rank {rank} has ended", where=self.where())
+        self.require_made(block, barrier, tiles)
+        return block
 
     def require_made(self, block: Common, barrier: Buffer, tiles: tuple[Buffer, ...]) -> None:
         """Waits until another block has these buffers, or raises TileError TD0840."""
