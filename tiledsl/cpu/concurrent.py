@@ -181,7 +181,9 @@ class Concurrent(Lockstep):
                 problem = "the threads arrive again before they have waited"
                 raise error("TD0856", problem=problem, where=self.where())
             self.met = meeting.phase
-            meeting.arrive(self.domain[-1], 0 if s.part == "arrive_relaxed" else self.known)
+            last = meeting.arrive(self.domain[-1], 0 if s.part == "arrive_relaxed" else self.known)
+            if last:
+                self.all_met()
         if s.part in ("sync", "wait"):
             if self.met is None:
                 raise error("TD0856", problem="the threads wait and have not arrived", where=self.where())
@@ -191,13 +193,12 @@ class Concurrent(Lockstep):
                 lambda: f"waits for the cluster ({meeting.arrived} of {meeting.expected} threads have arrived)",
             )
             self.learn(meeting.known)
-            self.after_meeting()
 
     def require_all_arrive(self) -> Any:
         """Raises TileError TD0807 where only some lanes come to a barrier."""
 
-    def after_meeting(self) -> None:
-        """What else is ordered for this agent by a barrier of the cluster."""
+    def all_met(self) -> None:
+        """What else is ordered by a barrier of the cluster, when the last of all threads has come."""
 
     def init_barrier(self, s: ir.InitBarrier) -> None:
         a = s.barrier
