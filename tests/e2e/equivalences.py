@@ -77,7 +77,9 @@ def _on_sm90() -> Iterator[Equivalent]:
     row = _sm90
     yield row(".*", "guard", r"guard 'if \(warp >= \d+\)' dropped, (launch 2|at the start) #1", _LAST_ROLE)
     sends, start = "ring-of-4|exchange-of-2", "removed, at the start #1"
-    yield row(sends, "fence_mbarrier_init|Fence", rf"(fence_mbarrier_init|Fence\[barrier_init\]) {start}", _FENCED_ANYWAY)
+    yield row(
+        sends, "fence_mbarrier_init|Fence", rf"(fence_mbarrier_init|Fence\[barrier_init\]) {start}", _FENCED_ANYWAY
+    )
     yield row(sends, "cluster_sync|ClusterBarrier", rf"(cluster_sync|ClusterBarrier) {start}", _MEET_FIRST)
     last = r"(cluster_sync|ClusterBarrier) removed, after loop 1 #1"
     yield row("exchange-of-2", "cluster_sync|ClusterBarrier", last, _MEET_LAST)

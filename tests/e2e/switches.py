@@ -64,7 +64,10 @@ _NUMBERS = {
 }
 _OTHERS = {"bulk_wait": "bulk_wait_read"}  # functions that do less
 _REPEATED = ("mbarrier_arrive", "mbarrier_arrive_ranks", "mbarrier_arrive_expect_tx_ranks")
-_MASKED = ("mbarrier_arrive_ranks", "mbarrier_arrive_expect_tx_ranks")  # between the angle brackets is a mask of blocks of the cluster
+_MASKED = (
+    "mbarrier_arrive_ranks",
+    "mbarrier_arrive_expect_tx_ranks",
+)  # between the angle brackets is a mask of blocks of the cluster
 _MULTICAST = {"tma_load_multicast": 3, "bulk_load_multicast": 4}  # which argument is such a mask
 _SEND = "bulk_copy_cluster"
 _STATEMENT = re.compile(r"^(\s*)tds::(\w+)(?:<(\d+)>)?\(.*\);$")

@@ -6,14 +6,15 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from mutation import mutants
 from switches import with_switches
-from verdicts import SCHEDULES, Score, Subject, first, on_device
+from verdicts import Score, Subject, first, on_device
 
 import tiledsl
 import tiledsl.language as T
@@ -60,9 +61,7 @@ def exchanges(blocks: int) -> Any:
     """The same by the word that waits, to a block that is known at run time, with rows of a larger tile."""
 
     @tiledsl.kernel
-    def exchange(
-        A: T.Tensor((2 * blocks, M, N), "float32"), B: T.Tensor((2 * blocks, M, N), "float32"), to: T.int32
-    ):
+    def exchange(A: T.Tensor((2 * blocks, M, N), "float32"), B: T.Tensor((2 * blocks, M, N), "float32"), to: T.int32):
         with T.ClusterKernel(2 * blocks, cluster_dims=blocks, threads=128) as b:
             S = T.alloc_shared((M, N), "float32")
             R = T.alloc_shared((M, 2 * N), "float32")
@@ -89,7 +88,9 @@ def summed(blocks: int) -> Callable[..., dict[str, Any]]:
 
 
 def _case(name: str, kernel: Any, blocks: int, **more: Any) -> Case:
-    return Case(name, kernel, lambda draw: {n: draw(2 * blocks, M, N, dtype="float32") for n in "AB"} | more, summed(blocks))
+    return Case(
+        name, kernel, lambda draw: {n: draw(2 * blocks, M, N, dtype="float32") for n in "AB"} | more, summed(blocks)
+    )
 
 
 CASES = {
@@ -114,9 +115,9 @@ def test_every_stage_computes_the_reference(name: str) -> None:
     one = subject(name)
     traced = one.lowered.stages[0].kernel
     run_pipeline(parse(text(traced)), pipeline(target_named(TARGET)), check=True)
-    for mode in ("early", "late"):
-        for roles in ORDERS:
-            assert one.verdict(lambda _, given: tile_interp.run(traced, given, mode=mode, roles=roles)) == ""
+    for mode, roles in product(("early", "late"), ORDERS):
+        execute = partial(tile_interp.run, traced, mode=mode, roles=roles)
+        assert one.verdict(lambda _, given, execute=execute: execute(given)) == ""
     assert [one.simt(one.lowered.final, roles) for roles in ORDERS] == [""] * len(ORDERS)
 
 
@@ -133,7 +134,12 @@ def test_the_text_computes_the_reference_whenever_tiles_arrive(name: str) -> Non
 def test_every_fault_in_the_text_is_caught(name: str) -> None:
     one = subject(name)
     switched, faults = with_switches(one.lowered.source.text)
-    assert {f.kind for f in faults} >= {"bulk_copy_cluster", "fence_proxy_async", "cluster_sync", "mbarrier_wait_cluster"}
+    assert {f.kind for f in faults} >= {
+        "bulk_copy_cluster",
+        "fence_proxy_async",
+        "cluster_sync",
+        "mbarrier_wait_cluster",
+    }
     source = replace(one.lowered.source, text=switched)
     module = device.compile_source(switched, [e.name for e in source.entries], checked=True)
     switch = ctypes.c_int.in_dll(module.library, "tds_fault")

@@ -19,7 +19,7 @@ class Marks:
     """Of `size` bytes or other units of memory, for all who see it; made when first needed, as most memory has none.
 
     `copies` is the number of the last bulk copy into the unit plus one, `readers` counts those who read it
-    asynchronously. `sent` is the place in `sets` of the bulk copies, as bits, that have taken the unit to another block.
+    asynchronously. `sent` is the place in `sets` of the bulk copies, as bits, that take the unit to other blocks.
     """
 
     size: int

@@ -46,6 +46,7 @@ from tiledsl.ir.nodes import (
     Buffer,
     Continue,
     Evaluate,
+    Expr,
     For,
     Handover,
     If,

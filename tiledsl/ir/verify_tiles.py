@@ -66,7 +66,9 @@ def bulk_copy(
     """The rules for everything that the copy engine does."""
     spaces = (src.space, dst.space)
     if spaces not in (_BULK if rank is None else _TO_A_BLOCK):
-        raise fail(f"a bulk copy from {src.space.value} to {dst.space.value} memory{' of a block' * (rank is not None)}")
+        raise fail(
+            f"a bulk copy from {src.space.value} to {dst.space.value} memory{' of a block' * (rank is not None)}"
+        )
     if rank is not None:
         scope.integer(rank, "the rank of a block")
     if src.dtype is not dst.dtype:

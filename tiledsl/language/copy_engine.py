@@ -301,7 +301,9 @@ def _to_the_blocks(source: Region, target: Region, mask: int, barrier: Tensor) -
 
 def _to_one_block(tracer: Tracer, tiles: tuple[Region, Region], block: Any, remote_barrier: Any) -> None:
     if block is None:
-        raise _wrong(_CLUSTER, "dst_block", "not given", "the rank of the block that gets the tile, beside remote_barrier=")
+        raise _wrong(
+            _CLUSTER, "dst_block", "not given", "the rank of the block that gets the tile, beside remote_barrier="
+        )
     blocks = prod(tracer.launch(_CLUSTER).cluster)
     if blocks == 1:
         allowed = "nothing: the kernel has no cluster, give T.Kernel cluster_dims="
@@ -329,7 +331,7 @@ def _send(tiles: tuple[Region, Region], rank: Any, barrier: Any) -> None:
 
 @macro
 def _exchange(source: Region, target: Region, to: Any, blocks: list[int], barrier: Tensor) -> None:
-    """Every block arrives at the barriers of all: only the sender knows who gets the bytes, and tells that one first."""
+    """Every block arrives at the barriers of all, as only the sender knows who gets the bytes, and tells that one."""
     cluster_sync()
     for rank in blocks:
         if to == rank:

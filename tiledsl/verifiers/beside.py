@@ -261,7 +261,11 @@ class Beside(ThreadMemory):
             self.env.update(place)
             ranks.append(self.one(seen, on))
         self.env.update(own)
-        if any(isinstance(n, Load) for n in walk(seen)) or sorted(ranks) != [*range(len(ranks))] or len(self.active(on)) != 1:
+        if (
+            any(isinstance(n, Load) for n in walk(seen))
+            or sorted(ranks) != [*range(len(ranks))]
+            or len(self.active(on)) != 1
+        ):
             raise GivenUp
         operation, tokens = self.issue(""), None
         for a in (s.src, s.dst):

@@ -59,9 +59,9 @@ class Neighbours:
         own = {*self.names, *self.launch.blocks}
         for s in statements(self.launch):
             head = s.cond if isinstance(s, If | While) else s.extent if isinstance(s, For) else None
-            if head is not None and any(n in own for n in walk(head)):
-                if any(isinstance(x, Arrive | Await | Expect) or sends(x) for x in statements(s)):
-                    return True
+            depends = head is not None and any(n in own for n in walk(head))
+            if depends and any(isinstance(x, Arrive | Await | Expect) or sends(x) for x in statements(s)):
+                return True
         return False
 
     def places(self, env: Mapping[Var, Any]) -> Iterator[dict[Var, int]]:

@@ -140,7 +140,9 @@ def tiles_of_a_cluster(A: T.Tensor((4, 16, 128), "float32"), B: T.Tensor((4, 32,
         else:
             T.fill(G, 0.0)
         for half in T.serial(2):
-            T.copy_cluster(G[:, half * 64 : half * 64 + 64], H[:, (1 - half) * 64 : (1 - half) * 64 + 64], dst_block=1 - rank)
+            T.copy_cluster(
+                G[:, half * 64 : half * 64 + 64], H[:, (1 - half) * 64 : (1 - half) * 64 + 64], dst_block=1 - rank
+            )
         if rank == 1:
             T.copy(H, B[b, 0, 0])
 
