@@ -272,7 +272,10 @@ class Beside(ThreadMemory):
             writes, version = a is s.dst, 0 if a.version is None else self.one(a.version, on)
             start, size = self.places(a.buffer, [self.one(i, on) for i in a.indices], version, s.lanes)
             root = self.roots.get(a.buffer, a.buffer)
-            self.tell(Touch(root, start, size, writes, on, s, operation=operation if writes else 0, engine=True))
+            touch = Touch(root, start, size, writes, on, s, operation=operation if writes else 0, engine=True)
+            self.tell(touch)
+            if not writes:
+                self.watch.sends(touch)
             if self.data:
                 tokens = self.spread(a.buffer, start + np.arange(s.lanes) * a.buffer.dtype.bits // 8, tokens)
         assert s.barrier is not None
