@@ -560,6 +560,22 @@ CATALOGUE: dict[str, Entry] = {
         "{word} stands in a loop inside of a T.Parallel loop, whose points draw one number each",
         "draw outside of the inner loop, or make its iterations points of the T.Parallel loop",
     ),
+    "TD0289": Entry(
+        "'{name}' holds two numbers of {dtype} in each byte, {problem}",
+        "{hint}",
+        "The number at an even place of a row lies in the low four bits of its byte. Rows are whole bytes, and parts of "
+        "rows that are copied too; neighbours are stored together, by T.copy, since no memory access reaches half a byte.",
+    ),
+    "TD0290": Entry(
+        "{word} takes no packed numbers, and '{name}' is a tensor of {dtype}",
+        "T.copy it to a tile of {wider}, or of another dtype, and use that",
+        "Numbers of 4 bits lie two to a byte. T.copy, T.fill, T.clear, T.view and reading of elements know them.",
+    ),
+    "TD0291": Entry(
+        "{problem}",
+        "give an array of int4, uint4 or float4_e2m1fn of ml_dtypes with rows of an even length, or its bytes in uint8",
+        "`tiledsl.nibbles.pack` and `unpack` change between arrays of 4-bit numbers and the bytes that kernels take.",
+    ),
     # ---- TD03: layouts
     "TD0301": Entry(
         "layout conflict: {what}\n{pictures}",
@@ -783,8 +799,8 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TD0503": Entry(
         "{what} has the dtype {dtype}, whose elements have no address of their own",
-        "keep such values in pairs, in uint8, and take them apart with shifts",
-        "Elements of fewer than 8 bits can be named in the IR, but no memory access reaches half a byte.",
+        "tensors and tiles may have it; a single value is an int8 (of int4), uint8 (of uint4) or float16 (of float4_e2m1fn)",
+        "No memory access reaches half a byte. Tensors of 4-bit numbers are bytes in the IR, with two numbers in each.",
     ),
     "TD0504": Entry(
         "the index {value} does not fit in 64 bits",

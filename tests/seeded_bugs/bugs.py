@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import bugs_cpu
 import bugs_hopper
 import bugs_ir
+import bugs_language
 import bugs_loads
 import bugs_threads
 import bugs_tiles
@@ -17,6 +18,7 @@ GROUPS: Mapping[str, tuple[Bug, ...]] = {
     "Simplifier and linear forms": bugs_ir.SIMPLIFIER,
     "Layouts and swizzles": bugs_ir.LAYOUTS,
     "Text of the IR": bugs_ir.TEXT,
+    "Numbers of 4 bits": bugs_language.PACKED,
     "Software pipelining": bugs_tiles.PIPELINE,
     "Warp specialisation": bugs_warps.WARPS,
     "Tiles awaited by all threads": bugs_loads.LOADS,

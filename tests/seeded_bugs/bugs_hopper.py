@@ -28,6 +28,20 @@ FENCES = (
         "if False:",
         "verify_fences",
     ),
+    Bug(
+        "a fence of shared memory counts for tensors too",
+        "passes.insert_fences:_Planner.publish",
+        "fenced = {p.buffer.space for p in why}",
+        "fenced = {b.space for b in dirty}",
+        "verify_fences_of_tensors",
+    ),
+    Bug(
+        "tensors that threads wrote are copied without a fence",
+        "passes.insert_fences:_Planner.statement",
+        "dirty = self.publish(path, dirty, own, KINDS)",
+        "dirty = self.publish(path, dirty, own)",
+        "verify_fences_of_tensors",
+    ),
 )
 OPERANDS = (
     Bug(

@@ -29,7 +29,9 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
+from tiledsl.ir.parser import parse
 from tiledsl.passes.base import run_pipeline
+from tiledsl.passes.insert_fences import insert_fences
 from tiledsl.passes.pipeline import PASSES, pipeline
 from tiledsl.passes.plan_shared_memory import plan_shared_memory
 from tiledsl.target import Target, target_named
@@ -121,6 +123,23 @@ def shared_loops() -> None:
         run_pipeline(Kernel("k", (source,), (launch,)), [plan_shared_memory.bind(SM80)], check=True)
 
 
+def fenced_tensors() -> None:
+    """Threads write a tile and a tensor, and the copy engine moves from one to the other."""
+    text = """kernel k(C: global float16[512, 64]) {
+      launch k(b in 1) threads(t in 256) {
+        alloc S: shared float16[8192]
+        alloc x: local float16[8]
+        S[t] = x[0]
+        C[t, 0] = x[1]
+        barrier
+        if t == 0 { bulk_move(lanes=8) S[0] -> C[0, 0] }
+        async_commit(queue=store)
+        async_wait(pending=0, queue=store)
+      }
+    }"""
+    run_pipeline(parse(text), [insert_fences], check=True)
+
+
 def _executed(file: str, name: str) -> Callable[[], None]:
     """The last stage of a kernel with roles, whose blocks have several tiles, in the interpreter with all checks."""
 
@@ -147,6 +166,7 @@ VERIFIERS: Mapping[str, Callable[[], Any]] = {
     "verify_barriers": _through("insert-barriers", ("gemm", "gemm-3-stages"), ("reduction", "reduce-sum-dim0")),
     "executed_roles": _executed("gemm_hopper", "gemm-hopper-persistent-384x128x192"),
     "executed_ring_of_three": _executed("gemm_cluster", "gemm-cluster-persistent-200x200x264"),
+    "verify_fences_of_tensors": fenced_tensors,
     "verify_fences": _through(
         "insert-fences", ("gemm", "gemm-odd"), ("gemm_hopper", "gemm-hopper-persistent-384x128x192"), target=SM90
     ),

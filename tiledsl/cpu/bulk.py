@@ -117,10 +117,11 @@ def _pixels(m: Machine, s: TensorCopy, tensor: Pointer, shared: Pointer) -> None
             numbers // columns % rows * window.stride - window.pad + down,
             numbers % columns * window.stride - window.pad + right,
         )
-        inside = np.all([(i >= 0) & (i < n) for i, n in zip(at, image.shape)], axis=0)
-        inside = inside[:, None] & (c + np.arange(channels) < image.shape[3])
-        places = tuple(np.broadcast_to(i[:, None], inside.shape)[inside] for i in at)
-        places = (*places, np.broadcast_to(c + np.arange(channels), inside.shape)[inside])
+        every = (*(i[:, None] for i in at), c + np.arange(channels))
+        inside = np.ones(s.box, bool)
+        for i, extent in zip(every, image.shape):
+            inside &= (i >= 0) & (i < extent)
+        places = tuple(np.broadcast_to(i, inside.shape)[inside] for i in every)
         data = np.zeros(s.box, image.dtype)
         m.require_zeros_outside(tensor.buffer, not inside.all())
         _record_places(m, tensor.buffer, places, thread, written=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import MemberDescriptorType
 from typing import Any, TypeAlias
 
+from tiledsl.frontend.packed import Packed
 from tiledsl.frontend.parameters import declare_tensor
 from tiledsl.frontend.proxies import (
     Scalar,
@@ -69,7 +70,7 @@ def assign(_names: Sequence[str], value: Any, name: str, old: Thunk) -> Any:
     if isinstance(before, Variable):
         before.store(value)
         return before
-    if isinstance(before, Tensor):
+    if isinstance(before, (Tensor, Packed)):
         raise fail("TD0113", name=name, value=describe(value))
     return bind(value, name) if isinstance(value, Scalar) else value
 

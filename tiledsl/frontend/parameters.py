@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiledsl.frontend.packed import WIDER, Packed, declared
 from tiledsl.frontend.proxies import Scalar
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, TensorType, extent_of, shape_text
 from tiledsl.frontend.tracer import TensorSpec, Tracer
 from tiledsl.frontend.typenames import dtype_named
-from tiledsl.ir.dtypes import INDEX
+from tiledsl.ir.dtypes import INDEX, UINT8
 from tiledsl.ir.nodes import Buffer, Space, Var
 
 
@@ -42,7 +43,7 @@ def buffer_of(name: str, annotation: TensorType) -> Buffer:
     return Buffer(name, annotation.extents(), annotation.dtype, Space.GLOBAL, strides)
 
 
-def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
+def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor | Packed:
     """The parameter `name` of the constant style, checked against its argument.
 
     Raises TileError TD0127, TD0137 where the two disagree; SizesFound if only the sizes were wanted, by the last.
@@ -53,18 +54,23 @@ def declare_tensor(tracer: Tracer, name: str, annotation: TensorType) -> Tensor:
     if tracer.const_sizes is None and not tracer.undeclared:
         raise SizesFound
     buffer = buffer_of(name, annotation)
-    tracer.params[name] = buffer
-    return Tensor(buffer)
+    if tracer.const_sizes is None:  # rows may have no length yet
+        return Tensor(buffer)
+    tracer.params[name], tensor = declared(buffer)
+    return tensor
 
 
 def _check_argument(tracer: Tracer, name: str, annotation: TensorType, spec: TensorSpec) -> None:
     """Notes the sizes that the argument fixes."""
-    given, declared = spec.shape, annotation.shape
-    if len(given) != len(declared):
+    given, wanted = spec.shape, annotation.shape
+    pairs = annotation.dtype in WIDER
+    if pairs and given:
+        given = (*given[:-1], 2 * given[-1])  # numbers, where the argument has bytes
+    if len(given) != len(wanted):
         raise fail(
             "TD0137", name=name, what="shape", given=shape_text(given), declared=shape_text(annotation.extents())
         )
-    for dim, (size, actual) in enumerate(zip(declared, given)):
+    for dim, (size, actual) in enumerate(zip(wanted, given)):
         if isinstance(size, ConstSize):
             known = tracer.found_sizes.setdefault(size.name, actual)
             if known != actual:
@@ -72,8 +78,9 @@ def _check_argument(tracer: Tracer, name: str, annotation: TensorType, spec: Ten
         elif isinstance(size, int) and size != actual:
             shape = shape_text(annotation.extents())
             raise fail("TD0137", name=name, what="shape", given=shape_text(given), declared=shape)
-    if dtype_named(spec.dtype) != annotation.dtype:
-        raise fail("TD0137", name=name, what="dtype", given=spec.dtype, declared=annotation.dtype)
+    if dtype_named(spec.dtype) != (UINT8 if pairs else annotation.dtype):
+        shown = f"{annotation.dtype}, two of which are a uint8" if pairs else str(annotation.dtype)
+        raise fail("TD0137", name=name, what="dtype", given=spec.dtype, declared=shown)
 
 
 # The sizes of `T.dynamic` by name: the same name is the same size in one kernel, so it is the same variable everywhere.

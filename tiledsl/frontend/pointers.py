@@ -12,10 +12,11 @@ from tiledsl.ir.dtypes import DType
 
 @dataclass(frozen=True, slots=True)
 class PointerType:
-    """The annotation `T.ptr` or `T.ptr(dtype)` of a parameter: memory of the call, in elements of `dtype` if given.
+    """The annotation of a parameter that is memory of the call: `p: T.ptr`.
 
-    The caller passes a tensor of any shape, of which the memory from its first element on counts; the kernel says by
-    T.make_tensor what it is. `def kernel(p: T.ptr, n: T.int32): A = T.make_tensor(p, (n, 64), "float16")`.
+    `p: T.ptr(T.float16)` says the dtype of its elements too. The caller passes a tensor of any shape, of which the
+    memory from its first element on counts; the kernel says by `A = T.make_tensor(p, (n, 64), T.float16)` what it is.
+    Other `storage_scope`s are TileError TD0226.
     """
 
     dtype: DType | None = None

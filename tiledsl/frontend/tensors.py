@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from tiledsl.frontend.lanes import Lanes, store_lanes
 from tiledsl.frontend.proxies import WORDS, Scalar, TypeWord, converted, dependencies, describe, index_of, operand
@@ -86,7 +86,7 @@ class Tensor(Traced):
         return self.buffer.space.value
 
     def __getitem__(self, index: Any) -> Any:
-        offsets, extents, reads = parse_index(self, index)
+        offsets, extents, reads = parse_index(self.buffer, index)
         if any(e is not POINT for e in extents):
             return Slice(self, offsets, tuple(1 if e is POINT else e for e in extents), reads)
         tracer = tracer_of("an element of a tensor")
@@ -99,7 +99,7 @@ class Tensor(Traced):
         return Scalar(Load(buffer, offsets), buffer.dtype, frame, ((buffer, count), *more))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        offsets, extents, _ = parse_index(self, index)
+        offsets, extents, _ = parse_index(self.buffer, index)
         tracer = tracer_of("a store")
         self.check_elements()
         if any(e is not POINT for e in extents):
@@ -189,31 +189,41 @@ class BarrierElement(Traced):
         raise fail("TD0249", name=self.tensor.buffer.name)
 
 
+class NoTile(Traced):
+    """What looks like a tensor, but is no operand of tile words in general."""
+
+    __slots__ = ()
+
+    def no_tile(self, word: str) -> NoReturn:
+        """Raises the TileError that says why."""
+        raise NotImplementedError
+
+
 POINT = -1  # the extent of a dimension that is indexed, not sliced
 
 
-def parse_index(tensor: Tensor, index: Any) -> tuple[tuple[Expr, ...], tuple[int | None, ...], Scalar]:
-    """Offsets and extents of `tensor[index]`; missing indices take whole dimensions, POINT marks an indexed one.
+def parse_index(buffer: Buffer, index: Any) -> tuple[tuple[Expr, ...], tuple[int | None, ...], Scalar]:
+    """Offsets and extents of `buffer[index]`; missing indices take whole dimensions, POINT marks an indexed one.
 
     The third result carries what the offsets depend on.
     """
     parts = list(index) if isinstance(index, tuple) else [index]
-    shape = tensor.buffer.shape
+    shape = buffer.shape
     if Ellipsis in [p for p in parts if p is Ellipsis]:
         at = next(i for i, p in enumerate(parts) if p is Ellipsis)
         parts[at : at + 1] = [slice(None)] * max(0, len(shape) - len(parts) + 1)
     if len(parts) > len(shape):
-        raise fail("TD0207", name=tensor.buffer.name, shape=shape_text(shape), rank=len(shape), given=len(parts))
+        raise fail("TD0207", name=buffer.name, shape=shape_text(shape), rank=len(shape), given=len(parts))
     parts += [slice(None)] * (len(shape) - len(parts))
     offsets: list[Expr] = []
     extents: list[int | None] = []
     used: list[Scalar] = []
     for dim, part in enumerate(parts):
         if isinstance(part, slice):
-            offset, extent = _slice(tensor, dim, part)
+            offset, extent = _slice(buffer, dim, part)
             used += [p for p in (part.start, part.stop) if isinstance(p, Scalar)]
         else:
-            offset, extent = _point(tensor, dim, part), POINT
+            offset, extent = _point(buffer, dim, part), POINT
             used += [part] if isinstance(part, Scalar) else []
         offsets.append(offset)
         extents.append(extent)
@@ -221,9 +231,9 @@ def parse_index(tensor: Tensor, index: Any) -> tuple[tuple[Expr, ...], tuple[int
     return tuple(offsets), tuple(extents), Scalar(ZERO, INDEX, frame, reads)
 
 
-def _bound(tensor: Tensor, dim: int, value: Any, *, is_end: bool) -> int | Expr:
+def _bound(buffer: Buffer, dim: int, value: Any, *, is_end: bool) -> int | Expr:
     """An index or a bound of a slice; a negative constant counts from the end, as in Python."""
-    size = tensor.buffer.shape[dim]
+    size = buffer.shape[dim]
     value = operand(value)
     if isinstance(value, Scalar) and isinstance(e := index_of(value), Const):
         value = int(e.value)
@@ -238,34 +248,30 @@ def _bound(tensor: Tensor, dim: int, value: Any, *, is_end: bool) -> int | Expr:
         if number + size >= 0:
             return number + size
     if number < 0 or (isinstance(size, int) and number >= size + is_end and not is_end):
-        raise fail(
-            "TD0208", index=number, name=tensor.buffer.name, dim=dim, shape=shape_text(tensor.buffer.shape), size=size
-        )
-    if is_end and isinstance(size, int) and number > size and tensor.buffer.space is not Space.GLOBAL:
-        raise fail(
-            "TD0208", index=number, name=tensor.buffer.name, dim=dim, shape=shape_text(tensor.buffer.shape), size=size
-        )
+        raise fail("TD0208", index=number, name=buffer.name, dim=dim, shape=shape_text(buffer.shape), size=size)
+    if is_end and isinstance(size, int) and number > size and buffer.space is not Space.GLOBAL:
+        raise fail("TD0208", index=number, name=buffer.name, dim=dim, shape=shape_text(buffer.shape), size=size)
     return number
 
 
-def _point(tensor: Tensor, dim: int, value: Any) -> Expr:
+def _point(buffer: Buffer, dim: int, value: Any) -> Expr:
     if value is None or isinstance(value, (str, list, tuple, Tensor, Slice)):
         raise fail("TD0209", value=describe(value), use="an index")
-    bound = _bound(tensor, dim, value, is_end=False)
+    bound = _bound(buffer, dim, value, is_end=False)
     return Const(bound, INDEX) if isinstance(bound, int) else bound
 
 
-def _slice(tensor: Tensor, dim: int, part: slice) -> tuple[Expr, int | None]:
-    name, size = tensor.buffer.name, tensor.buffer.shape[dim]
+def _slice(buffer: Buffer, dim: int, part: slice) -> tuple[Expr, int | None]:
+    name, size = buffer.name, buffer.shape[dim]
     if part.step is not None and not (isinstance(part.step, int) and part.step == 1):
         raise fail("TD0210", name=name, step=describe(part.step))
-    start = 0 if part.start is None else _bound(tensor, dim, part.start, is_end=True)
+    start = 0 if part.start is None else _bound(buffer, dim, part.start, is_end=True)
     if part.stop is None:
         stop: int | Expr = size
         if not isinstance(size, int) and start == 0:
             return ZERO, None
     else:
-        stop = _bound(tensor, dim, part.stop, is_end=True)
+        stop = _bound(buffer, dim, part.stop, is_end=True)
     if isinstance(start, int) and isinstance(stop, int):
         extent = stop - start
     else:
@@ -360,6 +366,8 @@ def tile_of(value: Any, word: str, parameter: str) -> Tile:
             return Tile(value.tensor, value.offsets, value.extents)
         case Scalar(expr=Load(buffer, indices)) if buffer.space is not Space.VAR:
             return Tile(Tensor(buffer, value.frame), indices, (1,) * len(indices), is_start=True)
+        case NoTile():
+            value.no_tile(word)
         case Poison():
             value.used()
     raise fail("TD0235", word=word, parameter=parameter, value=describe(value))

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from tiledsl.errors import NOWHERE, TileError, error
 from tiledsl.frontend.overlaps import check_overlaps
+from tiledsl.frontend.packed import Packed, declared
 from tiledsl.frontend.parameters import DYNAMIC, SizesFound, buffer_of, dynamic_sizes
 from tiledsl.frontend.pointers import Pointer
 from tiledsl.frontend.proxies import Scalar
@@ -17,7 +18,7 @@ from tiledsl.frontend.rewrite import rewritten
 from tiledsl.frontend.signature import Kind, Parameter, Signature, signature_of
 from tiledsl.frontend.source import innermost_code, is_package, span_of_code, user_places
 from tiledsl.frontend.tensors import Tensor
-from tiledsl.frontend.traced import Poison
+from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Activation, TensorSpec, Tracer, in_force
 from tiledsl.ir.nodes import Buffer, Kernel, Param, Var
 from tiledsl.ir.walk import walk
@@ -75,8 +76,8 @@ def _argument(tracer: Tracer, p: Parameter, static: Mapping[str, object], body: 
         case Kind.TENSOR:
             assert p.tensor is not None
             buffer = buffer_of(p.name, p.tensor)
-            tracer.params[p.name] = buffer
-            return Tensor(buffer)
+            tracer.params[p.name], tensor = declared(buffer, place=span_of_code(body.__code__))
+            return tensor
         case Kind.POINTER:
             assert p.pointer is not None
             return Pointer(p.name, p.pointer)
@@ -132,10 +133,11 @@ def _results(tracer: Tracer, returned: Any, fn: FunctionType) -> list[Buffer]:
     values = returned if isinstance(returned, (tuple, list)) else [] if returned is None else [returned]
     results: list[Buffer] = []
     for value in values:
-        if not isinstance(value, Tensor) or value.buffer not in tracer.empties:
-            shown = value.shown() if isinstance(value, (Tensor, Scalar)) else repr(value)
+        tensor = value.bytes if isinstance(value, Packed) else value
+        if not isinstance(tensor, Tensor) or tensor.buffer not in tracer.empties:
+            shown = value.shown() if isinstance(value, Traced) else repr(value)
             raise error("TD0128", span_of_code(fn.__code__), value=shown)
-        results.append(value.buffer)
+        results.append(tensor.buffer)
     return results
 
 

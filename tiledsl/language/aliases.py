@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiledsl.frontend.packed import Packed, declared
 from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, extent_of, shape_text
@@ -14,15 +15,16 @@ from tiledsl.ir.simplify import simplify
 from tiledsl.language.sizes import sizes
 
 
-def alias(word: str, src: Any, shape: Any, dtype: Any) -> Tensor:
+def alias(word: str, src: Any, shape: Any, dtype: Any) -> Tensor | Packed:
     """A view of the bits of `src` in row-major order; None keeps its shape or dtype. TD0235 or TD0237 if it cannot."""
     tracer = tracer_of(word)
     tracer.launch(word)
-    if not isinstance(src, Tensor):
+    if not isinstance(src, (Tensor, Packed)):
         raise fail("TD0235", word=word, parameter="src", value=describe(src))
-    src.check_elements()
-    src.check_alive()
-    old = src.buffer
+    source = src.bytes if isinstance(src, Packed) else src
+    source.check_elements()
+    source.check_alive()
+    old = src.numbers if isinstance(src, Packed) else src.buffer
     type_ = old.dtype if dtype is None else dtype_named(dtype)
     new = old.shape if shape is None else tuple(extent_of(s) for s in sizes(shape, word))
     if shape is None and type_.bits != old.dtype.bits:
@@ -33,10 +35,10 @@ def alias(word: str, src: Any, shape: Any, dtype: Any) -> Tensor:
     if _bits(new, type_.bits) != _bits(old.shape, old.dtype.bits) or old.strides is not None:
         shown = f"{shape_text(new)} of {type_}"
         raise fail("TD0237", word=word, name=old.name, old=_bits_text(old.shape, old), new=shown)
-    buffer = Buffer(tracer.take_name(f"{old.name}_view"), new, type_, old.space)
-    tracer.storage[buffer] = old
-    tracer.emit(View(buffer, old, span=tracer.here()))
-    return Tensor(buffer, tracer.frame)
+    buffer, made = declared(Buffer(tracer.take_name(f"{old.name}_view"), new, type_, old.space), tracer.frame)
+    tracer.storage[buffer] = source.buffer
+    tracer.emit(View(buffer, source.buffer, span=tracer.here()))
+    return made
 
 
 def _bits(shape: tuple[Extent, ...], bits: int) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tiledsl.frontend.packed import Packed, declared
 from tiledsl.frontend.parameters import buffer_of, const_size, dynamic_size
 from tiledsl.frontend.pointers import Pointer, PointerType
 from tiledsl.frontend.proxies import describe
@@ -19,15 +20,17 @@ from tiledsl.language.sizes import sizes
 
 
 class _TensorWord:
-    """`T.Tensor(shape, dtype)` or `T.Tensor[shape, dtype]`: a row-major contiguous tensor in global memory.
+    """A row-major contiguous tensor in global memory, of `shape` and `dtype`: `A: T.Tensor((M, K), T.float16)`.
 
-    Extents are integers, sizes of `T.const`, or run-time sizes of `T.dynamic`. In a T.Kernel block
-    `T.Tensor(shape, dtype, A.data)` is `T.view(A, shape, dtype)`: the same bits in row-major order, nothing is copied.
+    `A: T.Tensor[(M, K), T.float16]` and `A: T.Buffer((M, K), T.float16)` are the same. Extents are integers, sizes of
+    T.const, or run-time sizes of T.dynamic (TD0221); any dtype whose elements fill bytes. In a T.Kernel block
+    `T.Tensor((K, M), T.float16, A.data)` is `T.view(A, (K, M), T.float16)`: the same bits in row-major order, nothing
+    is copied. Raises TileError TD0124 for brackets without shape and dtype.
     """
 
     makes_tensor_types = True
 
-    def __call__(self, shape: Any, dtype: Any = "float32", data: Any = None) -> TensorType | TensorProxy:
+    def __call__(self, shape: Any, dtype: Any = "float32", data: Any = None) -> TensorType | TensorProxy | Packed:
         if data is not None:
             return alias("T.Tensor", data, shape, dtype)
         return TensorType(sizes(shape, "T.Tensor"), dtype_named(dtype))
@@ -41,7 +44,10 @@ class _TensorWord:
 
 
 class _StridedTensorWord:
-    """`T.StridedTensor(shape, strides, dtype)`: a tensor in global memory with strides in elements."""
+    """A tensor in global memory with strides in elements, one for each dimension (TD0222); a stride of 0 repeats.
+
+    `A: T.StridedTensor((M, K), (2 * K, 1), T.float16)`.
+    """
 
     makes_tensor_types = True
 
@@ -57,12 +63,13 @@ Tensor = _TensorWord()
 StridedTensor = _StridedTensorWord()
 
 
-def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> TensorProxy:
+def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None) -> TensorProxy | Packed:
     """The tensor that a pointer of the call (T.ptr) is: once, before the T.Kernel block. `strides` are in elements.
 
     Sizes are constants, scalar parameters, and sizes that other tensors have. The caller passes a tensor of any shape
-    with the same dtype and as much memory (TD0636). In a T.Kernel block, of a tensor `A` or of `A.data`, it is
-    `T.view(A, shape, dtype)`. `A = T.make_tensor(p, (n, 64), "float16", strides=(128, 1))`.
+    with the same dtype and as much memory (TD0636). In a T.Kernel block, of a tensor or its `.data`, it is T.view.
+    Raises TileError TD0103 for a second one of a pointer, TD0143 for one in the block, TD0222 for too few strides,
+    TD0226 for another dtype than the pointer's. `A = T.make_tensor(p, (n, 64), "float16", strides=(128, 1))`.
     """
     word = "T.make_tensor"
     tracer = tracer_of(word)
@@ -83,14 +90,17 @@ def make_tensor(pointer: Any, shape: Any, dtype: Any = None, strides: Any = None
     steps = None if strides is None else sizes(strides, word, least=0)
     if steps is not None and len(extents) != len(steps):
         raise fail("TD0222", shape=len(extents), strides=len(steps))
-    buffer = buffer_of(pointer.name, TensorType(extents, type_, steps))
-    tracer.params[pointer.name] = buffer
-    tracer.pointers[buffer] = None
-    return TensorProxy(buffer)
+    held, tensor = declared(buffer_of(pointer.name, TensorType(extents, type_, steps)))
+    tracer.params[pointer.name] = held
+    tracer.pointers[held] = None
+    return tensor
 
 
 def dynamic(names: str, dtype: Any = "int32") -> Any:
-    """A size that is known only when the kernel runs; the same name is the same size. `"m, n"` gives several."""
+    """A size that is known only when the kernel runs; the same name is the same size. `"m, n"` gives several.
+
+    Of an integer dtype (TD0209); TD0142 for what is no name. `m, n = T.dynamic("m, n")`, or `m = T.symbolic("m")`.
+    """
     if not isinstance(names, str) or not all(n.isidentifier() for n in _split(names)):
         raise fail("TD0142", word="T.dynamic", value=describe(names))
     if not dtype_named(dtype).is_integer:
@@ -100,7 +110,11 @@ def dynamic(names: str, dtype: Any = "int32") -> Any:
 
 
 def const(names: str) -> Any:
-    """Sizes bound from the arguments at the call: `M, N = T.const("M, N")`, then `A: T.Tensor((M, N), ...)`."""
+    """Sizes bound from the arguments at the call, ahead of the tensors that have them as dimensions.
+
+    `M, N = T.const("M, N")`, then the tensor `A: T.Tensor((M, N), T.float16)` in the body. Raises TileError TD0142 for
+    what is no name, TD0143 in a T.Kernel block.
+    """
     tracer = tracer_of("T.const")
     if not isinstance(names, str) or not all(n.isidentifier() for n in _split(names)):
         raise fail("TD0142", word="T.const", value=describe(names))
@@ -114,12 +128,15 @@ def _split(names: str) -> Sequence[str]:
     return names.replace(",", " ").split() or [""]
 
 
-def empty(shape: Any, dtype: Any = "float32") -> TensorProxy:
-    """A tensor in global memory that the call allocates; `return` it to make it a result."""
+def empty(shape: Any, dtype: Any = "float32") -> TensorProxy | Packed:
+    """A tensor in global memory that the call allocates; `return` it to make it a result.
+
+    `D = T.empty((M, N), T.float32)`, ahead of the T.Kernel block (TD0143).
+    """
     tracer = tracer_of("T.empty")
     if tracer.frame is not None:
         raise fail("TD0143", word="T.empty")
     extents = TensorType(sizes(shape, "T.empty"), dtype_named(dtype)).extents()
-    buffer = Buffer(tracer.take_name("output"), extents, dtype_named(dtype), Space.GLOBAL)
-    tracer.empties.append(buffer)
-    return TensorProxy(buffer)
+    held, tensor = declared(Buffer(tracer.take_name("output"), extents, dtype_named(dtype), Space.GLOBAL))
+    tracer.empties.append(held)
+    return tensor

@@ -60,7 +60,9 @@ def async_copy(
 ) -> None:
     """Starts a copy of a tile from global to shared memory, and commits it as a group of its own (cp.async).
 
-    `T.ptx_wait_group(n)` waits for it, `T.cp_async_barrier_noinc(bar)` tells others of its end.
+    `T.async_copy(A[by * 64, k * 32], A_shared)`; `T.ptx_wait_group(0)` waits for it, `T.cp_async_barrier_noinc(bar)`
+    tells others of its end. Both sides have one dtype. Raises TileError TD0213 where extents differ, TD0254 for other
+    memory or dtypes. Source: PTX ISA, "cp.async".
     """
     word = "T.async_copy"
     tracer = begin(word)
@@ -72,12 +74,18 @@ def async_copy(
 
 
 def ptx_commit_group() -> None:
-    """Closes the group of what this thread has started to copy with cp.async since the last commit."""
+    """Closes the group of what this thread has started to copy with cp.async since the last commit.
+
+    `T.ptx_commit_group()`. Source: PTX ISA, "cp.async.commit_group".
+    """
     _emit("T.ptx_commit_group", AsyncCommit(span=begin("T.ptx_commit_group").here()))
 
 
 def ptx_wait_group(num: int) -> None:
-    """Waits until at most `num` groups of this thread's cp.async copies are in flight."""
+    """Waits until at most `num` groups of this thread's cp.async copies are in flight.
+
+    `T.ptx_wait_group(0)`; TD0226 for a number that is no constant. Source: PTX ISA, "cp.async.wait_group".
+    """
     word = "T.ptx_wait_group"
     _emit(word, AsyncWait(_count(word, "num", num), span=begin(word).here()))
 
@@ -94,11 +102,15 @@ def tma_copy(
 ) -> None:
     """Has the copy engine move a tile between global and shared memory, and does not wait (sm_90).
 
-    A load completes on `barrier`, which expects its bytes: let `T.barrier_arrive(barrier)` follow in the threads that
-    load, and `T.barrier_wait` in those that use the tile. A store is a group of its own: `T.tma_store_wait(0)` waits.
+    A load, `T.tma_copy(A[by * 64, k * 32], A_shared, barrier=bar)`, completes on `barrier`, which expects its bytes:
+    let `T.barrier_arrive(bar)` follow in the threads that load, and `T.barrier_wait(bar, k % 2)` in those that use the
+    tile. A store, `T.tma_copy(C_shared, C[by * 64, bx * 64])`, is a group of its own: `T.tma_store_wait(0)` waits.
     Elements outside of the tensor are loaded as 0, and not stored. With `cluster_mask` a load goes to the same place of
     each of these blocks of the cluster (bit r: the block of rank r), and completes on `barrier` there. The copy then
-    expects no bytes: each block says by `T.mbarrier_expect_tx` how many come from all of them.
+    expects no bytes: each block says by T.mbarrier_expect_tx how many come from all of them.
+
+    Raises TileError TD0213 where extents differ, TD0226 for a store with a barrier or mask, TD0250 for a load without
+    barrier, TD0254 for other memory or two dtypes. Source: PTX ISA, "cp.async.bulk.tensor".
     """
     word = "T.tma_copy"
     tracer = begin(word)
@@ -130,17 +142,27 @@ def load(word: str, source: Region, target: Region, barrier: Any, ranks: int = 0
 
 
 def fence_proxy_async() -> None:
-    """Orders this thread's accesses to shared memory before those of the copy engine and the tensor core."""
+    """Orders this thread's accesses to shared memory before those of the copy engine and the tensor core.
+
+    `T.fence_proxy_async()`, between storing a tile and `T.tma_copy(C_shared, C[by * 64, bx * 64])`. Source: PTX ISA,
+    "fence.proxy.async".
+    """
     _emit("T.fence_proxy_async", Fence("async_proxy", span=begin("T.fence_proxy_async").here()))
 
 
 def tma_store_arrive() -> None:
-    """Closes the group of the stores of the copy engine since the last; `T.tma_copy` does it by itself."""
+    """Closes the group of the stores of the copy engine since the last; T.tma_copy does it by itself.
+
+    `T.tma_store_arrive()`. Source: PTX ISA, "cp.async.bulk.commit_group".
+    """
     _emit("T.tma_store_arrive", AsyncCommit("store", span=begin("T.tma_store_arrive").here()))
 
 
 def tma_store_wait(count: int = 0, read: bool = True) -> None:
-    """Waits until at most `count` stores of the copy engine are in flight; with `read`, until they have read."""
+    """Waits until at most `count` stores of the copy engine are in flight; with `read`, until they have read.
+
+    `T.tma_store_wait(0)`. Source: PTX ISA, "cp.async.bulk.wait_group".
+    """
     word = "T.tma_store_wait"
     _emit(word, AsyncWait(_count(word, "count", count), "store", bool(read), span=begin(word).here()))
 
@@ -157,17 +179,23 @@ def wgmma_gemm(
     policy: Any = GemmWarpPolicy.Square,
     clear_accum: bool = False,
 ) -> None:
-    """`T.gemm(..., wg_wait=-1)`: starts the product and does not wait for it."""
+    """T.gemm with `wg_wait=-1`: starts the product and does not wait for it.
+
+    Shapes, dtypes and errors are those of T.gemm. `T.wgmma_gemm(A_shared, B_shared, C_local)`.
+    """
     gemm(A, B, C, transpose_A, transpose_B, policy, clear_accum, wg_wait=-1)
 
 
 def wait_wgmma(num_mma: int) -> None:
-    """Waits until at most `num_mma` products of `T.gemm(..., wg_wait=-1)` are in flight."""
+    """Waits until at most `num_mma` of the products that T.gemm started with `wg_wait=-1` are in flight.
+
+    `T.wait_wgmma(0)`. Source: PTX ISA, "wgmma.wait_group".
+    """
     _wait("T.wait_wgmma", num_mma)
 
 
 def warpgroup_wait(num_mma: int) -> None:
-    """`T.wait_wgmma(num_mma)`."""
+    """Another name of T.wait_wgmma: `T.warpgroup_wait(0)`."""
     _wait("T.warpgroup_wait", num_mma)
 
 
@@ -176,16 +204,25 @@ def _wait(word: str, count: Any) -> None:
 
 
 def warpgroup_arrive() -> None:
-    """Orders uses of accumulators before products that follow; `T.gemm` does it by itself."""
+    """Orders uses of accumulators before products that follow; T.gemm does it by itself. `T.warpgroup_arrive()`.
+
+    Source: PTX ISA, "wgmma.fence".
+    """
     _emit("T.warpgroup_arrive", Fence("product", span=begin("T.warpgroup_arrive").here()))
 
 
 def warpgroup_commit_batch() -> None:
-    """Closes the group of products started since the last; `T.gemm` does it by itself."""
+    """Closes the group of products started since the last; T.gemm does it by itself. `T.warpgroup_commit_batch()`.
+
+    Source: PTX ISA, "wgmma.commit_group".
+    """
     _emit("T.warpgroup_commit_batch", AsyncCommit("product", span=begin("T.warpgroup_commit_batch").here()))
 
 
 def warpgroup_fence_operand(buffer: Any, offset: Any = 0, num_regs: Any = None, dtype: Any = None) -> None:
-    """Keeps uses of the accumulator `buffer` in their place. Every wait does that, so this does nothing."""
+    """Keeps uses of the accumulator `buffer` in their place. Every wait does that, so this does nothing.
+
+    `T.warpgroup_fence_operand(C_local)`.
+    """
     begin("T.warpgroup_fence_operand")
     tile_of(buffer, "T.warpgroup_fence_operand", "buffer")

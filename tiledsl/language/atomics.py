@@ -54,11 +54,15 @@ def _atomic(
 def atomic_add(
     dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False, use_tma: bool = False
 ) -> Scalar | None:
-    """`dst += value` in one step. `dst` is an element, or a tile with a tile as `value`.
+    """`dst += value` in one step. `dst` is an element, or a tile with a tile of the same extents as `value`.
 
-    With `return_prev` the result is the element's old value. With `use_tma` the copy engine of sm_90 adds a whole tile
-    in shared memory to global memory: of float16, bfloat16, float32, float64, int32, uint32 or uint64, in no order.
-    Where it cannot, as on other targets, the threads add, and the report says why. PTX ISA, "cp.reduce.async.bulk".
+    `T.atomic_add(Y[i], x)`, or `T.atomic_add(C[by * 64, bx * 64], C_shared, use_tma=True)`. `dst` lies in global or
+    shared memory (TD0219) and has elements of 16 bits or more (TD0248). With `return_prev` the result is the element's
+    old value; a tile has none (TD0242). `memory_order` is "relaxed" or another of C++. With `use_tma` the copy engine
+    of sm_90 adds a whole tile in shared memory to global memory: of float16, bfloat16, float32, float64, int32, uint32
+    or uint64, in no order. Where it cannot, as on other targets, the threads add, and the report says why. Raises
+    TileError TD0213 where extents differ, TD0226, TD0243 for a number and a tile. Source: PTX ISA, "atom", "red" and
+    "cp.reduce.async.bulk".
     """
     return _atomic("add", dst, value, memory_order, return_prev, use_tma)
 
@@ -66,9 +70,9 @@ def atomic_add(
 def atomic_max(
     dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False, use_tma: bool = False
 ) -> Scalar | None:
-    """`dst = max(dst, value)` in one step, on an element or a tile.
+    """`dst = max(dst, value)` in one step, on an element or a tile, as T.atomic_add: `T.atomic_max(counts[0], i)`.
 
-    `use_tma` as for `T.atomic_add`, for float16, bfloat16 and integers of 32 and 64 bits.
+    `use_tma` as there, for float16, bfloat16 and integers of 32 and 64 bits.
     """
     return _atomic("max", dst, value, memory_order, return_prev, use_tma)
 
@@ -76,19 +80,25 @@ def atomic_max(
 def atomic_min(
     dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False, use_tma: bool = False
 ) -> Scalar | None:
-    """`dst = min(dst, value)` in one step, on an element or a tile; `use_tma` as for `T.atomic_max`."""
+    """`dst = min(dst, value)` in one step, as T.atomic_max, with `use_tma` too.
+
+    `old = T.atomic_min(Y[i], x, return_prev=True)`.
+    """
     return _atomic("min", dst, value, memory_order, return_prev, use_tma)
 
 
 def atomic_or(dst: Any, value: Any, memory_order: str | None = None, return_prev: bool = False) -> Scalar | None:
-    """`dst |= value` in one step, on an integer element."""
+    """`dst |= value` in one step, on an integer element (TD0223), else as T.atomic_add. `T.atomic_or(counts[i], 1)`."""
     if isinstance(dst, Scalar) and not isinstance(dst, Variable) and dst.type.is_float:
         raise fail("TD0223", op="T.atomic_or", a=describe(dst), b=describe(value))
     return _atomic("or", dst, value, memory_order, return_prev)
 
 
 def atomic_load(src: Any, memory_order: str = "seq_cst") -> Scalar:
-    """The value of an element, read in one step with that memory order (C++: `atomic_ref::load`)."""
+    """The value of an element, read in one step with that memory order (C++: `atomic_ref::load`).
+
+    `ready = T.atomic_load(counts[0], "acquire")`. Memory, dtypes and errors as T.atomic_add.
+    """
     tile = tile_of(src, "T.atomic_load", "src")
     zero = Scalar(Const(0.0 if tile.buffer.dtype.is_float else 0, tile.buffer.dtype), tile.buffer.dtype)
     found = _atomic("load", src, zero, memory_order, True)
@@ -97,17 +107,26 @@ def atomic_load(src: Any, memory_order: str = "seq_cst") -> Scalar:
 
 
 def atomic_store(dst: Any, value: Any, memory_order: str = "seq_cst") -> None:
-    """Writes an element in one step with that memory order (C++: `atomic_ref::store`)."""
+    """Writes an element in one step with that memory order (C++: `atomic_ref::store`).
+
+    `T.atomic_store(counts[0], 1, "release")`. Memory, dtypes and errors as T.atomic_add.
+    """
     _atomic("store", dst, value, memory_order, False)
 
 
 def atomic_addx2(dst: Any, value: Any, return_prev: bool = False) -> None:
-    """`T.atomic_add` on two neighbours: `dst` and `value` are their first elements, of float16, bfloat16 or float32."""
+    """T.atomic_add on two neighbours: `dst` and `value` are their first elements, of float16, bfloat16 or float32.
+
+    Each is updated in one step, both together are not. No old values (TD0242). `T.atomic_addx2(Y[2 * i], X[2 * i])`.
+    """
     _neighbours("T.atomic_addx2", 2, dst, value, return_prev)
 
 
 def atomic_addx4(dst: Any, value: Any, return_prev: bool = False) -> None:
-    """`T.atomic_add` on four neighbours: `dst` and `value` are their first elements, of float32."""
+    """T.atomic_add on four neighbours: `dst` and `value` are their first elements, of float32; else as T.atomic_addx2.
+
+    `T.atomic_addx4(Y[4 * i], X[4 * i])`.
+    """
     _neighbours("T.atomic_addx4", 4, dst, value, return_prev)
 
 

@@ -43,13 +43,18 @@ def _allocate(word: str, counts: Any, name: str) -> Tensor:
 def alloc_barrier(arrive_count: Any = 1) -> Tensor:
     """An mbarrier in shared memory: a phase ends when `arrive_count` threads have arrived.
 
-    A list of equal counts makes several, `bar[0]`, `bar[1]`, ..., whose number need not be a constant.
+    `bar = T.alloc_barrier(128)`. A list of equal counts, `bars = T.alloc_barrier([128, 128])`, makes several,
+    `bars[0]`, `bars[1]`, whose number need not be a constant. Raises TileError TD0129 in a T.Parallel loop, TD0226 for
+    counts that differ. Source: PTX ISA, "mbarrier.init".
     """
     return _allocate("T.alloc_barrier", arrive_count, tracer_of("T.alloc_barrier").take_name("barrier"))
 
 
 def create_list_of_mbarrier(*arrive_counts: Any) -> None:
-    """Makes the mbarriers that `T.get_mbarrier(i)` names, and a number given to a barrier word: one for each count."""
+    """Makes the mbarriers that T.get_mbarrier names, and a number given to a barrier word: one for each count.
+
+    `T.create_list_of_mbarrier(128, 128)`, once, in the T.Kernel block itself (TD0250); the counts are equal (TD0226).
+    """
     word = "T.create_list_of_mbarrier"
     counts = (
         arrive_counts[0] if len(arrive_counts) == 1 and isinstance(arrive_counts[0], (list, tuple)) else arrive_counts
@@ -61,7 +66,10 @@ def create_list_of_mbarrier(*arrive_counts: Any) -> None:
 
 
 def get_mbarrier(barrier_id: Any) -> Any:
-    """The mbarrier number `barrier_id` of `T.create_list_of_mbarrier`."""
+    """The mbarrier number `barrier_id` of T.create_list_of_mbarrier (TD0250 without one).
+
+    `full = T.get_mbarrier(k % 2)`.
+    """
     return _numbered("T.get_mbarrier", barrier_id)
 
 
@@ -126,27 +134,34 @@ def barrier_wait(barrier: Any, parity: Any = 0) -> None:
     """Waits until the phase of `barrier` with that parity (0 or 1) has ended.
 
     The phase of iteration k, where each has one, is `k % 2`; a producer that waits for tiles to become free waits for
-    the phase before, `(k + 1) % 2`, which passes at once in iteration 0.
+    the phase before, `(k + 1) % 2`, which passes at once in iteration 0. `T.barrier_wait(bar, k % 2)`. Raises TileError
+    TD0129 in a T.Parallel loop, TD0226 for another constant, TD0250 for what is no barrier. Source: PTX ISA,
+    "mbarrier.try_wait".
     """
     _wait("T.barrier_wait", barrier, parity)
 
 
 def mbarrier_wait_parity(mbarrier: Any, parity: Any) -> None:
-    """`T.barrier_wait(mbarrier, parity)`."""
+    """Another name of T.barrier_wait: `T.mbarrier_wait_parity(bar, k % 2)`."""
     _wait("T.mbarrier_wait_parity", mbarrier, parity)
 
 
 def barrier_arrive(barrier: Any, *, cluster_mask: int | None = None) -> None:
     """Every thread that executes this arrives at `barrier` once: 128 arrivals for each warpgroup of a T.ws block.
 
-    `cluster_mask`: at that barrier of each of these blocks of the cluster (bit r: the block of rank r), not this one's.
+    `T.barrier_arrive(bar)`. `cluster_mask`: at that barrier of each of these blocks of the cluster (bit r: the block of
+    rank r), not this one's: `T.barrier_arrive(bar, cluster_mask=0b01)`. Raises TileError TD0129 in a T.Parallel loop,
+    TD0226 for blocks that there are not, TD0250 for what is no barrier. Source: PTX ISA, "mbarrier.arrive".
     """
     word = "T.barrier_arrive"
     _arrive(word, barrier, mask_of(word, "cluster_mask", cluster_mask))
 
 
 def mbarrier_arrive(mbarrier: Any, cta_id: int | None = None) -> None:
-    """`T.barrier_arrive(mbarrier)`, or at that barrier of the block of rank `cta_id` of the cluster."""
+    """T.barrier_arrive, or at that barrier of the block of rank `cta_id` of the cluster (TD0226).
+
+    `T.mbarrier_arrive(bar)`, `T.mbarrier_arrive(bar, 0)`.
+    """
     word = "T.mbarrier_arrive"
     if cta_id is not None and (type(cta_id) is not int or not 0 <= cta_id < 16):
         raise fail("TD0226", word=word, name="cta_id", value=describe(cta_id), allowed="an int: the rank of a block")
@@ -154,13 +169,20 @@ def mbarrier_arrive(mbarrier: Any, cta_id: int | None = None) -> None:
 
 
 def mbarrier_expect_tx(mbarrier: Any, tx: Any) -> None:
-    """Lets the present phase of `mbarrier` end only after `tx` more bytes have come. Said once for all threads."""
+    """Lets the present phase of `mbarrier` end only after `tx` more bytes have come. Said once for all threads.
+
+    `T.mbarrier_expect_tx(bar, 64 * 32 * 2)`, up to 1048575 (TD0226). Source: PTX ISA, "mbarrier.expect_tx".
+    """
     word = "T.mbarrier_expect_tx"
     _emit(word, lambda t: Expect(barrier_address(mbarrier, word), _bytes(word, tx), span=t.here()))
 
 
 def mbarrier_arrive_expect_tx(mbarrier: Any, tx: int) -> None:
-    """One arrival at `mbarrier` for all threads together, which expects `tx` bytes in this phase."""
+    """One arrival at `mbarrier` for all threads together, which expects `tx` bytes in this phase.
+
+    `T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)`: a constant (TD0220), up to 1048575 (TD0226). Source: PTX ISA,
+    "mbarrier.arrive" with .expect_tx.
+    """
     word = "T.mbarrier_arrive_expect_tx"
 
     def build(tracer: Tracer) -> Stmt:
@@ -185,6 +207,9 @@ def _bytes(word: str, value: Any) -> Expr:
 
 
 def cp_async_barrier_noinc(barrier: Any) -> None:
-    """Every thread arrives at `barrier` as soon as its `T.async_copy` copies so far are complete, without waiting."""
+    """Every thread arrives at `barrier` as soon as its T.async_copy copies so far are complete, without waiting.
+
+    `T.cp_async_barrier_noinc(bar)`. Source: PTX ISA, "cp.async.mbarrier.arrive" with .noinc.
+    """
     word = "T.cp_async_barrier_noinc"
     _emit(word, lambda t: Arrive(barrier_address(barrier, word), copies=True, span=t.here()))

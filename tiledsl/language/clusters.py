@@ -43,7 +43,10 @@ def cluster_of(dims: Any, grid: tuple[Expr, ...]) -> tuple[int, ...]:
 
 
 def block_rank_in_cluster() -> Scalar:
-    """The number of this block in its cluster, x fastest: 0 up to the product of `cluster_dims` (exclusively)."""
+    """The number of this block in its cluster, x fastest: 0 up to the product of `cluster_dims` (exclusively).
+
+    `rank = T.block_rank_in_cluster()`. Source: PTX ISA, "%cluster_ctarank".
+    """
     frame = tracer_of("T.block_rank_in_cluster").launch("T.block_rank_in_cluster")
     rank: Expr | None = None
     below = 1
@@ -63,23 +66,27 @@ def cluster_sync() -> None:
     """All threads of all blocks of the cluster wait for each other, and see what the others did before.
 
     Around copies to other blocks and arrivals there the compiler places what is needed: first all barriers are ready,
-    and no block ends before the others are done with its memory.
+    and no block ends before the others are done with its memory. `T.cluster_sync()`. TD0129 in a T.Parallel loop.
+    Source: PTX ISA, "barrier.cluster".
     """
     _meet("T.cluster_sync", "sync")
 
 
 def cluster_arrive() -> None:
-    """The first part of `T.cluster_sync`: what this thread did before becomes visible; `T.cluster_wait` follows."""
+    """The first part of T.cluster_sync: what this thread did before becomes visible; T.cluster_wait follows.
+
+    `T.cluster_arrive()`.
+    """
     _meet("T.cluster_arrive", "arrive")
 
 
 def cluster_arrive_relaxed() -> None:
-    """`T.cluster_arrive` that makes nothing visible that this thread did."""
+    """T.cluster_arrive that makes nothing visible that this thread did. `T.cluster_arrive_relaxed()`."""
     _meet("T.cluster_arrive_relaxed", "arrive_relaxed")
 
 
 def cluster_wait() -> None:
-    """The second part of `T.cluster_sync`: waits until all threads of the cluster have arrived."""
+    """The second part of T.cluster_sync: waits until all threads of the cluster have arrived. `T.cluster_wait()`."""
     _meet("T.cluster_wait", "wait")
 
 

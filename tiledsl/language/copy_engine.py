@@ -141,16 +141,13 @@ def _same(name: str, value: Any, wanted: Extent) -> None:
 def tma_load(descriptor: TensorMap, barrier: Any, dst: Any, *coordinates: Any) -> None:
     """Has the copy engine load the box of a T.create_tma_descriptor into shared memory, and does not wait (sm_90).
 
-    `coordinates` is the place of the box in the tensor, innermost dimension first; `dst` where it goes: a shared tile,
-    `S[0, 64]`, or its T.address_of. What lies outside of the tensor is loaded as 0. The load completes on `barrier`,
-    and expects no bytes: `T.mbarrier_expect_tx(barrier, n)` does, for all the loads of a phase. It is started once for
-    all threads of the block, or of the T.ws block, that come here. One more number after the coordinates, how long the
-    L2 cache keeps what is read, is accepted for its spelling.
-
-        d = T.create_tma_descriptor(A, box=(64, 32))
-        T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)
-        T.tma_load(d, bar, S, k * 32, by * 64)
-        T.barrier_wait(bar, k % 2)
+    `T.tma_load(T.create_tma_descriptor(A, box=(64, 32)), bar, A_shared, k * 32, by * 64)`: the coordinates are the
+    place of the box in the tensor, innermost dimension first; `dst` is where it goes: a shared tile, an element in it
+    where the box begins, or its T.address_of. What lies outside of the tensor is loaded as 0. The load completes on
+    `barrier`, and expects no bytes: `T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)` does, for all the loads of a phase,
+    and `T.barrier_wait(bar, k % 2)` waits. It is started once for all threads of the block, or of the T.ws block, that
+    come here. One more number after the coordinates, how long the L2 cache keeps what is read, is accepted for its
+    spelling.
 
     Raises TileError TD0213, TD0226, TD0250, TD0254, TD0307. Source: PTX ISA, "cp.async.bulk.tensor".
     """
@@ -224,28 +221,24 @@ def copy_cluster(
 ) -> None:
     """Copies a tile to the shared memory of other blocks of the cluster: a global one to several, or its own to one.
 
-    `T.copy_cluster(A[by * 64, k * 32], S, cluster_mask=0b0011)` in all blocks: the first block in the mask (bit r: the
-    block of rank r) has the copy engine load its tile to `S` in each of these, whatever the others name; blocks outside
-    of the mask load their own. All blocks of the cluster meet before it, so that nobody still reads what was in `S`:
-    the word stands where all of them come, outside of T.ws blocks. Without a mask it is T.copy.
+    `T.copy_cluster(A[by * 64, k * 32], A_shared, cluster_mask=0b11)` in all blocks: the first block in the mask (bit r:
+    the block of rank r) has the copy engine load its tile to `dst` in each of these, whatever the others name; blocks
+    outside of the mask load their own. All blocks of the cluster meet before it, so that nobody still reads what was in
+    `dst`: the word stands where all of them come, outside of T.ws blocks. Without a mask it is T.copy.
 
     With `dst_block=` both tiles are in shared memory: `src` goes to the tile `dst` of the block of that rank, a number
     from 0 to the size of the cluster (exclusively) that may be known at run time only, and that all threads of a block
-    agree on. Afterwards the tile is there. All blocks of the cluster meet before and after it, so all come here too:
+    agree on. Afterwards the tile is there. All blocks of the cluster meet before and after it, so all come here:
+    `T.copy_cluster(C_shared[:32, :], C_shared[32:, :], dst_block=1 - T.block_rank_in_cluster())`.
 
-        rank = T.block_rank_in_cluster()
-        T.copy_cluster(S, R, dst_block=(rank + 1) % 4)      # R is what the block before this one had in S
+    With `remote_barrier=` too it is only started, by one thread, and whoever comes here does it:
+    `T.copy_cluster(C_shared[:32, :], C_shared[32:, :], dst_block=n % 2, remote_barrier=bar)`. It completes on the
+    barrier in the same place of the block that gets the tile. That block says how much it expects, by
+    `T.mbarrier_arrive_expect_tx(bar, 32 * 64 * 4)`, and waits, `T.barrier_wait(bar, k % 2)`. The tile `dst` must be
+    free there before the copy is started, and `src` must not be written until this block knows that the other one has
+    waited, as by `T.cluster_sync()` after that.
 
-    With `remote_barrier=` too it is only started, by one thread, and whoever comes here does it. It completes on the
-    barrier in the same place of the block that gets the tile, which says how many bytes it expects and waits. Until it
-    has, and this block knows of it, `src` must not be written, and `dst` must be free there before it is started:
-
-        T.mbarrier_arrive_expect_tx(bar, 64 * 32 * 2)       # of what comes here
-        T.copy_cluster(S, R, dst_block=(rank + 1) % 4, remote_barrier=bar)
-        T.barrier_wait(bar, 0)
-        T.cluster_sync()                                    # what went from here has arrived, S may be written
-
-    The copy moves bytes as they are, in runs of 16 bytes or more that are alike in both tiles. Raises TileError TD0103,
+    The copy moves bytes as they are, in runs of 16 bytes or more that lie alike in both tiles. Raises TileError TD0103,
     TD0129, TD0213, TD0226, TD0250, TD0254, TD0262. Source: PTX ISA, "cp.async.bulk.tensor" with .multicast::cluster;
     "cp.async.bulk", from .shared::cta to .shared::cluster.
     """

@@ -57,22 +57,26 @@ def _part(part: Slice) -> Tensor:
 
 
 def device_assert(cond: Any, msg: str = "") -> None:
-    """Stops the kernel with `msg` where `cond` does not hold."""
+    """Stops the kernel with `msg` where `cond` does not hold. `T.device_assert(n > 0, "nothing to do")`."""
     tracer = begin("T.device_assert")
     tracer.emit(Assert(expr_of(condition(operand(cond))), str(msg), span=tracer.here()))
 
 
 def assume(cond: Any) -> None:
-    """Promises that `cond` holds here; bounds and alignment may use it, and runs on the CPU check it."""
+    """Promises that `cond` holds here; bounds and alignment may use it, and runs on the CPU check it.
+
+    `T.assume(n % 8 == 0)`.
+    """
     tracer = begin("T.assume")
     tracer.emit(Assume(expr_of(condition(operand(cond))), span=tracer.here()))
 
 
 def sync_threads(barrier_id: int | None = None, arrive_count: int | None = None) -> None:
-    """A barrier for all threads of the block, or of the T.ws block around it, or for `arrive_count` threads on barrier
-    `barrier_id` (1 to 15; a multiple of 32 threads).
+    """A barrier for all threads of the block, or of the T.ws block around it: `T.sync_threads()`.
 
-    Tile words place the barriers that they need; this is for code written thread by thread.
+    `T.sync_threads(1, 64)` is one for `arrive_count` threads (a multiple of 32) on barrier `barrier_id` (1 to 15). Tile
+    words place the barriers that they need; this is for code written thread by thread. Raises TileError TD0129 in a
+    T.Parallel loop, TD0226. Source: PTX ISA, "bar.sync".
     """
     tracer = begin("T.sync_threads")
     count = _at_named_barrier("T.sync_threads", barrier_id, arrive_count)
@@ -82,10 +86,11 @@ def sync_threads(barrier_id: int | None = None, arrive_count: int | None = None)
 def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
     """The threads arrive at barrier `barrier_id` (1 to 15) of `arrive_count` threads (a multiple of 32), and go on.
 
-    Others wait there, by `T.sync_threads(barrier_id, arrive_count)`: they see what these threads did before. Those that
-    arrive and those that wait are `arrive_count` together, turn by turn: a barrier that is left in the middle of a turn
-    is TileError TD0836, one at which a thread arrives twice in a turn TD0835. Source: PTX ISA, "bar.arrive".
-    `T.named_barrier_arrive(1, 256)` in one T.ws block, `T.sync_threads(1, 256)` in the other.
+    Others wait there by T.sync_threads: they see what these threads did before. Those that arrive and those that wait
+    are `arrive_count` together, turn by turn: a barrier that is left in the middle of a turn is TileError TD0836, one
+    at which a thread arrives twice in a turn TD0835; TD0226 for other numbers, TD0129 in a T.Parallel loop.
+    `T.named_barrier_arrive(1, 256)` in one T.ws block, `T.sync_threads(1, 256)` in the other. Source: PTX ISA,
+    "bar.arrive".
     """
     tracer = begin("T.named_barrier_arrive")
     if not barrier_id or not arrive_count:

@@ -17,15 +17,16 @@ def pdl_sync() -> None:
     before nothing is known: there the promise is the user's.
 
     PTX ISA, "griddepcontrol.wait", from sm_90 on. Elsewhere launches run one after the other, and it does nothing.
+    `T.pdl_sync()`.
     """
     _emit("T.pdl_sync", "wait")
 
 
 def pdl_trigger() -> None:
-    """As far as this block is concerned the next launch in the stream may begin, if it has a `T.pdl_sync`.
+    """As far as this block is concerned the next launch in the stream may begin, if it has a T.pdl_sync.
 
     That one still waits until all of this launch is over: what is written below the trigger is read there as well. A
-    block without it triggers when it ends. It stands in the T.Kernel block itself.
+    block without it triggers when it ends. It stands in the T.Kernel block itself: `T.pdl_trigger()`.
 
     PTX ISA, "griddepcontrol.launch_dependents", from sm_90 on. Elsewhere it does nothing.
     """

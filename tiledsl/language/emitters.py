@@ -34,6 +34,9 @@ class TensorCoreIntrinEmitter:
     (columns, k). `chunk` is the length of the tiles along k. Warps are numbered along the rows first, with `is_m_first`
     along the columns. Products are of float16 (into float16 or float32), bfloat16, int8, uint8, and, from sm_89 on,
     float8_e4m3 and float8_e5m2. Raises TileError TD0270 for other types, TD0271 for sizes that no instruction has.
+    `mma = T.TensorCoreIntrinEmitter(accum_dtype="float32", warp_row_tiles=32, warp_col_tiles=32, chunk=32)`, then
+    `mma.ldmatrix_a`, `mma.ldmatrix_b`, `mma.mma` and `mma.stmatrix` (TD0226 for a result of other than 2 or 4
+    dimensions).
     """
 
     def __init__(

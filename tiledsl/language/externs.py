@@ -23,12 +23,13 @@ from tiledsl.language.tiles import begin
 
 
 def import_source(text: str, references: Mapping[str, Callable[..., Any]] | None = None) -> None:
-    """Puts CUDA text ahead of the kernel: the functions that `T.call_extern` calls.
+    """Puts CUDA text ahead of the kernel: the functions that T.call_extern calls.
 
-    The GPU and the CPU device compile it. The executions in NumPy call `references`, by name: Python functions that do
-    what the CUDA functions do, for one thread, on NumPy numbers; a pointer is a one-dimensional array of the elements
-    from there on, which may be changed. Without one they raise TileError TD0820, and TD0821 for a wrong result.
-    `T.import_source("__device__ float twice(float x) { return 2 * x; }", {"twice": lambda x: 2 * x})`.
+    `T.import_source("__device__ float twice(float x) { return 2 * x; }", {"twice": lambda x: 2 * x})`. The GPU and the
+    CPU device compile it. The executions in NumPy call `references`, by name: Python functions that do what the CUDA
+    functions do, for one thread, on NumPy numbers; a pointer is a one-dimensional array of the elements from there on,
+    which may be changed. Without one they raise TileError TD0820, and TD0821 for a wrong result. TD0226 for what is no
+    text or no such table.
     """
     tracer = tracer_of("T.import_source")
     if not isinstance(text, str):
@@ -42,7 +43,11 @@ def import_source(text: str, references: Mapping[str, Callable[..., Any]] | None
 
 
 def call_extern(dtype: Any, name: str, *args: Any) -> Scalar | None:
-    """Calls a CUDA function, exactly once and here; the result has the given dtype, "handle" stands for none."""
+    """Calls a CUDA function, exactly once and here; the result has the given dtype, "handle" stands for none.
+
+    `y = T.call_extern("float32", "twice", x)`, or `T.call_extern("handle", "store", T.address_of(Y[i]), x)`. A tensor
+    or a part of it is passed as T.address_of. Raises TileError TD0226 for what is no name.
+    """
     tracer = begin("T.call_extern")
     called = _call("T.call_extern", dtype, name, args, pure=False)
     if called.type is HANDLE:
@@ -52,7 +57,10 @@ def call_extern(dtype: Any, name: str, *args: Any) -> Scalar | None:
 
 
 def call_pure_extern(dtype: Any, name: str, *args: Any) -> Scalar:
-    """Calls a CUDA function that only computes its value: the call may be repeated, moved, or left out."""
+    """Calls a CUDA function that only computes its value: the call may be repeated, moved, or left out.
+
+    Else as T.call_extern: `y = T.call_pure_extern("float32", "twice", x)`.
+    """
     begin("T.call_pure_extern")
     return _call("T.call_pure_extern", dtype, name, args, pure=True)
 
@@ -67,7 +75,10 @@ def _call(word: str, dtype: Any, name: Any, args: tuple[Any, ...], *, pure: bool
 
 
 def address_of(element: Any) -> Scalar:
-    """A pointer to an element of a tensor, or to the first of a part, for calls of the user's own functions."""
+    """A pointer to an element of a tensor, or to the first of a part, for calls of the user's own functions.
+
+    `p = T.address_of(Y[i])`. TD0235 for a variable, which has no memory.
+    """
     begin("T.address_of")
     if isinstance(element, Variable):
         raise fail("TD0235", word="T.address_of", parameter="element", value=describe(element))
@@ -79,9 +90,9 @@ _MODES = {"r": 1, "w": 2, "rw": 3, "wr": 3}
 
 
 def access_ptr(element: Any, access_type: Any = "rw") -> Scalar:
-    """`T.address_of(element)`, with what the called function does there: "r" reads, "w" writes, "rw" both (or 1, 2, 3).
+    """T.address_of, with what the called function does there: "r" reads, "w" writes, "rw" both (or 1, 2, 3; TD0226).
 
-    The compiler takes it for both: what it knows of a user's function is its name. `T.access_ptr(A[i, 0], "r")`.
+    The compiler takes it for both: what it knows of a user's function is its name. `p = T.access_ptr(A[i, 0], "r")`.
     """
     if access_type not in _MODES and access_type not in _MODES.values():
         allowed = "'r', 'w' or 'rw', or 1, 2 or 3"
@@ -90,10 +101,11 @@ def access_ptr(element: Any, access_type: Any = "rw") -> Scalar:
 
 
 def tvm_access_ptr(ptype: Any, data: Any, offset: Any, extent: Any, rw_mask: Any = 3) -> Scalar:
-    """A pointer to element `offset`, in row-major order, of a tensor: TVM's spelling of `T.access_ptr`.
+    """A pointer to element `offset`, in row-major order, of a tensor: TVM's spelling of T.access_ptr.
 
     `ptype` is the tensor's dtype (TD0226 for another one), `extent` how many elements are meant, which changes nothing.
-    Extents but the first are constants (TD0220). `T.tvm_access_ptr("float32", A.data, i * 64, 64, 1)`.
+    Extents but the first are constants (TD0220); TD0235 for what is no tensor.
+    `p = T.tvm_access_ptr("float16", A.data, i * 64, 64, 1)`.
     """
     word = "T.tvm_access_ptr"
     begin(word)
@@ -126,17 +138,17 @@ def CUDASourceCodeKernel(
 ) -> None:
     """Launches `entry_name`, a `__global__` function of a CUDA text or of a file with one, as a T.Kernel is launched.
 
-    `blocks`, `threads` and `cluster_dims` are those of T.Kernel, `shared_bytes` its dynamic shared memory. It is passed
-    `args`: tensors, scalar parameters and sizes of T.dynamic; without them all parameters of the kernel in order, then
-    its sizes. Numbers have their dtypes; a size is an int32, and a kernel of N parameters takes N arguments (TD0281).
+    `T.CUDASourceCodeKernel(n // 128, threads=128, source_code_or_path=text, entry_name="add", args=[X, Y])`: `blocks`,
+    `threads` and `cluster_dims` are those of T.Kernel, `shared_bytes` its dynamic shared memory. It is passed `args`:
+    tensors, scalar parameters and sizes of T.dynamic; without them all parameters of the kernel in order, then its
+    sizes. Numbers have their dtypes; a size is an int32, and a kernel of N parameters takes N arguments (TD0281).
 
     NVRTC compiles the text as it is. On the CPU `reference`, a Python function, stands for the whole launch: it is
     called once, with a NumPy array for each tensor, which it changes in place, and a number for each size; nothing of
     what it does is looked at. Without one the launch raises TileError TD0820 in NumPy and TD0822 on the CPU device,
     except for text written with the device API (`TDS_KERNEL(128) name(...) {...}`, `TDS_EXPORT(name)`, `tds::...`, as
     the emitted text is): that the CPU device runs, and checks, itself. TD0280 names the kernels of the text if there is
-    no `entry_name`; TD0282: it is a template.
-    `T.CUDASourceCodeKernel(T.ceildiv(n, 128), threads=128, source_code_or_path=text, entry_name="add")`.
+    no `entry_name`; TD0282: it is a template; TD0120 in a T.Kernel block.
     """
     tracer = tracer_of("T.CUDASourceCodeKernel")
     frame = Kernel(*blocks, threads=threads, prelude=prelude, cluster_dims=cluster_dims)

@@ -22,10 +22,11 @@ from tiledsl.language.tiles import begin
 def sync_grid() -> None:
     """All blocks of the grid wait for each other, and see what the others wrote to global memory before.
 
-    The launch ends here, and another with the same blocks goes on: any grid can have it, at the cost of a launch.
-    So it stands in the T.Kernel block itself, under no loop, branch or role (TD0154), and what a block has in shared
-    memory, fragments, private arrays and variables, or has read, does not last (TD0153): keep it in global memory
-    (T.alloc_global). Numbers that are computed from those of blocks, threads and sizes do.
+    The launch ends here, and another with the same blocks goes on: any grid can have it, at the cost of a launch. So it
+    stands in the T.Kernel block itself, under no loop, branch or role (TD0154), and what a block has in shared memory,
+    fragments, private arrays and variables, or has read, does not last (TD0153): keep it in global memory
+    (T.alloc_global). Numbers that are computed from those of blocks, threads and sizes do. `T.sync_grid()`, or
+    `T.sync_global()`.
     """
     word = "T.sync_grid"
     tracer = begin(word)

@@ -14,11 +14,12 @@ from tiledsl.ir.nodes import Buffer, Persisting, Space
 
 
 def annotate_l2_hit_ratio(ratios: Mapping[Any, float]) -> None:
-    """Asks the GPU to keep a tensor of the call in its L2 cache while the launch runs: `{A: 0.75}`.
+    """Asks the GPU to keep a tensor of the call in its L2 cache while the launch runs.
 
-    The ratio, above 0 and up to 1, is the share of its lines that are kept; the others pass through. It is the launch
-    attribute "access policy window" (CUDA C++ Programming Guide, "L2 Cache Control"), of which a launch has one: more
-    than one tensor is TileError TD0226. The CPU executions have no caches and do the same without it.
+    `T.annotate_l2_hit_ratio({A: 0.75})`: the ratio, above 0 and up to 1, is the share of its lines that are kept; the
+    others pass through. It is the launch attribute "access policy window" (CUDA C++ Programming Guide, "L2 Cache
+    Control"), of which a launch has one: more than one tensor is TileError TD0226, what is no tensor TD0235. The CPU
+    executions have no caches and do the same without it.
     """
     word = "T.annotate_l2_hit_ratio"
     frame = tracer_of(word).launch(word)
@@ -35,7 +36,7 @@ def annotate_restrict_buffers(*buffers: Any) -> None:
 
     So each thread's accesses to them keep their order. Nothing orders those of different threads, as ever; and what a
     pipelined loop reads ahead cannot be told from what it writes: TileError TD0150 if it writes one of them and uses
-    another. `T.annotate_restrict_buffers(A, B)`.
+    another. Other tensors are TD0226, other values TD0235. `T.annotate_restrict_buffers(X, Y)`.
     """
     word = "T.annotate_restrict_buffers"
     tracer = tracer_of(word)
@@ -49,7 +50,8 @@ def annotate_compile_flags(flags: Sequence[str] | str) -> None:
     """What NVRTC is told beside the target: `T.annotate_compile_flags(["--use_fast_math", "--maxrregcount=64"])`.
 
     A string is divided at its blanks. NVRTC's own options (NVRTC, "Supported Compile Options"); one that it does not
-    know is TileError TD0903. They are the same for all launches of the kernel and change no text.
+    know is TileError TD0903, what is no option TD0226. They are the same for all launches of the kernel and change no
+    text.
     """
     word = "T.annotate_compile_flags"
     tracer = tracer_of(word)
@@ -63,7 +65,8 @@ def annotate_pass_configs(configs: Mapping[str, Mapping[str, object]]) -> None:
     """Options of passes, as the decorator's `options`, which have the last word.
 
     `T.annotate_pass_configs({"warp-specialise": {"enabled": False}})`; docs/passes.md has them all. When the kernel is
-    compiled raises TileError TD0761 for an unknown pass, TD0762 and TD0763 for wrong options of one.
+    compiled raises TileError TD0761 for an unknown pass, TD0762 and TD0763 for wrong options of one; TD0226 at once for
+    what is no such table.
     """
     word = "T.annotate_pass_configs"
     tracer = tracer_of(word)

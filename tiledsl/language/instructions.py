@@ -50,9 +50,10 @@ def ptx_ldmatrix(
 
     Lane 8 q + r gives with `row`, an element of a T.alloc_shared tile or its T.address_of, where row r of matrix q
     begins: the first of 16 bytes of a row of the tile. `row_offset` elements, row by row, are added. The registers are
-    those of `local` (T.alloc_local) from `local_offset` on, 4 bytes a matrix: lane l gets bytes 4 (l % 4) of row
-    l // 4; with `trans`, for elements of 16 bits, those of the transposed matrix. `type` is ".b16". Raises TileError
-    TD0219, TD0226, TD0270. Source: PTX ISA, "Warp-level matrix load instruction: ldmatrix".
+    those of `local` (T.alloc_local) from `local_offset` on, 4 bytes a matrix: lane l gets bytes 4 (l % 4) of row l //
+    4; with `trans`, for elements of 16 bits, those of the transposed matrix. `type` is ".b16". Raises TileError TD0219,
+    TD0226, TD0270. Source: PTX ISA, "Warp-level matrix load instruction: ldmatrix".
+    `T.ptx_ldmatrix("float16", False, 4, ".b16", a_local, 0, A_shared[i, 0])`.
     """
     word = "T.ptx_ldmatrix"
     tracer = begin(word)
@@ -89,6 +90,7 @@ def ptx_mma(
     operands as the PTX ISA deals them to the lanes. The layouts are "row" and "col". Dtypes are words, names or "fp16",
     "bf16", "int8", "e4m3", "e5m2", "fp32", "int32"; `dtype` is that of C. Raises TileError TD0219, TD0226, TD0270.
     Source: PTX ISA, "Warp Level Matrix Instructions: mma.sync".
+    `T.ptx_mma("fp32", "m16n8k16", "row", "col", "fp16", "fp16", "fp32", a_local, 0, b_local, 0, c_local, 0)`.
     """
     word = "T.ptx_mma"
     tracer = begin(word)
@@ -105,9 +107,9 @@ def ptx_mma(
 def mma_store(dtype: Any, m: int, n: int, dst_ptr: Any, src: Any, src_offset: Any, dst_stride: int) -> None:
     """Stores the result of products of a warp, `m` (16) by `n` (16 or 8) elements, as `dtype`.
 
-    `src` (T.alloc_local) has from `src_offset` on the registers C of one T.ptx_mma, or of two that stand side by side.
-    `dst_ptr` is the element of a shared or global tensor, or its T.address_of, where the first row goes; rows begin
-    `dst_stride` elements after each other: `T.mma_store("float16", 16, 16, C[i * 16, j * 16], c_local, 0, N)`. Elements
+    `T.mma_store("float32", 16, 8, C[by * 64, bx * 64], c_local, 0, N)`: `src` (T.alloc_local) has from `src_offset` on
+    the registers C of one T.ptx_mma, or of two that stand side by side. `dst_ptr` is the element of a shared or global
+    tensor, or its T.address_of, where the first row goes; rows begin `dst_stride` elements after each other. Elements
     that are neighbours in a register pair are stored together. Raises TileError TD0219, TD0226, TD0235, TD0270. Source:
     PTX ISA, "Matrix Fragments for mma.m16n8k16": the accumulator.
     """

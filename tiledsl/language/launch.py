@@ -24,11 +24,13 @@ _MAX_THREADS = 1024
 
 
 class Kernel(NamedContext):
-    """`with T.Kernel(*blocks, threads=128) as (bx, by):` launches that many blocks; the body is one block's work.
+    """`with T.Kernel(N // 64, M // 64, threads=128) as (bx, by):` launches that many blocks.
 
-    Blocks are integers or run-time sizes, x first; `threads` is a number or up to three, x first. Several such blocks
-    in a function become several `__global__` functions, launched in order. `cluster_dims` blocks (up to 8, x first) run
-    together and can reach each other's shared memory (sm_90); the grid is a multiple of them.
+    The body is one block's work. Blocks are integers or run-time sizes, x first; `threads` is a number or up to three,
+    x first, 1024 in all (TD0224). Several such blocks in a function become several `__global__` functions, launched in
+    order. `cluster_dims` blocks (up to 8, x first) run together and can reach each other's shared memory (sm_90); the
+    grid is a multiple of them. Raises TileError TD0103 for `is_cpu`, TD0120 in another one, TD0131 for another number
+    of names than of dimensions, TD0143 below a loop or branch.
     """
 
     def __init__(
@@ -141,7 +143,10 @@ class Kernel(NamedContext):
 
 
 class ClusterKernel(Kernel):
-    """`T.Kernel(*blocks, cluster_dims=, threads=, prelude=)`."""
+    """T.Kernel that must have `cluster_dims`.
+
+    `with T.ClusterKernel(N // 64, M // 64, cluster_dims=(2, 1)) as (bx, by):`.
+    """
 
     def __init__(self, *blocks: Any, cluster_dims: Any, threads: Any = None, prelude: str | None = None) -> None:
         super().__init__(*blocks, threads=threads, prelude=prelude, cluster_dims=cluster_dims)
@@ -151,11 +156,11 @@ _AXES = tuple(f"{unit}Idx.{axis}" for unit in ("block", "thread") for axis in "x
 
 
 class launch_thread(Scalar):
-    """Blocks or threads along one axis, as TIR says a launch: `bx = T.launch_thread("blockIdx.x", n)`, then
-    `tx = T.launch_thread("threadIdx.x", 128)`: the number of this block, and of this thread.
+    """Blocks or threads along one axis, as TIR says a launch: the number of this block, or of this thread.
 
-    The first one opens the launch, which goes on to the end of the function, or of `with T.launch_thread(...) as bx:`.
-    All of them stand before its work; an axis without one has one block or thread. `extent` of threads is a constant.
+    `bx = T.launch_thread("blockIdx.x", n)`, then `tx = T.launch_thread("threadIdx.x", 128)`. The first one opens the
+    launch, which goes on to the end of the function, or of `with T.launch_thread("blockIdx.x", n) as bx:`. All of them
+    stand before its work (TD0152); an axis without one has one block or thread. `extent` of threads is a constant.
     Raises TileError TD0226 for an axis that there is not or is twice, TD0120 in a T.Kernel block.
     """
 
@@ -249,7 +254,10 @@ def this_thread(word: str) -> Scalar:
 
 
 def get_thread_binding(dim: int = 0) -> Scalar:
-    """The number of this thread along dimension `dim` of the block."""
+    """The number of this thread along dimension `dim` of the block.
+
+    `tx = T.get_thread_binding()`, an index; `dim` is 0, 1 or 2 (TD0226).
+    """
     frame = tracer_of("T.get_thread_binding").launch("T.get_thread_binding")
     dim = _dimension(dim, len(frame.threads), "T.get_thread_binding")
     if dim == len(frame.threads):
@@ -264,38 +272,47 @@ def get_thread_binding(dim: int = 0) -> Scalar:
 
 
 def get_thread_bindings() -> list[Scalar]:
-    """The number of this thread along every dimension of the block."""
+    """The number of this thread along every dimension of the block. `(tx,) = T.get_thread_bindings()`."""
     frame = tracer_of("T.get_thread_bindings").launch("T.get_thread_bindings")
     return [get_thread_binding(i) for i in range(len(frame.threads))]
 
 
 def get_block_binding(dim: int = 0) -> Scalar:
-    """The number of this block along dimension `dim` of the grid."""
+    """The number of this block along dimension `dim` of the grid.
+
+    `bx = T.get_block_binding(0)`, an index; `dim` is 0, 1 or 2 (TD0226).
+    """
     frame = tracer_of("T.get_block_binding").launch("T.get_block_binding")
     dim = _dimension(dim, len(frame.blocks), "T.get_block_binding")
     return Scalar(frame.blocks[dim] if dim < len(frame.blocks) else Const(0, INDEX), INDEX, frame)
 
 
 def get_block_bindings() -> list[Scalar]:
-    """The number of this block along every dimension of the grid."""
+    """The number of this block along every dimension of the grid. `bx, by = T.get_block_bindings()`."""
     frame = tracer_of("T.get_block_bindings").launch("T.get_block_bindings")
     return [get_block_binding(i) for i in range(len(frame.blocks))]
 
 
 def get_thread_extent(dim: int = 0) -> int:
-    """The number of threads along dimension `dim` of the block."""
+    """The number of threads along dimension `dim` of the block.
+
+    `threads = T.get_thread_extent()`, a Python int; `dim` is 0, 1 or 2 (TD0226).
+    """
     frame = tracer_of("T.get_thread_extent").launch("T.get_thread_extent")
     dim = _dimension(dim, len(frame.threads), "T.get_thread_extent")
     return frame.threads[dim] if dim < len(frame.threads) else 1
 
 
 def get_thread_extents() -> list[int]:
-    """The number of threads along every dimension of the block."""
+    """The number of threads along every dimension of the block. `(threads,) = T.get_thread_extents()`, Python ints."""
     return list(tracer_of("T.get_thread_extents").launch("T.get_thread_extents").threads)
 
 
 def get_block_extent(dim: int = 0) -> Any:
-    """The number of blocks along dimension `dim` of the grid: an int, or a run-time value."""
+    """The number of blocks along dimension `dim` of the grid: an int, or a run-time value.
+
+    `columns = T.get_block_extent(0)`; `dim` is 0, 1 or 2 (TD0226).
+    """
     frame = tracer_of("T.get_block_extent").launch("T.get_block_extent")
     dim = _dimension(dim, len(frame.grid), "T.get_block_extent")
     size = frame.grid[dim] if dim < len(frame.grid) else Const(1, INDEX)
@@ -303,7 +320,7 @@ def get_block_extent(dim: int = 0) -> Any:
 
 
 def get_block_extents() -> list[Any]:
-    """The number of blocks along every dimension of the grid."""
+    """The number of blocks along every dimension of the grid. `columns, rows = T.get_block_extents()`."""
     frame = tracer_of("T.get_block_extents").launch("T.get_block_extents")
     return [get_block_extent(i) for i in range(len(frame.grid))]
 
@@ -312,7 +329,10 @@ def get_block_extents() -> list[Any]:
 
 
 def use_swizzle(panel_size: int, order: str = "row", enable: bool = True) -> None:
-    """Deals the blocks in panels of `panel_size` rows or columns, so that neighbours in time share the L2 cache."""
+    """Deals the blocks in panels of `panel_size` rows or columns, so that neighbours in time share the L2 cache.
+
+    `T.use_swizzle(8)`; `order` is "row" or "column" (TD0226). Not in a launch with clusters (TD0103).
+    """
     frame = tracer_of("T.use_swizzle").launch("T.use_swizzle")
     if not isinstance(panel_size, int) or panel_size < 1:
         raise fail(
@@ -325,7 +345,12 @@ def use_swizzle(panel_size: int, order: str = "row", enable: bool = True) -> Non
 
 
 def annotate_layout(layouts: Mapping[Any, Any]) -> None:
-    """Fixes the layouts of shared tensors (`T.Layout`) and of fragments (`T.Fragment`)."""
+    """Fixes the layouts of shared tensors (T.Layout) and of fragments (T.Fragment).
+
+    `T.annotate_layout({A_shared: T.make_swizzled_layout(A_shared)})`. A layout has the tensor's shape, or that of its
+    last dimensions. Raises TileError TD0226 for what is no table, TD0235 for what is no tensor, TD0236 for a layout of
+    the wrong kind, TD0307 for one of another shape.
+    """
     frame = tracer_of("T.annotate_layout").launch("T.annotate_layout")
     for tensor, layout in _items(layouts, "T.annotate_layout"):
         buffer = tensor.buffer
@@ -339,14 +364,20 @@ def annotate_layout(layouts: Mapping[Any, Any]) -> None:
 
 
 def annotate_safe_value(values: Mapping[Any, Any]) -> None:
-    """What reads outside a tensor yield in place of 0: `{A: -T.infinity(A.dtype)}`."""
+    """What reads outside a tensor yield in place of 0: `T.annotate_safe_value({A: -T.infinity(A.dtype)})`.
+
+    A number of the tensor's dtype for each. Raises TileError TD0226 for what is no table, TD0235 for what is no tensor.
+    """
     frame = tracer_of("T.annotate_safe_value").launch("T.annotate_safe_value")
     for tensor, value in _items(values, "T.annotate_safe_value"):
         frame.safe_values.append(SafeValue(tensor.buffer, converted(value, tensor.buffer.dtype)))
 
 
 def annotate_min_blocks_per_sm(count: int) -> None:
-    """Asks for at least `count` blocks on a multiprocessor at a time, which bounds the registers of a thread."""
+    """Asks for at least `count` blocks on a multiprocessor at a time, which bounds the registers of a thread.
+
+    `T.annotate_min_blocks_per_sm(2)`: from 1 to 32 (TD0226). Source: CUDA C++ Programming Guide, "Launch Bounds".
+    """
     frame = tracer_of("T.annotate_min_blocks_per_sm").launch("T.annotate_min_blocks_per_sm")
     if not isinstance(count, int) or not 1 <= count <= 32:
         word = "T.annotate_min_blocks_per_sm"

@@ -29,7 +29,7 @@ IndexFunction = Callable[..., Any]
 
 
 class Layout:
-    """An arrangement of a shared tensor: `T.Layout((64, 64), lambda i, j: i * 65 + j)`.
+    """An arrangement of a shared tensor: `T.Layout((64, 64), lambda i, j: i * 65 + j)`, for T.annotate_layout.
 
     The function gives the element's offset, or several coordinates of which the last is contiguous. It must be made of
     digits of the indices and at most one XOR swizzle. Raises TileError TD0306 if two elements share an offset, TD0308
@@ -52,9 +52,10 @@ class Layout:
 class Fragment:
     """A distribution of a tile over threads and registers.
 
-    `forward_fn(i, j)` gives (thread, register); or `forward_thread_fn(i, j)` the thread and `forward_index_fn(i, j)`
-    the register, which without it numbers the elements of a thread row by row. With `replicate=n` the thread function
-    takes a further argument 0 .. n - 1. Raises TileError TD0306 if two elements share a place, TD0308 if the map is not
+    `T.Fragment((64, 64), lambda i, j: (i * 2 + j // 32, j % 32))`: `forward_fn(i, j)` gives (thread, register); or
+    `forward_thread_fn(i, j)` the thread and `forward_index_fn(i, j)` the register, which without it numbers the
+    elements of a thread row by row. With `replicate=n` the thread function takes a further argument 0 .. n - 1. Raises
+    TileError TD0306 if two elements share a place, TD0307 for none or both of the functions, TD0308 if the map is not
     regular.
     """
 
@@ -120,7 +121,8 @@ class Fragment:
 def make_swizzled_layout(buffer: Any, k_major: bool = True, allow_pad: bool = True) -> ir.Layout:
     """The layout without bank conflicts for ldmatrix: the widest swizzle that fits, else padded rows.
 
-    Raises TileError TD0307 if neither fits and padding is not allowed. `k_major` is accepted for its spelling.
+    `T.annotate_layout({A_shared: T.make_swizzled_layout(A_shared)})`. Raises TileError TD0235 for what is no tensor,
+    TD0307 if no swizzle fits and padding is not allowed. `k_major` is accepted for its spelling.
     """
     shape, bits = _static(buffer), _buffer(buffer).dtype.bits
     layout = choose_swizzle(shape, bits)
@@ -131,22 +133,32 @@ def make_swizzled_layout(buffer: Any, k_major: bool = True, allow_pad: bool = Tr
 
 
 def make_full_bank_swizzled_layout(buffer: Any) -> ir.Layout:
-    """Rows cut into panels of 128 bytes, 16-byte chunks exchanged within 8 rows."""
+    """Rows cut into panels of 128 bytes, 16-byte chunks exchanged within 8 rows.
+
+    `T.annotate_layout({B_shared: T.make_full_bank_swizzled_layout(B_shared)})`. Raises TileError TD0307 unless rows are
+    whole panels and their number a multiple of 8.
+    """
     return _swizzled(buffer, 128)
 
 
 def make_half_bank_swizzled_layout(buffer: Any) -> ir.Layout:
-    """Rows cut into panels of 64 bytes."""
+    """Rows cut into panels of 64 bytes, else as T.make_full_bank_swizzled_layout.
+
+    `T.annotate_layout({A_shared: T.make_half_bank_swizzled_layout(A_shared)})`.
+    """
     return _swizzled(buffer, 64)
 
 
 def make_quarter_bank_swizzled_layout(buffer: Any) -> ir.Layout:
-    """Rows cut into panels of 32 bytes."""
+    """Rows cut into panels of 32 bytes, else as T.make_full_bank_swizzled_layout.
+
+    `T.annotate_layout({A_shared: T.make_quarter_bank_swizzled_layout(A_shared)})`.
+    """
     return _swizzled(buffer, 32)
 
 
 def make_linear_layout(buffer: Any) -> ir.Layout:
-    """Row-major, without padding."""
+    """Row-major, without padding. `T.annotate_layout({A_shared: T.make_linear_layout(A_shared)})`."""
     return ir.row_major(_static(buffer))
 
 

@@ -27,7 +27,11 @@ def Parallel(
     prefer_async: Any = None,
     annotations: Any = None,
 ) -> LoopSpec:
-    """The points of a box, dealt to the threads of the block, in no order: `for i, j in T.Parallel(128, 32):`."""
+    """The points of a box, dealt to the threads of the block, in no order: `for i, j in T.Parallel(64, 64):`.
+
+    Extents are constants, one or more (TD0220, TD0221). `coalesced_width` is how many neighbours an access takes
+    (TD0226).
+    """
     reject("Parallel", loop_layout=loop_layout, prefer_async=prefer_async, annotations=annotations)
     if not extents:
         raise fail("TD0221", word="T.Parallel", value="nothing")
@@ -45,7 +49,8 @@ def Pipelined(
 ) -> LoopSpec:
     """A serial loop whose copies run ahead of its computation by `num_stages` iterations.
 
-    `order`, `stage` and `group` fix the schedule by hand, one entry for each statement of the body.
+    `for k in T.Pipelined(K // 32, num_stages=3):`. `order`, `stage` and `group` fix the schedule by hand, one entry for
+    each statement of the body. Raises TileError TD0226, TD0227 for lists of different lengths.
     """
     kind = PipelinedKind(
         _count("T.Pipelined", "num_stages", num_stages),
@@ -60,7 +65,10 @@ def Pipelined(
 
 
 def serial(start: Any, stop: Any = None, step: Any = 1, annotations: Any = None) -> LoopSpec:
-    """A loop, one iteration after the other; `range` is the same."""
+    """A loop, one iteration after the other; `range` is the same.
+
+    `for k in T.serial(n):`, or `for k in T.Serial(0, n, 2):`.
+    """
     reject("serial", annotations=annotations)
     return _range("T.serial", start, stop, step, SerialKind())
 
@@ -74,23 +82,29 @@ def unroll(
     explicit: bool = False,
     unroll_factor: int | None = None,
 ) -> LoopSpec:
-    """A serial loop that is unrolled, wholly or `unroll_factor` times; `explicit` unrolls in the IR, not in C++."""
+    """A serial loop that is unrolled, wholly or `unroll_factor` times; `explicit` unrolls in the IR, not in C++.
+
+    `for k in T.unroll(4):`.
+    """
     reject("unroll", annotations=annotations)
     kind = Unrolled(_count("T.unroll", "unroll_factor", unroll_factor or 0), bool(explicit))
     return _range("T.unroll", start, stop, step, kind)
 
 
 def vectorized(start: Any, stop: Any = None, annotations: Any = None) -> LoopSpec:
-    """A loop whose iterations are the lanes of one vector access; the extent is a constant."""
+    """A loop whose iterations are the lanes of one vector access; the extent is a constant.
+
+    `for j in T.vectorized(4):`.
+    """
     reject("vectorized", annotations=annotations)
     return _range("T.vectorized", start, stop, 1, Vectorized())
 
 
 def Persistent(domain: Sequence[Any], wave_size: Any, index: Any, group_size: int = 8) -> LoopSpec:
-    """The tiles of a box that a resident block works on: `for bx, by in T.Persistent([nx, ny], blocks, block):`.
+    """The tiles of a box that a resident block works on: `for m, n in T.Persistent([M // 64, N // 64], 132, bx):`.
 
     Of `wave_size` blocks, number `index` gets every `wave_size`-th tile; each tile is worked on exactly once. Tiles
-    that follow each other share the L2 cache: `group_size` of the last dimension at a time.
+    that follow each other share the L2 cache: `group_size` of the last dimension at a time. Raises TileError TD0226.
     """
     word = "T.Persistent"
     extents = tuple(extent_of(s) for s in sizes(domain, word))
@@ -105,7 +119,10 @@ def Persistent(domain: Sequence[Any], wave_size: Any, index: Any, group_size: in
 
 
 def thread_binding(start: Any, stop: Any = None, thread: str = "threadIdx.x", annotations: Any = None) -> LoopSpec:
-    """The threads along a dimension of the block as a loop: `for tx in T.thread_binding(128, "threadIdx.x"):`."""
+    """The threads along a dimension of the block as a loop: `for tx in T.thread_binding(128, "threadIdx.x"):`.
+
+    The extent is the block's (TD0228), the axis "threadIdx.x", "threadIdx.y" or "threadIdx.z" (TD0226).
+    """
     reject("thread_binding", annotations=annotations)
     if isinstance(stop, str):
         stop, thread = None, stop
@@ -120,7 +137,10 @@ def thread_binding(start: Any, stop: Any = None, thread: str = "threadIdx.x", an
 
 
 def loop_break() -> None:
-    """Leaves the innermost loop; `break` is the same."""
+    """Leaves the innermost loop; `break` is the same.
+
+    `if x > y: T.loop_break()`. TD0108 in a loop that runs at trace time.
+    """
     tracer_of("T.loop_break")
     if leave("break"):
         raise fail("TD0108", word="T.loop_break", where="in a loop that runs at trace time")

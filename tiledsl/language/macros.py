@@ -20,7 +20,10 @@ C = TypeVar("C", bound=type)
 
 
 class Ref:
-    """`def inc(v: T.Ref): v = v + 1`: a macro parameter that is the caller's variable or tensor itself."""
+    """A macro parameter that is the caller's variable or tensor itself: `def inc(v: T.Ref): v = v + 1` under T.macro.
+
+    Any other argument is TileError TD0144.
+    """
 
 
 class Macro:
@@ -65,7 +68,8 @@ class Macro:
 def macro(fn: Callable[..., Any]) -> Macro:
     """Decorates a function of traced values, to be inlined where it is called; it may return values and open blocks.
 
-    Numbers are passed by value; a parameter annotated `T.Ref` is the caller's variable.
+    `@T.macro`, or `@T.inline`, stands above its `def`. Numbers are passed by value; a parameter annotated T.Ref is the
+    caller's variable. Raises TileError TD0145 for what is no function.
     """
     if not isinstance(fn, FunctionType):
         raise fail("TD0145", value=describe(fn))
@@ -73,12 +77,13 @@ def macro(fn: Callable[..., Any]) -> Macro:
 
 
 def meta_class(cls: C) -> C:
-    """Decorates a class of which kernels make objects: its methods are macros, `__init__` too.
+    """Decorates a class of which kernels make objects, `@T.meta_class`: its methods are macros, `__init__` too.
 
-    What an object holds in a variable is stored to: after `self.n = T.alloc_var("int32", 0)` in `__init__`,
-    `self.n += 1` is a store, and `obj.n` (or `obj.n[0]`) the value. All else that it holds are values at trace time.
-    Methods call each other, and those of a base class by `super()`. Called outside of a kernel they raise TileError
-    TD0104. Properties, static methods, other names with `__`, and what `dataclass` makes, stay Python's.
+    What an object holds in a variable is stored to: after `self.n = v`, where `v = T.alloc_var(T.int32, 0)`, in
+    `__init__`, `self.n += 1` is a store, and `obj.n` (or `obj.n[0]`) the value. All else that it holds are values at
+    trace time. Methods call each other, and those of a base class by `super()`. Called outside of a kernel they raise
+    TileError TD0104. Properties, static methods, other names with `__`, and what `dataclass` makes, stay Python's.
+    TD0226 for what is no class.
     """
     if not isinstance(cls, type):
         raise fail("TD0226", word="T.meta_class", name="cls", value=describe(cls), allowed="a class")

@@ -13,16 +13,22 @@ from tiledsl.language.scalars import is_traced
 Word = Callable[[Any], Any]
 
 
-def _function(fn: str, doc: str, python: Callable[[Any], Any] | None = None) -> Word:
-    """A word for a function of one float; integers are converted to float32."""
+def _function(fn: str, doc: str, python: Callable[[Any], Any] | None = None, name: str = "") -> Word:
+    """A word for a function of one float; integers are converted to float32. `name` is the word where `fn` is not."""
 
     def word(x: Any) -> Any:
         if not is_traced(x) and python is not None:
             return at_trace_time(python, x)
         return call(fn, x if is_traced(x) else scalar(x, FLOAT32), floats=True)
 
-    word.__doc__, word.__name__, word.__qualname__ = doc, fn, fn
+    word.__doc__ = f"{doc} Of any float dtype; an integer becomes float32. `y = T.{name or fn}(x)`."
+    word.__name__, word.__qualname__ = fn, fn
     return word
+
+
+def _fast(name: str, doc: str) -> Word:
+    """The fast form of a function; its word begins with two underscores, as CUDA's does."""
+    return _function(f"fast_{name}", f"{doc}, fast and approximate.", name=f"__{name}")
 
 
 def _sigmoid(x: float) -> float:
@@ -55,28 +61,28 @@ trunc = _function("trunc", "The integer part of x, as a float.", math.trunc)
 isnan = _function("isnan", "Whether x is not a number.", math.isnan)
 isinf = _function("isinf", "Whether x is an infinity.", math.isinf)
 isfinite = _function("isfinite", "Whether x is neither infinite nor NaN.", math.isfinite)
-fast_exp = _function("fast_exp", "e to the power x, fast and approximate.")
-fast_exp2 = _function("fast_exp2", "2 to the power x, fast and approximate.")
-fast_exp10 = _function("fast_exp10", "10 to the power x, fast and approximate.")
-fast_log = _function("fast_log", "The natural logarithm, fast and approximate.")
-fast_log2 = _function("fast_log2", "The logarithm to base 2, fast and approximate.")
-fast_log10 = _function("fast_log10", "The logarithm to base 10, fast and approximate.")
-fast_sin = _function("fast_sin", "The sine, fast and approximate.")
-fast_cos = _function("fast_cos", "The cosine, fast and approximate.")
-fast_tan = _function("fast_tan", "The tangent, fast and approximate.")
+fast_exp = _fast("exp", "e to the power x")
+fast_exp2 = _fast("exp2", "2 to the power x")
+fast_exp10 = _fast("exp10", "10 to the power x")
+fast_log = _fast("log", "The natural logarithm")
+fast_log2 = _fast("log2", "The logarithm to base 2")
+fast_log10 = _fast("log10", "The logarithm to base 10")
+fast_sin = _fast("sin", "The sine")
+fast_cos = _fast("cos", "The cosine")
+fast_tan = _fast("tan", "The tangent")
 fast_rcp = _function("fast_rcp", "1 / x, fast and approximate.")
 
 
 def atan2(y: Any, x: Any) -> Any:
-    """The angle of the point (x, y), in radians."""
+    """The angle of the point (x, y), in radians. `z = T.atan2(y, x)`."""
     return either("atan2", math.atan2, y, x)
 
 
 def fmod(a: Any, b: Any) -> Any:
-    """The remainder of floats with the sign of `a`."""
+    """The remainder of floats with the sign of `a`. `z = T.fmod(x, y)`."""
     return either("fmod", math.fmod, a, b)
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:
-    """`a * b + c`, rounded once."""
+    """`a * b + c`, rounded once. `z = T.fma(x, y, z)`."""
     return call("fma", a, b, c, floats=True)

@@ -85,44 +85,44 @@ def _unpacked(packed: Scalar, dtype: DType) -> Lanes:
 
 
 def add2(x: Any, y: Any) -> Lanes:
-    """`x + y` on two neighbours at a time: `C[i, j : j + 2] = T.add2(A[i, j : j + 2], B[i, j : j + 2])`.
+    """`x + y` on two neighbours at a time: `Y[2 * i : 2 * i + 2] = T.add2(X[2 * i : 2 * i + 2], (x, y))`.
 
     Operands are parts of two elements of the last dimension of a tensor (not of a fragment, TD0219), what such a word
     gave, or pairs `(x, y)` of numbers; all of float16, of bfloat16 or of float32, but Python numbers, which adopt the
     dtype. The result has its numbers as `p[0]` and `p[1]`, and is stored to two neighbours. Each is rounded once. Of
     16-bit floats both are computed by one instruction, add.rn.f16x2 or .bf16x2 (before sm_90 that of bfloat16 is a
     multiply-add by 1); of float32 by one for each. Neighbours in memory are moved in one access where their place is
-    known to be even. Raises TileError TD0285 for other operands.
-    Source: PTX ISA, "Half Precision Floating Point Instructions: add".
+    known to be even. Raises TileError TD0285 for other operands. Source: PTX ISA, "Half Precision Floating Point
+    Instructions: add".
     """
     return _pair("T.add2", "add", lambda a, b: a + b, x, y)
 
 
 def sub2(x: Any, y: Any) -> Lanes:
-    """`x - y` on two neighbours at a time, as `T.add2`. `p = T.sub2(A[2 * i : 2 * i + 2], (1, 2))`."""
+    """`x - y` on two neighbours at a time, as T.add2. `p = T.sub2(A[i, 0:2], (1, 2))`."""
     return _pair("T.sub2", "sub", lambda a, b: a - b, x, y)
 
 
 def mul2(x: Any, y: Any) -> Lanes:
-    """`x * y` on two neighbours at a time, as `T.add2`. `p = T.mul2(A[2 * i : 2 * i + 2], B[2 * i : 2 * i + 2])`."""
+    """`x * y` on two neighbours at a time, as T.add2. `p = T.mul2(A[i, 0:2], B[i, 0:2])`."""
     return _pair("T.mul2", "mul", lambda a, b: a * b, x, y)
 
 
 def fma2(x: Any, y: Any, z: Any) -> Lanes:
-    """`x * y + z` on two neighbours at a time, rounded once, as `T.add2`. `p = T.fma2(p, (2, 2), q)`."""
+    """`x * y + z` on two neighbours at a time, rounded once, as T.add2. `p = T.fma2(A[i, 0:2], (2, 2), B[i, 0:2])`."""
     return _pair("T.fma2", "fma", lambda a, b, c: call("fma", a, b, c), x, y, z)
 
 
 def max2(x: Any, y: Any) -> Lanes:
-    """The larger numbers of two neighbours at a time, as `T.add2`; NaN beside any. `p = T.max2(p, (0, 0))`."""
+    """The larger numbers of two neighbours at a time, as T.add2; NaN beside any. `p = T.max2(A[i, 0:2], (0, 0))`."""
     return _pair("T.max2", "max", maximum, x, y)
 
 
 def min2(x: Any, y: Any) -> Lanes:
-    """The smaller numbers of two neighbours at a time, as `T.max2`. `p = T.min2(p, q)`."""
+    """The smaller numbers of two neighbours at a time, as T.max2. `p = T.min2(A[i, 0:2], B[i, 0:2])`."""
     return _pair("T.min2", "min", minimum, x, y)
 
 
 def abs2(x: Any) -> Lanes:
-    """The magnitudes of two neighbours at a time, as `T.add2`. `p = T.abs2(A[2 * i : 2 * i + 2])`."""
+    """The magnitudes of two neighbours at a time, as T.add2. `p = T.abs2(A[i, 0:2])`."""
     return _pair("T.abs2", "abs", lambda a: call("abs", a), x)

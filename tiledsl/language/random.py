@@ -34,14 +34,14 @@ class Stream:
 
 
 def rng_init(seed: Any, seq: Any = None, off: Any = 0, generator: str = _GENERATOR) -> None:
-    """Begins sequences of random numbers: `T.rng_init(seed)`. It holds until the block of code that it stands in ends.
+    """Begins sequences of random numbers: `T.rng_init(42)`. It holds until the block of code that it stands in ends.
 
     Number n of sequence s is word n % 4 of the block that Philox4x32-10 makes of the counter (n // 4, s) and the key
     `seed`; seed, s and n have 64 bits. So the same numbers come in every execution, and any part of them can be had
     alone: curand's header is not needed, and its state neither. The first number drawn is number `off`.
 
-    Outside of T.Parallel each thread draws its own: s is `seq`, or else the number of the thread in the whole grid.
-    In a T.Parallel loop the points draw, in row-major order, whatever threads they are dealt to: point p of a loop of N
+    Outside of T.Parallel each thread draws its own: s is `seq`, or else the number of the thread in the whole grid. In
+    a T.Parallel loop the points draw, in row-major order, whatever threads they are dealt to: point p of a loop of N
     has number n + p of sequence 2**63 + `seq`, or else 2**63 + the number of the block, and the next draw begins N
     later. There seed, `seq` and `off` are to be the same for all threads of the block.
 
@@ -71,10 +71,10 @@ def _word64(word: str, name: str, value: Any) -> Scalar:
 
 
 def rng_rand() -> Scalar:
-    """The next random number, an uint32 of which all values are as likely. `A[i] = T.rng_rand()`.
+    """The next random number, an uint32 of which all values are as likely. `w = T.rng_rand()`.
 
     The word draws: two words are two numbers, and what stands in a loop draws in each iteration. Raises TileError
-    TD0287 before `T.rng_init`, TD0288 in a loop inside of a T.Parallel loop.
+    TD0287 before T.rng_init, TD0288 in a loop inside of a T.Parallel loop.
     """
     word = "T.rng_rand"
     tracer = begin(word)
@@ -141,12 +141,12 @@ def _thread_of_grid(launch: LaunchFrame, word: str) -> Scalar:
 
 
 def rng_rand_float(bit: int = 32, dist: str = "uniform") -> Scalar:
-    """A random float32, or with `bit` 64 a float64. `A[i] = T.rng_rand_float()`.
+    """A random float32, or with `bit` 64 a float64. `Y[i] = T.rng_rand_float()`.
 
     "uniform": in [0, 1), the high 24 bits of a number by 2**24, or the high 53 bits of two, of which the first one is
     the high word, by 2**53: the same in every execution. curand's are in (0, 1]. "normal", with mean 0 and variance 1:
     sqrt(-2 log(1 - u)) cos(2 pi v) of two uniform ones, u first, as alike as these functions are in the executions.
-    Draws as `T.rng_rand`, once for each number used. Raises TileError TD0226, and those of `T.rng_rand`.
+    Draws as T.rng_rand, once for each number used. Raises TileError TD0226, and those of T.rng_rand.
     """
     word = "T.rng_rand_float"
     for name, value, allowed in (("bit", bit, (32, 64)), ("dist", dist, ("uniform", "normal"))):

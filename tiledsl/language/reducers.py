@@ -34,19 +34,19 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {"sum": lambda a, b: a + b, "ma
 def alloc_reducer(shape: Any, dtype: Any, op: str = "sum", replication: str | None = None) -> Tensor:
     """A tile into which T.Parallel loops accumulate by `op`, which is sum, max or min; of any dtype of a fragment.
 
-    `T.clear(r)` or `T.fill(r, seed)` sets it; `r[i] += value` (`r[i] = T.max(r[i], value)`) updates it in loops whose
-    further variables are summed over; after `T.finalize_reducer(r)` it is an ordinary fragment, in which the seed
-    took part once. In between threads accumulate in registers, one for each point of the loop that they work on, and
-    exchange nothing. `replication`, "all" or "none", is accepted: layouts are inferred. Raises TileError TD0265 for
-    other uses.
+    After `r = T.alloc_reducer((64,), T.float32)`, T.clear or T.fill sets it; `r[i] += value`, or for max the largest of
+    both, updates it in loops whose further variables are summed over; after T.finalize_reducer it is an ordinary
+    fragment, in which what it was set to took part once. In between threads accumulate in registers, one for each point
+    of the loop that they work on, and exchange nothing. `replication`, "all" or "none", is accepted: layouts are
+    inferred. Raises TileError TD0226, TD0265 for other uses.
 
-    `for i, j in T.Parallel(128, 64): r[i] += a[i, j] * x[j]`
+    `for i, j in T.Parallel(64, 64): r[i] += C_local[i, j] * X[j]`
     """
     for name, value, allowed in (("op", op, _REDUCERS), ("replication", replication, (None, "all", "none"))):
         if value not in allowed:
             shown = ", ".join(map(str, allowed))
             raise fail("TD0226", word="T.alloc_reducer", name=name, value=describe(value), allowed=shown)
-    reducer = alloc_fragment(shape, dtype)
+    reducer = tile_of(alloc_fragment(shape, dtype), "T.alloc_reducer", "dtype").tensor  # TD0290 for packed numbers
     tracer_of("T.alloc_reducer").launch("T.alloc_reducer").reducers[reducer.buffer] = op
     return reducer
 
@@ -61,12 +61,18 @@ def _reducer(value: Any, word: str) -> tuple[Tensor, str]:
 
 
 def reducer_init(reducer: Any, init: Any = 0) -> None:
-    """Sets every element of a reducer to `init`, which takes part in the result once; `T.fill` is the same."""
+    """Sets every element of a reducer (TD0226) to `init`, which takes part in the result once; T.fill is the same.
+
+    `T.reducer_init(r, 0)`.
+    """
     fill(_reducer(reducer, "T.reducer_init")[0], init)
 
 
 def reducer_update(element: Any, value: Any) -> None:
-    """Combines `value` with an element of a reducer, by its operator: `T.reducer_update(r[i], value)`."""
+    """Combines `value` with an element of a reducer (TD0226), by its operator.
+
+    `for i, j in T.Parallel(64, 64): T.reducer_update(r[i], C_local[i, j])`.
+    """
     word = "T.reducer_update"
     tensor, op = _reducer(element, word)
     if not isinstance(element, Scalar) or not isinstance(element.expr, Load):
@@ -77,7 +83,10 @@ def reducer_update(element: Any, value: Any) -> None:
 
 
 def finalize_reducer(reducer: Any, dst: Any = None) -> None:
-    """Combines what the threads have accumulated in a reducer. It is an ordinary fragment then; `dst` gets a copy."""
+    """Combines what the threads have accumulated in a reducer. It is an ordinary fragment then; `dst` gets a copy.
+
+    `T.finalize_reducer(r)`. Raises TileError TD0129 in a T.Parallel loop, TD0226 for what is no reducer.
+    """
     word = "T.finalize_reducer"
     tensor, op = _reducer(reducer, word)
     tracer = tracer_of(word)
@@ -99,6 +108,7 @@ def thread_allreduce(value: Any, *threads: Any, op: str = "sum") -> Scalar:
     block take part. Lanes of a warp exchange by shuffles, warps by shared memory; where a size is no power of two all
     go through shared memory. Every thread has the same bits. PTX ISA, "shfl.sync". Raises TileError TD0226 for an
     operand that is no dimension of the block, TD0103 in a T.ws block.
+    `total = T.thread_allreduce(x, T.get_thread_binding())`.
     """
     word = "T.thread_allreduce"
     if op not in _COMBINE:
@@ -118,6 +128,7 @@ def comm_reducer(combine: Callable[[Any, Any], Any], identity: Any) -> CommReduc
     """A way to combine values for T.tvm_thread_allreduce: `T.comm_reducer(lambda x, y: x + y, [T.float32(0)])`.
 
     `combine` is associative and commutative, and `identity` changes no value.
+    `with T.attr(T.comm_reducer(lambda x, y: T.min(x, y), [T.float32(9)]), "reduce_scope"):` says it.
     """
     (neutral,) = identity if isinstance(identity, Sequence) else (identity,)
     return CommReducer(combine, neutral)
@@ -125,11 +136,11 @@ def comm_reducer(combine: Callable[[Any, Any], Any], identity: Any) -> CommReduc
 
 @contextmanager
 def attr(node: Any, key: str, value: Any = None) -> Iterator[None]:
-    """`with T.attr(node, key, value):` says something of the statements in the block.
+    """Says something of the statements in its block: `with T.attr("default", "async_scope", 1):`.
 
-    `T.attr(T.comm_reducer(...), "reduce_scope", ...)`: how T.tvm_thread_allreduce combines. `T.attr("default",
-    "async_scope", 1)`: elements of global memory that are stored to shared memory as they are come by cp.async;
-    `T.ptx_wait_group` or `T.cp_async_barrier_noinc` follow. Other keys are an error TD0103.
+    "async_scope": elements of global memory that are stored to shared memory as they are come by cp.async;
+    T.ptx_wait_group or T.cp_async_barrier_noinc follow. "reduce_scope", of a T.comm_reducer: how T.tvm_thread_allreduce
+    combines. Other keys are an error TD0103.
     """
     tracer = begin("T.attr")
     frame = tracer.launch("T.attr")
@@ -146,10 +157,11 @@ def attr(node: Any, key: str, value: Any = None) -> Iterator[None]:
 
 
 def tvm_thread_allreduce(size: Any, value: Any, cond: Any, result: Any, *threads: Any, dtype: Any = None) -> None:
-    """`result = ` the combination of `value` over the threads along `threads`: `T.thread_allreduce` in TVM's spelling.
+    """`result = ` the combination of `value` over the threads along `threads`: T.thread_allreduce in TVM's spelling.
 
-    `size` is 1; where `cond` does not hold the thread's value is left out; `result` is an element of a T.alloc_local;
-    what combines is said by T.attr, else it is the sum.
+    `T.tvm_thread_allreduce(1, x, True, total[0], T.get_thread_binding())`: `size` is 1; where `cond` does not hold the
+    thread's value is left out; `result` is an element of a T.alloc_local (TD0226); what combines is said by T.attr,
+    else it is the sum. Raises TileError TD0103 in a T.ws block.
     """
     word = "T.tvm_thread_allreduce"
     tracer = begin(word)
@@ -169,7 +181,7 @@ def tvm_thread_allreduce(size: Any, value: Any, cond: Any, result: Any, *threads
 
 
 def evaluate(value: Any) -> None:
-    """Nothing more: what a call does happens where it stands, as in `T.evaluate(T.tvm_thread_allreduce(...))`."""
+    """Nothing more: what a call does happens where it stands. `T.evaluate(T.call_extern("handle", "count", Y[i]))`."""
 
 
 def _allreduce(word: str, value: Scalar, threads: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Scalar:

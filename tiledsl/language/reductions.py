@@ -55,62 +55,95 @@ def _reduce(word: str, op: str, src: Any, dst: Any, dim: Any, clear: bool) -> No
 
 
 def reduce(src: Any, dst: Any, kind: str, dim: int = -1, clear: bool = True) -> None:
-    """`dst = kind over dim of src`; `kind` is sum, max, min, abssum, absmax, bitand, bitor or bitxor."""
+    """`dst = kind over dim of src`; `kind` is sum, max, min, abssum, absmax, bitand, bitor or bitxor.
+
+    `T.reduce(C_local, row, "max", dim=1)`; TD0226 for another kind, else as T.reduce_sum.
+    """
     if kind not in REDUCTIONS:
         raise fail("TD0226", word="T.reduce", name="kind", value=describe(kind), allowed=", ".join(REDUCTIONS))
     _reduce("T.reduce", kind, src, dst, dim, clear)
 
 
 def reduce_sum(src: Any, dst: Any, dim: int = -1, clear: bool = True, *, batch: Any = None) -> None:
-    """The sum along `dim`. With `clear=False` the old value of `dst` is added. `dst` lacks `dim` or has 1 there."""
+    """The sum along `dim`. With `clear=False` the old value of `dst` is added. `dst` lacks `dim` or has 1 there.
+
+    `T.reduce_sum(C_local, row, dim=1)`: tiles in fragments or shared memory, both of floats or both of integers. Raises
+    TileError TD0219 for other memory, TD0239 for a dimension that there is not, TD0240 for another shape, TD0241 for
+    other dtypes.
+    """
     reject("reduce_sum", batch=batch)
     _reduce("T.reduce_sum", "sum", src, dst, dim, clear)
 
 
 def reduce_max(src: Any, dst: Any, dim: int = -1, clear: bool = True, *, nan_propagate: Any = None) -> None:
-    """The largest element along `dim`. With `clear=False` the old value of `dst` takes part."""
+    """The largest element along `dim`. With `clear=False` the old value of `dst` takes part.
+
+    Else as T.reduce_sum. `T.reduce_max(C_local, row, dim=1)`.
+    """
     reject("reduce_max", nan_propagate=nan_propagate)
     _reduce("T.reduce_max", "max", src, dst, dim, clear)
 
 
 def reduce_min(src: Any, dst: Any, dim: int = -1, clear: bool = True, *, nan_propagate: Any = None) -> None:
-    """The smallest element along `dim`. With `clear=False` the old value of `dst` takes part."""
+    """The smallest element along `dim`. With `clear=False` the old value of `dst` takes part.
+
+    Else as T.reduce_sum. `T.reduce_min(C_local, row, dim=1)`.
+    """
     reject("reduce_min", nan_propagate=nan_propagate)
     _reduce("T.reduce_min", "min", src, dst, dim, clear)
 
 
 def reduce_abssum(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
-    """The sum of the magnitudes along `dim`."""
+    """The sum of the magnitudes along `dim`. Else as T.reduce_sum. `T.reduce_abssum(C_local, row, dim=1)`."""
     _reduce("T.reduce_abssum", "abssum", src, dst, dim, clear)
 
 
 def reduce_absmax(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
-    """The largest magnitude along `dim`. With `clear=False` the old value of `dst` takes part."""
+    """The largest magnitude along `dim`. With `clear=False` the old value of `dst` takes part.
+
+    Else as T.reduce_sum. `T.reduce_absmax(C_local, row, dim=1)`.
+    """
     _reduce("T.reduce_absmax", "absmax", src, dst, dim, clear)
 
 
 def reduce_bitand(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
-    """The bitwise `&` of integers along `dim`."""
+    """The bitwise `&` of integers (TD0223) along `dim`, else as T.reduce_sum.
+
+    `T.reduce_bitand(bits, all_bits, dim=1)`.
+    """
     _reduce("T.reduce_bitand", "bitand", src, dst, dim, clear)
 
 
 def reduce_bitor(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
-    """The bitwise `|` of integers along `dim`."""
+    """The bitwise `|` of integers (TD0223) along `dim`, else as T.reduce_sum.
+
+    `T.reduce_bitor(bits, all_bits, dim=1)`.
+    """
     _reduce("T.reduce_bitor", "bitor", src, dst, dim, clear)
 
 
 def reduce_bitxor(src: Any, dst: Any, dim: int = -1, clear: bool = True) -> None:
-    """The bitwise `^` of integers along `dim`."""
+    """The bitwise `^` of integers (TD0223) along `dim`, else as T.reduce_sum.
+
+    `T.reduce_bitxor(bits, all_bits, dim=1)`.
+    """
     _reduce("T.reduce_bitxor", "bitxor", src, dst, dim, clear)
 
 
 def cumsum(src: Any, dst: Any = None, dim: int = 0, reverse: bool = False) -> None:
-    """The inclusive prefix sum along `dim`, from the end with `reverse`; in place without `dst`."""
+    """The inclusive prefix sum along `dim`, from the end with `reverse`; in place without `dst`.
+
+    `T.cumsum(C_local, dim=1)`, or `T.cumsum(C_shared, C_local)`: fragments or shared memory (TD0219), of one shape
+    (TD0213); TD0239 for a dimension that there is not.
+    """
     _scan("T.cumsum", "sum", src, dst, dim, reverse)
 
 
 def cummax(src: Any, dst: Any = None, dim: int = 0, reverse: bool = False) -> None:
-    """The largest element so far along `dim`, from the end with `reverse`; in place without `dst`."""
+    """The largest element so far along `dim`, from the end with `reverse`; in place without `dst`.
+
+    `T.cummax(C_local, dim=1)`; else as T.cumsum.
+    """
     _scan("T.cummax", "max", src, dst, dim, reverse)
 
 
@@ -126,15 +159,16 @@ def _scan(word: str, op: str, src: Any, dst: Any, dim: Any, reverse: bool) -> No
 
 
 def any_of(buffer: Any) -> Scalar:
-    """Whether any element of a tensor, or of a part of it, is not 0: `if T.any_of(BlockMask[by, bx, :]):`.
+    """Whether any element of a tensor, or of a part of it, is not 0: `if T.any_of(counts[0:16]):`.
 
-    Every thread reads all elements, of which there is a constant number (TD0220); best for a few.
+    Every thread reads all elements, of which there is a constant number (TD0220); best for a few. Not of a fragment
+    (TD0219).
     """
     return _every("T.any_of", buffer, "or", False)
 
 
 def all_of(buffer: Any) -> Scalar:
-    """Whether every element of a tensor, or of a part of it, is not 0; as `T.any_of`."""
+    """Whether every element of a tensor, or of a part of it, is not 0; as T.any_of. `if T.all_of(counts[0:16]):`."""
     return _every("T.all_of", buffer, "and", True)
 
 

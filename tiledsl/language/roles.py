@@ -17,11 +17,13 @@ _COUNTS = "a multiple of 8 from 24 to 256"  # PTX ISA, "setmaxnreg"; 256 where a
 
 
 class WarpSpecialize(NamedContext):
-    """`with T.ws(0):` has the body executed by the first warpgroup (128 threads) only, `T.ws(1, 2)` by the next two.
+    """`with T.ws(0):` has the body executed by the first warpgroup (128 threads) only.
 
-    Tile words in the body work with these threads, which do not wait for the others: blocks for different warpgroups
-    that follow each other, also in a loop, run at the same time. Give every role its own fragments, and order what
-    passes through shared memory with `T.alloc_barrier`, `T.barrier_wait` and `T.barrier_arrive`.
+    `with T.ws(1, 2):` is for the next two, and `with T.WarpSpecialize(0):` another name. Tile words in the body work
+    with these threads, which do not wait for the others: blocks for different warpgroups that follow each other, also
+    in a loop, run at the same time. Give every role its own fragments, and order what passes through shared memory with
+    T.alloc_barrier, T.barrier_wait and T.barrier_arrive. Raises TileError TD0251 for warpgroups that the launch has
+    not, or that are no neighbours, TD0252 in another such block or a T.Parallel loop.
     """
 
     def __init__(self, *groups: Any) -> None:
@@ -88,18 +90,19 @@ def set_max_nreg(reg_count: int, is_inc: int) -> None:
     """Gives each thread `reg_count` registers from here on: more (`is_inc` = 1) or fewer (0) than before.
 
     In a T.ws block it holds for the threads of the block. Those that need few registers, because they only copy, give
-    the others theirs. A multiple of 8 from 24 to 256.
+    the others theirs. A multiple of 8 from 24 to 256. `T.set_max_nreg(240, 1)`. Raises TileError TD0129 in a T.Parallel
+    loop, TD0226 for other numbers. Source: PTX ISA, "setmaxnreg".
     """
     _set_registers("T.set_max_nreg", reg_count, is_inc)
 
 
 def inc_max_nreg(reg_count: int) -> None:
-    """`T.set_max_nreg(reg_count, 1)`."""
+    """`T.inc_max_nreg(240)` is `T.set_max_nreg(240, 1)`."""
     _set_registers("T.inc_max_nreg", reg_count, 1)
 
 
 def dec_max_nreg(reg_count: int) -> None:
-    """`T.set_max_nreg(reg_count, 0)`."""
+    """`T.dec_max_nreg(24)` is `T.set_max_nreg(24, 0)`."""
     _set_registers("T.dec_max_nreg", reg_count, 0)
 
 
@@ -126,23 +129,32 @@ def _budget(word: str) -> tuple[LaunchFrame, tuple[int, int]]:
 
 
 def annotate_producer_reg_dealloc(reg_count: int = 24) -> None:
-    """Where the compiler divides a block into copying and computing threads: the registers of one that copies."""
+    """Where the compiler divides a block into copying and computing threads: the registers of one that copies.
+
+    `T.annotate_producer_reg_dealloc(24)`: a multiple of 8 from 24 to 256 (TD0226).
+    """
     frame, (_, computes) = _budget("T.annotate_producer_reg_dealloc")
     frame.registers = (_registers("T.annotate_producer_reg_dealloc", "reg_count", reg_count), computes)
 
 
 def annotate_consumer_reg_alloc(reg_count: int = 240) -> None:
-    """Where the compiler divides a block into copying and computing threads: the registers of one that computes."""
+    """Where the compiler divides a block into copying and computing threads: the registers of one that computes.
+
+    `T.annotate_consumer_reg_alloc(240)`: a multiple of 8 from 24 to 256 (TD0226).
+    """
     frame, (copies, _) = _budget("T.annotate_consumer_reg_alloc")
     frame.registers = (copies, _registers("T.annotate_consumer_reg_alloc", "reg_count", reg_count))
 
 
 def no_set_max_nreg() -> None:
-    """Where the compiler divides a block into copying and computing threads, all keep the registers of the launch."""
+    """Where the compiler divides a block into copying and computing threads, all keep the registers of the launch.
+
+    `T.no_set_max_nreg()`.
+    """
     frame, _ = _budget("T.no_set_max_nreg")
     frame.registers = (0, 0)
 
 
 def disable_warp_group_reg_alloc() -> None:
-    """`T.no_set_max_nreg()`."""
+    """Another name of T.no_set_max_nreg: `T.disable_warp_group_reg_alloc()`."""
     no_set_max_nreg()

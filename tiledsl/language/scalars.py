@@ -48,12 +48,12 @@ def is_traced(*values: Any) -> bool:
 
 
 def maximum(*values: Any) -> Any:
-    """The largest of two or more numbers."""
+    """The largest of two or more numbers. `z = T.max(x, y, 0)`, of the dtype that the operands have together."""
     return _fold_all("T.max", "max", max, values)
 
 
 def minimum(*values: Any) -> Any:
-    """The smallest of two or more numbers."""
+    """The smallest of two or more numbers. `z = T.min(x, y, 1)`, of the dtype that the operands have together."""
     return _fold_all("T.min", "min", min, values)
 
 
@@ -67,12 +67,15 @@ def _fold_all(word: str, op: str, python: Callable[[Any, Any], Any], values: tup
 
 
 def absolute(x: Any) -> Any:
-    """The magnitude."""
+    """The magnitude of a number, of its dtype. `y = T.abs(x)`."""
     return call("abs", x) if is_traced(x) else at_trace_time(abs, x)
 
 
 def ceildiv(a: Any, b: Any) -> Any:
-    """The quotient of integers rounded up: the number of tiles of size `b` that cover `a`."""
+    """The quotient of integers rounded up: the number of tiles of size `b` that cover `a`.
+
+    `tiles = T.ceildiv(n, 128)`. TD0244 for a `b` that is the constant 0.
+    """
     _no_zero("T.ceildiv", b)
     if not is_traced(a, b):
         return at_trace_time(lambda x, y: -(-x // y), a, b)
@@ -85,30 +88,39 @@ def _integer(value: Any) -> DType | None:
 
 
 def fdiv(a: Any, b: Any) -> Any:
-    """`a / b` on floats; `/` is the same."""
+    """`a / b` on floats; `/` is the same. `z = T.fdiv(x, y)`."""
     return divide(a, b) if is_traced(a, b) else at_trace_time(operator.truediv, a, b)
 
 
 def floordiv(a: Any, b: Any) -> Any:
-    """The quotient rounded down; `//` is the same."""
+    """The quotient rounded down; `//` is the same. `q = T.floordiv(n, 8)`. TD0244 for a `b` that is the constant 0."""
     _no_zero("T.floordiv", b)
     return either("//", lambda x, y: x // y, a, b)
 
 
 def floormod(a: Any, b: Any) -> Any:
-    """The remainder with the sign of `b`; `%` is the same."""
+    """The remainder with the sign of `b`; `%` is the same.
+
+    `r = T.floormod(n, 8)`. TD0244 for a `b` that is the constant 0.
+    """
     _no_zero("T.floormod", b)
     return either("%", lambda x, y: x % y, a, b)
 
 
 def truncdiv(a: Any, b: Any) -> Any:
-    """The quotient of integers rounded towards zero, as in C."""
+    """The quotient of integers rounded towards zero, as in C.
+
+    `q = T.truncdiv(n, 8)`. TD0223 for floats, TD0244 for a `b` that is the constant 0.
+    """
     _no_zero("T.truncdiv", b)
     return _integers("T.truncdiv", "div", trunc_div, a, b)
 
 
 def truncmod(a: Any, b: Any) -> Any:
-    """The remainder of integers with the sign of `a`, as in C."""
+    """The remainder of integers with the sign of `a`, as in C.
+
+    `r = T.truncmod(n, 8)`. TD0223 for floats, TD0244 for a `b` that is the constant 0.
+    """
     _no_zero("T.truncmod", b)
     return _integers("T.truncmod", "rem", trunc_rem, a, b)
 
@@ -127,17 +139,20 @@ def _no_zero(word: str, b: Any) -> None:
 
 
 def pow_(a: Any, b: Any) -> Any:
-    """`a` to the power `b`, in floating point."""
+    """`a` to the power `b`, in floating point. `z = T.pow(x, 2)`."""
     return power(a, b) if is_traced(a, b) else at_trace_time(operator.pow, a, b)
 
 
 def clamp(value: Any, low: Any, high: Any) -> Any:
-    """`value`, but at least `low` and at most `high`."""
+    """`value`, but at least `low` and at most `high`. `y = T.clamp(x, 0, 1)`."""
     return minimum(maximum(value, low), high)
 
 
 def infinity(dtype: Any = "float32") -> Scalar:
-    """Infinity of a float dtype; the largest finite value of a dtype without one."""
+    """Infinity of a float dtype; the largest finite value of a dtype without one.
+
+    `top = T.infinity(T.float16)`. TD0245 for integers.
+    """
     found = dtype_named(dtype)
     if not found.is_float:
         raise fail("TD0245", word="T.infinity", dtype=found)
@@ -146,14 +161,14 @@ def infinity(dtype: Any = "float32") -> Scalar:
 
 
 def max_value(dtype: Any) -> Scalar:
-    """The largest finite value of a dtype."""
+    """The largest finite value of a dtype. `top = T.max_value(T.int8)`."""
     found = dtype_named(dtype)
     top = largest_float(found) if found.is_float else found.int_range[1]
     return Scalar(literal(top, found), found)
 
 
 def min_value(dtype: Any) -> Scalar:
-    """The smallest (most negative) finite value of a dtype."""
+    """The smallest (most negative) finite value of a dtype. `bottom = T.min_value(T.float16)`."""
     found = dtype_named(dtype)
     bottom = -largest_float(found) if found.is_float else found.int_range[0]
     return Scalar(literal(bottom, found), found)
@@ -163,18 +178,22 @@ def min_value(dtype: Any) -> Scalar:
 
 
 def if_then_else(cond: Any, a: Any, b: Any) -> Any:
-    """`a` where `cond` holds, else `b`; only the chosen one is evaluated. A Python condition chooses at trace time."""
+    """`a` where `cond` holds, else `b`; only the chosen one is evaluated. A Python condition chooses at trace time.
+
+    `y = T.if_then_else(i < n, X[i], 0)`, or `y = T.Select(x > 0, x, 0)`.
+    """
     if not is_traced(cond):
         return a if operand(cond) else b
     return select(cond, a, b)
 
 
 def cast(value: Any, dtype: Any, rounding_mode: str = "rn", saturate: bool = False) -> Scalar:
-    """`value` converted to `dtype`. Float to integer truncates; `saturate` clamps to the range instead of wrapping.
+    """`value` converted to `dtype`: `h = T.cast(x, T.float16)`.
 
-    `rounding_mode` is rn (to even), rz, rm, rp or rna. Neighbours that are rounded to float16, bfloat16, float8_e4m3fn
-    or float8_e5m2 share an instruction: cvt.rn.f16x2.f32, .bf16x2, and from sm_89 on .satfinite.e4m3x2 and .e5m2x2,
-    after which what is not to saturate is put right (PTX ISA, "cvt").
+    Float to integer truncates; `saturate` clamps to the range instead of wrapping. `rounding_mode` is rn (to even), rz,
+    rm, rp or rna (TD0226). Neighbours that are rounded to float16, bfloat16, float8_e4m3fn or float8_e5m2 share an
+    instruction: cvt.rn.f16x2.f32, .bf16x2, and from sm_89 on .satfinite.e4m3x2 and .e5m2x2, after which what is not to
+    saturate is put right (PTX ISA, "cvt").
     """
     modes = {r.value: r for r in Rounding}
     if rounding_mode not in modes:
@@ -184,12 +203,15 @@ def cast(value: Any, dtype: Any, rounding_mode: str = "rn", saturate: bool = Fal
 
 
 def Cast(dtype: Any, value: Any) -> Scalar:
-    """`value` converted to `dtype`; `T.cast(value, dtype)` is the same."""
+    """`value` converted to `dtype`: `h = T.Cast(T.float16, x)`; `h = T.cast(x, T.float16)` is the same."""
     return _cast(value, dtype_named(dtype))
 
 
 def reinterpret(dtype: Any, value: Any) -> Scalar:
-    """The same bits as another dtype of equal size."""
+    """The same bits as another dtype of equal size.
+
+    `w = T.reinterpret(T.uint32, x)`. TD0246 for a dtype of another size.
+    """
     if isinstance(dtype, Scalar) and not isinstance(value, Scalar):
         dtype, value = value, dtype
     x, target = scalar(value), dtype_named(dtype)
@@ -215,42 +237,42 @@ def _on_bits(op: str, a: Any, b: Any) -> Any:
 
 
 def bitwise_and(a: Any, b: Any) -> Any:
-    """`a & b`"""
+    """`a & b` on integers. `m = T.bitwise_and(n, 7)`."""
     return _on_bits("&", a, b)
 
 
 def bitwise_or(a: Any, b: Any) -> Any:
-    """`a | b`"""
+    """`a | b` on integers. `m = T.bitwise_or(n, 1)`."""
     return _on_bits("|", a, b)
 
 
 def bitwise_xor(a: Any, b: Any) -> Any:
-    """`a ^ b`"""
+    """`a ^ b` on integers. `m = T.bitwise_xor(i, j)`."""
     return _on_bits("^", a, b)
 
 
 def bitwise_not(a: Any) -> Any:
-    """`~a`"""
+    """`~a` on an integer. `m = T.bitwise_not(w)`."""
     return ~scalar(a) if is_traced(a) else at_trace_time(operator.invert, a)
 
 
 def shift_left(a: Any, b: Any) -> Any:
-    """`a << b`"""
+    """`a << b` on integers. `m = T.shift_left(1, j)`."""
     return _on_bits("<<", a, b)
 
 
 def shift_right(a: Any, b: Any) -> Any:
-    """`a >> b`; keeps the sign of signed integers."""
+    """`a >> b` on integers; keeps the sign of signed ones. `m = T.shift_right(w, 16)`."""
     return _on_bits(">>", a, b)
 
 
 def popcount(x: Any) -> Any:
-    """The number of one bits of an integer."""
+    """The number of one bits of an integer. `c = T.popcount(w)`. TD0223 for a float."""
     return _on_integer("popcount", x)
 
 
 def clz(x: Any) -> Any:
-    """The number of leading zero bits of an integer."""
+    """The number of leading zero bits of an integer. `c = T.clz(w)`. TD0223 for a float."""
     return _on_integer("clz", x)
 
 
@@ -262,20 +284,23 @@ def _on_integer(fn: str, x: Any) -> Any:
 
 
 def dp4a(a: Any, b: Any, c: Any) -> Any:
-    """`c` plus the dot product of the four int8 that each of `a` and `b` packs in an int32."""
+    """`c` plus the dot product of the four int8 that each of `a` and `b` packs in an int32.
+
+    `n = T.dp4a(i, j, n)`, an int32. Source: PTX ISA, "dp4a".
+    """
     return call("dp4a", _cast(a, INT32), _cast(b, INT32), _cast(c, INT32))
 
 
 def logical_and(a: Any, b: Any) -> Any:
-    """`a and b` as a bool."""
+    """`a and b` as a bool. `inside = T.logical_and(i < n, j < n)`."""
     return binary("and", condition(a), condition(b)) if is_traced(a, b) else bool(a) and bool(b)
 
 
 def logical_or(a: Any, b: Any) -> Any:
-    """`a or b` as a bool."""
+    """`a or b` as a bool. `outside = T.logical_or(i >= n, j >= n)`."""
     return binary("or", condition(a), condition(b)) if is_traced(a, b) else bool(a) or bool(b)
 
 
 def logical_not(a: Any) -> Any:
-    """`not a` as a bool."""
+    """`not a` as a bool. `outside = T.logical_not(i < n)`."""
     return ~condition(a) if is_traced(a) else not a

@@ -22,11 +22,12 @@ ROOT = "root"  # the scope that the whole kernel is
 
 
 class WSPipeline:
-    """`T.WSPipeline(*tiles, depth)`: tiles of shared memory that the producer copies, with one pair of barriers.
+    """Tiles of shared memory that the producer copies, with one pair of barriers.
 
-    A tile stands for the copy that fills it. Each has `depth` versions; a version is given back when the last statement
-    that reads one of the tiles is done. All tiles are copied in one block, and the same statements read them. In a
-    schedule with scopes a pipeline has a name: `T.WSPipeline("ab", [A, B], depth=3)`; any statement may fill it.
+    `T.WSPipeline(A_shared, B_shared, depth=3)`: a tile stands for the copy that fills it. Each has `depth` versions; a
+    version is given back when the last statement that reads one of the tiles is done. All tiles are copied in one
+    block, and the same statements read them. In a schedule with scopes a pipeline has a name:
+    `T.WSPipeline("ab", [A_shared, B_shared], depth=3)`; any statement may fill it. Raises TileError TD0226.
     """
 
     def __init__(self, *tiles: Any, depth: int | None = None) -> None:
@@ -49,10 +50,10 @@ class WSPipeline:
 
 @dataclass(frozen=True)
 class WSRole:
-    """`T.WSRole("load", warps_lo=4, warps_hi=8, max_nreg=24)`: a name for warps of the block, for T.WSSchedule.
+    """A name for warps of the block, for T.WSSchedule: `T.WSRole("load", warps_lo=4, warps_hi=8, max_nreg=24)`.
 
     They are whole warpgroups (4 warps). `max_nreg` is the number of registers of a thread: a multiple of 8 from 24 to
-    256, 0 for those of the launch.
+    256, 0 for those of the launch. Raises TileError TD0226.
     """
 
     name: str
@@ -84,7 +85,7 @@ class WSRole:
 
 @dataclass(frozen=True)
 class WSOpRef:
-    """`T.WSOpRef("gemm")`: an operation (T.ws_op) in the body of a T.WSScope. The name alone is the same."""
+    """An operation (T.ws_op) in the body of a T.WSScope: `T.WSOpRef("gemm")`. The name alone is the same."""
 
     id: str
 
@@ -123,10 +124,11 @@ class WSSync:
 
 
 class WSScope:
-    """`T.WSScope("loop", {"load": [...], "compute": [...]})`: what each role does in an iteration of a loop, in order.
+    """What each role does in an iteration of a loop, in order.
 
-    The loop is named by T.ws_op; `T.WSScope.ROOT` is the kernel itself. Entries are operations, by name or T.WSOpRef,
-    scopes inside of this one, and T.WSSync.
+    `T.WSScope("loop", {"load": ["copy"], "compute": ["gemm"]})`. The loop is named by T.ws_op; `T.WSScope.ROOT` is the
+    kernel itself. Entries are operations, by name or T.WSOpRef, scopes inside of this one, and T.WSSync. Raises
+    TileError TD0226.
     """
 
     ROOT = ROOT
@@ -149,13 +151,14 @@ class WSScope:
 
 @dataclass(frozen=True)
 class WSSchedule:
-    """`T.WSSchedule(*pipelines, registers=None)`: what the producer copies. Other copies are made by those who compute.
+    """What the producer copies: `T.WSSchedule(T.WSPipeline(A_shared, depth=3), registers=(24, 240))`.
 
-    `registers` of a thread that copies and of one that computes: multiples of 8 from 24 to 256, 0 for those of the
-    launch; None leaves them to the compiler.
+    Other copies are made by those who compute. `registers` of a thread that copies and of one that computes: multiples
+    of 8 from 24 to 256, 0 for those of the launch; None leaves them to the compiler.
 
-    `T.WSSchedule(num_warps=8, roles=[...], pipelines=[...], scopes=[...])` says what each role does: the block has
-    `num_warps` warps, T.WSRole names groups of them, T.WSPipeline what they exchange, T.WSScope gives each its program.
+    `T.WSSchedule(num_warps=8, roles=[load, compute], pipelines=[ab], scopes=[root, loop])` says what each role does:
+    the block has `num_warps` warps, T.WSRole names groups of them, T.WSPipeline what they exchange, T.WSScope gives
+    each its program. Raises TileError TD0226.
     """
 
     pipelines: tuple[WSPipeline, ...]
@@ -217,7 +220,10 @@ def _check_roles(s: WSSchedule) -> None:
 
 
 class ws_op:
-    """`with T.ws_op("load"):` names the statements of its block, or the loop that it holds, for a T.WSSchedule."""
+    """Names the statements of its block, or the loop that it holds, for a T.WSSchedule: `with T.ws_op("load"):`.
+
+    Each name once (TD0226); not in a T.Parallel loop (TD0129).
+    """
 
     def __init__(self, id: str) -> None:
         self.tracer = tracer_of("T.ws_op")
@@ -243,10 +249,10 @@ class ws_op:
 def annotate_ws_schedule(schedule: WSSchedule) -> None:
     """Gives the copies of `schedule` to a producer, in place of what the compiler would choose (sm_90a).
 
-    `T.annotate_ws_schedule(T.WSSchedule(T.WSPipeline(A, B, depth=3), registers=(24, 240)))`, where the tiles `A` and
-    `B` are allocated; the report of a kernel has its plan in this form. A schedule that cannot be kept is an error,
-    TD0407 to TD0411. Where there is no producer (targets without copy engine, `warp-specialise` turned off) it is left
-    aside, and the report says so.
+    `T.annotate_ws_schedule(T.WSSchedule(T.WSPipeline(A_shared, B_shared, depth=3), registers=(24, 240)))`; the report
+    of a kernel has its plan in this form. A schedule that cannot be kept is an error, TD0407 to TD0411, and a second
+    one TD0226. Where there is no producer (targets without copy engine, `warp-specialise` turned off) it is left aside,
+    and the report says so.
 
     A schedule with roles replaces the order of the kernel's text: every statement is in a T.ws_op, and each of these in
     the program of one role, which has its warps to itself (sm_90a). Tiles of a pipeline get `depth` versions and

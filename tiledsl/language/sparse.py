@@ -46,6 +46,7 @@ def gemm_sp(
     into float32, float16 into float16; K is a multiple of 32. Where tiles reach over the end of E, its safe value is
     0x4444 (`T.annotate_safe_value`): 0 is no metadata. By mma.sp on every target; the report of sm_90a says so. Raises
     TileError TD0215 to TD0219, TD0226, TD0275, TD0312, TD0313. Source: PTX ISA, "mma.sp".
+    `T.gemm_sp(A_sparse, E, B_shared, C_local)`.
     """
     tracer = begin(_WORD)
     for name, value, allowed in (("transpose_A", transpose_A, "False"), ("wg_wait", wg_wait, "0")):

@@ -22,7 +22,7 @@ _WORD = "T.PersistentTileScheduler"
 
 @meta_class
 class BaseTileScheduler:
-    """A place in an order of tiles, for a class of the user's own: `class Mine(T.BaseTileScheduler)`.
+    """A place in an order of tiles, for a class of the user's own: `class Mine(T.BaseTileScheduler):`.
 
     It has the variables `linear_idx`, the number of the tile in the order, `m_idx` and `n_idx`, the tile, and
     `current_iter`, how many came before it in this block. `init(n)` begins with tile n, `next_tile(step)` goes on,
@@ -71,7 +71,7 @@ class BaseTileScheduler:
 class PersistentTileScheduler(BaseTileScheduler):
     """The tiles of a matrix, dealt to blocks that stay: what T.Persistent does, as an object with steps.
 
-    `s = T.PersistentTileScheduler("s", num_m, num_n, swizzle_size=8)`, `s.init(block)`,
+    `s = T.PersistentTileScheduler("s", M // 64, N // 64, swizzle_size=8)`, `s.init(block)`,
     `while s.valid(): ...; s.next_tile()`: the tile is `s.m_idx`, `s.n_idx` (int32; with `[0]` too), and
     `s.current_iter` the number of those before it. Worker w of `num_workers` (None: the blocks of the launch, or its
     clusters) gets tiles w, w + num_workers, ... of an order in which m varies first; with `column_major=False`, n.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from tiledsl.frontend.proxies import Variable, converted, describe, index_of
@@ -14,6 +15,7 @@ from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Expr, For, Region, Space, Stmt, Store, Unrolled, Var
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.tile import Copy, Fill, Gemm, Im2col, Transpose
+from tiledsl.language.packed_copies import copy_packed, fill_packed, memory_of, side_of
 from tiledsl.language.unsupported import reject
 
 
@@ -45,21 +47,26 @@ def copy(
     annotations: Any = None,
     loop_layout: Any = None,
 ) -> None:
-    """Copies a tile between any two memories, converting the dtype.
+    """Copies a tile between any two memories, converting the dtype: `T.copy(A[by * 64, k * 32], A_shared)`.
 
     An operand is a tensor, a part `A[a:b, :]`, or a start `A[i, j]` whose extents are those of the other side (right
     aligned). What lies outside the source reads as 0 or its safe value; what lies outside the destination is not
-    written. Two starts copy one element. With `disable_tma` the threads copy, never the copy engine of sm_90.
+    written. Two starts copy one element. With `disable_tma` the threads copy, never the copy engine of sm_90. Raises
+    TileError TD0213 where extents differ, TD0214 for a start of too few dimensions, TD0129 in a T.Parallel loop.
     """
     tracer = begin("T.copy")
     reject("copy", loop_layout=loop_layout, annotations=annotations)
     engine = "threads" if disable_tma else ""
-    a, b = tile_of(src, "T.copy", "src"), tile_of(dst, "T.copy", "dst")
-    if a.is_start and b.is_start:
+    (from_packed, a), (to_packed, b) = side_of(src, "T.copy", "src"), side_of(dst, "T.copy", "dst")
+    if a.is_start and b.is_start and to_packed is None:
         tracer.emit(Store(b.buffer, b.offsets, converted(src, b.buffer.dtype), span=tracer.here()))
         return
     source, target = regions(a, b, "T.copy")
     width = copy_width("T.copy", coalesced_width)
+    if from_packed is not None or to_packed is not None:
+        emit = partial(emit_tile, tracer, "T.copy")
+        copy_packed(tracer, emit, memory_of(from_packed, source), memory_of(to_packed, target), width)
+        return
     emit_tile(tracer, "T.copy", Copy(source, target, width, engine=engine, span=tracer.here()))
 
 
@@ -131,11 +138,12 @@ def im2col(
 ) -> None:
     """Copies a tile of the matrix that makes a convolution a product: tile (nhw_step, c_step), counted in tiles.
 
-    `img` is a whole tensor (N, H, W, C) in global memory with constant H, W and C, `col` a tile of two dimensions. The
-    matrix has a row for each output pixel, numbered through (N, OH, OW), and a column for each (ky, kx, C) of a filter
-    of `kernel` x `kernel` taps that are `dilation` pixels apart and move by `stride`; OH and OW are
-    `(side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1`. What lies in the padding of `pad` pixels, or outside
-    of the matrix, reads as 0 or the safe value of `img`.
+    `T.im2col(image, A_shared, by, k, 3, 1, 1, 1)`: `img` is a whole tensor (N, H, W, C) in global memory with constant
+    H, W and C, `col` a tile of two dimensions (TD0257). The matrix has a row for each output pixel, numbered through
+    (N, OH, OW), and a column for each (ky, kx, C) of a filter of `kernel` x `kernel` taps that are `dilation` pixels
+    apart and move by `stride`; OH and OW are `(side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1`. What lies
+    in the padding of `pad` pixels, or outside of the matrix, reads as 0 or the safe value of `img`. Raises TileError
+    TD0226 for numbers that are no constants, TD0258 for a filter larger than the image.
 
     sm_90 loads it by the copy engine where a row of `col` lies in one tap: PTX ISA, "Tensor Copies: im2col mode".
     """
@@ -153,7 +161,7 @@ def c2d_im2col(
     pad: int,
     eviction_policy: Any = None,
 ) -> None:
-    """The old name of `T.im2col`."""
+    """The old name of T.im2col: `T.c2d_im2col(image, A_shared, by, k, 3, 1, 1, 1)`."""
     filter_ = {"kernel": kernel, "stride": stride, "dilation": dilation}
     _im2col("T.c2d_im2col", img, col, (nhw_step, c_step), filter_, pad)
 
@@ -185,7 +193,10 @@ def _im2col(word: str, img: Any, col: Any, steps: tuple[Any, Any], filter_: dict
 
 
 def fill(dst: Any, value: Any) -> None:
-    """Sets every element of a tensor or a part of it to `value`; of T.alloc_local memory in every thread."""
+    """Sets every element of a tensor or a part of it to `value`; of T.alloc_local memory in every thread.
+
+    `T.fill(C_local, -T.infinity(T.float32))`. The value is converted to the dtype of `dst`.
+    """
     _fill("T.fill", dst, value)
 
 
@@ -194,7 +205,10 @@ def _fill(word: str, dst: Any, value: Any) -> None:
     if isinstance(dst, Variable):
         tracer.emit(Store(dst.buffer, (), converted(value, dst.type), span=tracer.here()))
         return
-    tile = tile_of(dst, word, "dst")
+    packed, tile = side_of(dst, word, "dst")
+    if packed is not None:
+        fill_packed(tracer, partial(emit_tile, tracer, word), memory_of(packed, tile.region(word)), value)
+        return
     number = converted(value, tile.buffer.dtype)
     if tile.buffer.space is Space.LOCAL:
         _fill_own(tracer, tile.region(word), number)
@@ -213,12 +227,18 @@ def _fill_own(tracer: Tracer, region: Region, number: Expr) -> None:
 
 
 def clear(dst: Any) -> None:
-    """Sets every element of a tensor or a part of it to 0; of T.alloc_local memory in every thread."""
+    """Sets every element of a tensor or a part of it to 0; of T.alloc_local memory in every thread.
+
+    `T.clear(C_local)`.
+    """
     _fill("T.clear", dst, 0)
 
 
 def transpose(src: Any, dst: Any) -> None:
-    """`dst[j, i] = src[i, j]` on matrices."""
+    """`dst[j, i] = src[i, j]` on matrices (TD0238 for other shapes), converting the dtype.
+
+    `T.transpose(A_shared, B_shared)`.
+    """
     tracer = begin("T.transpose")
     a, b = tile_of(src, "T.transpose", "src"), tile_of(dst, "T.transpose", "dst")
     x, y = a.region("T.transpose"), b.region("T.transpose")
@@ -232,7 +252,10 @@ def transpose(src: Any, dst: Any) -> None:
 
 
 class GemmWarpPolicy(Enum):
-    """How `T.gemm` deals the warps to rows and columns of the result."""
+    """How T.gemm deals the warps to rows and columns of the result: Square, FullRow or FullCol.
+
+    `T.gemm(A_shared, B_shared, C_local, policy=T.GemmWarpPolicy.FullRow)`.
+    """
 
     Square = "square"
     FullRow = "full_row"
@@ -259,11 +282,16 @@ def gemm(
 ) -> None:
     """`C += A @ B` on tiles of the block, or `C = A @ B` with `clear_accum`; C is a fragment.
 
-    A is (M, K), or (K, M) with `transpose_A`; B is (K, N), or (N, K) with `transpose_B`; both in shared memory or
-    fragments. `precision="tf32"` lets the tensor core read float32 operands as tfloat32.
+    `T.gemm(A_shared, B_shared, C_local)`; other names are `T.gemm_v1(A_shared, B_shared, C_local)` and
+    `T.gemm_v2(A_shared, B_shared, C_local)`. A is (M, K), or (K, M) with `transpose_A`; B is (K, N), or (N, K) with
+    `transpose_B`; both in shared memory or fragments (TD0219), of one dtype, or of two floats or two integers of 8
+    bits. float16 and floats of 8 bits accumulate in float16 or float32, bfloat16 and float32 in float32, float64 in
+    float64, integers in int32 (TD0218). `precision="tf32"` lets the tensor core read float32 operands as tfloat32.
 
     With `wg_wait=-1` the product is only started, and with n > 0 the call waits until at most n are in flight: until
     `T.wait_wgmma(0)` A and B must not be overwritten, and C is used by nothing but further products into it.
+
+    Raises TileError TD0215 for what is no matrix, TD0216 and TD0217 for other shapes, TD0226.
     """
     tracer = begin("T.gemm")
     if type(wg_wait) is not int or wg_wait < -1:

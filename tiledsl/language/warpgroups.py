@@ -42,14 +42,15 @@ def ptx_wgmma_ss(
 ) -> None:
     """Starts one product by each warpgroup, `C += A @ B`, and does not wait: wgmma of "m64n128k16", ... (sm_90a).
 
-    `A_desc` is where in a shared tile A begins, 64 rows by k for each warpgroup of the block or T.ws block, one below
-    the other: `S[0, 16]`, or the part itself. It is stored as (rows, k) if `a_is_k_major`, else as (k, rows). `B_desc`
-    is n columns by k in a shared tile, stored as (n, k) if `b_is_k_major`, else as (k, n). `C_data` is a whole
-    T.alloc_fragment of 64 rows a warpgroup by n. The compiler makes the matrix descriptors, so the offsets are 0; the
-    layouts of the tiles are inferred. With `scale_out=False` C is overwritten; A and B are never negated. Dtypes as in
-    T.ptx_mma, with "tf32" for float32 tiles. T.warpgroup_commit_batch and T.warpgroup_wait(0) follow before C is used.
-    Targets without this instruction make the same product by warps, and wait.
-    Raises TileError TD0219, TD0226, TD0247, TD0270, TD0319. Source: PTX ISA, "wgmma.mma_async".
+    `T.ptx_wgmma_ss("fp32", "m64n64k16", True, False, "fp16", "fp16", "fp32", A_shared[0, 0], 0, B_shared[0, 0], 0,
+    C_local, 0, True)`: `A_desc` is where in a shared tile A begins, 64 rows by k for each warpgroup of the block or
+    T.ws block, one below the other: `S[0, 16]`, or the part itself. It is stored as (rows, k) if `a_is_k_major`, else
+    as (k, rows). `B_desc` is n columns by k in a shared tile, stored as (n, k) if `b_is_k_major`, else as (k, n).
+    `C_data` is a whole T.alloc_fragment of 64 rows a warpgroup by n. The compiler makes the matrix descriptors, so the
+    offsets are 0; the layouts of the tiles are inferred. With `scale_out=False` C is overwritten; A and B are never
+    negated. Dtypes as in T.ptx_mma, with "tf32" for float32 tiles. T.warpgroup_commit_batch and `T.warpgroup_wait(0)`
+    follow before C is used. Targets without this instruction make the same product by warps, and wait. Raises TileError
+    TD0219, TD0226, TD0247, TD0270, TD0319. Source: PTX ISA, "wgmma.mma_async".
     """
     types = (a_dtype_abbrv, b_dtype_abbrv, accum_dtype_abbrv, dtype)
     fixed = _Fixed(A_offset, B_offset, C_offset, scale_in_a, scale_in_b)
@@ -74,7 +75,11 @@ def ptx_wgmma_rs(
     scale_in_a: int = 1,
     scale_in_b: int = 1,
 ) -> None:
-    """`T.ptx_wgmma_ss` with A in registers: `A_buf` is a whole T.alloc_fragment of 64 rows a warpgroup by k."""
+    """T.ptx_wgmma_ss with A in registers: `A_buf` is a whole T.alloc_fragment of 64 rows a warpgroup by k.
+
+    `T.ptx_wgmma_rs("fp32", "m64n64k16", False, "fp16", "fp16", "fp32", A_local, 0, B_shared[0, 0], 0, C_local, 0,
+    True)`.
+    """
     types = (a_dtype_abbrv, b_dtype_abbrv, accum_dtype_abbrv, dtype)
     fixed = _Fixed(A_offset, B_offset, C_offset, scale_in_a, scale_in_b)
     tiles = (A_buf, B_desc, C_data)

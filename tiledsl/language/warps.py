@@ -23,24 +23,27 @@ _WIDTHS = (1, 2, 4, 8, 16, 32)
 
 
 def get_lane_idx() -> Scalar:
-    """The number of this thread in its warp."""
+    """The number of this thread in its warp. `lane = T.get_lane_idx()`, 0 to 31."""
     this = this_thread("T.get_lane_idx")
     return Scalar(this.expr % _WARP, INDEX, this.frame)
 
 
 def get_warp_idx() -> Scalar:
-    """The number of this thread's warp in the block."""
+    """The number of this thread's warp in the block. `warp = T.get_warp_idx()`."""
     this = this_thread("T.get_warp_idx")
     return Scalar(this.expr // _WARP, INDEX, this.frame)
 
 
 def get_warp_idx_sync() -> Scalar:
-    """`T.get_warp_idx()`."""
+    """Another name of T.get_warp_idx: `warp = T.get_warp_idx_sync()`."""
     return get_warp_idx()
 
 
 def get_warp_group_idx(warp_size: int | None = None, warps_per_group: int | None = None) -> Scalar:
-    """The number of this thread's warpgroup in the block: `warps_per_group` (4) warps of `warp_size` (32) threads."""
+    """The number of this thread's warpgroup in the block: `warps_per_group` (4) warps of `warp_size` (32) threads.
+
+    `group = T.get_warp_group_idx()`. TD0226 for other than positive ints.
+    """
     this = this_thread("T.get_warp_group_idx")
     size = positive("T.get_warp_group_idx", "warp_size", warp_size or _WARP)
     group = positive("T.get_warp_group_idx", "warps_per_group", warps_per_group or 4)
@@ -48,7 +51,10 @@ def get_warp_group_idx(warp_size: int | None = None, warps_per_group: int | None
 
 
 def shuffle_elect(thread_extent: int) -> Scalar:
-    """Whether this thread is the one that stands for its `thread_extent` threads: their first; 0 is the whole block."""
+    """Whether this thread is the one that stands for its `thread_extent` threads: their first; 0 is the whole block.
+
+    `if T.shuffle_elect(128):`. TD0226 for other than ints.
+    """
     this = this_thread("T.shuffle_elect")
     word = "T.shuffle_elect"
     if thread_extent:
@@ -96,12 +102,13 @@ def _require_whole_warp(word: str, mask: Any) -> None:
 
 
 def sync_warp(mask: int | None = None) -> None:
-    """The lanes of the warp wait for each other, and see what the others wrote before: those that `mask` names by its
-    bits (all), which are the lanes that execute this (TD0811 on the CPU, where others are there).
+    """The lanes of the warp wait for each other, and see what the others wrote before.
 
-    It orders accesses of a warp to global memory and to what the user's own functions keep. Between accesses of threads
-    to shared memory the compiler places a barrier of all threads where one is needed, as if this were not there.
-    Source: PTX ISA, "bar.warp.sync". `T.sync_warp()`, or `if T.get_lane_idx() < 16: T.sync_warp(0xFFFF)`.
+    `T.sync_warp()`, or `if T.get_lane_idx() < 16: T.sync_warp(0xFFFF)`: those that `mask` names by its bits (all),
+    which are the lanes that execute this (TD0811 on the CPU, where others are there). It orders accesses of a warp to
+    global memory and to what the user's own functions keep. Between accesses of threads to shared memory the compiler
+    places a barrier of all threads where one is needed, as if this were not there. Raises TileError TD0129 in a
+    T.Parallel loop, TD0226 for another mask. Source: PTX ISA, "bar.warp.sync".
     """
     tracer = begin("T.sync_warp")
     if mask is not None and (type(mask) is not int or not 0 < mask <= _ALL_LANES):
@@ -114,64 +121,89 @@ def sync_warp(mask: int | None = None) -> None:
 
 
 def shfl_xor(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
-    """The value of the lane whose number differs by the bits of `offset`. All lanes of the warp take part.
+    """The value of the lane whose number differs by the bits of `offset`, of any dtype: `y = T.shfl_xor(x, 1)`.
 
-    With a smaller `width` the lanes of each group of so many exchange (PTX ISA, "shfl.sync").
+    All lanes of the warp take part. With a smaller `width`, a power of two, the lanes of each group of so many
+    exchange. Raises TileError TD0226 for other widths and masks. Source: PTX ISA, "shfl.sync".
     """
     return _within("T.shfl_xor", "shfl_xor", value, offset, width, mask)
 
 
 def shfl_up(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
-    """The value of the lane `offset` below; the lowest lanes, of each group of `width`, keep their own."""
+    """The value of the lane `offset` below; the lowest lanes, of each group of `width`, keep their own.
+
+    Else as T.shfl_xor: `y = T.shfl_up(x, 1)`.
+    """
     return _within("T.shfl_up", "shfl_up", value, offset, width, mask)
 
 
 def shfl_down(value: Any, offset: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
-    """The value of the lane `offset` above; the highest lanes, of each group of `width`, keep their own."""
+    """The value of the lane `offset` above; the highest lanes, of each group of `width`, keep their own.
+
+    Else as T.shfl_xor: `y = T.shfl_down(x, 16)`.
+    """
     return _within("T.shfl_down", "shfl_down", value, offset, width, mask)
 
 
 def shfl(value: Any, lane: Any, width: int = _WARP, mask: int | None = None) -> Scalar:
-    """The value of lane `lane` of the warp, or of each group of `width` lanes."""
+    """The value of lane `lane` of the warp, or of each group of `width` lanes.
+
+    Else as T.shfl_xor: `y = T.shfl(x, 0)`.
+    """
     return _within("T.shfl", "shfl_idx", value, lane, width, mask)
 
 
 def shfl_sync(mask: int, value: Any, lane: Any, width: int = _WARP) -> Scalar:
-    """`T.shfl(value, lane, width)` among all lanes of the warp, which `mask` names."""
+    """T.shfl among all lanes of the warp, which `mask` names (TD0226): `y = T.shfl_sync(0xFFFFFFFF, x, 0)`."""
     return _within("T.shfl_sync", "shfl_idx", value, lane, width, mask)
 
 
 def any_sync(cond: Any) -> Scalar:
-    """Whether `cond` holds in any lane of the warp."""
+    """Whether `cond` holds in any lane of the warp.
+
+    `found = T.any_sync(x > y)`, a bool. Source: PTX ISA, "vote.sync".
+    """
     begin("T.any_sync")
     return call("warp_any", condition(cond))
 
 
 def all_sync(cond: Any) -> Scalar:
-    """Whether `cond` holds in all lanes of the warp."""
+    """Whether `cond` holds in all lanes of the warp.
+
+    `agreed = T.all_sync(x > y)`, a bool. Source: PTX ISA, "vote.sync".
+    """
     begin("T.all_sync")
     return call("warp_all", condition(cond))
 
 
 def ballot(cond: Any) -> Scalar:
-    """The lanes of the warp in which `cond` holds, as the bits of a uint32: lane i is bit i (PTX ISA, "vote.sync")."""
+    """The lanes of the warp in which `cond` holds, as the bits of a uint32: lane i is bit i (PTX ISA, "vote.sync").
+
+    `lanes = T.ballot(x > y)`.
+    """
     begin("T.ballot")
     return cast(call("warp_ballot", condition(cond)), UINT32)
 
 
 def ballot_sync(mask: int, cond: Any) -> Scalar:
-    """`T.ballot(cond)` among all lanes of the warp, which `mask` names."""
+    """T.ballot among all lanes of the warp, which `mask` names (TD0226): `lanes = T.ballot_sync(0xFFFFFFFF, x > y)`."""
     _require_whole_warp("T.ballot_sync", mask)
     return ballot(cond)
 
 
 def activemask() -> Scalar:
-    """The lanes that execute this, as the bits of a uint32: in converged code all threads of the warp."""
+    """The lanes that execute this, as the bits of a uint32: in converged code all threads of the warp.
+
+    `lanes = T.activemask()`.
+    """
     return ballot(Scalar(TRUE, BOOL, this_thread("T.activemask").frame))
 
 
 def match_any_sync(mask: int, value: Any) -> Scalar:
-    """The lanes of the warp that have the same `value`, an integer of 32 or 64 bits (PTX ISA, "match.sync")."""
+    """The lanes of the warp that have the same `value`, an integer of 32 or 64 bits (PTX ISA, "match.sync").
+
+    `lanes = T.match_any_sync(0xFFFFFFFF, n)`. All lanes take part (TD0226).
+    """
     begin("T.match_any_sync")
     _require_whole_warp("T.match_any_sync", mask)
     x = scalar(value, INT32)
@@ -181,7 +213,10 @@ def match_any_sync(mask: int, value: Any) -> Scalar:
 
 
 def match_all_sync(mask: int, value: Any) -> Scalar:
-    """All lanes, as the bits of a uint32, if they all have the same `value`, else 0."""
+    """All lanes, as the bits of a uint32, if they all have the same `value`, else 0.
+
+    `lanes = T.match_all_sync(0xFFFFFFFF, n)`. All lanes take part (TD0226).
+    """
     same = bind(match_any_sync(mask, value), "same")
     return scalar(if_then_else(same == _ALL_LANES, same, cast(0, UINT32)))
 
@@ -194,27 +229,36 @@ def _warp_reduce(op: Callable[[Any, Any], Any], value: Any) -> Scalar:
 
 
 def warp_reduce_sum(value: Any) -> Scalar:
-    """The sum over the lanes of the warp, in every lane."""
+    """The sum over the lanes of the warp, in every lane. `total = T.warp_reduce_sum(x)`, of its dtype."""
     return _warp_reduce(lambda a, b: a + b, value)
 
 
 def warp_reduce_max(value: Any) -> Scalar:
-    """The largest value among the lanes of the warp, in every lane."""
+    """The largest value among the lanes of the warp, in every lane. `largest = T.warp_reduce_max(x)`, of its dtype."""
     return _warp_reduce(maximum, value)
 
 
 def warp_reduce_min(value: Any) -> Scalar:
-    """The smallest value among the lanes of the warp, in every lane."""
+    """The smallest value among the lanes of the warp, in every lane.
+
+    `smallest = T.warp_reduce_min(x)`, of its dtype.
+    """
     return _warp_reduce(minimum, value)
 
 
 def warp_reduce_bitand(value: Any) -> Scalar:
-    """The bitwise `&` over the lanes of the warp, in every lane."""
+    """The bitwise `&` over the lanes of the warp, in every lane.
+
+    `common = T.warp_reduce_bitand(w)`, of its integer dtype.
+    """
     return _warp_reduce(lambda a, b: a & b, value)
 
 
 def warp_reduce_bitor(value: Any) -> Scalar:
-    """The bitwise `|` over the lanes of the warp, in every lane."""
+    """The bitwise `|` over the lanes of the warp, in every lane.
+
+    `any_bits = T.warp_reduce_bitor(w)`, of its integer dtype.
+    """
     return _warp_reduce(lambda a, b: a | b, value)
 
 
@@ -245,16 +289,23 @@ def syncthreads_count(cond: Any) -> Scalar:
     """The number of threads of the block for which `cond` holds. All threads wait here for each other.
 
     The block has whole warps (TD0226); the word stands outside of T.ws blocks (TD0103) and T.Parallel loops (TD0129).
+    `count = T.syncthreads_count(x > y)`, an int32.
     """
     return _count_in_block("T.syncthreads_count", cond)
 
 
 def syncthreads_and(cond: Any) -> Scalar:
-    """Whether `cond` holds for all threads of the block; else as `T.syncthreads_count`."""
+    """Whether `cond` holds for all threads of the block; else as T.syncthreads_count.
+
+    `agreed = T.syncthreads_and(x > y)`.
+    """
     threads = prod(begin("T.syncthreads_and").launch("T.syncthreads_and").threads)
     return cast(_count_in_block("T.syncthreads_and", cond) == threads, BOOL)
 
 
 def syncthreads_or(cond: Any) -> Scalar:
-    """Whether `cond` holds for any thread of the block; else as `T.syncthreads_count`."""
+    """Whether `cond` holds for any thread of the block; else as T.syncthreads_count.
+
+    `found = T.syncthreads_or(x > y)`.
+    """
     return cast(_count_in_block("T.syncthreads_or", cond) > 0, BOOL)

@@ -22,10 +22,11 @@ _GLOBAL = "a parameter or T.alloc_global"
 
 
 def __ldg(src: Any, index: Any = None) -> Scalar:
-    """An element of global memory: `x = T.__ldg(A[i])`, or `T.__ldg(A, i)` of a tensor of one dimension.
+    """An element of global memory: `x = T.__ldg(X[i])`, or `x = T.__ldg(X, i)` of a tensor of one dimension.
 
-    It is what `A[i]` is. Tensors that the kernel does not write are read by way of the read-only cache (ld.global.nc),
-    which is all that the word asks for; one that the kernel writes is read as it is now. Raises TileError TD0219.
+    It is what `X[i]` is. Tensors that the kernel does not write are read by way of the read-only cache (ld.global.nc),
+    which is all that the word asks for; one that the kernel writes is read as it is now. Raises TileError TD0219 for
+    other memory, TD0285 for what is no element.
     """
     word = "T.__ldg"
     begin(word)
@@ -164,23 +165,23 @@ def ldg32(src: Any, pred: Any = None) -> Scalar:
 
 
 def ldg64(src: Any, pred: Any = None) -> Lanes:
-    """64 bits as two uint32, as `T.ldg32`: `v = T.ldg64(A[4 * i : 4 * i + 4])` of float16, then `v[0]` and `v[1]`."""
+    """64 bits as two uint32, as T.ldg32: `v = T.ldg64(A[i, 4 * j : 4 * j + 4])` of float16, then `v[0]` and `v[1]`."""
     found = _load("T.ldg64", 64, src, pred)
     assert isinstance(found, Lanes)
     return found
 
 
 def ldg128(src: Any, pred: Any = None) -> Lanes:
-    """128 bits as four uint32, as `T.ldg32`: `v = T.ldg128(A[4 * i])` of float32. Becomes ld.global.nc.v4.u32."""
+    """128 bits as four uint32, as T.ldg32: `v = T.ldg128(X[4 * i])` of float32. Becomes ld.global.nc.v4.u32."""
     found = _load("T.ldg128", 128, src, pred)
     assert isinstance(found, Lanes)
     return found
 
 
 def stg32(dst: Any, value: Any, pred: Any = None) -> None:
-    """Stores 32 bits to global memory in one access: `T.stg32(B[i, 2 * j : 2 * j + 2], w)`.
+    """Stores 32 bits to global memory in one access: `T.stg32(Y[i], x)`.
 
-    `dst` is as the `src` of `T.ldg32`. `value` is what that gave, or another number or numbers side by side (those of
+    `dst` is as the `src` of T.ldg32. `value` is what that gave, or another number or numbers side by side (those of
     T.add2) of 32 bits in all, whose bits are stored. With `pred` nothing is stored where it does not hold, nor outside
     of the tensor. Raises TileError TD0219, TD0285 for a value of another size, TD0286. Becomes st.global.u32.
     """
@@ -188,10 +189,10 @@ def stg32(dst: Any, value: Any, pred: Any = None) -> None:
 
 
 def stg64(dst: Any, value: Any, pred: Any = None) -> None:
-    """Stores 64 bits, as `T.stg32`: `T.stg64(B[4 * i : 4 * i + 4], v)`."""
+    """Stores 64 bits, as T.stg32: `T.stg64(Y[2 * i : 2 * i + 2], T.ldg64(X[2 * i]))`."""
     _store("T.stg64", 64, dst, value, pred)
 
 
 def stg128(dst: Any, value: Any, pred: Any = None) -> None:
-    """Stores 128 bits, as `T.stg32`: `T.stg128(B[4 * i : 4 * i + 4], v, pred=i < n)`. Becomes st.global.v4.u32."""
+    """Stores 128 bits, as T.stg32: `T.stg128(Y[4 * i], T.ldg128(X[4 * i]), pred=i < n)`. Becomes st.global.v4.u32."""
     _store("T.stg128", 128, dst, value, pred)

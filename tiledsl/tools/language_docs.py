@@ -51,6 +51,49 @@ values is a `@T.macro`.
 `A[i, j]` is an element, `A[a:b, :]` and `A[i]` are parts; negative constants count from the end. The extents of parts
 are constants; their offsets need not be. A part of a global tensor may reach over its end: what is read there is 0
 (or `T.annotate_safe_value`), what is written there is dropped.
+
+A tensor or tile of `T.int4`, `T.uint4` or `T.float4_e2m1fn` has its numbers two to a byte, the one at an even place of
+a row in the low four bits. Shapes and indices count numbers; its argument is an array of uint8 with rows half as long,
+as `tiledsl.nibbles.pack` makes it. An element is read as an int8, a uint8 or a float16. No element is stored alone:
+T.copy from a tile of another dtype rounds and packs (towards zero and to the nearest end for integers of floats, modulo
+16 for integers of integers; to nearest even, at most 6, for float4_e2m1fn), T.copy to one unpacks, T.fill, T.clear and
+T.view know them as well. Other words take none (TD0290).
+"""
+
+EXAMPLE_PROGRAM = """import tiledsl
+import tiledsl.language as T
+
+M = N = K = 1024
+
+@tiledsl.kernel
+def program(
+    A: T.Tensor((M, K), T.float16), B: T.Tensor((K, N), T.float16), C: T.Tensor((M, N), T.float32),
+    X: T.Tensor((N,), T.float32), Y: T.Tensor((N,), T.float32), counts: T.Tensor((N,), T.int32),
+    i: T.int32, j: T.int32, k: T.int32, n: T.int32, x: T.float32, y: T.float32, z: T.float32, w: T.uint32,
+):
+    with T.Kernel(N // 64, M // 64, threads=128) as (bx, by):
+        A_shared = T.alloc_shared((64, 32), T.float16)
+        B_shared = T.alloc_shared((32, 64), T.float16)
+        C_shared = T.alloc_shared((64, 64), T.float32)
+        C_local = T.alloc_fragment((64, 64), T.float32)
+        row = T.alloc_fragment((64,), T.float32)
+        bar = T.alloc_barrier(128)
+        ...
+"""
+
+_EXAMPLES = f"""# Words
+
+Each word has examples in its description, which `tests/unit/language/test_docstring_examples.py` traces. Their names
+are those of this program, in which most of them stand at the dots; others name what they are about, as the results of
+words beside them.
+
+```python
+{EXAMPLE_PROGRAM}```
+
+What is wrong with a use of a word is a TileError with the place in your text, and `tiledsl explain CODE` says more. A
+description names the codes that the word has for its own operands. Any word can raise TD0104 outside of a kernel,
+TD0105 outside of a T.Kernel block if it needs one, TD0103 for an option that is not there yet, TD0235 for an operand
+that is no tensor, and TD0129 if it works on whole tiles and stands in a T.Parallel loop.
 """
 
 _STATUS = """# What is there
@@ -100,7 +143,7 @@ def language_page() -> str:
     """The text of docs/language.md."""
     words = {name: getattr(T, name) for name in T.__all__}
     parts = [_INTRODUCTION, "## Numbers and dtypes\n", _rules(), "", _dtypes(words), ""]
-    parts += ["# Words\n"]
+    parts.append(_EXAMPLES)
     for module, title in _SECTIONS:
         rows = [_row(name, word) for name, word in words.items() if _module(word) == module]
         parts += [f"## {title}\n", "| word | meaning |", "|---|---|", *rows, ""]

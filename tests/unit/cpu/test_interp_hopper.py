@@ -175,6 +175,21 @@ def test_boxes_to_and_from_shared_memory(
     np.testing.assert_array_equal(x, expected)
 
 
+@pytest.mark.parametrize("channel", [-32, -16, 0, 16, 48, 64])
+@pytest.mark.parametrize("tap", [(0, 0), (1, 2)])
+@pytest.mark.parametrize("mode", MODES)
+def test_pixels_of_images(channel: int, tap: tuple[int, int], mode: str) -> None:
+    """What lies before the first or behind the last channel, or in the padding, is 0."""
+    x, y = numbers((2, 3, 4, 64), np.float16), np.zeros(16 * 32, np.float16)
+    options = "box=[16, 32], window=[3, 1, 1, 1]"
+    copy = f"tensor_copy({options}) X[0, -1, -1, {channel}] at {tap[0]}, {tap[1]} -> S[0] on full[0]"
+    assert not execute(copier("float16", x.shape, 16 * 32, bring(copy, 1024) + AWAIT + linear(512, "Y[e] = S[e]")),
+                       mode, X=x, Y=y)  # fmt: skip
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (32, 32)))[:, tap[0] : tap[0] + 3, tap[1] : tap[1] + 4]
+    expected = padded.reshape(-1, 128)[:16, channel + 32 : channel + 64]
+    np.testing.assert_array_equal(y.reshape(16, 32), expected)
+
+
 @pytest.mark.parametrize("op", ["add", "min", "max", "and", "or", "xor"])
 @pytest.mark.parametrize("mode", MODES)
 def test_stores_that_combine_with_memory(op: str, mode: str) -> None:

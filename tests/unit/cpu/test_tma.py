@@ -206,12 +206,12 @@ def test_im2col_loads(rank: int, swizzle: int) -> None:
     order = [(n, *p) for n in range(images + 20) for p in np.ndindex(*[len(b) for b in box])]
     text = loader(2 * rank - 2, im2col=True, multicast=swizzle == 64)
     for offsets in ((0,) * (rank - 2), tuple(range(rank - 2)), (kernel - 1,) * (rank - 2)):
-        first, c0 = int(rng.integers(0, 40)), 16
+        first, c0 = int(rng.integers(0, 40)), int(rng.choice([-16, 0, 16, 48]))
         expected = np.zeros((pixels, taken), np.uint16)
         for i, (n, *p) in enumerate(order[first : first + pixels]):
             at = [b[x] + o for b, x, o in zip(box, p, offsets)]
             if n < images and all(0 <= x < extent for x, extent in zip(at, space)):
-                expected[i] = np.pad(tensor[(n, *at)], (0, taken))[c0 : c0 + taken]
+                expected[i] = np.pad(tensor[(n, *at)], taken)[c0 + taken : c0 + 2 * taken]
         n, *p = order[first]
         start = [c0, *[b[x] for b, x in zip(box, p)][::-1], n, *offsets[::-1]]
         bytes_ = pixels * taken * 2

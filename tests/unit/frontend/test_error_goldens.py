@@ -66,5 +66,6 @@ def test_every_frontend_error_has_a_golden_message_or_a_reason() -> None:
 
 # code -> where it is tested
 TESTED_ELSEWHERE: dict[str, str] = {
+    "TD0291": "tests/unit/language/test_packed_numbers.py: arrays are packed on the host",
     "TD0276": "tests/unit/language/test_gemm_sp.py: matrices are compressed on the host",
 }

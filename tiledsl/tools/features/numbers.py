@@ -3,6 +3,7 @@
 from tiledsl.tools.features.model import Section, outside, there
 
 CONVERSIONS = "property/test_conversions.py"
+PACKED = "unit/language/test_packed_numbers.py"
 
 NUMBERS = Section(
     "Numbers",
@@ -125,8 +126,10 @@ TYPES = Section(
         there(
             "4 bits, packed in bytes",
             "int4 uint4 float4_e2m1fn",
-            "unit/cpu/test_numerics.py::test_rounding_to_nearest_is_that_of_ml_dtypes",
-            lacks="no tensor holds them (TD0503)",
+            f"unit/cpu/test_numerics.py::test_rounding_to_nearest_is_that_of_ml_dtypes"
+            f" {PACKED}::test_weights_of_four_bits {PACKED}::test_every_float16_is_rounded_to_nearest"
+            f" {PACKED}::test_bytes_are_viewed_as_numbers_and_back",
+            f"{PACKED}::test_weights_of_four_bits_are_multiplied_by_the_tensor_core",
         ),
         there(
             "names: strings, words, dtypes of torch and NumPy",
