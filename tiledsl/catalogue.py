@@ -492,6 +492,13 @@ CATALOGUE: dict[str, Entry] = {
         "write it in the T.Kernel block itself, once for all blocks and threads",
         "Whether a launch waits for the one before it, and where, must not depend on anything: launches further on count on it.",
     ),
+    "TD0262": Entry(
+        "T.copy_cluster cannot move '{src}' to '{dst}' of another block: {why}",
+        "copy whole tiles of one shape, or rows of multiples of 16 bytes, and let the compiler choose the layouts of both, "
+        "or give both the same by T.annotate_layout",
+        "The copy engine moves bytes as they are from one block to another, in multiples of 16, and knows nothing of "
+        "layouts: what follows on in one tile has to follow on in the other.",
+    ),
     "TD0265": Entry(
         "the reducer '{name}' {what}",
         "set it by T.clear or T.fill, update it in T.Parallel loops, {name}[i] += value with T.alloc_reducer's operator, "
@@ -1303,6 +1310,14 @@ CATALOGUE: dict[str, Entry] = {
         "wait for the group of the wgmma before its operands are overwritten",
         "wgmma reads its operands from shared memory at any time until the group that it was committed to is waited for.",
     ),
+    "TD0819": Entry(
+        "race on '{buffer}{place}': {access} by thread {thread} and {other} issued by thread {other_thread}, {block}, which "
+        "may not be over",
+        "let the block that gets the tile say that it has waited for it, by T.barrier_arrive(..., cluster_mask=) or "
+        "T.cluster_sync(), and wait for that before the tile is written again",
+        "A copy to the shared memory of another block reads its source at any time until the bytes are there. Only the "
+        "mbarrier of the other block tells, and those who have waited for it.",
+    ),
     "TD0820": Entry(
         "{name} cannot run in NumPy",
         "tell T.import_source(text, references={{...}}) what the function computes, in Python, or "
@@ -1498,6 +1513,13 @@ CATALOGUE: dict[str, Entry] = {
         "end of the matrix give it the safe value 0x4444: T.annotate_safe_value({{E: 0x4444}})",
         "mma.sp is undefined for metadata that names an element twice, or the later one first. What a copy reads outside "
         "of a tensor is 0, which names the first element twice.",
+    ),
+    "TD0865": Entry(
+        "'{buffer}' is overwritten while the copy engine takes it to another block ({where})",
+        "let the block that gets the tile say that it has waited for it, by T.barrier_arrive(..., cluster_mask=) or "
+        "T.cluster_sync(), and wait for that before the tile is written again",
+        "A copy to the shared memory of another block reads its source at any time until the bytes are there. Only the "
+        "mbarrier of the other block tells, and those who have waited for it.",
     ),
     "TD0890": Entry(
         "'{name}' depends on the schedule: {difference} (under {schedule} and {other})",

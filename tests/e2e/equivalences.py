@@ -62,6 +62,10 @@ _ONE_TURN = "the loop over the keys has one turn, which does not use the second 
 _ONE_PART = "one block of keys at most is not whole, so the loop over such blocks has at most one turn"
 _DIAGONAL_FOLLOWS = "the blocks on the diagonal, which follow, are more than it brings ahead: the condition holds"
 _LOADED = "what is copied is not read: products and stores have the guard too"
+_FENCED_ANYWAY = "who made the barrier executes a fence for the copy engine before the blocks meet and send"
+_MEET_FIRST = "the blocks meet again before any of them sends"
+_MEET_LAST = "the blocks have met after the last tile came, and reach nothing of each other's any more"
+_ONE_EACH = "each block is told of one tile, whosever it is, and all meet before they use theirs"
 _FENCE = r"(wgmma_fence|Fence\[product\]) removed, "
 _AFTER = "role 2 in loop 1 after loop 1 #1"
 _TURNED = "(hopper-)?(tf32|e4m3|e5m2|e4m3-e5m2|int8)-(NN|TN|TT)"  # operands are transposed
@@ -72,6 +76,14 @@ def _on_sm90() -> Iterator[Equivalent]:
     """Places are named by launch, role and loop (`places.py`): role 1 copies, role 2 computes."""
     row = _sm90
     yield row(".*", "guard", r"guard 'if \(warp >= \d+\)' dropped, (launch 2|at the start) #1", _LAST_ROLE)
+    sends, start = "ring-of-4|exchange-of-2", "removed, at the start #1"
+    yield row(
+        sends, "fence_mbarrier_init|Fence", rf"(fence_mbarrier_init|Fence\[barrier_init\]) {start}", _FENCED_ANYWAY
+    )
+    yield row(sends, "cluster_sync|ClusterBarrier", rf"(cluster_sync|ClusterBarrier) {start}", _MEET_FIRST)
+    last = r"(cluster_sync|ClusterBarrier) removed, after loop 1 #1"
+    yield row("exchange-of-2", "cluster_sync|ClusterBarrier", last, _MEET_LAST)
+    yield row("exchange-of-2", "bulk_copy_cluster", "bulk_copy_cluster told elsewhere, in loop 1 #1", _ONE_EACH)
     yield row(".*", "setmaxnreg_inc|SetRegisters", r"(setmaxnreg_inc|SetRegisters) removed, .*role 2 #1", _REGISTERS)
     # The products of a loop: into the same sums as the one before, or of what was computed before that.
     fence, arrive = "wgmma_fence|Fence", "mbarrier_arrive(_ranks)?|Arrive|guard"

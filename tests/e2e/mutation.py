@@ -168,6 +168,11 @@ def _faults(node: Node, counters: set[Buffer]) -> tuple[tuple[str, str, New], ..
         kind = type(node).__name__
         return ((kind, "removed", ()), *((kind, what, new) for what, new in _other_forms(node)))
     match node:
+        case BulkMove(rank=rank) if rank is not None:
+            other = Binary("^", rank, Const(1, dtype_of(rank)))
+            yielded = (("removed", ()), ("elsewhere", replace(node, rank=other)))
+            fewer = (("of 16 bytes fewer", replace(node, lanes=node.lanes - 128 // node.src.buffer.dtype.bits)),)
+            return tuple(("send", what, new) for what, new in (*yielded, *fewer))
         case TensorCopy() | BulkMove():
             return tuple(("multicast", what, new) for what, new in _fewer_blocks(node))
         case Store(buffer) if buffer in counters:

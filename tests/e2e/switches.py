@@ -48,6 +48,7 @@ _ARGUMENTS = {
     "mbarrier_arrive_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
     "barrier_sync": (("for a warpgroup more", "+ 128 *"), ("for a warpgroup fewer", "- 128 *")),
     "barrier_arrive": (("for a warpgroup more", "+ 128 *"), ("for a warpgroup fewer", "- 128 *")),
+    "mbarrier_arrive_expect_tx_ranks": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
     "mbarrier_expect_tx": (("expects 16 bytes more", "+ 16 *"), ("expects 16 bytes fewer", "- 16 *")),
 }
 # Faults in the first argument.
@@ -62,9 +63,13 @@ _NUMBERS = {
     "setmaxnreg_dec": (("keeps {}", 16),),
 }
 _OTHERS = {"bulk_wait": "bulk_wait_read"}  # functions that do less
-_REPEATED = ("mbarrier_arrive", "mbarrier_arrive_ranks")
-_MASKED = ("mbarrier_arrive_ranks",)  # between the angle brackets is a mask of blocks of the cluster
+_REPEATED = ("mbarrier_arrive", "mbarrier_arrive_ranks", "mbarrier_arrive_expect_tx_ranks")
+_MASKED = (
+    "mbarrier_arrive_ranks",
+    "mbarrier_arrive_expect_tx_ranks",
+)  # between the angle brackets is a mask of blocks of the cluster
 _MULTICAST = {"tma_load_multicast": 3, "bulk_load_multicast": 4}  # which argument is such a mask
+_SEND = "bulk_copy_cluster"
 _STATEMENT = re.compile(r"^(\s*)tds::(\w+)(?:<(\d+)>)?\(.*\);$")
 _VARIABLE = re.compile(r"^\s*tds::\w+ (\w+) = .*;$")
 _STEP = re.compile(r"^(\s*)(\w+) = .*;$")
@@ -148,6 +153,8 @@ def _line(line: str, follows: str, switches: _Switches) -> str:
         return _synchronisation(line, statement, switches)
     if statement and statement[2] in _MULTICAST:
         return _multicast(line, statement[2], switches)
+    if statement and statement[2] == _SEND:
+        return _sent(line, statement, switches)
     if variable := _VARIABLE.match(line):
         switches.variables.add(variable[1])
     elif (step := _STEP.match(line)) and step[2] in switches.variables:
@@ -201,6 +208,22 @@ def _multicast(line: str, name: str, switches: _Switches) -> str:
     for rank, _ in _without_each(int(arguments[at])):
         arguments[at] += f" & ~(FAULT({switches.new(name, f'{name} not to block {rank}')}) << {rank})"
     return f"{line[:start]}{', '.join(arguments)});"
+
+
+def _sent(line: str, statement: re.Match[str], switches: _Switches) -> str:
+    """A copy to another block that is not made, of fewer bytes, to or on the barrier of the next block, or both."""
+    to, source, size, barrier = _arguments(line[line.index(_SEND) + len(_SEND) + 1 : -2])
+    off, short, tile, told, both = (
+        switches.new(_SEND, f"{_SEND} {what}")
+        for what in ("removed", "of 16 bytes fewer", "of the tile elsewhere", "told elsewhere", "elsewhere")
+    )
+
+    def mapped(address: str, other: int) -> str:
+        before, rank = _last_argument(address[: -len(")")])
+        return f"{before}, ({rank}) ^ (FAULT({other}) | FAULT({both})))"
+
+    arguments = (mapped(to, tile), source, f"({size}) - 16 * FAULT({short})", mapped(barrier, told))
+    return f"{statement[1]}if (!FAULT({off})) tds::{_SEND}({', '.join(arguments)});"
 
 
 def _arguments(text: str) -> list[str]:

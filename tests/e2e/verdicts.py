@@ -108,7 +108,7 @@ class Subject:
 
     def simt(self, kernel: Kernel, roles: Order = "first") -> str:
         """What the thread-stage interpreter says of `kernel`: a code, "wrong value", or nothing."""
-        return self._verdict(lambda _, arguments: interp.run(kernel, arguments, check=True, mode="late", roles=roles))
+        return self.verdict(lambda _, arguments: interp.run(kernel, arguments, check=True, mode="late", roles=roles))
 
     def device(self, source: Source, mode: str, seed: int) -> str:
         """What the checked CPU device says of this text."""
@@ -120,9 +120,10 @@ class Subject:
             if findings:
                 raise findings[0].error()
 
-        return self._verdict(run)
+        return self.verdict(run)
 
-    def _verdict(self, run: Execute) -> str:
+    def verdict(self, run: Execute) -> str:
+        """What is wrong with the results of `run`: a code, "wrong value", or nothing."""
         try:
             arrays = executed(self.lowered, self.inputs, run)
             for name, value in self.expected.items():

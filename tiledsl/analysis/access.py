@@ -328,20 +328,20 @@ class _Collector:
                 self.add((a.buffer, a.indices, extents, a.version), kind)
             else:  # they go on in the next row
                 self.unknown(a.buffer, kind)
-        for e in s.tap if isinstance(s, TensorCopy) else ():
+        for e in s.tap if isinstance(s, TensorCopy) else () if s.rank is None else (s.rank,):
             self.expression(e, via_index=True)
         if s.barrier is not None:
             self.address(s.barrier, 1, ARRIVAL)
 
     def tile_operation(self, s: Stmt) -> bool:
-        read, write = AccessKind.READ, AccessKind.WRITE
-        update = (read, write)
+        update = read, write = AccessKind.READ, AccessKind.WRITE
         match s:
             case Copy(src, dst) | Rearrangement(src, dst):
                 self.region(src, read)
                 self.region(dst, write)
                 if isinstance(s, Copy) and s.barrier is not None:
                     self.address(s.barrier, 1, ARRIVAL)
+                    self.expression(Const(0) if s.rank is None else s.rank, via_index=True)
             case Fill(dst, value):
                 self.expression(value)
                 self.region(dst, write)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from tiledsl.analysis.access import statements_below, storage_roots
 from tiledsl.analysis.touches import queue_of, touches
 from tiledsl.errors import Span
-from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Roles, TensorCopy
+from tiledsl.ir.concurrent import Arrive, Await, BulkMove, Roles, TensorCopy, reaches_blocks, sends
 from tiledsl.ir.nodes import (
     Alloc,
     AsyncWait,
@@ -50,7 +50,8 @@ def live_ranges(launch: Launch) -> tuple[LiveRange, ...]:
     """One for each shared buffer of a thread-stage launch, and for each buffer of barriers, as they are allocated."""
     scanner = _Scanner(storage_roots(launch.body))
     scanner.block(launch.body)
-    copied = {s.dst.buffer for s in statements_below(launch.body) if isinstance(s, TensorCopy | BulkMove) and s.ranks}
+    moves = [s for s in statements_below(launch.body) if isinstance(s, TensorCopy | BulkMove) and reaches_blocks(s)]
+    copied, sent = {s.dst.buffer for s in moves}, {s.src.buffer for s in moves if sends(s)}
     found: list[LiveRange] = []
     for buffer, span in scanner.made:
         first, last = scanner.touched.get(buffer, (scanner.number, scanner.number))
@@ -60,6 +61,8 @@ def live_ranges(launch: Launch) -> tuple[LiveRange, ...]:
             first, last = 0, scanner.number
         if buffer in copied:  # by blocks of the cluster that may be ahead
             first = 0
+        if buffer in sent:  # the other block is told when it has been read, not this one
+            last = scanner.number
         found.append(LiveRange(buffer, first, last, span))
     return tuple(found)
 

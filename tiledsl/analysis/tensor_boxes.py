@@ -81,15 +81,21 @@ def _inner(box: Sequence[int], bits: int, swizzle: int) -> str:
 
 def _aligned(region: Region, layout: Layout, box: Sequence[int], counts: Sequence[int]) -> str:
     """Whether all boxes begin at multiples of `ALIGNMENT` bytes if the tile does."""
+    step = step_of(region, layout, box, counts)
+    bits = region.buffer.dtype.bits
+    if step * bits // 8 % ALIGNMENT:
+        return f"its boxes begin at multiples of {step * bits // 8} bytes, not of {ALIGNMENT}"
+    return ""
+
+
+def step_of(region: Region, layout: Layout, box: Sequence[int], counts: Sequence[int]) -> int:
+    """What divides the offsets of all boxes of a region, in elements and without the swizzle."""
     step = layout.size
     for offset, n, count, whole, digits in zip(region.offsets, box, counts, layout.shape, layout.dims):
         starts = [int(offset.value)] if isinstance(offset, Const) else range(0, whole, divisor(offset, {}))
         for first in starts:
             step = gcd(step, *(read_digits(first + i * n, digits) for i in range(count)))
-    bits = region.buffer.dtype.bits
-    if step * bits // 8 % ALIGNMENT:
-        return f"its boxes begin at multiples of {step * bits // 8} bytes, not of {ALIGNMENT}"
-    return ""
+    return step
 
 
 def copyable(shape: Sequence[int], bits: int) -> Iterator[Layout]:

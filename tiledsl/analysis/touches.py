@@ -60,7 +60,7 @@ def touches(s: Stmt) -> Iterator[Touch]:
                 yield from _loads(*address.indices, address.version)
                 yield address.buffer, address.indices, address.version, _bytes(address.buffer, lanes), kind, True, ()
             yield from _loads(*(s.barrier.indices if s.barrier is not None else ()))
-            yield from _loads(*(s.tap if isinstance(s, TensorCopy) else ()))
+            yield from _loads(*(s.tap if isinstance(s, TensorCopy) else (s.rank,)))
         case InitBarrier(barrier) | Arrive(barrier) | Expect(barrier) | Await(barrier):
             rest = s.parity if isinstance(s, Await) else s.bytes if isinstance(s, Expect) else None
             yield from _loads(*barrier.indices, rest)

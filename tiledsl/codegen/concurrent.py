@@ -126,6 +126,8 @@ def role_condition(role: Role, threads: int, number: str, unit: int) -> str:
 def _arrive(s: Arrive, e: Expressions, maps: TensorMaps) -> str:
     if s.copies:
         return f"cp_async_mbarrier_arrive_noinc({e.bare(s.barrier)})"
+    if s.ranks and s.bytes:
+        return f"mbarrier_arrive_expect_tx_ranks<{s.ranks}>({e.bare(s.barrier)}, {s.bytes})"
     if s.ranks:
         return f"mbarrier_arrive_ranks<{s.ranks}>({e.bare(s.barrier)})"
     if s.bytes:
@@ -171,6 +173,9 @@ def _tensor_copy(s: TensorCopy, e: Expressions, maps: TensorMaps) -> str:
 def _bulk_move(s: BulkMove, e: Expressions, maps: TensorMaps) -> str:
     size = str(s.lanes * s.dst.buffer.dtype.bits // 8)
     where = [e.bare(s.dst), e.bare(s.src), size]
+    if s.rank is not None and s.barrier is not None:
+        to, barrier = (f"tds::cluster_map({e.bare(a)}, {e.bare(s.rank)})" for a in (s.dst, s.barrier))
+        return _called("bulk_copy_cluster", to, *where[1:], barrier)
     if s.barrier is None:
         e.written.add(s.dst.buffer)
         return _called("bulk_store", *where)

@@ -61,6 +61,12 @@ TDS_DEVICE void mbarrier_arrive_expect_tx_cluster(u32 barrier, u32 bytes) {
                : "memory");
 }
 
+template <u32 RANKS> TDS_DEVICE void mbarrier_arrive_expect_tx_ranks(u32 barrier, u32 bytes) {
+  TDS_UNROLL
+  for (u32 rank = 0; rank < 16; ++rank)
+    if (RANKS >> rank & 1) mbarrier_arrive_expect_tx_cluster(cluster_map(barrier, rank), bytes);
+}
+
 // Whether the phase of that parity has ended; may wait a while for it.
 TDS_DEVICE bool mbarrier_try_wait(u32 barrier, u32 parity) {
   u32 ended;

@@ -217,11 +217,10 @@ class Asynchronous(MemoryAccess):
             raise error("TD0857", self.launch.span, problem=problem, where=self.name_lane((0, 0)))
         self.common.ended = True
 
-    def after_meeting(self) -> None:
-        if self.check and self.role is None:
-            self.shared.barrier(np.ones(self.domain[0], bool), None)
-        elif self.check:
-            self.shared.order(self.threads_that_arrive())
+    def all_met(self) -> None:
+        """In all blocks at once: those who go on may use the memory of others that have not looked yet."""
+        for block in self.common.peers if self.check else ():
+            block.shared.barrier(np.ones(len(block.shared.data), bool), None)
 
 
 def _part(c: PendingCopy, kept: Array) -> PendingCopy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,14 @@ class Marks:
     """Of `size` bytes or other units of memory, for all who see it; made when first needed, as most memory has none.
 
     `copies` is the number of the last bulk copy into the unit plus one, `readers` counts those who read it
-    asynchronously.
+    asynchronously. `sent` is the place in `sets` of the bulk copies, as bits, that take the unit to other blocks.
     """
 
     size: int
     copies: Array | None = None
     readers: Array | None = None
+    sent: Array | None = None
+    sets: list[int] = field(default_factory=lambda: [0])
 
     def make_copies(self) -> Array:
         if self.copies is None:
@@ -35,6 +37,22 @@ class Marks:
         if self.readers is None:
             self.readers = np.zeros(self.size, np.int32)
         return self.readers
+
+    def make_sent(self) -> Array:
+        if self.sent is None:
+            self.sent = np.zeros(self.size, np.int32)
+        return self.sent
+
+    def with_copy(self, sent: Array, number: int) -> Array:
+        """What `sent` becomes where bulk copy `number` takes the units away too."""
+        old, places = np.unique(sent, return_inverse=True)
+        new = [self.sets[int(n)] | 1 << number for n in old]
+        self.sets += [s for s in dict.fromkeys(new) if s not in self.sets]
+        return np.array([self.sets.index(s) for s in new], np.int32)[places].reshape(sent.shape)
+
+    def may_leave(self, sent: Array, known: int) -> bool:
+        """Whether somebody who knows `known` lacks one of the copies in these sets."""
+        return any(self.sets[int(n)] & ~known for n in np.unique(sent))
 
 
 def first_unknown(copies: Array, known: int) -> int:

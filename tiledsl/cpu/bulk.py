@@ -7,7 +7,7 @@ address are XORed with as many of the bits 7 to 9 as it has. A buffer is taken t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -18,13 +18,14 @@ import numpy as np
 from tiledsl.cpu.atomics import combined
 from tiledsl.cpu.beside import BulkStore
 from tiledsl.cpu.box import clipped
+from tiledsl.cpu.cluster import Common
 from tiledsl.cpu.foreign import Pointer
 from tiledsl.cpu.memory import Lanes, SharedMemory
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import error
 from tiledsl.ir.concurrent import BulkMove, TensorCopy
 from tiledsl.ir.im2col import Window
-from tiledsl.ir.nodes import Buffer
+from tiledsl.ir.nodes import Buffer, Expr
 from tiledsl.tensor_map import map_of_window
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ def _pixels(m: Machine, s: TensorCopy, tensor: Pointer, shared: Pointer) -> None
 
 def bulk_move(m: Machine, s: BulkMove) -> None:
     """Every lane that is on moves consecutive bytes."""
+    if s.rank is not None:
+        _to_a_block(m, s, s.rank)
+        return
     tensor, shared = _ends(m, s)
     for p in (tensor, shared):
         m.require_aligned(p, 128 // p.buffer.dtype.bits)
@@ -142,6 +146,21 @@ def bulk_move(m: Machine, s: BulkMove) -> None:
             _load(m, s, side, run.copy())
         else:
             _store(m, s, side, partial(run.__setitem__, ...))
+
+
+def _to_a_block(m: Machine, s: BulkMove, rank: Expr) -> None:
+    """From shared memory to that of another block, which is read when the data arrives there."""
+    assert s.barrier is not None
+    source, target = m.eval(s.src), m.eval(s.dst)
+    for p in (source, target):
+        m.require_aligned(p, 128 // p.buffer.dtype.bits)
+    ranks, starts, ends = (m.active(i) for i in (m.index(rank), source.at[0], target.at[0]))
+    for thread, to, start, end in zip(m.lanes(m.mask).thread, ranks, starts, ends):
+        here = _side(m, int(thread), source.buffer, int(start) + np.arange(s.lanes))
+        there = _side(m, int(thread), target.buffer, int(end) + np.arange(s.lanes))
+        if m.check:
+            m.shared.record_read(here.lanes, here.buffer, here.offset, 1, s)
+        _bring(m, s, there, m.peer(int(to), s.barrier.buffer), here.read, here)
 
 
 def _run(m: Machine, b: Buffer, data: Array, corner: tuple[int, ...], lanes: int) -> Array:
@@ -179,18 +198,32 @@ def _side(m: Machine, thread: int, b: Buffer, offset: Array) -> Side:
 
 def _load(m: Machine, s: TensorCopy | BulkMove, side: Side, data: Array) -> None:
     assert s.barrier is not None
-    where = m.name_lane((0, side.thread))
     for block in m.reached(s.ranks, s.barrier.buffer):
-        number = block.new_copy(side.buffer)
-        there = replace(side, shared=m.shared if block is m.common else block.shared.seen_from(m.shared))
-        if m.check:
-            there.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
-        early = m.is_early()
-        there.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
-        barrier = m.barrier_of(s.barrier, side.thread, block)
-        barrier.require_initialised("a bulk copy", where)
-        land = None if early else partial(there.write, data)
-        barrier.deliver(data.nbytes, 1 << number, land, where, far=block is not m.common)
+        _bring(m, s, side, block, lambda: data)
+
+
+def _bring(
+    m: Machine, s: TensorCopy | BulkMove, side: Side, block: Common, read: Callable[[], Array], sent: Side | None = None
+) -> None:
+    """To the place of `side` in the memory of `block`, at once or when it is waited for there, what can be `read` then.
+
+    It may be a tile of this block that is `sent`.
+    """
+    assert s.barrier is not None
+    where, number = m.name_lane((0, side.thread)), block.new_copy(side.buffer)
+    there = replace(side, shared=m.shared if block is m.common else block.shared.seen_from(m.shared))
+    if sent is not None and block is not m.common:
+        m.common.visits.append(number)
+    if m.check and sent is not None:
+        m.shared.send(sent.lanes, sent.buffer, sent.offset, number)
+    if m.check:
+        there.shared.record_bulk_load(side.lanes, side.buffer, side.offset, number, s)
+    early, data = m.is_early(), read()
+    there.write(data if early else np.full(data.nbytes, POISON, np.uint8).view(data.dtype))
+    barrier = m.barrier_of(s.barrier, side.thread, block)
+    barrier.require_initialised("a bulk copy", where)
+    land = None if early else lambda: there.write(read())
+    barrier.deliver(data.nbytes, 1 << number, land, where, far=block is not m.common)
 
 
 def _store(m: Machine, s: TensorCopy | BulkMove, side: Side, write: Any) -> None:

@@ -39,14 +39,17 @@ class Meeting:
     knowledge: int = 0
     known: int = 0
 
-    def arrive(self, threads: int, knowledge: int) -> None:
+    def arrive(self, threads: int, knowledge: int) -> bool:
+        """Whether all have come now."""
         self.arrived += threads
         self.knowledge |= knowledge
-        if self.arrived == self.expected:
-            self.phase += 1
-            self.arrived = 0
-            self.known |= self.knowledge
-            self.knowledge = 0
+        if self.arrived != self.expected:
+            return False
+        self.phase += 1
+        self.arrived = 0
+        self.known |= self.knowledge
+        self.knowledge = 0
+        return True
 
 
 @dataclass(slots=True)

@@ -156,16 +156,17 @@ class Concurrent(Lockstep):
         """The blocks of a mask (0: this one), in which these buffers are there. Raises TileError TD0857."""
         if not ranks:
             return [self.common]
-        found: list[Common] = []
-        for rank in ir.members(ranks):
-            if rank >= len(self.common.peers):
-                raise error("TD0857", problem=f"the cluster has no block of rank {rank}", where=self.where())
-            block = self.common.peers[rank]
-            if block.ended:
-                raise error("TD0857", problem=f"the block of rank {rank} has ended", where=self.where())
-            self.require_made(block, barrier, tiles)
-            found.append(block)
-        return found
+        return [self.peer(rank, barrier, *tiles) for rank in ir.members(ranks)]
+
+    def peer(self, rank: int, barrier: Buffer, *tiles: Buffer) -> Common:
+        """The block of that rank, in which these buffers are there. Raises TileError TD0857."""
+        if not 0 <= rank < len(self.common.peers):
+            raise error("TD0857", problem=f"the cluster has no block of rank {rank}", where=self.where())
+        block = self.common.peers[rank]
+        if block.ended:
+            raise error("TD0857", problem=f"the block of rank {rank} has ended", where=self.where())
+        self.require_made(block, barrier, tiles)
+        return block
 
     def require_made(self, block: Common, barrier: Buffer, tiles: tuple[Buffer, ...]) -> None:
         """Waits until another block has these buffers, or raises TileError TD0840."""
@@ -180,7 +181,9 @@ class Concurrent(Lockstep):
                 problem = "the threads arrive again before they have waited"
                 raise error("TD0856", problem=problem, where=self.where())
             self.met = meeting.phase
-            meeting.arrive(self.domain[-1], 0 if s.part == "arrive_relaxed" else self.known)
+            last = meeting.arrive(self.domain[-1], 0 if s.part == "arrive_relaxed" else self.known)
+            if last:
+                self.all_met()
         if s.part in ("sync", "wait"):
             if self.met is None:
                 raise error("TD0856", problem="the threads wait and have not arrived", where=self.where())
@@ -190,13 +193,12 @@ class Concurrent(Lockstep):
                 lambda: f"waits for the cluster ({meeting.arrived} of {meeting.expected} threads have arrived)",
             )
             self.learn(meeting.known)
-            self.after_meeting()
 
     def require_all_arrive(self) -> Any:
         """Raises TileError TD0807 where only some lanes come to a barrier."""
 
-    def after_meeting(self) -> None:
-        """What else is ordered for this agent by a barrier of the cluster."""
+    def all_met(self) -> None:
+        """What else is ordered by a barrier of the cluster, when the last of all threads has come."""
 
     def init_barrier(self, s: ir.InitBarrier) -> None:
         a = s.barrier

@@ -266,6 +266,11 @@ class SharedMemory:
         """So many more read these elements asynchronously: BY_PRODUCT or BY_STORE each, negative when they end."""
         np.add.at(self.marks.make_readers(), self._cells(lanes, buffer, offset, 1), readers)
 
+    def send(self, lanes: Lanes, buffer: Buffer, offset: Array, number: int) -> None:
+        """Bulk copy `number` takes these elements to another block."""
+        at, sent = self._cells(lanes, buffer, offset, 1), self.marks.make_sent()
+        sent[at] = self.marks.with_copy(sent[at], number)
+
     def order(self, threads: int) -> None:
         """All accesses of these threads (bits) so far, in all blocks, no longer race with anybody."""
         chosen = np.broadcast_to(_threads_in(threads, self.threads), (len(self.data), self.threads))
@@ -314,7 +319,9 @@ class SharedMemory:
             raise error("TD0805", notes=notes, buffer=buffer.name, place=place, where=self._name(lanes, i))
 
     def _check_unread(self, lanes: Lanes, buffer: Buffer, at: Array) -> None:
-        """Raises TileError TD0861 where something asynchronous reads what a lane writes."""
+        """Raises TileError TD0861 or TD0865 where something asynchronous reads what a lane writes."""
+        if self.marks.sent is not None and self.marks.may_leave(self.marks.sent.take(at), self.known):
+            raise error("TD0865", buffer=buffer.name, where=self._name(lanes, 0))
         if self.marks.readers is not None and (readers := self.marks.readers.take(at)).any():
             i, j = np.argwhere(readers)[0]
             what = reader_name(int(readers[i, j]))

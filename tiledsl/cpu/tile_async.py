@@ -6,7 +6,7 @@ wait. In both, until that wait, what is written may not be used and what is read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -16,6 +16,7 @@ import numpy as np
 
 from tiledsl.cpu import tile_ops
 from tiledsl.cpu.beside import BY_PRODUCT, BulkStore, Work
+from tiledsl.cpu.cluster import Common
 from tiledsl.cpu.tile_memory import Index, TileMemory
 from tiledsl.ir.nodes import Buffer
 from tiledsl.ir.tile import Atomic, Copy, Gemm, Im2col, Source, region_of
@@ -130,21 +131,40 @@ def load(m: TileMachine, s: Copy) -> None:
     assert s.barrier is not None
     tile = np.array(tile_ops.fetch(m, s.src))
     m.require_zeros_outside(s.src.buffer, _leaves(m, s.src))
-    own, at, _ = tile_ops.place(m, s.dst)
     for block in m.reached(s.ranks, s.barrier.buffer, s.dst.buffer):
-        memory = own if block is m.common else block.memory[s.dst.buffer]
-        m.require_landed(memory, at)
-        copy = block.new_copy(memory.buffer)
-        put = partial(memory.put, at, tile.reshape(s.dst.extents))
-        if m.mode == "early":
-            put()
-        else:
-            memory.poison(at)
-        memory.mark_copy(at, copy)
-        size = tile.size * s.src.buffer.dtype.bits // 8
-        for barrier, _ in m.barriers_at(s.barrier, "a bulk copy", block):
-            land = None if m.mode == "early" else put
-            barrier.deliver(size, 1 << copy, land, m.where(), far=block is not m.common)
+        _bring(m, s, block, lambda: tile)
+
+
+def send(m: TileMachine, s: Copy) -> None:
+    """The copy engine takes a tile from shared memory to that of another block, and reads it when it arrives there."""
+    assert s.barrier is not None and s.rank is not None
+    tile_ops.read(m, region_of(s.src))  # for its checks
+    memory, at, _ = tile_ops.place(m, region_of(s.src))
+    block = m.peer(m.uniform(s.rank), s.barrier.buffer, s.dst.buffer)
+    memory.send(at, _bring(m, s, block, lambda: np.array(memory.data[at])))
+
+
+def _bring(m: TileMachine, s: Copy, block: Common, read: Callable[[], Array]) -> int:
+    """To the tile of `block`, at once or when it is waited for there, what can be `read` then. The copy's number."""
+    assert s.barrier is not None
+    own, at, _ = tile_ops.place(m, s.dst)
+    memory = own if block is m.common else block.memory[s.dst.buffer]
+    m.require_landed(memory, at)
+    copy = block.new_copy(memory.buffer)
+
+    def put() -> None:
+        memory.put(at, read().reshape(s.dst.extents))
+
+    if m.mode == "early":
+        put()
+    else:
+        memory.poison(at)
+    memory.mark_copy(at, copy)
+    size = prod(s.dst.extents) * s.dst.buffer.dtype.bits // 8
+    for barrier, _ in m.barriers_at(s.barrier, "a bulk copy", block):
+        land = None if m.mode == "early" else put
+        barrier.deliver(size, 1 << copy, land, m.where(), far=block is not m.common)
+    return copy
 
 
 def _leaves(m: TileMachine, s: Source) -> bool:

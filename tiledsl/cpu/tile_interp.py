@@ -310,8 +310,7 @@ class TileMachine(Concurrent):
             memory.require_ready(at, on, self.where)
 
     def require_landed(self, memory: TileMemory, at: Index) -> None:
-        """Raises TileError TD0805, TD0861 or TD0862 if something in flight may still write these elements or read
-        them."""
+        """Raises TileError TD0805, TD0861, TD0862 or TD0865 if something in flight may still use these elements."""
         if not self.check:
             return
         if not memory.knows(at, None, self.known):
@@ -320,6 +319,8 @@ class TileMachine(Concurrent):
             raise memory.not_landed(self.where)
         if reader := memory.reader(at):
             raise error("TD0861", buffer=memory.buffer.name, what=reader, where=self.where())
+        if memory.may_leave(at, self.known):
+            raise error("TD0865", buffer=memory.buffer.name, where=self.where())
 
     # ---------------------------------------------------------------------------------------------------- Parallel
 

@@ -129,6 +129,16 @@ class TileMemory:
         """So many more read these elements asynchronously: BY_PRODUCT or BY_STORE each, negative when they end."""
         self._bytes(self.marks.make_readers())[at] += readers
 
+    def send(self, at: Index, number: int) -> None:
+        """Bulk copy `number` takes these elements to another block."""
+        sent = self._bytes(self.marks.make_sent())
+        sent[at] = self.marks.with_copy(sent[at], number)
+
+    def may_leave(self, at: Index, known: int) -> bool:
+        """Whether somebody who knows the copies `known` lacks one that takes these elements to another block."""
+        sent = self.marks.sent
+        return sent is not None and self.marks.may_leave(self._bytes(sent)[at], known)
+
     def reader(self, at: Index) -> str:
         """Who reads one of these elements asynchronously; empty if nobody does."""
         readers = self.marks.readers

@@ -116,7 +116,8 @@ def _fit(tile: Array, r: Region) -> Array:
 
 def copy(m: TileMachine, s: Copy) -> None:
     if s.bulk:
-        (tile_async.load if s.barrier is not None else tile_async.store)(m, s)
+        move = tile_async.load if s.barrier is not None else tile_async.store
+        (tile_async.send if s.rank is not None else move)(m, s)
         return
     tile = convert(fetch(m, s.src), s.src.buffer.dtype, s.dst.buffer.dtype)
     write(m, s.dst, _fit(tile, s.dst), s.asynchronous)

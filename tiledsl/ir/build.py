@@ -46,6 +46,7 @@ from tiledsl.ir.nodes import (
     Buffer,
     Continue,
     Evaluate,
+    Expr,
     For,
     Handover,
     If,
@@ -155,6 +156,9 @@ class Builder(ExprBuilder):
 
     def maybe_address(self, element: Any) -> Address | None:
         return self.address(element) if element else None
+
+    def maybe_index(self, expr: Any) -> Expr | None:
+        return self.expr(expr) if expr else None
 
     def handed(self, tree: Any) -> tuple[Buffer, ...]:
         return tuple(self.named(name, Buffer) for name in tree.children)
@@ -268,9 +272,9 @@ def _gemm(b: Builder, at: Span, options: Any, *operands: Any, asynchronous: bool
     return Gemm(x, y, z, asynchronous=asynchronous, e=e[0] if e else None, **b.options(Gemm, options), span=at)
 
 
-def _bulk_copy(b: Builder, at: Span, options: Any, src: Any, dst: Any, barrier: Any) -> Stmt:
-    known = b.options(Copy, options)
-    return Copy(_source(b, src), b.region(dst), bulk=True, barrier=b.maybe_address(barrier), **known, span=at)
+def _bulk_copy(b: Builder, at: Span, options: Any, src: Any, dst: Any, rank: Any, barrier: Any) -> Stmt:
+    known = b.options(Copy, options) | {"barrier": b.maybe_address(barrier), "rank": b.maybe_index(rank)}
+    return Copy(_source(b, src), b.region(dst), bulk=True, **known, span=at)
 
 
 def _tensor_copy(b: Builder, at: Span, options: Any, src: Any, tap: Any, dst: Any, barrier: Any) -> Stmt:
@@ -280,9 +284,9 @@ def _tensor_copy(b: Builder, at: Span, options: Any, src: Any, tap: Any, dst: An
     )
 
 
-def _bulk_move(b: Builder, at: Span, options: Any, src: Any, dst: Any, barrier: Any) -> Stmt:
-    known = b.options(BulkMove, options)
-    return BulkMove(b.address(dst), b.address(src), barrier=b.maybe_address(barrier), **known, span=at)
+def _bulk_move(b: Builder, at: Span, options: Any, src: Any, dst: Any, rank: Any, barrier: Any) -> Stmt:
+    known = b.options(BulkMove, options) | {"barrier": b.maybe_address(barrier), "rank": b.maybe_index(rank)}
+    return BulkMove(b.address(dst), b.address(src), **known, span=at)
 
 
 def _arrive(b: Builder, at: Span, options: Any, barrier: Any, handed: Any) -> Stmt:

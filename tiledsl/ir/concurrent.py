@@ -59,7 +59,8 @@ class Arrive(Stmt):
     `by` says how often: each thread of the role once, or one thread of each warp or warpgroup, or one of them all; at
     the thread stage it is each thread that executes it. `copies`: when the thread's cp.async copies so far are
     complete. `buffers` are what it hands over: tiles that were read and may be overwritten, or that were written.
-    `ranks` is a mask of the blocks of the cluster at whose barrier in this place it arrives (0: this one's).
+    `ranks` is a mask of the blocks of the cluster at whose barrier in this place it arrives, each of which then expects
+    the bytes (0: this one's).
     """
 
     barrier: Address
@@ -95,7 +96,7 @@ class Await(Stmt):
 
     All threads wait, or `by` is "one": the one that acts for the role (Arrive by "one", bulk copies) waits alone, where
     nobody waits for the others: they could come so late that the barrier is in a phase of the same parity again.
-    `cluster` is set by lower-tiles: threads of other blocks arrive, and what they did becomes visible.
+    `cluster` is set by lower-tiles: other blocks arrive or send their tiles, and what they did becomes visible.
     """
 
     barrier: Address
@@ -200,18 +201,27 @@ class TensorCopy(Stmt):
 
 @dataclass(frozen=True, slots=True)
 class BulkMove(Stmt):
-    """As TensorCopy, for `lanes` consecutive elements: a multiple of 16 bytes, aligned to 16 on both sides."""
+    """As TensorCopy, for `lanes` consecutive elements: a multiple of 16 bytes, aligned to 16 on both sides.
+
+    With a `rank` both sides are in shared memory, `dst` and `barrier` in that of the block of this rank of the cluster.
+    """
 
     dst: Address
     src: Address
     lanes: int
     barrier: Address | None = None
     ranks: int = 0
+    rank: Expr | None = None
 
 
 def reaches_blocks(s: Node) -> bool:
     """Whether the statement itself copies to other blocks of the cluster, or arrives at barriers of theirs."""
-    return getattr(s, "ranks", 0) != 0
+    return getattr(s, "ranks", 0) != 0 or sends(s)
+
+
+def sends(s: Node) -> bool:
+    """Whether the statement itself copies from shared memory to that of another block of the cluster."""
+    return getattr(s, "rank", None) is not None
 
 
 def members(ranks: int) -> tuple[int, ...]:

@@ -82,7 +82,15 @@ def _source(p: ExprPrinter, s: Source) -> str:
 
 def _copy(p: ExprPrinter, s: Copy) -> str:
     how = "async " if s.asynchronous else "bulk " if s.bulk else ""
-    return how + _from_to("copy")(p, s) + p.on(s.barrier)
+    return how + _from_to("copy")(p, s) + _rank(p, s) + p.on(s.barrier)
+
+
+def _rank(p: ExprPrinter, s: Copy | BulkMove) -> str:
+    return "" if s.rank is None else f" at {p.expr(s.rank)}"
+
+
+def _bulk_move(p: ExprPrinter, s: BulkMove) -> str:
+    return f"bulk_move{options(s)} {p.at(s.src)} -> {p.at(s.dst)}{_rank(p, s)}{p.on(s.barrier)}"
 
 
 def _atomic(p: ExprPrinter, s: Atomic) -> str:
@@ -137,5 +145,5 @@ FORMS: dict[type[Stmt], Callable[..., str]] = {
     Settle: lambda p, s: f"settle {p.names.of(s.buffer)}",
     SetRegisters: lambda p, s: f"set_registers{options(s)}",
     TensorCopy: _tensor_copy,
-    BulkMove: lambda p, s: f"bulk_move{options(s)} {p.at(s.src)} -> {p.at(s.dst)}{p.on(s.barrier)}",
+    BulkMove: _bulk_move,
 }

@@ -59,7 +59,8 @@ class Copy(Stmt):
     `asynchronous` is set by the pipeline: the copy may become cp.async, ordered by AsyncCommit and AsyncWait.
     `bulk`: the copy engine moves it. A load then completes on `barrier`, on which its bytes have been expected; a store
     belongs to the queue "store". `ranks` is a mask of the blocks of the cluster that a load goes to (0: this one).
-    `engine` is "threads" where the user forbids the copy engine, "" where the compiler may choose.
+    With a `rank` both sides are in shared memory, `dst` in that of the block of this rank of the cluster; it completes
+    on `barrier` there. `engine` is "threads" where the user forbids the copy engine, "" where the compiler may choose.
     """
 
     src: Source
@@ -70,6 +71,7 @@ class Copy(Stmt):
     barrier: Address | None = None
     ranks: int = 0
     engine: str = ""
+    rank: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ def _arrive(scope: Scope, s: Arrive) -> None:
     _handed(scope, s.buffers)
     if s.by not in AGENTS or not 0 <= s.bytes <= MOST_ARRIVALS or (s.bytes and s.copies):
         raise fail(f"an arrival by '{s.by}' with {s.bytes} bytes")
-    if not 0 <= s.ranks < 1 << 16 or (s.ranks and (s.bytes or s.copies)):
-        raise fail(f"an arrival at the blocks {s.ranks:#x}{' with bytes' * bool(s.bytes)}{' of copies' * s.copies}")
+    if not 0 <= s.ranks < 1 << 16 or (s.ranks and s.copies):
+        raise fail(f"an arrival at the blocks {s.ranks:#x}{' of copies' * s.copies}")
 
 
 def _cluster(scope: Scope, s: ClusterBarrier) -> None:
@@ -152,7 +152,7 @@ def _pixels(scope: Scope, s: TensorCopy) -> None:
 def _bulk_move(scope: Scope, s: BulkMove) -> None:
     scope.expr(s.dst)
     scope.expr(s.src)
-    bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
+    bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks, s.rank)
     if s.lanes < 1 or s.lanes * s.src.buffer.dtype.bits % 128:
         raise fail(f"a bulk move of {s.lanes} elements of {s.src.buffer.dtype}: it takes multiples of 16 bytes")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tiledsl.ir.dtypes import INDEX, UINT16
 from tiledsl.ir.im2col import image_sides
-from tiledsl.ir.nodes import Address, Buffer, Region, Space, Stmt
+from tiledsl.ir.nodes import Address, Buffer, Expr, Region, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
 from tiledsl.ir.tile import (
     REARRANGEMENTS,
@@ -24,6 +24,8 @@ from tiledsl.ir.tile import (
 
 _MEMORY = (Space.GLOBAL, Space.SHARED, Space.FRAGMENT, Space.LOCAL)
 _TILES = (Space.SHARED, Space.FRAGMENT)
+_BULK = ((Space.GLOBAL, Space.SHARED), (Space.SHARED, Space.GLOBAL))
+_TO_A_BLOCK = ((Space.SHARED, Space.SHARED),)
 
 
 def _agree(what: str, *shapes: tuple[int, ...]) -> None:
@@ -43,8 +45,8 @@ def _copy(scope: Scope, s: Copy) -> None:
     if s.engine not in ("", "threads") or (s.engine and s.bulk):
         raise fail(f"a {'bulk ' * s.bulk}copy by '{s.engine}'")
     if s.bulk:
-        bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks)
-    elif s.barrier is not None or s.ranks:
+        bulk_copy(scope, s.dst.buffer, s.src.buffer, s.barrier, s.ranks, s.rank)
+    elif s.barrier is not None or s.ranks or s.rank is not None:
         raise fail("only a bulk copy completes on a barrier or goes to several blocks")
 
 
@@ -69,18 +71,24 @@ def _im2col(scope: Scope, s: Im2col) -> tuple[int, ...]:
     return tuple(n for n in s.extents if n != 1)
 
 
-def bulk_copy(scope: Scope, dst: Buffer, src: Buffer, barrier: Address | None, ranks: int) -> None:
+def bulk_copy(
+    scope: Scope, dst: Buffer, src: Buffer, barrier: Address | None, ranks: int, rank: Expr | None = None
+) -> None:
     """The rules for everything that the copy engine does."""
     spaces = (src.space, dst.space)
-    if spaces not in ((Space.GLOBAL, Space.SHARED), (Space.SHARED, Space.GLOBAL)):
-        raise fail(f"a bulk copy from {src.space.value} to {dst.space.value} memory")
+    if spaces not in (_BULK if rank is None else _TO_A_BLOCK):
+        raise fail(
+            f"a bulk copy from {src.space.value} to {dst.space.value} memory{' of a block' * (rank is not None)}"
+        )
+    if rank is not None:
+        scope.integer(rank, "the rank of a block")
     if src.dtype is not dst.dtype:
         raise fail(f"a bulk copy from '{src.name}', {src.dtype}, to '{dst.name}', {dst.dtype}")
     if (barrier is not None) != (dst.space is Space.SHARED):
         raise fail("a bulk load completes on a barrier, a bulk store does not")
     if barrier is not None:
         at_barrier(scope, barrier)
-    if not 0 <= ranks < 1 << 16 or (ranks and barrier is None):
+    if not 0 <= ranks < 1 << 16 or (ranks and (barrier is None or rank is not None)):
         raise fail(f"a bulk copy to the blocks {ranks:#x}")
 
 

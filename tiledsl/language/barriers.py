@@ -194,6 +194,11 @@ def mbarrier_arrive_expect_tx(mbarrier: Any, tx: int) -> None:
     _emit(word, build)
 
 
+def arrive_for_all(word: str, barrier: Any, ranks: int, count: int = 0) -> None:
+    """One arrival for all threads at that barrier of each of these blocks, which then expect `count` bytes more."""
+    _emit(word, lambda t: Arrive(barrier_address(barrier, word), count, by="one", ranks=ranks, span=t.here()))
+
+
 def _bytes(word: str, value: Any) -> Expr:
     count = index_of(value, "a number of bytes")
     if isinstance(count, Const) and not 0 <= count.value <= _MOST_BYTES:

@@ -20,11 +20,17 @@ from tiledsl.ir.layout import Layout, row_major
 from tiledsl.ir.nodes import Address, Alloc, Assigned, Buffer, Const, Expr, Extent, Region, Space
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.swizzle import swizzled
+from tiledsl.ir.tile import Copy
 from tiledsl.language.asynchrony import load, moved
-from tiledsl.language.barriers import barrier_wait, mbarrier_arrive_expect_tx
+from tiledsl.language.barriers import (
+    arrive_for_all,
+    barrier_address,
+    barrier_wait,
+    mbarrier_arrive_expect_tx,
+)
 from tiledsl.language.clusters import block_rank_in_cluster, cluster_sync, mask_of
 from tiledsl.language.macros import macro
-from tiledsl.language.tiles import begin, copy
+from tiledsl.language.tiles import begin, copy, emit_tile
 from tiledsl.language.unsupported import reject
 from tiledsl.tensor_map import data_type_number
 
@@ -213,43 +219,63 @@ def copy_cluster(
     coalesced_width: int | None = None,
     loop_layout: Any = None,
 ) -> None:
-    """Copies a tile of global memory to the shared memory of several blocks of the cluster, and waits for it (sm_90).
+    """Copies a tile to the shared memory of other blocks of the cluster: a global one to several, or its own to one.
 
     `T.copy_cluster(A[by * 64, k * 32], A_shared, cluster_mask=0b11)` in all blocks: the first block in the mask (bit r:
     the block of rank r) has the copy engine load its tile to `dst` in each of these, whatever the others name; blocks
     outside of the mask load their own. All blocks of the cluster meet before it, so that nobody still reads what was in
-    `dst`: the word stands where all of them come, outside of T.ws blocks. Without a mask it is T.copy. Copies from
-    shared memory to that of another block (`dst_block`) are not there yet. Raises TileError TD0103, TD0129, TD0226,
-    TD0254. Source: PTX ISA, "cp.async.bulk.tensor" with .multicast::cluster.
+    `dst`: the word stands where all of them come, outside of T.ws blocks. Without a mask it is T.copy.
+
+    With `dst_block=` both tiles are in shared memory: `src` goes to the tile `dst` of the block of that rank, a number
+    from 0 to the size of the cluster (exclusively) that may be known at run time only, and that all threads of a block
+    agree on. Afterwards the tile is there. All blocks of the cluster meet before and after it, so all come here:
+    `T.copy_cluster(C_shared[:32, :], C_shared[32:, :], dst_block=1 - T.block_rank_in_cluster())`.
+
+    With `remote_barrier=` too it is only started, by one thread, and whoever comes here does it:
+    `T.copy_cluster(C_shared[:32, :], C_shared[32:, :], dst_block=n % 2, remote_barrier=bar)`. It completes on the
+    barrier in the same place of the block that gets the tile. That block says how much it expects, by
+    `T.mbarrier_arrive_expect_tx(bar, 32 * 64 * 4)`, and waits, `T.barrier_wait(bar, k % 2)`. The tile `dst` must be
+    free there before the copy is started, and `src` must not be written until this block knows that the other one has
+    waited, as by `T.cluster_sync()` after that.
+
+    The copy moves bytes as they are, in runs of 16 bytes or more that lie alike in both tiles. Raises TileError TD0103,
+    TD0129, TD0213, TD0226, TD0250, TD0254, TD0262. Source: PTX ISA, "cp.async.bulk.tensor" with .multicast::cluster;
+    "cp.async.bulk", from .shared::cta to .shared::cluster.
     """
     tracer = begin(_CLUSTER)
-    if dst_block is not None or remote_barrier is not None:
-        name = "dst_block" if dst_block is not None else "remote_barrier"
-        hint = "let the tile pass through T.alloc_global: T.copy to it, T.cluster_sync(), and T.copy in the other block"
-        raise fail("TD0103", word=f"copy_cluster(..., {name}=)", hint=hint)
     reject("copy_cluster", loop_layout=loop_layout)
+    if dst_block is not None or remote_barrier is not None:
+        reject("copy_cluster", coalesced_width=coalesced_width)
+        if cluster_mask is not None:
+            allowed = "nothing beside dst_block=, which names the one block that gets the tile"
+            raise _wrong(_CLUSTER, "cluster_mask", describe(cluster_mask), allowed)
+        _to_one_block(tracer, moved(_CLUSTER, src, dst, (Space.SHARED, Space.SHARED)), dst_block, remote_barrier)
+        return
     if cluster_mask is None:
         copy(src, dst, coalesced_width)
         return
     mask = mask_of(_CLUSTER, "cluster_mask", cluster_mask)
-    if tracer.enclosing("parallel") is not None:
-        raise fail("TD0129", word=_CLUSTER)
-    if tracer.role() is not None:
-        hint = "in a T.ws block, load by T.tma_copy(..., barrier=, cluster_mask=)"
-        raise fail("TD0103", word="copy_cluster(..., cluster_mask=) in a T.ws block", hint=hint)
+    _require_whole_blocks(tracer, "cluster_mask=", "in a T.ws block, load by T.tma_copy(..., barrier=, cluster_mask=)")
     source, target = moved(_CLUSTER, src, dst, (Space.GLOBAL, Space.SHARED))
-    barrier, phase = _at_the_head(tracer)
+    barrier, phase = _at_the_head(tracer, 1)
     _to_the_blocks(source, target, mask, barrier)
     barrier_wait(barrier, phase)
     phase.store(1 - phase)
 
 
-def _at_the_head(tracer: Tracer) -> tuple[Tensor, Variable]:
+def _require_whole_blocks(tracer: Tracer, how: str, hint: str) -> None:
+    if tracer.enclosing("parallel") is not None:
+        raise fail("TD0129", word=_CLUSTER)
+    if tracer.role() is not None:
+        raise fail("TD0103", word=f"copy_cluster(..., {how}) in a T.ws block", hint=hint)
+
+
+def _at_the_head(tracer: Tracer, arrivals: int) -> tuple[Tensor, Variable]:
     """A barrier and the parity of its present phase, which the whole launch has: the word may stand in loops."""
     launch = tracer.launch(_CLUSTER)
     barrier, phase = Buffer("arrived", (1,), UINT64, Space.BARRIER), Buffer("phase", (), INT32, Space.VAR)
     at = tracer.here()
-    launch.block[:0] = [Alloc(barrier, Const(1, UINT64), span=at), Alloc(phase, Const(0, INT32), span=at)]
+    launch.block[:0] = [Alloc(barrier, Const(arrivals, UINT64), span=at), Alloc(phase, Const(0, INT32), span=at)]
     variable = Variable(phase, launch)
     variable.named = True
     return Tensor(barrier, launch), variable
@@ -264,6 +290,48 @@ def _to_the_blocks(source: Region, target: Region, mask: int, barrier: Tensor) -
         load(_CLUSTER, source, target, barrier, mask)
     elif (mask >> rank) % 2 == 0:
         load(_CLUSTER, source, target, barrier)
+
+
+def _to_one_block(tracer: Tracer, tiles: tuple[Region, Region], block: Any, remote_barrier: Any) -> None:
+    if block is None:
+        raise _wrong(
+            _CLUSTER, "dst_block", "not given", "the rank of the block that gets the tile, beside remote_barrier="
+        )
+    blocks = prod(tracer.launch(_CLUSTER).cluster)
+    if blocks == 1:
+        allowed = "nothing: the kernel has no cluster, give T.Kernel cluster_dims="
+        raise _wrong(_CLUSTER, "dst_block", describe(block), allowed)
+    rank = operand(block)
+    expr = index_of(rank, "the rank of a block")
+    if isinstance(expr, Const) and not 0 <= expr.value < blocks:
+        raise _wrong(_CLUSTER, "dst_block", describe(rank), f"0 to {blocks - 1}: the cluster has {blocks} blocks")
+    if remote_barrier is not None:
+        _send(tiles, rank, remote_barrier)
+        return
+    _require_whole_blocks(tracer, "dst_block=", "in a T.ws block, give it remote_barrier= and wait there")
+    barrier, phase = _at_the_head(tracer, blocks)
+    _exchange(*tiles, rank, [*range(blocks)], barrier)
+    barrier_wait(barrier, phase)
+    phase.store(1 - phase)
+    cluster_sync()
+
+
+def _send(tiles: tuple[Region, Region], rank: Any, barrier: Any) -> None:
+    tracer = begin(_CLUSTER)
+    there, rank = barrier_address(barrier, _CLUSTER), index_of(rank, "the rank of a block")
+    emit_tile(tracer, _CLUSTER, Copy(*tiles, bulk=True, barrier=there, rank=rank, span=tracer.here()))
+
+
+@macro
+def _exchange(source: Region, target: Region, to: Any, blocks: list[int], barrier: Tensor) -> None:
+    """Every block arrives at the barriers of all, as only the sender knows who gets the bytes, and tells that one."""
+    cluster_sync()
+    for rank in blocks:
+        if to == rank:
+            arrive_for_all(_CLUSTER, barrier, 1 << rank, prod(target.extents) * target.buffer.dtype.bits // 8)
+        else:
+            arrive_for_all(_CLUSTER, barrier, 1 << rank)
+    _send((source, target), to, barrier)
 
 
 def _wrong(word: str, name: str, value: str, allowed: str) -> TileError:

@@ -16,7 +16,7 @@ from tiledsl.analysis.bank_conflicts import matrix_wavefronts
 from tiledsl.analysis.footprint import Unknown
 from tiledsl.analysis.requests import LANES, Cost, global_cost, shared_cost
 from tiledsl.analysis.touches import touches
-from tiledsl.ir.concurrent import BulkMove, TensorCopy
+from tiledsl.ir.concurrent import BulkMove, TensorCopy, sends
 from tiledsl.ir.frozen import dataclass
 from tiledsl.ir.nodes import (
     AtomCall,
@@ -138,6 +138,7 @@ def _of_engine(s: TensorCopy | BulkMove, visit: Visit, roots: Mapping[Buffer, Bu
     times, exact = visit.times()
     box = s.box if isinstance(s, TensorCopy) else (s.lanes,)
     op = "bulk atomic" if isinstance(s, TensorCopy) and s.op else "bulk load" if s.barrier is not None else "bulk store"
+    op = "bulk copy to another block" if sends(s) else op
     row = box[-1] * s.dst.buffer.dtype.bits // 8
     moved = prod(box[:-1]) * row
     for buffer in (s.src.buffer, s.dst.buffer):

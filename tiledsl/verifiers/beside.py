@@ -43,10 +43,12 @@ from tiledsl.ir.nodes import (
     Expr,
     Kernel,
     Launch,
+    Load,
     Space,
     Stmt,
     Var,
 )
+from tiledsl.ir.walk import walk
 from tiledsl.isa.atom import Atom
 from tiledsl.verifiers.neighbours import Neighbours
 from tiledsl.verifiers.order import Agent, Key, Phases
@@ -240,14 +242,44 @@ class Beside(ThreadMemory):
 
     def loads(self, s: TensorCopy | BulkMove, on: Mask) -> None:
         """That of this block, or of each block of the cluster to all of them."""
+        if isinstance(s, BulkMove) and s.rank is not None:
+            self.exchange(s, s.rank, on)
+            return
         if self.neighbours.count(s.ranks) == 1:
             self.engine(s, on)
             return
-        own, seen = dict(self.env), self.neighbours.loads(s)
+        own, seen = dict(self.env), self.neighbours.seen(s)
         for place in self.neighbours.places(own):
             self.env.update(place)
             self.engine(seen, on)
         self.env.update(own)
+
+    def exchange(self, s: BulkMove, rank: Expr, on: Mask) -> None:
+        """To another block, as which each block does the same: what this one sends stands for what it gets."""
+        own, seen, ranks = dict(self.env), self.neighbours.seen(rank), list[int]()
+        for place in self.neighbours.places(own):
+            self.env.update(place)
+            ranks.append(self.one(seen, on))
+        self.env.update(own)
+        if (
+            any(isinstance(n, Load) for n in walk(seen))
+            or sorted(ranks) != [*range(len(ranks))]
+            or len(self.active(on)) != 1
+        ):
+            raise GivenUp
+        operation, tokens = self.issue(""), None
+        for a in (s.src, s.dst):
+            writes, version = a is s.dst, 0 if a.version is None else self.one(a.version, on)
+            start, size = self.places(a.buffer, [self.one(i, on) for i in a.indices], version, s.lanes)
+            root = self.roots.get(a.buffer, a.buffer)
+            touch = Touch(root, start, size, writes, on, s, operation=operation if writes else 0, engine=True)
+            self.tell(touch)
+            if not writes:
+                self.watch.sends(touch)
+            if self.data:
+                tokens = self.spread(a.buffer, start + np.arange(s.lanes) * a.buffer.dtype.bits // 8, tokens)
+        assert s.barrier is not None
+        self.phases(s.barrier, on).deliver(1 << operation, size)
 
     def engine(self, s: TensorCopy | BulkMove, on: Mask) -> None:
         """A box, or elements one after the other, in one direction."""

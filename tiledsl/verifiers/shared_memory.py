@@ -59,6 +59,7 @@ class _Owners(Watcher):
         self.writer = np.full(size, -1)
         self.flying = np.zeros(size, np.int64)
         self.loading = np.zeros(size, np.int64)  # the operation of the copy engine that writes a byte
+        self.sent = np.full(size, -1)  # the buffer whose byte the copy engine may still take to another block
         self.ever: dict[Buffer, Any] = {b: np.zeros(size_of(b), bool) for b in self.buffers}
         self.committed = self.arrived = 0
         self.stmts: list[Stmt] = []
@@ -77,9 +78,10 @@ class _Owners(Watcher):
         foreign = (self.owner[at] != number) & (self.owner[at] >= 0)
         in_flight = (self.flying[at] > self.arrived) | (self.loading[at] > 0)
         lost = foreign & (in_flight if t.writes else self.ever[t.buffer][inside])
-        if lost.any():
-            n = int(np.argmax(lost))
-            other = self.buffers[int(self.owner[at[n]])]
+        taken = t.writes & (self.sent[at] != number) & (self.sent[at] >= 0)
+        if lost.any() or taken.any():
+            n = int(np.argmax(lost | taken))
+            other = self.buffers[int(self.owner[at[n]] if lost[n] else self.sent[at[n]])]
             where = place(self.stmts[int(self.writer[at[n]])].span)
             raise VerifyError(
                 f"S6: '{t.buffer.name}' and '{other.name}', written at {where}, "
@@ -93,6 +95,13 @@ class _Owners(Watcher):
             if t.issued:
                 self.flying[at] = self.committed + 1
             self.loading[at] = t.operation
+
+    def sends(self, t: Touch) -> None:
+        """To the end, as the other block is told when it is over."""
+        if t.buffer in self.slots:
+            starts = np.broadcast_to(t.start, (self.threads,))[np.broadcast_to(t.on, (self.threads,))]
+            at = np.unique(starts)[:, None] + np.arange(t.size) + self.slots[t.buffer]
+            self.sent[at.reshape(-1)] = self.buffers.index(t.buffer)
 
     def aligned(self, t: Touch, address: Any) -> None:
         if isinstance(t.stmt, (Move, AtomCall)) and t.size in (2, 4, 8, 16) and np.any(address % t.size):

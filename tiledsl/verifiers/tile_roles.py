@@ -29,6 +29,7 @@ from tiledsl.ir.nodes import (
     Block,
     Buffer,
     Const,
+    Expr,
     Kernel,
     Launch,
     Region,
@@ -160,6 +161,13 @@ class TileRoles(TileMemory):
         if ranks >> self.cluster.size:
             raise VerifyError(f"W17: the cluster has no block {ranks.bit_length() - 1}", self.statement.span)
         return [self.cluster.machines[r] for r in members(ranks)] or [self]
+
+    def mask_of(self, rank: Expr) -> int:
+        """The block of that rank as a mask. Raises VerifyError W17 for a negative one."""
+        found = int(np.max(self.value(rank, True)))
+        if found < 0:
+            raise VerifyError(f"W17: the cluster has no block {found}", self.statement.span)
+        return 1 << found
 
     def at_barrier(self, s: Stmt) -> bool:
         match s:

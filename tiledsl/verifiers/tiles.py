@@ -234,8 +234,11 @@ class TileMachine(TileRoles):
         if s.src.buffer.dtype is not s.dst.buffer.dtype:
             tokens = initial(mix(s.dst.buffer.dtype.name, tokens), s.dst.buffer.dtype)
         if s.barrier is not None:
-            for block in self.reached(s.ranks):
+            ranks = s.ranks if s.rank is None else self.mask_of(s.rank)
+            for block in self.reached(ranks):
                 operation = self.bring(block, s.dst, tokens)
+                if s.rank is not None:
+                    self.lend(region_of(s.src), operation)
                 phases = self.phases(s.barrier, block)
                 phases.deliver(1 << operation, prod(s.dst.extents) * s.dst.buffer.dtype.bits // 8)
         else:

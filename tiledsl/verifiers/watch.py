@@ -59,6 +59,9 @@ class Watcher:
     def complete(self, operation: int) -> None:
         """A load of the copy engine is there, for those whose role goes on now."""
 
+    def sends(self, t: Touch) -> None:
+        """The copy engine takes these bytes to another block, and no thread of this one is told when it has."""
+
     def awaits(self, barrier: Phases, number: int, on: Mask, s: Stmt) -> None:
         """Threads pass a wait for the first `number` phases of a barrier in shared memory."""
 

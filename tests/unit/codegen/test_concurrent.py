@@ -166,6 +166,11 @@ SPELLINGS = {
     "arrive(copies=true) bar[0]": "tds::cp_async_mbarrier_arrive_noinc(bar);",
     "arrive(bytes=512, by=one) bar[1]": "tds::mbarrier_arrive_expect_tx(bar + 8u, 512);",
     "arrive(by=one, ranks=3) bar[1]": "tds::mbarrier_arrive_ranks<3>(bar + 8u);",
+    "arrive(bytes=64, ranks=6) bar[1]": "tds::mbarrier_arrive_expect_tx_ranks<6>(bar + 8u, 64);",
+    "bulk_move(lanes=64) S[0] -> S[64] at t % 4 on bar[1]": (
+        "tds::bulk_copy_cluster(tds::cluster_map(S + 128u, tds::floor_mod(t, 4)), S, 128, "
+        "tds::cluster_map(bar + 8u, tds::floor_mod(t, 4)));"
+    ),
     "cluster_barrier": "tds::cluster_sync();",
     "cluster_barrier(part=arrive)": "tds::cluster_arrive();",
     "cluster_barrier(part=arrive_relaxed)": "tds::cluster_arrive_relaxed();",

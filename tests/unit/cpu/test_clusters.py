@@ -183,6 +183,47 @@ def test_bytes_are_copied_to_another_block(mode: str) -> None:
     assert codes(findings_of(unwaited, [out.copy(), out], grid=(2,), cluster=(2,), mode=mode)) & {"TD0803", "TD0816"}
 
 
+SENDER_MUTANTS = {
+    "source written before the wait": (
+        "  tds::mbarrier_wait(bar, 0);\n",
+        "  tds::store_shared<tds::u32>(shared + 4 * t, 7u);\n  tds::mbarrier_wait(bar, 0);\n", {"TD0819"},
+    ),
+    "source written when the own tile has come": (
+        "  tds::store(out", "  tds::store_shared<tds::u32>(shared + 4 * t, 7u);\n  tds::store(out", {"TD0819"},
+    ),
+    "half of the bytes": ("expect_tx(bar, 128)", "expect_tx(bar, 64)", {"TD0803", "TD0816", "TD0843", "TD0830"}),
+    "nobody expects": ("    tds::mbarrier_arrive_expect_tx(bar, 128);\n", "", {"TD0830", "TD0843"}),
+    "sends half": ("shared, 128, tds", "shared, 64, tds", {"TD0830", "TD0843"}),
+    "sends to itself": ("(shared + 512, rank ^ 1)", "(shared + 512, rank)", {"TD0803", "TD0816"}),
+    "the end without the others": (
+        "+ 4 * t));\n  tds::cluster_sync();", "+ 4 * t));", {"TD0857"},
+    ),
+    "a source that is not aligned": ("rank ^ 1), shared, 128", "rank ^ 1), shared + 8, 128", {"TD0806"}),
+    "no such block": ("tds::cluster_map(bar, rank ^ 1)", "tds::cluster_map(bar, rank + 2)", {"TD0857"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SENDER_MUTANTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mutant_of_a_sender_is_found(name: str, mode: str) -> None:
+    old, new, expected = SENDER_MUTANTS[name]
+    assert SENDER.count(old) == 1
+    out = aligned((64,), np.uint32)
+    found = codes(findings_of(SENDER.replace(old, new), [out.copy(), out], grid=(2,), cluster=(2,), mode=mode))
+    assert found & expected, found
+
+
+def test_a_source_that_is_free_again_may_be_written() -> None:
+    """Behind a barrier of the cluster, as whoever got the tile has waited for it then."""
+    met = SENDER.replace(
+        "  tds::store(out",
+        "  tds::cluster_sync();\n  tds::store_shared<tds::u32>(shared + 4 * t, 7u);\n  tds::store(out",
+    )
+    out = aligned((64,), np.uint32)
+    for mode in MODES:
+        assert not findings_of(met, [out.copy(), out], grid=(2,), cluster=(2,), mode=mode)
+
+
 # ---------------------------------------------------------------------------------------- flags between blocks
 
 FLAGS = kernel("""

@@ -61,6 +61,25 @@ kernel k(C: global int32[4]) {
 }
 """
 
+# Each of four blocks sends what it has to the next one, three times; they meet before S is written again.
+RING = """
+kernel k(A: global float32[8, 32], C: global float32[4, 3, 8, 32]) {
+  launch main(b in 4) threads(t in 128) cluster(4) {
+    alloc S: shared float32[8, 32]
+    alloc R: shared float32[8, 32]
+    alloc bar: barrier uint64[1] = 1
+    for k in 3 {
+      parallel i in 8, j in 32 { S[i, j] = A[i, j] * cast<float32>(b + k) }
+      arrive(bytes=1024, by=one) bar[0]
+      bulk copy S -> R at (b + 1) % 4 on bar[0]
+      await bar[0], k % 2
+      parallel i in 8, j in 32 { C[b, k, i, j] = R[i, j] }
+      cluster_barrier
+    }
+  }
+}
+"""
+
 
 def parsed(source: str) -> Kernel:
     made = parse(source)
@@ -91,6 +110,14 @@ def test_each_block_loads_half_for_both(stage: str, mode: str, roles: str) -> No
     execute, made = STAGES[stage]
     given = run(made(SHARED), execute, mode, roles)
     np.testing.assert_array_equal(given["C"], np.stack([given["A"]] * 4))
+
+
+@pytest.mark.parametrize(("stage", "mode", "roles"), SCHEDULES)
+def test_tiles_go_from_block_to_block(stage: str, mode: str, roles: str) -> None:
+    execute, made = STAGES[stage]
+    given = run(made(RING), execute, mode, roles)
+    factors = (np.arange(4)[:, None] - 1) % 4 + np.arange(3)
+    np.testing.assert_array_equal(given["C"], factors[..., None, None] * given["A"])
 
 
 @pytest.mark.parametrize(("stage", "mode", "roles"), SCHEDULES)
@@ -131,6 +158,14 @@ MISTAKES: dict[str, tuple[str, str, str, set[str]]] = {
     "both load the same half": (
         SHARED, "S@(k % 2)[b % 2 * 8 : 8", "S@(k % 2)[0 : 8", {"TD0805", "TD0803", "TD0804"},
     ),
+    "writes what is on its way": (RING, "await bar[0], k % 2", "fill S, 0.0 await bar[0], k % 2", {"TD0865"}),
+    "writes what others have not got": (RING, "      cluster_barrier\n", "", {"TD0865", "TD0805", "TD0804"}),
+    "reads before it has come": (RING, "await bar[0], k % 2", "", {"TD0803", "TD0805", "TD0858"}),
+    "expects half of a tile": (RING, "bytes=1024", "bytes=512", {"TD0858", "TD0830", "TD0805", "TD0859", "TD0843"}),
+    "expects nothing": (RING, "arrive(bytes=1024, by=one) bar[0]", "", {"TD0830", "TD0858", "TD0805", "TD0804"}),
+    "sends to a block that there is not": (RING, "(b + 1) % 4 on", "b + 1 on", {"TD0857"}),
+    "sends to a block before the first": (RING, "(b + 1) % 4 on", "b - 1 on", {"TD0857"}),
+    "all send to one": (RING, "(b + 1) % 4 on", "0 on", {"TD0805", "TD0858", "TD0830"}),
     "waits without an arrival": (MEETING, "cluster_barrier(part=arrive)", "", {"TD0856"}),
     "arrives twice": (MEETING, "part=arrive)", "part=arrive) cluster_barrier(part=arrive_relaxed)", {"TD0856"}),
     "one block stays away": (MEETING, "    cluster_barrier(part=wait)", "if b < 3 { cluster_barrier }", {"TD0856"}),

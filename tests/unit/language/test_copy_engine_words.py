@@ -85,6 +85,28 @@ def test_a_copy_to_blocks_is_a_load_of_the_first() -> None:
     assert found[start + 11] == "copy A[64 : 32, 0 : 64] -> S"
 
 
+def test_a_tile_goes_to_one_block() -> None:
+    def body(A: Any, D: Any, S: Any, F: Any, bar: Any) -> None:
+        T.copy_cluster(S[0:16, :], S[16, 0], dst_block=D.shape[0] % 4, remote_barrier=bar)
+        T.copy_cluster(S, S, dst_block=2)
+
+    found = lines(body, cluster_dims=4)
+    assert "bulk copy S[0 : 16, 0 : 64] -> S[16 : 16, 0 : 64] at n % 4 on bar[0]" in found
+    start = found.index("cluster_barrier")
+    assert found[start : start + 9] == [
+        "cluster_barrier",
+        "arrive(by=one, ranks=1) arrived[0]",
+        "arrive(by=one, ranks=2) arrived[0]",
+        "arrive(bytes=4096, by=one, ranks=4) arrived[0]",
+        "arrive(by=one, ranks=8) arrived[0]",
+        "bulk copy S -> S at 2 on arrived[0]",
+        "await arrived[0], cast<index>(phase)",
+        "phase = 1 - phase",
+        "cluster_barrier",
+    ]
+    assert "alloc arrived: barrier uint64[1] = 4" in found
+
+
 NUMBERS = (6, 2, "A", 64, 96, 2, 128, 64, 32, 1, 1, 0, 0, 0, 0)
 
 
@@ -134,10 +156,24 @@ WRONG: dict[str, tuple[Callable[..., object], str, str]] = {
     "a box beyond the tile": (load("bar", "S", 0, 0, box=(64, 64)), "TD0247", ""),
     "rows that are no swizzle": (load("bar", "S", 0, 0, box=(32, 64), swizzle=64), "TD0226", "rows of 64 bytes"),
     "panels without a swizzle": (load("bar", "S", 0, 0, box=(32, 32), swizzle=0), "TD0226", "as wide as the box"),
-    "to a block": (
-        lambda A, D, S, F, bar: T.copy_cluster(S, S, dst_block=1), "TD0103", "T.alloc_global",
+    "to a block below 0": (lambda A, D, S, F, bar: T.copy_cluster(S, S, dst_block=-1), "TD0226", "0 to 3"),
+    "to half a block": (lambda A, D, S, F, bar: T.copy_cluster(S, S, dst_block=0.5), "TD0209", ""),
+    "a barrier without its block": (
+        lambda A, D, S, F, bar: T.copy_cluster(S, S, remote_barrier=bar), "TD0226", "the rank of the block",
     ),
-    "with its barrier": (lambda A, D, S, F, bar: T.copy_cluster(S, S, remote_barrier=bar), "TD0103", "T.alloc_global"),
+    "a tile as barrier": (
+        lambda A, D, S, F, bar: T.copy_cluster(S, S, dst_block=1, remote_barrier=S), "TD0250", "T.alloc_barrier",
+    ),
+    "to one block and several": (
+        lambda A, D, S, F, bar: T.copy_cluster(S, S, dst_block=1, cluster_mask=3), "TD0226", "the one block",
+    ),
+    "to a block by width": (
+        lambda A, D, S, F, bar: T.copy_cluster(S, S, dst_block=1, coalesced_width=8), "TD0103", "leave the option away",
+    ),
+    "to a block of another dtype": (
+        lambda A, D, S, F, bar: T.copy_cluster(S[0:8, 0:32], F, dst_block=1), "TD0254", "equal dtypes",
+    ),
+    "to a larger tile": (lambda A, D, S, F, bar: T.copy_cluster(S[0:8, :], S, dst_block=1), "TD0213", "equal extents"),
     "a block that there is not": (lambda A, D, S, F, bar: T.copy_cluster(A[0, 0], S, cluster_mask=16), "TD0226", "15"),
     "from shared memory": (lambda A, D, S, F, bar: T.copy_cluster(S, S, cluster_mask=3), "TD0254", "from global"),
 }  # fmt: skip
@@ -164,12 +200,37 @@ def in_a_role(A: Any, D: Any, S: Any, F: Any, bar: Any) -> None:
         T.copy_cluster(A[0, 0], S, cluster_mask=3)
 
 
+def sent_in_a_role(A: Any, D: Any, S: Any, F: Any, bar: Any) -> None:
+    with T.ws(0):
+        T.copy_cluster(S, S, dst_block=1)
+
+
+def sent_in_parallel(A: Any, D: Any, S: Any, F: Any, bar: Any) -> None:
+    for i in T.Parallel(4):
+        T.copy_cluster(S, S, dst_block=i, remote_barrier=bar)
+
+
+def sent_at_once_in_parallel(A: Any, D: Any, S: Any, F: Any, bar: Any) -> None:
+    for i in T.Parallel(4):
+        T.copy_cluster(S, S, dst_block=i)
+
+
 def twice(A: Any, D: Any, S: Any, F: Any, bar: Any) -> None:
     T.tma_load(T.create_tma_descriptor(A, box=(32, 64), swizzle=128), bar, S, 0, 0)
     T.tma_load(T.create_tma_descriptor(A, box=(32, 32), swizzle=64), bar, S, 0, 0)
 
 
-@pytest.mark.parametrize(("body", "code"), [(in_parallel, "TD0129"), (in_a_role, "TD0103"), (twice, "TD0307")])
+PLACES = [
+    (in_parallel, "TD0129"),
+    (in_a_role, "TD0103"),
+    (sent_in_parallel, "TD0129"),
+    (sent_at_once_in_parallel, "TD0129"),
+    (sent_in_a_role, "TD0103"),
+    (twice, "TD0307"),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), PLACES)
 def test_places_where_it_does_not_stand(body: Callable[..., None], code: str) -> None:
     with pytest.raises(TileError) as caught:
         traced(body, cluster_dims=4)

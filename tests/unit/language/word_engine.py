@@ -74,6 +74,79 @@ def cluster_copies(
         T.copy(S, C[b, 0, 0])
 
 
+def _around(A, B, C):
+    parts = A.reshape(2, 4, 32, 64).astype(np.float32)
+    sums = sum(np.roll(parts, k, axis=1) * (k + 1) for k in range(4)).reshape(8, 32, 64).astype(np.float16)
+    pairs = A.reshape(4, 2, 32, 64)[:, ::-1].reshape(8, 32, 64)
+    return {"B": sums, "C": pairs}
+
+
+@CASES.computes(
+    _around,
+    given(A=drawn(integers, 8, 32, 64, low=-4, high=5, dtype="float16"), B=zeros(8, 32, 64, dtype="float16"),
+          C=zeros(8, 32, 64, dtype="float16")),
+    ptx=("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes", "mapa.shared::cluster",
+         "mbarrier.try_wait.parity.acquire.cluster"),
+    target="sm_90a",
+)  # fmt: skip
+def rings_of_tiles(
+    A: T.Tensor((8, 32, 64), "float16"), B: T.Tensor((8, 32, 64), "float16"), C: T.Tensor((8, 32, 64), "float16")
+):
+    """Each tile goes round a cluster of 4, in two tiles in turn; block 4 * i + r weighs what it gets in step k."""
+    with T.ClusterKernel(8, cluster_dims=4, threads=128) as b:
+        S = T.alloc_shared((2, 32, 64), "float16")
+        sums = T.alloc_fragment((32, 64), "float16")
+        bar = T.alloc_barrier(1)
+        rank = T.block_rank_in_cluster()
+        T.copy(A[b, 0, 0], S[0, :, :])
+        T.copy(S[0, :, :], sums)
+        for k in T.serial(3):
+            T.mbarrier_arrive_expect_tx(bar, 32 * 64 * 2)
+            T.copy_cluster(S[k % 2, :, :], S[(k + 1) % 2, :, :], dst_block=(rank + 1) % 4, remote_barrier=bar)
+            T.barrier_wait(bar, k % 2)
+            for i, j in T.Parallel(32, 64):
+                sums[i, j] += S[(k + 1) % 2, i, j] * T.cast(k + 2, "float16")
+            T.cluster_sync()
+        T.copy(sums, B[b, 0, 0])
+        T.copy(A[b, 0, 0], S[0, :, :])
+        T.copy_cluster(S[0, :, :], S[1, :, :], dst_block=rank ^ 1)
+        T.copy(S[1, :, :], C[b, 0, 0])
+
+
+def _gathered(A, B):
+    whole = A.reshape(2, 2, 16, 128).reshape(2, 32, 128)
+    halves = np.concatenate([whole[:, :, 64:], whole[:, :, :64]], axis=2)
+    return {"B": np.stack([whole, halves], axis=1).reshape(4, 32, 128)}
+
+
+@CASES.computes(
+    _gathered,
+    given(A=drawn(integers, 4, 16, 128, dtype="float32"), B=zeros(4, 32, 128)),
+    ptx=("cp.async.bulk.shared::cluster.shared::cta", "fence.proxy.async",
+         "mbarrier.arrive.expect_tx.release.cluster.shared::cluster"),
+    target="sm_90a",
+)  # fmt: skip
+def tiles_of_a_cluster(A: T.Tensor((4, 16, 128), "float32"), B: T.Tensor((4, 32, 128), "float32")):
+    """The first of two blocks gets the rows of both, then sends their halves to the second, exchanged."""
+    with T.ClusterKernel(4, cluster_dims=2, threads=128) as b:
+        S = T.alloc_shared((16, 128), "float32")
+        G = T.alloc_shared((32, 128), "float32")
+        H = T.alloc_shared((32, 128), "float32")
+        rank = T.block_rank_in_cluster()
+        T.copy(A[b, 0, 0], S)
+        T.copy_cluster(S, G[rank * 16, 0], dst_block=0)
+        if rank == 0:
+            T.copy(G, B[b, 0, 0])
+        else:
+            T.fill(G, 0.0)
+        for half in T.serial(2):
+            T.copy_cluster(
+                G[:, half * 64 : half * 64 + 64], H[:, (1 - half) * 64 : (1 - half) * 64 + 64], dst_block=1 - rank
+            )
+        if rank == 1:
+            T.copy(H, B[b, 0, 0])
+
+
 def _scheduled(A, B, C):
     return {"C": A.astype(np.float32) @ B.astype(np.float32)}
 

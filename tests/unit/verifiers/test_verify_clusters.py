@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from tiledsl.analysis.lifetimes import live_ranges
 from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
@@ -116,6 +117,54 @@ def test_blocks_that_wait_for_one_that_stays_away() -> None:
         check(CLUSTERS.replace("    roles {", once))
 
 
+# Each block sends what it has to the next one.
+RING = """
+kernel ring(A: global float32[4, 8, 32], C: global float32[4, 3, 8, 32]) {
+  launch main(b in 4) threads(t in 128) cluster(4) {
+    alloc S: shared float32[8, 32]
+    alloc R: shared float32[8, 32]
+    alloc bar: barrier uint64[1] = 1
+    for k in 3 {
+      parallel i in 8, j in 32 { S[i, j] = A[b, i, j] + cast<float32>(k) }
+      arrive(bytes=1024, by=one) bar[0]
+      bulk copy S -> R at (b + 1) % 4 on bar[0]
+      await bar[0], k % 2
+      parallel i in 8, j in 32 { C[b, k, i, j] = R[i, j] }
+      cluster_barrier
+    }
+  }
+}
+"""
+WRONG_RINGS: dict[str, tuple[str, str, str]] = {
+    "to the block before": ("(b + 1) % 4 on", "(b + 3) % 4 on", "P6|P3"),
+    "all to one": ("(b + 1) % 4 on", "0 on", "P13|W3|W6"),
+    "to a block that there is not": ("(b + 1) % 4 on", "b + 1 on", "W17"),
+    "to a block before the first": ("(b + 1) % 4 on", "b - 1 on", "W17"),
+    "no wait": ("      await bar[0], k % 2\n", "", "P13|W4|W5"),
+    "half of the bytes": ("bytes=1024", "bytes=512", "P13|W"),
+    "what is on its way is written": ("await bar[0], k % 2", "fill S, 0.0 await bar[0], k % 2", "W10|P17"),
+    "what others have not got is written": ("      cluster_barrier\n", "", "W10|P17|P13"),
+}
+
+
+def check_ring(after: str) -> None:
+    old, new = kernel(RING), kernel(after)
+    verify_roles(old, substitute(new, dict(zip(new.launches[0].blocks, old.launches[0].blocks))))
+
+
+def test_a_ring_passes() -> None:
+    check_ring(RING.replace("for k in 3 {", "cluster_barrier for k in 3 {"))
+
+
+@pytest.mark.parametrize("what", WRONG_RINGS)
+def test_what_is_wrong_in_a_ring_has_a_name(what: str) -> None:
+    old, new, code = WRONG_RINGS[what]
+    assert RING.count(old) == 1
+    with pytest.raises(VerifyError) as caught:
+        check_ring(RING.replace(old, new))
+    assert re.search(rf"({code})", caught.value.message), caught.value.message
+
+
 # ------------------------------------------------------------------------------------------------------- thread stage
 
 
@@ -144,3 +193,65 @@ def test_a_changed_one_is_refused(old: str, new: str, code: str) -> None:
     with pytest.raises(VerifyError) as caught:
         verify_barriers(lowered(), parse(source.replace(old, new)), None)
     assert re.search(rf"({code}): ", caught.value.message), caught.value.message
+
+
+@cache
+def lowered_ring() -> str:
+    return text(run_pipeline(kernel(RING), pipeline(target_named("sm_90a")), check=True))
+
+
+# A tile that is made, sent and no longer used, and another one afterwards.
+KEPT = """
+kernel kept(C: global float32[4, 256]) {
+  launch main(b in 4) threads(t in 128) cluster(4) SLOTS
+    alloc S: shared float32[256]
+    alloc R: shared float32[256]
+    alloc L: shared float32[256]
+    alloc bar: barrier uint64[1]
+    if t == 0 { init_barrier(count=1) bar[0]  fence(kind=barrier_init) }
+    cluster_barrier
+    S[t] = 1.0
+    S[t + 128] = 1.0
+    fence(kind=async_proxy)
+    barrier
+    if t == 0 { arrive(bytes=1024) bar[0]  bulk_move(lanes=256) S[0] -> R[0] at (b + 1) % 4 on bar[0] }
+    await bar[0], 0
+    L[t] = R[t]
+    C[b, t] = L[t]
+    cluster_barrier
+  }
+}
+"""
+
+
+def test_a_lowered_ring_passes_and_its_tiles_are_apart() -> None:
+    made = parse(lowered_ring())
+    for verifier in (verify_barriers, verify_shared):
+        verifier(made, made, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("bytes=1024", "bytes=512", "P13|S10|W"),
+        ("    barrier\n", "", "S10"),
+        ("init_barrier(count=1)", "init_barrier(count=2)", "W3"),
+    ],
+)
+def test_a_changed_ring_is_refused(old: str, new: str, code: str) -> None:
+    assert old in lowered_ring()
+    made = parse(lowered_ring().replace(old, new))
+    with pytest.raises(VerifyError) as caught:
+        verify_barriers(made, made, None)
+    assert re.search(rf"({code})", caught.value.message), caught.value.message
+
+
+def test_what_was_sent_keeps_its_bytes() -> None:
+    slots = "shared_bytes(4096) {{ slot S = 0 slot R = 1024 slot L = {} slot bar = 4080"
+    apart, together = (kernel(KEPT.replace("SLOTS", slots.format(at))) for at in (2048, 0))
+    verify_shared(apart, apart, None)
+    with pytest.raises(VerifyError, match=r"S6.*'S'"):
+        verify_shared(together, together, None)
+    (launch,) = kernel(KEPT.replace("SLOTS", "{")).launches
+    last = {r.buffer.name: r.last for r in live_ranges(launch)}
+    assert last["S"] == last["bar"] > last["L"] > last["R"]

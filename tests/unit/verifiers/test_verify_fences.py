@@ -37,6 +37,7 @@ ENGINE = "bulk_move(lanes=8) S[0] -> C[0, 0]"
 WRITE = "S[t] = x[0]"
 STORE = "if t == 0 { tensor_copy(box=[128, 64], swizzle=128) S[0] -> C[0, 0] }"
 LOAD = "if t == 0 { expect full[0], 16384  tensor_copy(box=[128, 64], swizzle=128) A[0, 0] -> S[0] on full[0] }"
+SEND = "if t == 0 { arrive(bytes=128) full[0]  bulk_move(lanes=64) S[0] -> O[0] at b on full[0] }"
 MULTIPLY = (
     "atom wgmma_m64n128k16_f32_f16_ss(&acc[0], descriptor(S[0], 16, 1024, 128), descriptor(O[0], 8192, 1024, 128), "
     "true, 0, 1)"
@@ -70,6 +71,8 @@ MISSING = {
     "store": (f"{WRITE}  @  barrier  {STORED}", 1),
     "product": (f"{WRITE}  @  barrier  {MULTIPLIED}", 1),
     "load over it": (f"{WRITE}  @  barrier  {LOAD}  arrive full[0]  await full[0], 0 of S", 256),
+    "to a block": (f"{WRITE}  @  barrier  {SEND}  await full[0], 0 of O", 1),
+    "over what others send": (f"O[t] = x[0]  @  barrier  {SEND}  await full[0], 0 of O", 1),
     "own access": (f"if t == 0 {{ S[0] = x[0]  @  bulk_move(lanes=8) S[0] -> C[0, 0] }}  {DONE}", 1),
     "matrix store": (f"atom stmatrix_x4(&S[t * 8], &x[0])  @  barrier  {STORED}", 1),
     "around a loop": (f"for i in 3 {{ barrier  {STORED}  barrier  {WRITE}  @ }}", 1),

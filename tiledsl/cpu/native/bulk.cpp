@@ -113,13 +113,25 @@ struct TileLoad : Load {
 };
 
 struct BytesLoad : Load {
-  std::vector<char> staged;  // from another block's shared memory, whose source is read at the issue
   const char* from;
   u32 bytes;
+  Cta* source = nullptr;  // the block whose shared memory it reads
+  u32 read_event = 0;
+
   bool step() override {
-    memcpy(cta->shared + offset, staged.empty() ? from : staged.data(), bytes);
+    memcpy(cta->shared + offset, from, bytes);
+    if (source) has_read();
     arrived(bytes, true);
     return true;
+  }
+
+  // Those know that the source has been read who wait for the phase in which the bytes count. Whoever owns the source
+  // must be one of them when it ends.
+  void has_read() {
+#if TDS_CHECKED
+    complete_event(read_event, agent_of(*barrier), next_phase(*barrier));
+    if (source != cta) hopper(*source).visits.push_back(Visit{agent_of(*barrier), next_phase(*barrier), at});
+#endif
   }
 };
 
@@ -264,7 +276,7 @@ extern "C" void tds_rt_tma_load(u32 to, const TensorMap* map, u32 barrier, u32 r
   may_yield();
 }
 
-static void load_bytes(u32 to, const void* from, u32 bytes, u32 barrier, u32 ranks, bool from_shared, Site at) {
+static void load_bytes(u32 to, const void* from, u32 bytes, u32 barrier, u32 ranks, Cta* source, Site at) {
   Fiber* f = self();
   check_aligned(bytes, 16, "the size of a bulk copy", at);
   for_each_receiver(to, ranks, barrier, at, [&](Cta& cta, u32 offset, Mbarrier& m) {
@@ -275,7 +287,13 @@ static void load_bytes(u32 to, const void* from, u32 bytes, u32 barrier, u32 ran
     load->at = at;
     load->from = static_cast<const char*>(from);
     load->bytes = bytes;
-    if (from_shared) load->staged.assign(load->from, load->from + bytes);
+    load->source = source;
+#if TDS_CHECKED
+    if (source) {
+      load->read_event = new_event(Event{at, agent_of(m), f->number, 0, Kind::BULK_SEND, ASYNC | PENDING});
+      touch_engine(*source, static_cast<u32>(load->from - source->shared), bytes, load->read_event, knower(f));
+    }
+#endif
     begin_load(f, *load, bytes);
     post(std::move(load));
   });
@@ -287,7 +305,7 @@ extern "C" void tds_rt_bulk_load(u32 to, const void* from, u32 bytes, u32 barrie
   f->at = at;
   check_aligned(reinterpret_cast<u64>(from), 16, "the source of a bulk copy", at);
   read_global(f, from, bytes, at);
-  load_bytes(to, from, bytes, barrier, ranks, false, at);
+  load_bytes(to, from, bytes, barrier, ranks, nullptr, at);
 }
 
 extern "C" void tds_rt_bulk_copy_cluster(u32 to, u32 from, u32 bytes, u32 barrier, Site at) {
@@ -295,15 +313,8 @@ extern "C" void tds_rt_bulk_copy_cluster(u32 to, u32 from, u32 bytes, u32 barrie
   f->at = at;
   const u32 offset = from - SHARED_BASE;
   for (u32 x = 0; x < bytes; x += 16) check_shared_bounds(*f->cta, offset + x, 16, at);
-#if TDS_CHECKED
-  // Read until the bytes have arrived, which those who wait at the barrier know.
-  u32 barrier_offset;
-  Cta& owner = owner_of(barrier, barrier_offset);
-  const Mbarrier& m = mbarrier_of(owner, barrier_offset, "a bulk copy", at);
-  touch_engine(*f->cta, offset, bytes,
-               new_event(Event{at, agent_of(m), f->number, next_phase(m), Kind::BULK_STORE, ASYNC}), knower(f));
-#endif
-  load_bytes(to, f->shared + offset, bytes, barrier, 0, true, at);
+  check_aligned(offset, 16, "the source of a bulk copy", at);
+  load_bytes(to, f->shared + offset, bytes, barrier, 0, f->cta, at);
 }
 
 extern "C" void tds_rt_tma_store(const TensorMap* map, u32 from, int reduction, const int* c, Site at) {

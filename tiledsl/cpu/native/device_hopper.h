@@ -71,6 +71,11 @@ TDS_DEVICE void mbarrier_arrive_ranks(u32 barrier, TDS_HERE) {
   for (u32 rank = 0; rank < 16; ++rank)
     if (RANKS >> rank & 1) tds_rt_mbarrier_arrive(tds_rt_cluster_map(barrier, rank, at), 1, 0, at);
 }
+template <u32 RANKS>
+TDS_DEVICE void mbarrier_arrive_expect_tx_ranks(u32 barrier, u32 bytes, TDS_HERE) {
+  for (u32 rank = 0; rank < 16; ++rank)
+    if (RANKS >> rank & 1) tds_rt_mbarrier_arrive(tds_rt_cluster_map(barrier, rank, at), 1, bytes, at);
+}
 TDS_DEVICE bool mbarrier_try_wait(u32 barrier, u32 parity, TDS_HERE) {
   return tds_rt_mbarrier_test(barrier, parity, at) != 0;
 }

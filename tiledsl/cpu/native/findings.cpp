@@ -10,6 +10,7 @@ const KindRow KINDS[] = {
     {"a load", 804},          {"a store", 804},         {"an atomic access", 804},
     {"ldmatrix", 804},        {"stmatrix", 804},        {"the write of cp.async", 804},
     {"the read of cp.async", 804}, {"the write of a bulk load", 816}, {"the read of a bulk store", 817},
+    {"the read of a bulk copy to another block", 819},
     {"a bulk copy", 817},     {"the read of A by wgmma", 818}, {"the read of B by wgmma", 818},
     {"the initialisation of an mbarrier", 804},
 };

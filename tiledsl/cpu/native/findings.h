@@ -23,7 +23,8 @@ enum class Kind : u8 {
   CP_ASYNC_SOURCE,
   BULK_LOAD,   // into shared memory, completes on an mbarrier
   BULK_STORE,  // out of shared memory, completes in a bulk group
-  BULK_GLOBAL,  // the side in global memory of either
+  BULK_SEND,   // out of shared memory to that of another block, completes on an mbarrier there
+  BULK_GLOBAL,  // the side in global memory of the first two
   WGMMA_A,
   WGMMA_B,
   MBARRIER_INIT,

@@ -45,7 +45,7 @@ from tiledsl.passes.base import kernel_pass
 from tiledsl.passes.facts import layouts_assigned, tile_stage
 from tiledsl.passes.infer_layouts.demands import Assignment, Clash, Level, Op, Setting
 from tiledsl.passes.infer_layouts.loops import plans
-from tiledsl.passes.infer_layouts.moved import check_moved
+from tiledsl.passes.infer_layouts.moved import check_moved, check_sent
 from tiledsl.passes.infer_layouts.rules import choose_loop
 from tiledsl.passes.infer_layouts.shared import choose_shared
 from tiledsl.passes.infer_layouts.solver import Problem, solve
@@ -121,7 +121,8 @@ def plan(launch: Launch, target: Target, divisors: Divisors | None = None, range
     collected = _Collector(launch.num_threads)
     collected.block(launch.body)
     moved = {b: tuple(r for r, _ in regions) for b, regions in collected.moved.items()}
-    setting = Setting(target, launch.num_threads, divisors or {}, ranges or {}, moved)
+    sent = tuple((a, b) for a, b, _ in collected.sent)
+    setting = Setting(target, launch.num_threads, divisors or {}, ranges or {}, moved, sent)
     problem = _problem(collected, setting)
     given = _given(launch, collected.threads_of)
     for op in problem.ops:
@@ -139,7 +140,9 @@ def plan(launch: Launch, target: Target, divisors: Divisors | None = None, range
             layout = next(plans(static_shape(buffer), collected.threads_of[buffer], 1, True))
             state[buffer] = Assignment(layout, "no statement asks for another", level=Level.FREE)
     state, rearranged = choose_shared(problem, state, [b for b in collected.buffers if b.space is Space.SHARED])
-    check_moved(collected.moved, {b: (a.layout, a.why, a.span) for b, a in state.items()})
+    chosen = {b: (a.layout, a.why, a.span) for b, a in state.items()}
+    check_moved(collected.moved, chosen)
+    check_sent(collected.sent, chosen)
     loops = []
     for op in problem.ops:
         if isinstance(op.stmt, Parallel):
@@ -199,6 +202,7 @@ class _Collector:
         self.threads = threads  # that execute the statement in hand
         self.threads_of: dict[Buffer, int] = {}
         self.moved: dict[Buffer, list[tuple[Region, Span]]] = {}  # by the copy engine, and where
+        self.sent: list[tuple[Region, Region, Span]] = []  # from and to, by copies to other blocks, and where
         self.ops: list[Op] = []
         self.buffers: dict[Buffer, None] = {}
         self.views: list[View] = []
@@ -220,6 +224,9 @@ class _Collector:
                     self.block(role.body, serial)
                     self.threads = outer
                 return
+            case Copy(src=Region() as source, dst=target, rank=Expr()):
+                self.sent.append((source, target, stmt.span))
+                self.add(stmt, [source.buffer, target.buffer])
             case Copy(bulk=True) | Atomic(bulk=True):
                 tile = stmt.dst if stmt.dst.buffer.space is Space.SHARED else region_of(stmt.src)
                 self.seen(tile.buffer)

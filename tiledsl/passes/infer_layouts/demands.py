@@ -13,7 +13,7 @@ from tiledsl.errors import NOWHERE, Span, TileError
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import Buffer, Stmt
 from tiledsl.ir.tile import REARRANGEMENTS, Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan
-from tiledsl.passes.infer_layouts.moved import Moved
+from tiledsl.passes.infer_layouts.moved import Moved, Sent
 from tiledsl.target import Target
 
 
@@ -77,7 +77,8 @@ class Op:
 class Setting:
     """What all rules of a launch share, but for the threads: those of a role are its own.
 
-    `moved` are the regions of shared tiles that the copy engine moves. `widths` remembers what `loop_width` found.
+    `moved` are the regions of shared tiles that the copy engine moves, `sent` the sides of its copies to other blocks,
+    which are not among them. `widths` remembers what `loop_width` found.
     """
 
     target: Target
@@ -85,6 +86,7 @@ class Setting:
     divisors: Divisors
     ranges: Ranges = field(default_factory=dict)
     moved: Moved = field(default_factory=dict)
+    sent: Sent = ()
     widths: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
 
 

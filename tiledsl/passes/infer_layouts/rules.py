@@ -319,10 +319,24 @@ def scan_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int
     return demands
 
 
+def copy_rule(op: Op, known: Known, level: Level, setting: Setting, variant: int = 0) -> Demands | Clash:
+    """Of a copy to another block, the only one that is no loop: a tile without a layout gets that of the other side."""
+    stmt = op.stmt
+    assert isinstance(stmt, Copy)
+    if level is Level.STRICT:
+        return {}
+    demands: Demands = {}
+    for b, other in ((stmt.src.buffer, stmt.dst.buffer), (stmt.dst.buffer, stmt.src.buffer)):
+        if b not in known and other in known and static_shape(b) == static_shape(other):
+            why = f"'{other.name}', between which and it T.copy_cluster moves bytes as they are"
+            demands[b] = Assignment(known[other].layout, why, stmt.span, level)
+    return demands
+
+
 Rule = Callable[[Op, Known, Level, Setting, int], "Demands | Clash"]
 
 RULES: dict[type[Stmt], Rule] = {
-    Copy: loop_rule,
+    Copy: copy_rule,
     Fill: loop_rule,
     Atomic: loop_rule,
     **dict.fromkeys(REARRANGEMENTS, loop_rule),

@@ -21,7 +21,7 @@ from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
 from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.passes.infer_layouts.demands import Assignment, Level, Op, Setting
-from tiledsl.passes.infer_layouts.moved import movable_layouts
+from tiledsl.passes.infer_layouts.moved import layouts_to_send, movable_layouts
 from tiledsl.passes.infer_layouts.rules import choose_loop
 from tiledsl.passes.infer_layouts.solver import Problem, State
 
@@ -39,8 +39,10 @@ def choose_shared(problem: Problem, state: State, buffers: Sequence[Buffer]) -> 
     for b in undecided:
         out[b] = Assignment(_plain(b, problem.setting), "row-major by default", level=Level.FREE)
     search = _Search(problem, out)
+    sent = {r.buffer for pair in problem.setting.sent for r in pair}
+    _send(search, out, [b for b in undecided if b in sent], sent)
     loops: dict[int, Fragment] = {}
-    for b in undecided:
+    for b in (b for b in undecided if b not in sent):
         if search.cost([b], loops)[0] and len(b.shape) >= 2 and not problem.aliases.get(b):
             together = search.neighbours(b, undecided)
             layouts, changed = search.best(together)
@@ -48,6 +50,22 @@ def choose_shared(problem: Problem, state: State, buffers: Sequence[Buffer]) -> 
                 out[buffer] = Assignment(layout, "fewest bank conflicts", level=Level.FREE)
             loops.update(changed)
     return out, loops
+
+
+def _send(search: _Search, out: State, undecided: Sequence[Buffer], sent: set[Buffer]) -> None:
+    """Layouts for tiles that are copied to other blocks, or from there: of those in which that can be done the ones
+    of fewest bank conflicts, row-major first. What cannot be done is refused when all layouts are known.
+    """
+    setting = search.problem.setting
+    waiting = set(undecided)
+    for b in undecided:
+        known = {x: search.layout(x) for x in sent if x not in waiting}
+        choices = layouts_to_send(b, setting.sent, setting.moved, known)
+        alike = [x for x in undecided if x in waiting and static_shape(x) == static_shape(b)]
+        if choices:
+            best = min(choices, key=lambda layout: sum(search.cost_of(x, layout, {})[0] for x in alike))
+            out[b] = Assignment(best, "copies to other blocks", level=Level.FREE)
+        waiting.remove(b)
 
 
 class _Search:

@@ -142,7 +142,7 @@ def _for_engine(s: If) -> bool:
     """Whether the statements under a condition change none of what it may depend on."""
     return not s.orelse and all(
         isinstance(x, Arrive | Expect | TensorCopy | BulkMove)
-        or (isinstance(x, For) and all(isinstance(y, For | TensorCopy) for y in statements(x)))
+        or (isinstance(x, For) and all(isinstance(y, For | TensorCopy | BulkMove) for y in statements(x)))
         for x in s.then
     )
 

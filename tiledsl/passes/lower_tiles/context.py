@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from math import inf
 
 from tiledsl.errors import VerifyError
-from tiledsl.ir.concurrent import Arrive, Role
+from tiledsl.ir.concurrent import Arrive, Role, sends
 from tiledsl.ir.dtypes import DType
 from tiledsl.ir.layout import Fragment, Layout, row_major
 from tiledsl.ir.nodes import Barrier, Buffer, Call, Const, Expr, Launch, Let, Space, Stmt, Var, static_shape
 from tiledsl.ir.simplify import Simplifier
+from tiledsl.ir.tile import Copy
 from tiledsl.ir.walk import statements
 from tiledsl.passes.lower_tiles.uniform import Differing, differing
 from tiledsl.target import Target
@@ -180,7 +181,8 @@ def _uniform(value: Expr) -> Expr:
 
 def context_of(launch: Launch, target: Target) -> Context:
     """The context of a launch's own statements."""
-    reached = frozenset(s.barrier.buffer for s in statements(launch) if isinstance(s, Arrive) and s.ranks)
+    far = (s for s in statements(launch) if (isinstance(s, Arrive) and s.ranks) or (isinstance(s, Copy) and sends(s)))
+    reached = frozenset(s.barrier.buffer for s in far if s.barrier is not None)
     memory = Memory({a.buffer: a.layout for a in launch.layouts}, reached=reached)
     ctx = Context(launch.thread, launch.num_threads, target, memory, differing(launch), {})
     ctx.blocks = {v: (0, n.value - 1 if isinstance(n, Const) else inf) for v, n in zip(launch.blocks, launch.grid)}

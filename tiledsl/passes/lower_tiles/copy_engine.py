@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from tiledsl.analysis.block_copies import Runs, runs_of
 from tiledsl.analysis.tensor_boxes import Boxes, boxes_of
 from tiledsl.errors import error
 from tiledsl.ir.concurrent import BulkMove, TensorCopy
@@ -27,6 +28,8 @@ def lower_bulk(ctx: Context, s: Copy | Atomic, scope: Scope) -> Block:
     if isinstance(s, Copy) and isinstance(s.src, Im2col):
         return guarded(only, _pixels(ctx, s, s.src))
     source = region_of(s.src)
+    if isinstance(s, Copy) and s.rank is not None:
+        return guarded(only, _to_a_block(ctx, s, source, s.rank))
     tile, tensor = (s.dst, source) if s.dst.buffer.space is Space.SHARED else (source, s.dst)
     body = _one_move(ctx, s, tile, tensor) if isinstance(s, Copy) else None
     return guarded(only, body or _boxes(ctx, s, tile, tensor))
@@ -114,6 +117,23 @@ def _pixels(ctx: Context, s: Copy, source: Im2col) -> Block:
     return _each(copy, numbers, boxes)
 
 
+def _to_a_block(ctx: Context, s: Copy, source: Region, rank: Expr) -> Block:
+    """A copy to the shared memory of another block, run by run."""
+    runs = runs_of(source, s.dst, *(ctx.shared_layout(b) for b in (source.buffer, s.dst.buffer)))
+    if isinstance(runs, str):
+        raise error("TD0262", s.span, src=source.buffer.name, dst=s.dst.buffer.name, why=runs)
+    numbers, steps = _steps(ctx, runs)
+    here, there = (_address(ctx, r, _spread(r, steps)) for r in (source, s.dst))
+    to = ctx.simplify(expression(ctx, rank, {}))
+    return _each(BulkMove(there, here, runs.lanes, _barrier(ctx, s), rank=to), numbers, runs)
+
+
+def _spread(region: Region, steps: Sequence[Expr]) -> list[Expr]:
+    """`steps` along the dimensions with more than one element, 0 along the others."""
+    found = iter(steps)
+    return [next(found) if n != 1 else Const(0) for n in region.extents]
+
+
 def _boxes_of(ctx: Context, s: Copy | Atomic, tile: Region) -> Boxes:
     """The boxes of a tile. Raises TD0320 where its layout has none."""
     boxes = boxes_of(tile, ctx.shared_layout(tile.buffer))
@@ -122,13 +142,13 @@ def _boxes_of(ctx: Context, s: Copy | Atomic, tile: Region) -> Boxes:
     return boxes
 
 
-def _steps(ctx: Context, boxes: Boxes) -> tuple[list[Expr], list[Expr]]:
+def _steps(ctx: Context, boxes: Boxes | Runs) -> tuple[list[Expr], list[Expr]]:
     """The number of a box along each dimension, and where it begins in the tile."""
     numbers: list[Expr] = [ctx.digit_var("box", n) if n > 1 else Const(0) for n in boxes.counts]
     return numbers, [ctx.simplify(v * n) for v, n in zip(numbers, boxes.box)]
 
 
-def _each(copy: Stmt, numbers: Sequence[Expr], boxes: Boxes) -> Block:
+def _each(copy: Stmt, numbers: Sequence[Expr], boxes: Boxes | Runs) -> Block:
     body: Block = (copy,)
     for v, n in reversed(list(zip(numbers, boxes.counts))):
         if isinstance(v, Var):

@@ -51,7 +51,9 @@ class ConcurrentMaker(Maker):
             lambda: concurrent.Arrive(
                 self.barrier(), 0, self.pick(concurrent.AGENTS), self.coin(), buffers=self.handed()
             ),
-            lambda: concurrent.Arrive(self.barrier(), 0, self.pick(concurrent.AGENTS), ranks=self.ranks()),
+            lambda: concurrent.Arrive(
+                self.barrier(), 16 * number(0, 9), self.pick(concurrent.AGENTS), ranks=self.ranks()
+            ),
             lambda: concurrent.ClusterBarrier(self.pick(concurrent.CLUSTER_PARTS)),
             lambda: concurrent.Expect(self.barrier(), self.expr(INDEX)),
             lambda: concurrent.Await(
@@ -81,7 +83,15 @@ class ConcurrentMaker(Maker):
     def shared_of(self, dtype: DType) -> Buffer:
         return self.fresh(Space.SHARED, dtype=dtype)
 
+    def to_a_block(self) -> dict[str, Any]:
+        """How a copy from shared memory to that of another block differs from one within a block."""
+        return {"barrier": self.barrier(), "rank": self.expr(INDEX)}
+
     def engine(self) -> Stmt:
+        if self.pick(range(4)) == 0:
+            src = Address(*self.element(self.buffer(Space.SHARED)))
+            dst = Address(*self.element(self.shared_of(src.buffer.dtype)))
+            return concurrent.BulkMove(dst, src, 128 * self.number(1, 2), **self.to_a_block())
         tensor = self.tensor()
         there = Address(*self.element(tensor))
         here = Address(*self.element(self.shared_of(tensor.dtype)))
@@ -120,11 +130,14 @@ class ConcurrentMaker(Maker):
         tensor = self.tensor()
         there = self.region(tensor)
         here = self.region(self.fresh(Space.SHARED, there.extents, tensor.dtype), there.extents)
-        match self.pick(["load", "store", "atomic"]):
+        match self.pick(["load", "store", "atomic", "send"]):
             case "load":
                 return tile.Copy(there, here, bulk=True, barrier=self.barrier(), ranks=self.ranks())
             case "store":
                 return tile.Copy(here, there, bulk=True)
+            case "send":
+                other = self.region(self.fresh(Space.SHARED, there.extents, tensor.dtype), there.extents)
+                return tile.Copy(here, other, bulk=True, **self.to_a_block())
         return tile.Atomic(self.pick(["add", "max", "min"]), there, here, bulk=True)
 
     # ---- roles

@@ -28,7 +28,13 @@ TILES = Section(
             "tma_copy copy_cluster",
             "v:cluster_copies unit/cpu/test_interp_clusters.py::test_each_block_loads_half_for_both",
             "i:cluster_copies unit/language/test_cluster_words.py::test_a_copy_to_other_blocks_expects_nothing",
-            lacks="no copies from shared memory to that of another block",
+        ),
+        there(
+            "copies from a block's shared memory to that of another block",
+            "copy_cluster",
+            "v:rings_of_tiles v:tiles_of_a_cluster e2e/test_block_copies.py::test_every_stage_computes_the_reference"
+            " e2e/test_block_copies.py::test_the_text_computes_the_reference_whenever_tiles_arrive",
+            "i:rings_of_tiles i:tiles_of_a_cluster",
         ),
         outside("tma_gather4, tma_scatter4", "they are instructions of sm_100"),
         there(
