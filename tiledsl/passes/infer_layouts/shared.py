@@ -54,8 +54,8 @@ def choose_shared(problem: Problem, state: State, buffers: Sequence[Buffer]) -> 
 
 def _send(search: _Search, out: State, undecided: Sequence[Buffer], sent: set[Buffer]) -> None:
     """Layouts for tiles that are copied to other blocks, or from there: of those in which that can be done the ones
-    of fewest bank conflicts, row-major first. Tiles that are seen through views come first, and keep theirs. What cannot
-    be done is refused when all layouts are known.
+    of fewest bank conflicts, row-major first. Tiles that are seen through views keep theirs. What cannot be done is
+    refused when all layouts are known.
     """
     setting, aliases = search.problem.setting, search.problem.aliases
     waiting = {b for b in undecided if not aliases.get(b)}
