@@ -45,7 +45,7 @@ from tiledsl.ir.nodes import (
     While,
     all_of,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Source, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Rearrangement, Reduce, Scan, Source
 from tiledsl.ir.walk import children, statements, walk
 from tiledsl.isa.table import atom_named
 
@@ -336,7 +336,7 @@ class _Collector:
     def tile_operation(self, s: Stmt) -> bool:
         update = read, write = AccessKind.READ, AccessKind.WRITE
         match s:
-            case Copy(src, dst) | Transpose(src, dst):
+            case Copy(src, dst) | Rearrangement(src, dst):
                 self.region(src, read)
                 self.region(dst, write)
                 if isinstance(s, Copy) and s.barrier is not None:

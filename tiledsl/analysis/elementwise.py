@@ -18,7 +18,7 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Im2col, Parallel, Source, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Im2col, Parallel, Rearrangement, Source
 from tiledsl.ir.types import dtype_of
 
 _NAMES = "ijklmnop"
@@ -56,8 +56,8 @@ def as_parallel(stmt: Stmt) -> Parallel | None:
             value = converted(_load(src, variables), dst.buffer.dtype)
             update = AtomicUpdate(op, dst.buffer, _indices(dst, variables), value, order, span=stmt.span)
             return _loop(variables, extents, update)
-        case Transpose():
-            return _transpose(stmt)
+        case Rearrangement():
+            return _rearranged(stmt)
     return None
 
 
@@ -81,7 +81,7 @@ def _domain(src: Source, dst: Region) -> tuple[tuple[Var, ...], tuple[int, ...]]
     return _vars(extents), extents
 
 
-def _indices(region: Source, variables: Sequence[Var]) -> tuple[Expr, ...]:
+def _indices(region: Source, variables: Sequence[Expr]) -> tuple[Expr, ...]:
     """The coordinates of the point `variables` of the region, extents of 1 left out: in the buffer or the matrix."""
     rest = iter(variables)
     out: list[Expr] = []
@@ -94,7 +94,7 @@ def _indices(region: Source, variables: Sequence[Var]) -> tuple[Expr, ...]:
     return tuple(out)
 
 
-def _load(source: Source, variables: Sequence[Var]) -> Load:
+def _load(source: Source, variables: Sequence[Expr]) -> Load:
     at = _indices(source, variables)
     if isinstance(source, Im2col):
         return Load(source.buffer, place_in(source.buffer, source.window, *at).coordinates)
@@ -107,16 +107,16 @@ def _loop(variables: tuple[Var, ...], extents: tuple[int, ...], body: Stmt, widt
     return Parallel(variables, extents, (body,), width, span=body.span)
 
 
-def _transpose(stmt: Transpose) -> Parallel:
+def _rearranged(stmt: Rearrangement) -> Parallel:
     src, dst = stmt.src, stmt.dst
     extents = _squeezed(src)
-    if _squeezed(dst) != extents[::-1]:
-        raise TypeError(f"a region of {dst.extents} elements is no transpose of {src.extents}")
+    if _squeezed(dst) != stmt.extents_of(extents):
+        raise TypeError(f"a region of {dst.extents} elements is no {stmt.word} of {src.extents}")
     # Rows of global memory must be walked along; what the other side costs is decided by its layout.
     follow_src = src.buffer.space is Space.GLOBAL and dst.buffer.space is not Space.GLOBAL
-    domain = extents if follow_src else extents[::-1]
-    variables = _vars(domain)
-    src_vars, dst_vars = (variables, variables[::-1]) if follow_src else (variables[::-1], variables)
-    value = converted(_load(src, src_vars), dst.buffer.dtype)
-    store = Store(dst.buffer, _indices(dst, dst_vars), value, dst.version, span=stmt.span)
-    return _loop(variables, domain, store)
+    domain = extents if follow_src else _squeezed(dst)
+    point = _vars(domain)
+    read, written = (point, stmt.goes_to(point, extents)) if follow_src else (stmt.comes_from(point, extents), point)
+    value = converted(_load(src, read), dst.buffer.dtype)
+    store = Store(dst.buffer, _indices(dst, written), value, dst.version, span=stmt.span)
+    return _loop(point, domain, store)

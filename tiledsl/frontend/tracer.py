@@ -30,7 +30,7 @@ from tiledsl.ir.nodes import (
     Store,
     Var,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Reduce, Scan, Transpose
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Rearrangement, Reduce, Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def written_by(stmt: Stmt) -> Buffer | None:
     match stmt:
         case Store(buffer) | AtomicUpdate(_, buffer):
             return buffer
-        case Copy(dst=dst) | Fill(dst) | Reduce(dst=dst) | Scan(dst=dst) | Atomic(dst=dst) | Transpose(dst=dst):
+        case Copy(dst=dst) | Fill(dst) | Reduce(dst=dst) | Scan(dst=dst) | Atomic(dst=dst) | Rearrangement(dst=dst):
             return dst.buffer
         case Gemm(c=dst):
             return dst.buffer

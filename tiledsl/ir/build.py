@@ -66,7 +66,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Source, Transpose
+from tiledsl.ir.tile import REARRANGEMENTS, Atomic, Copy, Fill, Gemm, Im2col, Parallel, Reduce, Scan, Source
 
 
 class Builder(ExprBuilder):
@@ -199,6 +199,10 @@ def _from_to(kind: type[Any], **fixed: bool) -> Form:
     return lambda b, at, options, src, dst: kind(
         src=_source(b, src), dst=b.region(dst), **b.options(kind, options), **fixed, span=at
     )
+
+
+def _rearrangement(b: Builder, at: Span, name: Any, options: Any, src: Any, dst: Any) -> Stmt:
+    return _from_to(next(kind for kind in REARRANGEMENTS if kind.word == name))(b, at, options, src, dst)
 
 
 def _source(b: Builder, tree: Any) -> Source:
@@ -347,7 +351,7 @@ _FORMS: dict[str, Form] = {
     "scan": _from_to(Scan),
     "atomic": _from_to(Atomic),
     "bulk_atomic": _from_to(Atomic, bulk=True),
-    "transpose": _from_to(Transpose),
+    "rearrangement": _rearrangement,
     "init_barrier": _init_barrier,
     "arrive": _arrive,
     "expect": lambda b, at, barrier, count: Expect(b.address(barrier), b.expr(count), span=at),

@@ -23,6 +23,7 @@ from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.literals import LOOP_KINDS
 from tiledsl.ir.nodes import Kernel, Space
 from tiledsl.ir.ops import BINARY, UNARY
+from tiledsl.ir.tile import REARRANGEMENTS
 
 
 def parse(text: str, file: str = "<text>") -> Kernel:
@@ -62,6 +63,7 @@ def _lark() -> Lark:
         "DTYPE.3": DTYPES,
         "SPACE": (s.value for s in Space),
         "LOOP_KIND.3": LOOP_KINDS,
+        "REARRANGEMENT.3": (kind.word for kind in REARRANGEMENTS),
     }
     rules = Path(__file__).with_name("grammar.lark").read_text()
     rules += "".join(f"\n{name}: /{_alternatives(words)}/" for name, words in terminals.items())

@@ -41,7 +41,7 @@ from tiledsl.ir.nodes import (
     View,
 )
 from tiledsl.ir.print_expr import ExprPrinter
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Source, Transpose
+from tiledsl.ir.tile import REARRANGEMENTS, Atomic, Copy, Fill, Gemm, Im2col, Rearrangement, Reduce, Scan, Source
 
 
 def _store(p: ExprPrinter, s: Store) -> str:
@@ -70,7 +70,7 @@ def _print(p: ExprPrinter, s: Print) -> str:
     )
 
 
-def _from_to(name: str) -> Callable[[ExprPrinter, Copy | Reduce | Scan | Atomic | Transpose], str]:
+def _from_to(name: str) -> Callable[[ExprPrinter, Copy | Reduce | Scan | Atomic | Rearrangement], str]:
     return lambda p, s: f"{name}{options(s)} {_source(p, s.src)} -> {p.region(s.dst)}"
 
 
@@ -131,7 +131,7 @@ FORMS: dict[type[Stmt], Callable[..., str]] = {
     Reduce: _from_to("reduce"),
     Scan: _from_to("scan"),
     Atomic: _atomic,
-    Transpose: _from_to("transpose"),
+    **{kind: _from_to(kind.word) for kind in REARRANGEMENTS},
     InitBarrier: lambda p, s: f"init_barrier{options(s)} {p.at(s.barrier)}",
     Arrive: lambda p, s: f"arrive{options(s)} {p.at(s.barrier)}{p.handed(s.buffers)}",
     ClusterBarrier: lambda p, s: f"cluster_barrier{options(s)}",

@@ -5,7 +5,7 @@ Where two regions take part, dimensions of extent 1 are dropped on both sides be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from tiledsl.ir.frozen import dataclass
 from tiledsl.ir.im2col import Window
@@ -41,6 +41,7 @@ class Im2col(Node):
 
 
 Source: TypeAlias = Region | Im2col
+Point: TypeAlias = tuple[Any, ...]
 
 
 def region_of(source: Source) -> Region:
@@ -150,11 +151,48 @@ class Atomic(Stmt):
 
 
 @dataclass(frozen=True, slots=True)
-class Transpose(Stmt):
-    """`dst[j, i] = src[i, j]`."""
+class Rearrangement(Stmt):
+    """`dst[...] = cast(src[...])` with the elements in other places, which each class says.
+
+    Points leave out dimensions of extent 1; their coordinates are expressions, numbers, or arrays of numbers. What a
+    class of REARRANGEMENTS says here and its meaning in `cpu/tile_ops.py` are all that there is to say: text, rules,
+    accesses, layouts and lowering follow.
+    """
 
     src: Region
     dst: Region
+    word: ClassVar[str]  # in the text form and in the language
+
+    def extents_of(self, src: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The extents of dst for those of src; None where nothing of these extents can be rearranged so."""
+        raise NotImplementedError
+
+    def goes_to(self, point: Point, src: tuple[int, ...]) -> Point:
+        """Where in dst the element at a point of src is; `src` are the extents of src."""
+        raise NotImplementedError
+
+    def comes_from(self, point: Point, src: tuple[int, ...]) -> Point:
+        """Where in src the element at a point of dst is: the inverse of `goes_to`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Rearrangement):
+    """`dst[j, i] = src[i, j]`."""
+
+    word = "transpose"
+
+    def extents_of(self, src: tuple[int, ...]) -> tuple[int, ...] | None:
+        return src[::-1] if len(src) <= 2 else None
+
+    def goes_to(self, point: Point, src: tuple[int, ...]) -> Point:
+        return point[::-1]
+
+    def comes_from(self, point: Point, src: tuple[int, ...]) -> Point:
+        return point[::-1]
+
+
+REARRANGEMENTS: tuple[type[Rearrangement], ...] = (Transpose,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +209,7 @@ class Parallel(Stmt):
     layout: Fragment | None = None
 
 
-TILE_OPS = (Copy, Fill, Gemm, Reduce, Scan, Atomic, Transpose, Parallel)
+TILE_OPS = (Copy, Fill, Gemm, Reduce, Scan, Atomic, *REARRANGEMENTS, Parallel)
 
 
 def is_tile_stage(kernel: Kernel) -> bool:

@@ -9,7 +9,18 @@ from tiledsl.ir.dtypes import INDEX, UINT16
 from tiledsl.ir.im2col import image_sides
 from tiledsl.ir.nodes import Address, Buffer, Expr, Region, Space, Stmt
 from tiledsl.ir.scopes import Scope, fail
-from tiledsl.ir.tile import REDUCTIONS, Atomic, Copy, Fill, Gemm, Im2col, Reduce, Scan, Transpose
+from tiledsl.ir.tile import (
+    REARRANGEMENTS,
+    REDUCTIONS,
+    Atomic,
+    Copy,
+    Fill,
+    Gemm,
+    Im2col,
+    Rearrangement,
+    Reduce,
+    Scan,
+)
 
 _MEMORY = (Space.GLOBAL, Space.SHARED, Space.FRAGMENT, Space.LOCAL)
 _TILES = (Space.SHARED, Space.FRAGMENT)
@@ -152,11 +163,12 @@ def _atomic(scope: Scope, s: Atomic) -> None:
         bulk_copy(scope, s.dst.buffer, s.src.buffer, None, 0)
 
 
-def _transpose(scope: Scope, s: Transpose) -> None:
+def _rearrangement(scope: Scope, s: Rearrangement) -> None:
     src, dst = scope.region(s.src, *_MEMORY), scope.region(s.dst, *_MEMORY)
-    if len(src) > 2:
-        raise fail(f"a transpose of {s.src.extents}")
-    _agree("a transpose", src[::-1], dst)
+    wanted = s.extents_of(src)
+    if wanted is None:
+        raise fail(f"a {s.word} of {s.src.extents}")
+    _agree(f"a {s.word}", wanted, dst)
 
 
 TILE_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
@@ -166,5 +178,5 @@ TILE_RULES: dict[type[Stmt], Callable[[Scope, Any], None]] = {
     Reduce: _reduce,
     Scan: _scan,
     Atomic: _atomic,
-    Transpose: _transpose,
+    **dict.fromkeys(REARRANGEMENTS, _rearrangement),
 }

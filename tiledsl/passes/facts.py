@@ -23,7 +23,7 @@ from tiledsl.ir.nodes import (
     Var,
     Vectorized,
 )
-from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Parallel, Transpose
+from tiledsl.ir.tile import TILE_OPS, Atomic, Copy, Fill, Parallel, Rearrangement
 from tiledsl.ir.types import dtype_of
 from tiledsl.ir.walk import statements, walk
 from tiledsl.isa.atom import OF_TILES
@@ -55,7 +55,7 @@ def layouts_assigned(kernel: Kernel) -> None:
         inside = {inner for s in statements(launch) if isinstance(s, Parallel) for inner in map(id, statements(s))}
         for s in statements(launch):
             bare = isinstance(s, Parallel) and s.layout is None and id(s) not in inside
-            element_wise = isinstance(s, (Copy, Fill, Atomic, Transpose)) and not getattr(s, "bulk", False)
+            element_wise = isinstance(s, (Copy, Fill, Atomic, Rearrangement)) and not getattr(s, "bulk", False)
             if bare or element_wise:
                 _fail("layouts assigned", f"{type(s).__name__} has no loop layout", s.span)
             if isinstance(s, Alloc) and s.buffer.space in (Space.FRAGMENT, Space.SHARED) and s.buffer not in known:

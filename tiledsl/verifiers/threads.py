@@ -46,6 +46,7 @@ from tiledsl.ir.nodes import (
     Stmt,
     Store,
     Unrolled,
+    Var,
     Vectorized,
     View,
     While,
@@ -66,18 +67,32 @@ from tiledsl.verifiers.watch import Touch, Watcher
 from tiledsl.verifiers.world import GivenUp, World
 
 MOST_STEPS = 50_000  # statements where loops are not cut: a longer run is given up
+MOST_LANES = 16  # of one access, which may become a loop
 FEW = 4  # iterations from the start and the end of a loop in which nothing is synchronised
 MOST_ROUNDS = 4  # of a loop whose condition depends on data
 ON_CHIP = (Space.SHARED, Space.LOCAL)
 
 
 class ThreadMachine(Beside):
-    """`data`: whether tokens are kept in memory; if not, loads find tokens of their places."""
+    """`data`: whether tokens are kept in memory; if not, loads find tokens of their places.
 
-    def __init__(self, kernel: Kernel, launch: Launch, world: World, watch: Watcher, *, data: bool) -> None:
+    `whole` are variables of loops that are not cut, beside those of vectors.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        launch: Launch,
+        world: World,
+        watch: Watcher,
+        *,
+        data: bool,
+        whole: frozenset[Var] = frozenset(),
+    ) -> None:
         threads = np.arange(launch.num_threads)
         super().__init__(kernel, launch, world, {**world.values, launch.thread: threads}, data=data)
         self.watch = watch
+        self.whole = whole
         self.stmt: Stmt = AsyncCommit()
         self.effects: list[int] = []
         self.quiet = {
@@ -222,7 +237,8 @@ class ThreadMachine(Beside):
         quiet = id(s) in self.quiet
         few, period = (FEW, 1) if quiet else (2 * self.period + 2, self.period)
         whole = self.counted or isinstance(s.kind, Unrolled)
-        if isinstance(s.kind, Vectorized) or (whole and not quiet) or extent <= 3 * few:
+        lanes = isinstance(s.kind, Vectorized) or s.var in self.whole or extent <= MOST_LANES
+        if lanes or (whole and not quiet) or extent <= 3 * few:
             return iter(range(extent))
         skipped = (extent - 2 * few) // period * period
         return iter([*range(few), *range(few + skipped, extent)])

@@ -36,7 +36,7 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose, region_of
+from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Rearrangement, Reduce, Scan, region_of
 from tiledsl.verifiers.tile_memory import Trace
 from tiledsl.verifiers.tile_roles import Steps, TileRoles
 from tiledsl.verifiers.values import Mask, as_number, as_token, both, initial, mix, none
@@ -203,8 +203,10 @@ class TileMachine(TileRoles):
         match s:
             case Copy():
                 self.copy(s)
-            case Transpose(src, dst):
-                self.write(dst, self.read(src).T)
+            case Rearrangement(src, dst):
+                tokens = self.read(src)
+                points = np.indices([n for n in dst.extents if n != 1])
+                self.write(dst, tokens[s.comes_from(tuple(points), tokens.shape)])
             case Fill(dst, value):
                 self.write(dst, as_token(self.value(value, True)))
             case Gemm():

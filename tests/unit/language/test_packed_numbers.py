@@ -23,12 +23,12 @@ def numbers(dtype: str, *shape: int):
     return unpack(held, dtype)
 
 
-def product(dtype: str, wide: str, accumulator: str, threads: int = 64):
+def product(dtype: str, wide: str, accumulator: str):
     """`X @ W.T`, with W of 4-bit numbers that become `wide` on their way from shared memory to registers."""
 
     @tiledsl.kernel
     def weights_of_four_bits(X: T.Tensor((M, K), wide), W: T.Tensor((N, K), dtype), Y: T.Tensor((M, N), accumulator)):
-        with T.Kernel(1, threads=threads):
+        with T.Kernel(1, threads=64):
             X_shared = T.alloc_shared((M, 32), wide)
             W_shared = T.alloc_shared((N, 32), dtype)
             W_wide = T.alloc_shared((N, 32), wide)
@@ -44,22 +44,24 @@ def product(dtype: str, wide: str, accumulator: str, threads: int = 64):
     return weights_of_four_bits
 
 
+@pytest.mark.parametrize("target", ["sm_80", "sm_90a"])
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_weights_of_four_bits(dtype: str, backend: str) -> None:
+def test_weights_of_four_bits(dtype: str, backend: str, target: str) -> None:
     wide, accumulator = ("float16", "float32") if dtype.startswith("float") else ("int8", "int32")
     w = numbers(dtype, N, K)
     x = np.random.default_rng(2).integers(-4, 5, (M, K)).astype(wide)
     y = np.zeros((M, N), accumulator)
-    product(dtype, wide, accumulator)(x, pack(w), y, backend=backend)
+    product(dtype, wide, accumulator).compile(target=target)(x, pack(w), y, backend=backend)
     np.testing.assert_array_equal(y, x.astype(np.float64) @ w.astype(np.float64).T)
 
 
-@pytest.mark.parametrize("target", ["sm_80", "sm_90a"])
-def test_weights_of_four_bits_are_multiplied_by_the_tensor_core(target: str) -> None:
-    threads = 64 if target == "sm_80" else 128
-    compiled = product("float4_e2m1fn", "float16", "float32", threads).compile(target=target)
-    assert "mma" in compiled.source and "cp_async" in compiled.source + "cp_async" * (target == "sm_90a")
+@pytest.mark.parametrize(("target", "instruction"), [("sm_80", "cp.async.c"), ("sm_90a", "cp.async.bulk.tensor.2d")])
+def test_weights_of_four_bits_are_copied_as_bytes_and_multiplied_by_the_tensor_core(
+    target: str, instruction: str
+) -> None:
+    source = product("float4_e2m1fn", "float16", "float32").compile(target=target).source
+    assert "mma.sync.aligned.m16n8k16" in source and instruction in source
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

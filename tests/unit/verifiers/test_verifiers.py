@@ -204,3 +204,19 @@ def test_the_pipeline_runs_verifiers_if_asked() -> None:
     with pytest.raises(VerifyError, match="in pass 'software-pipeline': P13"):
         run_pipeline(before, [wrong], check=True)
     assert pipeline(SM80)
+
+
+@tiledsl.kernel
+def turned(A: T.Tensor((16, 16), T.float16), B: T.Tensor((16, 16), T.float32)):
+    with T.Kernel(1, threads=64):
+        near, own = T.alloc_shared((16, 16), T.float16), T.alloc_fragment((16, 16), T.float32)
+        T.copy(A, near)
+        for i, j in T.Parallel(16, 16):
+            own[i, j] = near[i, 15 - j]
+        for i, j in T.Parallel(16, 16):
+            B[i, j] = own[i, 15 - j]
+
+
+def test_vectors_that_run_backwards_are_right() -> None:
+    """Long loops are cut, but not those that were vectors: they write other elements first than they read."""
+    run_pipeline(turned.trace(), pipeline(target_named("sm_80")), check=True)

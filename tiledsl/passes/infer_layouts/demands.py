@@ -12,7 +12,7 @@ from tiledsl.analysis.vector_width import Divisors, Ranges
 from tiledsl.errors import NOWHERE, Span, TileError
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import Buffer, Stmt
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import REARRANGEMENTS, Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan
 from tiledsl.passes.infer_layouts.moved import Moved, Sent
 from tiledsl.target import Target
 
@@ -94,7 +94,7 @@ _TITLES: dict[type[Stmt], str] = {
     Copy: "T.copy",
     Fill: "T.fill",
     Atomic: "a tile atomic",
-    Transpose: "T.transpose",
+    **{kind: f"T.{kind.word}" for kind in REARRANGEMENTS},
     Parallel: "an element-wise loop",
     Gemm: "T.gemm",
     Reduce: "a reduction",

@@ -18,7 +18,7 @@ from tiledsl.ir.layout import Fragment, Layout, fully_replicated, row_major
 from tiledsl.ir.layout_ops import canonical, expand_dim, permute_dims, reduce_dim, separable_partition
 from tiledsl.ir.nodes import AtomicUpdate, Buffer, Region, Space, Stmt, Store, Var, static_shape
 from tiledsl.ir.printer import text
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import REARRANGEMENTS, Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.walk import walk
 from tiledsl.passes.infer_layouts.demands import Assignment, Clash, Demands, Known, Level, Op, Setting
 from tiledsl.passes.infer_layouts.loops import (
@@ -339,7 +339,7 @@ RULES: dict[type[Stmt], Rule] = {
     Copy: copy_rule,
     Fill: loop_rule,
     Atomic: loop_rule,
-    Transpose: loop_rule,
+    **dict.fromkeys(REARRANGEMENTS, loop_rule),
     Parallel: loop_rule,
     Gemm: gemm_rule,
     Reduce: reduce_rule,

@@ -55,7 +55,7 @@ from tiledsl.ir.nodes import (
     wrap,
 )
 from tiledsl.ir.ops import Effect
-from tiledsl.ir.tile import Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan, Transpose
+from tiledsl.ir.tile import REARRANGEMENTS, Atomic, Copy, Fill, Gemm, Parallel, Reduce, Scan
 from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import map_children, placed, walk
 from tiledsl.passes.lower_tiles.access import element
@@ -333,7 +333,7 @@ RULES: dict[type[Stmt], Rule] = {
     Copy: _copy,
     Fill: _elementwise,
     Atomic: _atomic,
-    Transpose: _elementwise,
+    **dict.fromkeys(REARRANGEMENTS, _elementwise),
     Parallel: _parallel,
     Gemm: _gemm,
     Reduce: _reduce,

@@ -15,7 +15,7 @@ from tiledsl.analysis.boxes import covers, whole_region
 from tiledsl.analysis.elementwise import as_parallel
 from tiledsl.analysis.vector_width import Divisors, widest_vector
 from tiledsl.ir.nodes import TRUE, Buffer, Const, Expr, For, Let, Load, Select, Serial, Space, Stmt, Store, Var
-from tiledsl.ir.tile import Copy, Parallel, Transpose
+from tiledsl.ir.tile import Copy, Parallel, Rearrangement
 from tiledsl.ir.walk import substitute, walk
 
 ENGINE, CP_ASYNC, REGISTERS = "the copy engine", "cp.async", "registers"
@@ -26,7 +26,7 @@ MOST_ACCESSES = 32  # of global memory by a thread, before the next part of a ti
 def tile_of(s: Stmt) -> Buffer | None:
     """The tile in shared memory that `s` fills with what it reads in global memory; None for other statements."""
     match s:
-        case Copy(src, dst) | Transpose(src, dst):
+        case Copy(src, dst) | Rearrangement(src, dst):
             moves = (src.buffer.space, dst.buffer.space) == (Space.GLOBAL, Space.SHARED)
             return dst.buffer if moves else None
         case Parallel():
@@ -46,7 +46,7 @@ def sources_of(s: Stmt) -> set[Buffer]:
 
 def decided_within(s: Stmt) -> list[Expr]:
     """What says which elements a fill reads, and what becomes of them on the way."""
-    if isinstance(s, Copy | Transpose):
+    if isinstance(s, Copy | Rearrangement):
         return [*s.src.offsets]
     return [n for n in walk(s) if isinstance(n, Expr)]
 

@@ -26,7 +26,7 @@ from tiledsl.ir.nodes import (
     Stmt,
     While,
 )
-from tiledsl.ir.tile import Copy, Gemm, Parallel, Transpose
+from tiledsl.ir.tile import Copy, Gemm, Parallel, Rearrangement
 from tiledsl.ir.walk import statements, walk
 from tiledsl.passes.warp_specialise.budget import AS_LAUNCHED, Budget, budget
 from tiledsl.passes.warp_specialise.channels import Candidate, Channel, WarpPlan, block_at
@@ -143,7 +143,7 @@ def _copies(block: Block, path: Path, around: tuple[Stmt, ...]) -> Iterator[tupl
     for i, s in enumerate(block):
         here = (*path, i)
         match s:
-            case Copy() | Transpose() | Parallel() if tile_of(s):
+            case Copy() | Rearrangement() | Parallel() if tile_of(s):
                 yield here, s, around
             case For(body=body):
                 yield from _copies(body, here, (*around, s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice, product
+from math import prod
 from typing import Any
 from unittest.mock import patch
 
@@ -49,13 +50,18 @@ def owners_only_grow_and_never_of_strict_layouts(program: tuple[int, tuple[Stmt,
 def what_is_refused_has_no_layout_among_those_that_each_statement_would_take(
     program: tuple[int, tuple[Stmt, ...]],
 ) -> None:
-    """Brute force: every fragment as some statement alone has it, or held by every thread, in all combinations."""
+    """Brute force: every fragment as some statement alone has it, or, up to a size, held by every thread; in all
+    combinations.
+    """
     threads, body = program
     if inferred(kernel(threads, body)) != "TD0301":
         return
     fragments = [b for b in dict.fromkeys(n for s in body for n in walk(s) if isinstance(n, Buffer))]
     fragments = [b for b in fragments if b.space is Space.FRAGMENT]
-    choices: dict[Buffer, list[Fragment]] = {b: [fully_replicated(static_shape(b), threads)] for b in fragments}
+    choices: dict[Buffer, list[Fragment]] = {b: [] for b in fragments}
+    for b in fragments:
+        if prod(static_shape(b)) <= solver.MOST_REPLICATED:  # larger ones are for the user to ask for
+            choices[b].append(fully_replicated(static_shape(b), threads))
     for s in body:
         alone = inferred(kernel(threads, (s,)))
         found = layouts_of(alone.launches[0]) if isinstance(alone, Kernel) else {}

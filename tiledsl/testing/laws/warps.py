@@ -30,7 +30,7 @@ from tiledsl.ir.nodes import (
     Space,
     Stmt,
 )
-from tiledsl.ir.tile import Copy, Fill, Parallel, Transpose
+from tiledsl.ir.tile import Copy, Fill, Parallel, Rearrangement
 from tiledsl.ir.verify import verify
 from tiledsl.ir.walk import map_blocks, statements, walk
 from tiledsl.passes.base import Pass
@@ -186,7 +186,7 @@ def loads(block: Block, pipelined: bool = False) -> Iterator[tuple[Stmt, bool]]:
     """What fills tiles in shared memory from global memory, and whether a pipelined loop is around."""
     for s in block:
         match s:
-            case Copy() | Parallel() | Transpose():
+            case Copy() | Parallel() | Rearrangement():
                 if tile_of(s):
                     yield s, pipelined
             case For(kind=kind, body=body):

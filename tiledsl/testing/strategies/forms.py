@@ -193,16 +193,18 @@ class _KernelMaker(ConcurrentMaker):
 
     def tile_other(self) -> Stmt:
         src = self.region(self.buffer(*TILE_SPACES))
-        match self.pick(["fill", "atomic", "transpose"]):
+        match self.pick(["fill", "atomic", "rearrangement"]):
             case "fill":
                 return tile.Fill(src, self.expr(src.buffer.dtype))
             case "atomic":
                 order = self.pick(["relaxed", "acq_rel"])
                 op, engine = self.pick(["add", "max", "min"]), self.pick(["", "copies"])
                 return tile.Atomic(op, self.tile(src.extents, Space.SHARED), src, order, engine=engine)
-        rows, columns = self.shape(2)
-        turned = self.tile((columns, rows), *TILE_SPACES)
-        return tile.Transpose(self.tile((rows, columns), *TILE_SPACES), turned)
+        kind: type[tile.Rearrangement] = self.pick(tile.REARRANGEMENTS)
+        src = self.tile(self.shape(2), *TILE_SPACES)
+        extents = kind(src, src).extents_of(tuple(n for n in src.extents if n != 1))
+        assert extents is not None
+        return kind(src, self.tile(extents or (1,), *TILE_SPACES))
 
     def parallel(self, depth: int) -> Stmt:
         extents = self.shape()

@@ -129,7 +129,7 @@ TYPES = Section(
             f"unit/cpu/test_numerics.py::test_rounding_to_nearest_is_that_of_ml_dtypes"
             f" {PACKED}::test_weights_of_four_bits {PACKED}::test_every_float16_is_rounded_to_nearest"
             f" {PACKED}::test_bytes_are_viewed_as_numbers_and_back",
-            f"{PACKED}::test_weights_of_four_bits_are_multiplied_by_the_tensor_core",
+            f"{PACKED}::test_weights_of_four_bits_are_copied_as_bytes_and_multiplied_by_the_tensor_core",
         ),
         there(
             "names: strings, words, dtypes of torch and NumPy",
