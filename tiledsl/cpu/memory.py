@@ -32,7 +32,8 @@ from tiledsl.cpu.numerics import numpy_dtype
 from tiledsl.cpu.registers import POISON
 from tiledsl.errors import NOWHERE, error
 from tiledsl.ir.concurrent import Role
-from tiledsl.ir.nodes import AtomCall, AtomicUpdate, Buffer, Launch, Stmt, Store, static_shape
+from tiledsl.ir.nodes import AtomCall, AtomicUpdate, Buffer, Launch, Space, Stmt, Store, View, static_shape
+from tiledsl.ir.walk import statements
 
 Array = np.ndarray[Any, Any]
 SEVERAL_ATOMIC = -(1 << 15)
@@ -119,7 +120,8 @@ class SharedMemory:
         self.races = races
         self.first, self.known, self.threads = 0, 0, launch.num_threads
         self.names = dict(enumerate(buffers, 1))
-        sizes = [itemsize(b) for b in buffers] + [s.base for s in self.slots.values()] + [16]
+        views = [s.buffer for s in statements(launch) if isinstance(s, View) and s.buffer.space is Space.SHARED]
+        sizes = [itemsize(b) for b in (*buffers, *views)] + [s.base for s in self.slots.values()] + [16]
         self.granule = gcd(*sizes)
         self.cells = self.bytes // self.granule
         self.sites: list[Stmt] = []

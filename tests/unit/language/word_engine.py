@@ -147,6 +147,64 @@ def tiles_of_a_cluster(A: T.Tensor((4, 16, 128), "float32"), B: T.Tensor((4, 32,
             T.copy(H, B[b, 0, 0])
 
 
+def _viewed(A, B):
+    found = 2 * A[::-1]
+    found[:, 16:32, 32:64] = 2 * A[:, 0:16, 0:32]
+    return {"B": found + np.float16(1)}
+
+
+@CASES.computes(
+    _viewed,
+    given(A=drawn(integers, 2, 32, 64, dtype="float16"), B=zeros(2, 32, 64, dtype="float16")),
+    ptx=("cp.async.bulk.shared::cluster.shared::cta",),
+    target="sm_90a",
+)  # fmt: skip
+def sent_views(A: T.Tensor((2, 32, 64), "float16"), B: T.Tensor((2, 32, 64), "float16")):
+    """Bytes of tiles, whole to the other block and in part to the own one."""
+    with T.ClusterKernel(2, cluster_dims=2, threads=128) as b:
+        S = T.alloc_shared((32, 64), "float16")
+        R = T.alloc_shared((32, 64), "float16")
+        V = T.view(S, (32, 128), "int8")
+        W = T.view(R, (32, 128), "int8")
+        for i, j in T.Parallel(32, 64):
+            S[i, j] = A[b, i, j] * T.cast(2, "float16")
+        T.copy_cluster(V, W, dst_block=1 - b % 2)
+        T.copy_cluster(V[0:16, 0:64], W[16:32, 64:128], dst_block=b % 2)
+        for i, j in T.Parallel(32, 64):
+            B[b, i, j] = R[i, j] + T.cast(1, "float16")
+
+
+def _sent(A, B):
+    tiles = A.reshape(2, 2, 64, 64)[:, ::-1].reshape(4, 64, 64).astype(np.float32)
+    return {"B": tiles @ tiles}
+
+
+@CASES.computes(
+    _sent,
+    given(A=drawn(integers, 4, 64, 64, low=-2, high=3, dtype="float16"), B=zeros(4, 64, 64)),
+    ptx=("cp.async.bulk.shared::cluster.shared::cta", "wgmma.mma_async"),
+    target="sm_90a",
+)  # fmt: skip
+def sent_by_a_role(A: T.Tensor((4, 64, 64), "float16"), B: T.Tensor((4, 64, 64), "float32")):
+    """One role loads a tile and sends it on, the other multiplies what comes, in the layout that it wants."""
+    with T.ClusterKernel(4, cluster_dims=2, threads=256) as b:
+        S = T.alloc_shared((64, 64), "float16")
+        R = T.alloc_shared((64, 64), "float16")
+        sums = T.alloc_fragment((64, 64), "float32")
+        loaded, there = T.alloc_barrier(1), T.alloc_barrier(1)
+        with T.ws(1):
+            T.mbarrier_arrive_expect_tx(loaded, 64 * 64 * 2)
+            T.tma_load(T.create_tma_descriptor(A, box=(1, 64, 64), swizzle=128), loaded, S, 0, 0, b)
+            T.barrier_wait(loaded, 0)
+            T.mbarrier_arrive_expect_tx(there, 64 * 64 * 2)
+            T.copy_cluster(S, R, dst_block=1 - T.block_rank_in_cluster(), remote_barrier=there)
+        with T.ws(0):
+            T.clear(sums)
+            T.barrier_wait(there, 0)
+            T.gemm(R, R, sums)
+            T.copy(sums, B[b, 0, 0])
+
+
 def _scheduled(A, B, C):
     return {"C": A.astype(np.float32) @ B.astype(np.float32)}
 

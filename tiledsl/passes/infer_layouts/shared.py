@@ -54,11 +54,12 @@ def choose_shared(problem: Problem, state: State, buffers: Sequence[Buffer]) -> 
 
 def _send(search: _Search, out: State, undecided: Sequence[Buffer], sent: set[Buffer]) -> None:
     """Layouts for tiles that are copied to other blocks, or from there: of those in which that can be done the ones
-    of fewest bank conflicts, row-major first. What cannot be done is refused when all layouts are known.
+    of fewest bank conflicts, row-major first. Tiles that are seen through views keep theirs. What cannot be done is
+    refused when all layouts are known.
     """
-    setting = search.problem.setting
-    waiting = set(undecided)
-    for b in undecided:
+    setting, aliases = search.problem.setting, search.problem.aliases
+    waiting = {b for b in undecided if not aliases.get(b)}
+    for b in [b for b in undecided if b in waiting]:
         known = {x: search.layout(x) for x in sent if x not in waiting}
         choices = layouts_to_send(b, setting.sent, setting.moved, known)
         alike = [x for x in undecided if x in waiting and static_shape(x) == static_shape(b)]

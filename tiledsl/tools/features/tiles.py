@@ -32,7 +32,8 @@ TILES = Section(
         there(
             "copies from a block's shared memory to that of another block",
             "copy_cluster",
-            "v:rings_of_tiles v:tiles_of_a_cluster e2e/test_block_copies.py::test_every_stage_computes_the_reference"
+            "v:rings_of_tiles v:tiles_of_a_cluster v:sent_views v:sent_by_a_role"
+            " e2e/test_block_copies.py::test_every_stage_computes_the_reference"
             " e2e/test_block_copies.py::test_the_text_computes_the_reference_whenever_tiles_arrive",
             "i:rings_of_tiles i:tiles_of_a_cluster",
         ),
