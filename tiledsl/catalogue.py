@@ -830,6 +830,12 @@ CATALOGUE: dict[str, Entry] = {
         "move it below T.pdl_sync; above it only what no earlier launch writes may be read",
         "A launch with T.pdl_sync begins before the launches before it are over. Only after the wait what they wrote is there.",
     ),
+    "TD0509": Entry(
+        "the loop over '{name}' is a pipeline of {stages} stages; {limit} are the most",
+        "two to four stages hide the time of copies; more than there are iterations are never of use",
+        "Each stage has its tiles in shared memory, and a block has no room for so many. The planner simulates the stages "
+        "one by one.",
+    ),
     "TD0510": Entry(
         "{name} asks for {size} bytes of shared memory; {target} has {limit} a block",
         "ask for fewer shared_bytes",

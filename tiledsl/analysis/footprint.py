@@ -38,6 +38,7 @@ Array = np.ndarray[Any, Any]
 LANES = 32  # of a warp
 MOST_POINTS = 1 << 18  # threads times loop points: beyond that a table costs more than a barrier
 NOBODY = np.int32(1 << 30)
+LARGEST = 1 << 31  # of constants: beyond, products of two may not fit in the tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +153,8 @@ class Tables:
         """The value of `e` as a number or an array. Raises Unknown."""
         match e:
             case Const(value):
+                if abs(value) > LARGEST:
+                    raise Unknown
                 return value
             case Var():
                 return self.variable(e)

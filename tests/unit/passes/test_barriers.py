@@ -94,6 +94,13 @@ def test_other_threads_elements_do() -> None:
     assert result(read(OTHER), write(T)) == [".", "barrier", "."]
 
 
+@pytest.mark.parametrize("huge", [1 << 32, -(1 << 63), (1 << 64) + 1])
+def test_indices_of_huge_numbers_may_be_any(huge: int) -> None:
+    """They are in no table of 64 bits, so that every element may be meant."""
+    assert result(write(), read(T % Const(huge, INDEX))) == [".", "barrier", "."]
+    assert result(write(), read(T + Const(huge, INDEX))) == [".", "barrier", "."]
+
+
 def test_writes_of_different_threads_are_ordered() -> None:
     assert result(write(T), write(OTHER)) == [".", "barrier", "."]
 

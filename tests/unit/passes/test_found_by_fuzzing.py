@@ -42,6 +42,20 @@ REFUSED = {
     "a view of halves": (("", "alloc S: shared uint8[8]", "view H: shared uint4[16] of S"), "TD0503", 4),
     "a value of half a byte": (("A: global int8[8]", "A[0] = cast<int8>(cast<int4>(A[1]))"), "TD0503", 3),
     "a loop of millions of points": (("A: global int8[8]", "parallel i in 4194305 { A[i] = int8(1) }"), "TD0505", 3),
+    "a pipeline of more stages than bytes": (
+        ("A: global int8[8]", "alloc S: shared int8[8]", "for k in 2 pipelined(stages=1025) { copy A[0:8] -> S }"),
+        "TD0509",
+        4,
+    ),
+    "a stage behind all others": (
+        (
+            "A: global int8[8]",
+            "alloc S: shared int8[8]",
+            "for k in 2 pipelined(stage=[1000000000000]) { copy A[0:8] -> S }",
+        ),
+        "TD0509",
+        4,
+    ),
     "a tile of millions of points": (("", "alloc S: shared int8[1000000000000]", "fill S, int8(1)"), "TD0505", 3),
     "an index beyond 64 bits": (("A: global int8[8]", "A[bx] = cast<int8>(bx * 9223372036854775807 * 4)"), "TD0504", 3),
 }

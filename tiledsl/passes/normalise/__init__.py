@@ -8,7 +8,7 @@ from math import prod
 from tiledsl.analysis.iterations import dependence
 from tiledsl.analysis.private import stray_use
 from tiledsl.errors import Span, error
-from tiledsl.ir.nodes import Alloc, Buffer, Kernel, Launch, Stmt, Var, static_shape
+from tiledsl.ir.nodes import Alloc, Buffer, For, Kernel, Launch, Pipelined, Stmt, Var, static_shape
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import walk
 from tiledsl.passes.base import kernel_pass
@@ -21,6 +21,7 @@ from tiledsl.passes.normalise.views import without_single_views
 from tiledsl.target import Target
 
 LARGEST = 1 << 22  # points of a tile or of a loop over one
+MOST_STAGES = 1 << 10  # of a pipeline: no block has shared memory for so many tiles with their barriers
 
 
 @kernel_pass(requires=[tile_stage])
@@ -47,8 +48,8 @@ def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
 
 
 def _check(kernel: Kernel) -> None:
-    """Raises TileError TD0503 for values of fewer than 8 bits, TD0505 for what is too large for one block, TD0318 for
-    a parallel loop whose iterations depend on each other.
+    """Raises TileError TD0503 for values of fewer than 8 bits, TD0505 for what is too large for one block, TD0509 for a
+    pipeline of too many stages, TD0318 for a parallel loop whose iterations depend on each other.
 
     The passes make tables of the points of tiles and loops.
     """
@@ -62,6 +63,10 @@ def _check(kernel: Kernel) -> None:
         if isinstance(n, Parallel):
             _check_size("T.Parallel", n.extents, span)
             _check_iterations(n)
+        elif isinstance(n, For) and isinstance(n.kind, Pipelined):
+            stages = max(n.kind.stages, *n.kind.stage, 0)
+            if stages > MOST_STAGES:
+                raise error("TD0509", span, name=n.var.name, stages=stages, limit=MOST_STAGES)
         elif isinstance(n, Alloc):
             _check_size(f"'{n.buffer.name}'", (*static_shape(n.buffer), n.buffer.versions), span)
 
