@@ -17,8 +17,7 @@ from tiledsl.frontend.proxies import (
     binary,
     bitwise,
     cast,
-    expr_of,
-    reads_of,
+    reinterpreted,
     select,
     shift,
     unary,
@@ -41,7 +40,7 @@ from tiledsl.ir.dtypes import (
     UINT16,
     DType,
 )
-from tiledsl.ir.nodes import Binary, Buffer, Const, Expr, Reinterpret
+from tiledsl.ir.nodes import Binary, Buffer, Const, Expr
 from tiledsl.ir.simplify import simplify
 
 WIDER = {INT4: INT8, UINT4: UINT8, FLOAT4_E2M1: FLOAT16}  # 4-bit dtype -> the one that its numbers are read as
@@ -184,7 +183,7 @@ def number_in(byte: Scalar, odd: Expr, dtype: DType) -> Scalar:
     # by a power of two, the difference of the biases, makes all of them right.
     sign = shift("<<", bitwise("&", bits, 8), 12)
     rest = shift("<<", bitwise("&", bits, 7), 9)
-    half = _same_bits(cast(bitwise("|", sign, rest), UINT16), FLOAT16)
+    half = reinterpreted(cast(bitwise("|", sign, rest), UINT16), FLOAT16)
     return binary("*", half, 2.0**14)
 
 
@@ -212,10 +211,6 @@ def _e2m1(value: Scalar) -> Scalar:
     code: Any = 0
     for between, up in _HALF_WAY:  # NaN is not below any of them
         code = binary("+", cast(unary("~", binary("<" if up else "<=", size, between)), INT32), code)
-    negative = binary("<", _same_bits(value, _SIGNED[value.type.bits]), 0)
+    negative = binary("<", reinterpreted(value, _SIGNED[value.type.bits]), 0)
     sign = bitwise("&", negative, binary("==", size, size))
     return bitwise("|", code, shift("<<", cast(sign, INT32), 3))
-
-
-def _same_bits(value: Scalar, dtype: DType) -> Scalar:
-    return Scalar(Reinterpret(dtype, expr_of(value)), dtype, value.frame, reads_of(value))

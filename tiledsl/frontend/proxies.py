@@ -22,7 +22,7 @@ from tiledsl.frontend.traced import Poison, Traced
 from tiledsl.frontend.tracer import Frame, tracing
 from tiledsl.frontend.typenames import TypeName, dtype_named, largest_float, literal
 from tiledsl.ir.dtypes import BOOL, DTYPES, FLOAT32, HANDLE, INDEX, INT32, DType
-from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Rounding, Select, Store, Unary
+from tiledsl.ir.nodes import Binary, Buffer, Call, Cast, Const, Expr, Load, Reinterpret, Rounding, Select, Store, Unary
 from tiledsl.ir.ops import BINARY, FUNCTIONS, Result
 from tiledsl.ir.printer import text
 
@@ -200,6 +200,11 @@ def cast(value: Any, dtype: DType, rounding: Rounding = Rounding.NEAREST_EVEN, s
     plain = rounding is Rounding.NEAREST_EVEN and not saturate
     result = _convert(e, value.type, dtype) if plain else Cast(dtype, e, rounding, saturate)
     return Scalar(result, dtype, value.frame, reads_of(value))
+
+
+def reinterpreted(value: Scalar, dtype: DType) -> Scalar:
+    """The same bits as a dtype of equal size."""
+    return Scalar(Reinterpret(dtype, expr_of(value)), dtype, value.frame, reads_of(value))
 
 
 def index_of(value: Any, use: str = "an index") -> Expr:

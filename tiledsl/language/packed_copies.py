@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiledsl.frontend.packed import WIDER, Packed, PackedNumber, PackedPart, bits_of, halves, number_in, problem
+from tiledsl.frontend.packed import (
+    WIDER,
+    Packed,
+    PackedNumber,
+    PackedPart,
+    bits_of,
+    declared,
+    halves,
+    number_in,
+    problem,
+)
 from tiledsl.frontend.proxies import Scalar, bitwise, cast, converted, expr_of, scalar, shift
 from tiledsl.frontend.proxies import operand as number_or_scalar
 from tiledsl.frontend.source import fail
@@ -64,24 +74,18 @@ class Side:
 
 def side_of(value: Any, word: str, parameter: str) -> tuple[Packed | None, Tile]:
     """An operand: its tile, counted in numbers, and the tensor where they are packed."""
-    packed, tile = _packed_tile(value)
-    if packed is None or tile is None:
-        return None, tile_of(value, word, parameter)
-    packed.bytes.check_alive()
-    return packed, tile
-
-
-def _packed_tile(value: Any) -> tuple[Packed | None, Tile | None]:
     match value:
-        case Packed(numbers=numbers):
-            whole = tuple(e if isinstance(e, int) else None for e in numbers.shape)
-            return value, Tile(Tensor(numbers), (ZERO,) * len(whole), whole)
+        case Packed():
+            packed, tile = value, tile_of(Tensor(value.numbers), word, parameter)
         case PackedPart(tensor=packed):
-            return packed, Tile(Tensor(packed.numbers), value.offsets, value.extents)
+            tile = Tile(Tensor(packed.numbers), value.offsets, value.extents)
         case PackedNumber(tensor=packed):
             expr_of(value)  # what its place needs must still be there
-            return packed, Tile(Tensor(packed.numbers), value.offsets, (1,) * len(value.offsets), is_start=True)
-    return None, None
+            tile = Tile(Tensor(packed.numbers), value.offsets, (1,) * len(value.offsets), is_start=True)
+        case _:
+            return None, tile_of(value, word, parameter)
+    packed.bytes.check_alive()
+    return packed, tile
 
 
 def memory_of(packed: Packed | None, region: Region) -> Side:
@@ -118,10 +122,9 @@ def copy_packed(tracer: Tracer, emit: Emit, source: Side, target: Side, width: i
 
 def _in_registers(tracer: Tracer, side: Side) -> Side:
     """A fragment of the same numbers."""
-    shape, dtype = side.extents or (1,), side.packed or side.memory.dtype
-    name = side.memory.name
-    numbers = Buffer(name, shape, dtype, Space.FRAGMENT)
-    held = numbers if side.packed is None else Buffer(name, (*shape[:-1], shape[-1] // 2), UINT8, Space.FRAGMENT)
+    shape = side.extents or (1,)
+    numbers = Buffer(side.memory.name, shape, side.packed or side.memory.dtype, Space.FRAGMENT)
+    held, _ = declared(numbers)
     tracer.emit(Alloc(held, span=tracer.here()))
     return Side(Region(numbers, (ZERO,) * len(shape), shape), held, side.packed)
 
@@ -136,7 +139,7 @@ def _converting(tracer: Tracer, source: Side, target: Side) -> Parallel:
     else:
         *rest, last = variables
         low, high = (bits_of(source.number((*rest, simplify(last * 2 + n, {}))), target.packed) for n in (0, 1))
-        stored = expr_of(cast(bitwise("|", low, shift("<<", high, 4)), UINT8))
+        stored = _byte(low, high)
         target.stored()  # so that the first of both is the lower one
         *places, place = target.at((*rest, simplify(last * 2, {})))
         at = (*places, halves(place)[0])
@@ -149,5 +152,8 @@ def fill_packed(tracer: Tracer, emit: Emit, dst: Side, value: Any) -> None:
     if not isinstance(number := number_or_scalar(value), Scalar):
         literal(number, dst.packed)
     bits = bits_of(scalar(number, None if isinstance(number, float) else WIDER[dst.packed]), dst.packed)
-    both = cast(bitwise("|", bits, shift("<<", bits, 4)), UINT8)
-    emit(Fill(dst.stored(), simplify(expr_of(both), {}), span=tracer.here()))
+    emit(Fill(dst.stored(), simplify(_byte(bits, bits), {}), span=tracer.here()))
+
+
+def _byte(low: Scalar, high: Scalar) -> Expr:
+    return expr_of(cast(bitwise("|", low, shift("<<", high, 4)), UINT8))

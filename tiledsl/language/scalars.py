@@ -20,10 +20,9 @@ from tiledsl.frontend.proxies import (
     describe,
     divide,
     either,
-    expr_of,
     operand,
     power,
-    reads_of,
+    reinterpreted,
     scalar,
     select,
 )
@@ -33,7 +32,7 @@ from tiledsl.frontend.proxies import (
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.typenames import dtype_named, largest_float, literal
 from tiledsl.ir.dtypes import INT32, DType
-from tiledsl.ir.nodes import Const, Reinterpret, Rounding
+from tiledsl.ir.nodes import Const, Rounding
 from tiledsl.ir.ops import trunc_div, trunc_rem
 
 Word = Callable[[Any], Any]
@@ -217,7 +216,7 @@ def reinterpret(dtype: Any, value: Any) -> Scalar:
     x, target = scalar(value), dtype_named(dtype)
     if x.type.bits != target.bits:
         raise fail("TD0246", value=describe(x), bits=x.type.bits, dtype=target, wanted=target.bits)
-    return Scalar(Reinterpret(target, expr_of(x)), target, x.frame, reads_of(x))
+    return reinterpreted(x, target)
 
 
 # ------------------------------------------------------------------------------------------------------------ bits
