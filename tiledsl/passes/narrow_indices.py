@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tiledsl.analysis.alignment import row_strides
 from tiledsl.analysis.ranges import SIZE, Facts, launch_facts
-from tiledsl.errors import TileError, error, locate
+from tiledsl.errors import TileError, error, locate, locating
 from tiledsl.ir.concurrent import Role, TensorCopy
 from tiledsl.ir.dtypes import INDEX, INT32, INT64, DType
 from tiledsl.ir.linear import Interval, combine
@@ -119,7 +119,8 @@ class _Narrower:
     def launch(self, launch: Launch) -> Launch:
         for var in (*launch.blocks, launch.thread):
             self.names.bind(var, INT32)
-        return map_children(launch, self.node)
+        with locating(launch.span):
+            return map_children(launch, self.node)
 
     def node(self, node: Node) -> Node:
         """`node` without indices."""

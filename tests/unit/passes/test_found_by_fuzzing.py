@@ -58,6 +58,11 @@ REFUSED = {
     ),
     "a tile of millions of points": (("", "alloc S: shared int8[1000000000000]", "fill S, int8(1)"), "TD0505", 3),
     "an index beyond 64 bits": (("A: global int8[8]", "A[bx] = cast<int8>(bx * 9223372036854775807 * 4)"), "TD0504", 3),
+    "a number beyond 64 bits": (
+        ("A: global float32[8]", "alloc r: fragment float32[64]", f"copy r -> A[{2**70} : 64]"),
+        "TD0504",
+        4,
+    ),
 }
 
 
@@ -67,6 +72,13 @@ def test_refused_with_a_place(case: tuple[tuple[str, ...], str, int]) -> None:
     with pytest.raises(TileError) as raised:
         emit(lowered(kernel(parameters, *body)))
     assert raised.value.code == code and raised.value.span.line == (line or 1)
+
+
+def test_a_grid_of_numbers_beyond_64_bits() -> None:
+    source = f"kernel k(A: global int8[8]) {{\nlaunch k(bx in {2**40} * {2**40}) threads(tx in 32) {{\n}}\n}}"
+    with pytest.raises(TileError) as raised:
+        emit(lowered(parse(source)))
+    assert raised.value.code == "TD0504" and raised.value.span.line == 2
 
 
 RULES = {

@@ -8,7 +8,8 @@ from math import prod
 from tiledsl.analysis.iterations import dependence
 from tiledsl.analysis.private import stray_use
 from tiledsl.errors import Span, error
-from tiledsl.ir.nodes import Alloc, Buffer, For, Kernel, Launch, Pipelined, Stmt, Var, static_shape
+from tiledsl.ir.dtypes import INDEX, INT64
+from tiledsl.ir.nodes import Alloc, Buffer, Const, For, Kernel, Launch, Pipelined, Stmt, Var, static_shape
 from tiledsl.ir.tile import Parallel
 from tiledsl.ir.walk import walk
 from tiledsl.passes.base import kernel_pass
@@ -34,17 +35,29 @@ def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
     are no matter of this pass: the frontend counts negative constants from the end, and in the IR an index below 0
     is outside of its buffer, as in a region. TD0503 and TD0505 for what no pass can deal with: values of fewer than 8
-    bits, tiles and loops of millions of points. TD0318 for parallel iterations that depend on each other, TD0330 for
-    variables of threads that would hand on what one of them left. TD0507 for words that the target has no instructions
-    for; without wgmma, products are waited for at once. TD0508 for what a launch does too early, before it waits for
-    those before it.
+    bits, tiles and loops of millions of points; TD0504 for numbers beyond 64 bits in indices. TD0318 for parallel
+    iterations that depend on each other, TD0330 for variables of threads that would hand on what one of them left.
+    TD0507 for words that the target has no instructions for; without wgmma, products are waited for at once. TD0508 for
+    what a launch does too early, before it waits for those before it.
     """
+    _check_numbers(kernel)
     _check(kernel)
     for launch in kernel.launches:
         _check_variables(launch)
     kernel = ordered(kernel, target)
     launches = kernel.launches if target is None else tuple(supported(launch, target) for launch in kernel.launches)
     return replace(kernel, launches=tuple(map(_launch, launches)))
+
+
+def _check_numbers(kernel: Kernel) -> None:
+    """Raises TileError TD0504 for a number in an index that no machine integer holds: tables do not either."""
+    span = kernel.span
+    low, high = INT64.int_range
+    for n in walk(kernel):
+        if isinstance(n, Stmt | Launch):
+            span = n.span
+        elif isinstance(n, Const) and n.dtype is INDEX and not low <= n.value <= high:
+            raise error("TD0504", span, value=n.value)
 
 
 def _check(kernel: Kernel) -> None:
