@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from tiledsl.errors import Span, TileError, error
 from tiledsl.frontend.proxies import (
-    WORDS,
     Scalar,
     TypeWord,
     binary,
@@ -23,7 +22,7 @@ from tiledsl.frontend.proxies import (
     unary,
 )
 from tiledsl.frontend.source import fail, here
-from tiledsl.frontend.tensors import POINT, NoTile, Tensor, parse_index, shape_text, size_of
+from tiledsl.frontend.tensors import POINT, NoTile, Shaped, Tensor, parse_index, shape_text
 from tiledsl.frontend.tracer import Frame
 from tiledsl.ir.dtypes import (
     FLOAT4_E2M1,
@@ -48,52 +47,31 @@ _SIGNED = {16: INT16, 32: INT32, 64: INT64}
 TWO = Const(2, INDEX)
 
 
-class Packed(NoTile):
-    """A tensor of 4-bit numbers. `numbers` is the tensor as the user sees it, `bytes` the one that the kernel has."""
+class Packed(Shaped, NoTile):
+    """A tensor of 4-bit numbers. `buffer` is the tensor as the user sees it, `bytes` the one that the kernel has."""
 
-    __slots__ = ("bytes", "numbers")
+    __slots__ = ("bytes",)
 
-    def __init__(self, numbers: Buffer, held: Tensor) -> None:
-        self.numbers, self.bytes = numbers, held
-
-    @property
-    def shape(self) -> tuple[int | Scalar, ...]:
-        return tuple(size_of(e) for e in self.numbers.shape)
-
-    @property
-    def dtype(self) -> TypeWord:
-        return WORDS[self.numbers.dtype.name]
-
-    @property
-    def data(self) -> Packed:
-        """What `T.Tensor(shape, dtype, A.data)` is a view of."""
-        return self
-
-    @property
-    def name(self) -> str:
-        return self.numbers.name
-
-    @property
-    def ndim(self) -> int:
-        return len(self.numbers.shape)
+    def __init__(self, buffer: Buffer, held: Tensor) -> None:
+        self.buffer, self.bytes = buffer, held
 
     def shown(self) -> str:
-        return f"'{self.name}' of {self.numbers.dtype}"
+        return f"'{self.name}' of {self.buffer.dtype}"
 
     def __getitem__(self, index: Any) -> Any:
-        offsets, extents, reads = parse_index(self.numbers, index)
+        offsets, extents, reads = parse_index(self.buffer, index)
         if any(e is not POINT for e in extents):
             return PackedPart(self, offsets, tuple(1 if e is POINT else e for e in extents), reads)
         half, odd = halves(offsets[-1])
         places = [Scalar(o, INDEX, reads.frame, reads.reads) for o in (*offsets[:-1], half)]
-        number = number_in(self.bytes[tuple(places)], odd, self.numbers.dtype)
+        number = number_in(self.bytes[tuple(places)], odd, self.buffer.dtype)
         return PackedNumber(number, self, offsets)
 
     def __setitem__(self, _index: Any, _value: Any) -> NoReturn:
-        raise problem(self.numbers, "so that none can be stored alone", f"{_by_copy(self)} here")
+        raise problem(self.buffer, "so that none can be stored alone", f"{_by_copy(self)} here")
 
     def no_tile(self, word: str) -> NoReturn:
-        raise fail("TD0290", word=word, name=self.name, dtype=self.numbers.dtype, wider=WIDER[self.numbers.dtype])
+        raise fail("TD0290", word=word, name=self.name, dtype=self.buffer.dtype, wider=WIDER[self.buffer.dtype])
 
     def _apply(self, op: str, *operands: Any) -> Any:
         raise fail("TD0232", name=self.name)
@@ -160,7 +138,7 @@ def problem(buffer: Buffer, what: str, hint: str, place: Span | None = None) -> 
 
 
 def _by_copy(tensor: Packed) -> str:
-    return f"compute a tile of {WIDER[tensor.numbers.dtype]}, and T.copy it"
+    return f"compute a tile of {WIDER[tensor.buffer.dtype]}, and T.copy it"
 
 
 def halves(place: Expr) -> tuple[Expr, Expr]:

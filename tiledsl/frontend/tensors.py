@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from tiledsl.frontend.lanes import Lanes, store_lanes
 from tiledsl.frontend.proxies import WORDS, Scalar, TypeWord, converted, dependencies, describe, index_of, operand
@@ -49,13 +49,12 @@ def shape_text(extents: Sequence[Extent | None]) -> str:
     return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 
 
-class Tensor(Traced):
-    """Memory of the kernel: a parameter, or what an `alloc_` word made. Elements by `A[i, j]`, parts by `A[a:b, :]`."""
+class Shaped(Traced):
+    """What has a name, a shape and a dtype: those of `buffer`."""
 
-    __slots__ = ("buffer", "frame")
+    __slots__ = ("buffer",)
 
-    def __init__(self, buffer: Buffer, frame: Frame | None = None) -> None:
-        self.buffer, self.frame = buffer, frame
+    buffer: Buffer
 
     @property
     def shape(self) -> tuple[int | Scalar, ...]:
@@ -66,7 +65,7 @@ class Tensor(Traced):
         return WORDS[self.buffer.dtype.name]
 
     @property
-    def data(self) -> Tensor:
+    def data(self) -> Self:
         """What `T.Tensor(shape, dtype, A.data)` is a view of."""
         return self
 
@@ -77,6 +76,15 @@ class Tensor(Traced):
     @property
     def ndim(self) -> int:
         return len(self.buffer.shape)
+
+
+class Tensor(Shaped):
+    """Memory of the kernel: a parameter, or what an `alloc_` word made. Elements by `A[i, j]`, parts by `A[a:b, :]`."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self, buffer: Buffer, frame: Frame | None = None) -> None:
+        self.buffer, self.frame = buffer, frame
 
     def shown(self) -> str:
         return f"'{self.buffer.name}'"

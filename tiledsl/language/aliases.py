@@ -24,7 +24,7 @@ def alias(word: str, src: Any, shape: Any, dtype: Any) -> Tensor | Packed:
     source = src.bytes if isinstance(src, Packed) else src
     source.check_elements()
     source.check_alive()
-    old = src.numbers if isinstance(src, Packed) else src.buffer
+    old = src.buffer
     type_ = old.dtype if dtype is None else dtype_named(dtype)
     new = old.shape if shape is None else tuple(extent_of(s) for s in sizes(shape, word))
     if shape is None and type_.bits != old.dtype.bits:

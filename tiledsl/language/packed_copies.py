@@ -57,6 +57,10 @@ class Side:
             raise problem(self.region.buffer, what, "take parts of rows that begin and end at even places")
         return Region(self.memory, (*offsets, byte), (*extents, row // 2))
 
+    def elements(self, numbers: int) -> int:
+        """How many elements of `memory` have so many numbers; 0 of either says that it is left open."""
+        return numbers if self.packed is None or not numbers else max(numbers // 2, 1)
+
     def at(self, point: Sequence[Expr]) -> tuple[Expr, ...]:
         """The indices of a point of `extents`, in numbers."""
         steps: Iterator[Expr] = iter(point)
@@ -76,12 +80,12 @@ def side_of(value: Any, word: str, parameter: str) -> tuple[Packed | None, Tile]
     """An operand: its tile, counted in numbers, and the tensor where they are packed."""
     match value:
         case Packed():
-            packed, tile = value, tile_of(Tensor(value.numbers), word, parameter)
+            packed, tile = value, tile_of(Tensor(value.buffer), word, parameter)
         case PackedPart(tensor=packed):
-            tile = Tile(Tensor(packed.numbers), value.offsets, value.extents)
+            tile = Tile(Tensor(packed.buffer), value.offsets, value.extents)
         case PackedNumber(tensor=packed):
             expr_of(value)  # what its place needs must still be there
-            tile = Tile(Tensor(packed.numbers), value.offsets, (1,) * len(value.offsets), is_start=True)
+            tile = Tile(Tensor(packed.buffer), value.offsets, (1,) * len(value.offsets), is_start=True)
         case _:
             return None, tile_of(value, word, parameter)
     packed.bytes.check_alive()
@@ -92,7 +96,7 @@ def memory_of(packed: Packed | None, region: Region) -> Side:
     """The side of a copy that an operand is."""
     if packed is None:
         return Side(region, region.buffer)
-    return Side(region, packed.bytes.buffer, packed.numbers.dtype)
+    return Side(region, packed.bytes.buffer, packed.buffer.dtype)
 
 
 def copy_packed(tracer: Tracer, emit: Emit, source: Side, target: Side, width: int) -> None:
@@ -102,7 +106,7 @@ def copy_packed(tracer: Tracer, emit: Emit, source: Side, target: Side, width: i
     deals with what is out of bounds and with wide accesses. Raises TileError TD0219 for memory of single threads.
     """
     if source.packed is not None and source.packed is target.packed:
-        emit(Copy(source.stored(), target.stored(), max(width // 2, 1) if width else 0, span=tracer.here()))
+        emit(Copy(source.stored(), target.stored(), source.elements(width), span=tracer.here()))
         return
     for side, parameter in ((source, "src"), (target, "dst")):
         if side.memory.space is Space.LOCAL:
@@ -112,12 +116,12 @@ def copy_packed(tracer: Tracer, emit: Emit, source: Side, target: Side, width: i
     near = source
     if source.memory.space is Space.GLOBAL:
         near = _in_registers(tracer, source)
-        emit(Copy(source.stored(), near.stored(), width, span=tracer.here()))
+        emit(Copy(source.stored(), near.stored(), source.elements(width), span=tracer.here()))
     made = _in_registers(tracer, target) if target.memory.space is Space.GLOBAL else target
     emit(_converting(tracer, near, made))
     tracer.wrote(made.memory)
     if made is not target:
-        emit(Copy(made.stored(), target.stored(), width, span=tracer.here()))
+        emit(Copy(made.stored(), target.stored(), target.elements(width), span=tracer.here()))
 
 
 def _in_registers(tracer: Tracer, side: Side) -> Side:

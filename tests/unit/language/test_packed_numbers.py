@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -120,6 +122,16 @@ def test_sizes_are_counted_in_numbers_and_results_are_bytes(backend: str) -> Non
     np.testing.assert_array_equal(unpack(found, "int4"), (-a.astype(np.int32)).astype(ml_dtypes.int4))
     with pytest.raises(TileError, match=r"TD0137.*int4, two of which are a uint8"):
         negated(a, backend=backend)
+
+
+def test_widths_are_counted_in_numbers() -> None:
+    @tiledsl.kernel
+    def widened(A: T.Tensor((4, 64), "int4"), B: T.Tensor((4, 64), "int8")):
+        with T.Kernel(1, threads=32):
+            T.copy(A, B, coalesced_width=8)
+
+    traced = widened.compile(target="sm_80").ir("trace")
+    assert re.findall(r"copy\(.*\).*", traced) == ["copy(width=4) A -> A_1", "copy(width=8) B_1 -> B"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
