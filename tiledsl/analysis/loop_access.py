@@ -12,6 +12,7 @@ import numpy as np
 
 from tiledsl.errors import Span
 from tiledsl.ir.dtypes import INDEX, INT32, INT64
+from tiledsl.ir.layout import Fragment, linear_at
 from tiledsl.ir.nodes import (
     AtomicUpdate,
     Binary,
@@ -37,6 +38,7 @@ from tiledsl.ir.ops import BINARY, UNARY
 from tiledsl.ir.tile import Parallel, Reduce
 from tiledsl.ir.walk import children, map_children, substitute, walk
 
+WARP = 32
 WIDE = (INDEX, INT64, INT32)  # integers that an index into a tile cannot overflow
 MOST_POINTS = 1 << 22  # of a table; serial variables beyond count as "any value"
 
@@ -174,6 +176,17 @@ def evaluate(e: Expr, env: Mapping[Var, Any]) -> Any:
         case Select(c, a, b):
             return np.where(evaluate(c, env), evaluate(a, env), evaluate(b, env))
     raise TypeError(f"{type(e).__name__} in an index")
+
+
+def first_points(layout: Fragment, width: int, most: int) -> Any:
+    """The row-major points of a loop at which the first warp makes its first accesses of `width` neighbours each.
+
+    An array (at most `most` accesses, threads of the warp). Padding is taken for the last point.
+    """
+    regs = np.arange(0, layout.num_regs, width)[:most, None]
+    threads = np.arange(min(WARP, layout.num_threads))[None, :]
+    points = np.minimum(linear_at(layout, threads, regs), prod(layout.shape) - 1)
+    return np.broadcast_to(points, (len(regs), threads.size))
 
 
 def coordinates(indices: Sequence[Expr], variables: Sequence[Var], extents: Sequence[int], points: Any) -> list[Any]:

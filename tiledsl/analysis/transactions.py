@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from tiledsl.analysis.loop_access import coordinates
+from tiledsl.analysis.loop_access import coordinates, first_points
 from tiledsl.analysis.vector_width import ACCESS_BITS, Divisors, access_width, memory_accesses
-from tiledsl.ir.layout import Fragment, linear_at
+from tiledsl.ir.layout import Fragment
 from tiledsl.ir.layout_ops import vector_width
 from tiledsl.ir.nodes import Space
 from tiledsl.ir.tile import Parallel
 
-WARP = 32
 SECTOR_BYTES = 32
 SAMPLES = 2  # accesses of a warp that are looked at
 
@@ -32,12 +30,10 @@ def sectors(loop: Parallel, layout: Fragment, known: Divisors) -> int:
         bits = buffer.dtype.bits
         width = min(vector_width(layout), max(1, ACCESS_BITS // bits))
         width = access_width(buffer, access.indices, loop.vars[-1], width, {}, known)
-        regs = np.arange(0, layout.num_regs, width)[:SAMPLES, None]
-        points = linear_at(layout, np.arange(min(WARP, layout.num_threads))[None, :], regs)
-        points = np.minimum(points, prod(layout.shape) - 1)
+        points = first_points(layout, width, SAMPLES)
         at = coordinates(access.indices, loop.vars, loop.extents, points)
-        touched = sum(_count(at, row, bits, width) for row in range(len(regs)))
-        total += touched * layout.num_regs // (width * len(regs))
+        touched = sum(_count(at, row, bits, width) for row in range(len(points)))
+        total += touched * layout.num_regs // (width * len(points))
     return total
 
 

@@ -66,6 +66,15 @@ REFUSED = {
 }
 
 
+def test_a_loop_of_one_point_reads_a_fragment() -> None:
+    k = lowered(
+        kernel("A: global int8[64]", "alloc r: fragment int8[64]", "copy A -> r", "parallel i in 1 { A[i + 5] = r[i] }")
+    )
+    arrays = {"A": np.arange(64, dtype=np.int8)}
+    interp.run(k, arrays)
+    assert arrays["A"].tolist() == [*range(5), 0, *range(6, 64)]
+
+
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
 def test_refused_with_a_place(case: tuple[tuple[str, ...], str, int]) -> None:
     (parameters, *body), code, line = case

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tiledsl.analysis.bank_conflicts import candidates, wavefronts
-from tiledsl.analysis.loop_access import LoopAccess, coordinates
+from tiledsl.analysis.loop_access import WARP, LoopAccess, coordinates, first_points
 from tiledsl.analysis.vector_width import ACCESS_BITS, access_width
-from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle, compose, linear_at, partition, row_major
+from tiledsl.ir.layout import Digit, Fragment, Layout, Swizzle, compose, partition, row_major
 from tiledsl.ir.layout_ops import canonical, separable_partition, vector_width
 from tiledsl.ir.nodes import Buffer, static_shape
 from tiledsl.ir.swizzle import contiguous_run
@@ -25,7 +25,6 @@ from tiledsl.passes.infer_layouts.moved import layouts_to_send, movable_layouts
 from tiledsl.passes.infer_layouts.rules import choose_loop
 from tiledsl.passes.infer_layouts.solver import Problem, State
 
-WARP = 32
 WORD_BITS = 32
 SAMPLES = 4  # accesses of a warp that are looked at
 
@@ -177,12 +176,9 @@ class _Search:
         width = min(vector_width(loop), ACCESS_BITS // bits) if vectors else 1
         width = access_width(a.buffer, a.indices, a.vars[-1], width, {a.buffer: layout}, self.problem.setting.divisors)
         count = max(1, loop.num_regs // width)
-        regs = np.arange(0, loop.num_regs, width)[:SAMPLES, None]
-        lanes = np.arange(min(WARP, loop.num_threads))[None, :]
-        points = np.minimum(linear_at(loop, lanes, regs), prod(loop.shape) - 1)
-        points = np.broadcast_to(points, (len(regs), lanes.size))
+        points = first_points(loop, width, SAMPLES)
         needed, least = wavefronts(_addresses(a, points, loop.shape, layout, bits), width * bits // 8)
-        return (needed - least) * count // len(regs), needed * count // len(regs) + count
+        return (needed - least) * count // len(points), needed * count // len(points) + count
 
 
 def _excess(search: _Search, op: Op, buffers: Sequence[Buffer]) -> int:
