@@ -66,13 +66,18 @@ REFUSED = {
 }
 
 
-def test_a_loop_of_one_point_reads_a_fragment() -> None:
-    k = lowered(
-        kernel("A: global int8[64]", "alloc r: fragment int8[64]", "copy A -> r", "parallel i in 1 { A[i + 5] = r[i] }")
-    )
-    arrays = {"A": np.arange(64, dtype=np.int8)}
-    interp.run(k, arrays)
-    assert arrays["A"].tolist() == [*range(5), 0, *range(6, 64)]
+@pytest.mark.parametrize("points", ["i in 1, j in 1", "i in 1, j in 3", "i in 3, j in 1"])
+@pytest.mark.parametrize("target", ["sm_80", "sm_90a"])
+@pytest.mark.parametrize("space", ["fragment", "shared"])
+def test_loops_of_few_points_touch_part_of_a_tile(space: str, target: str, points: str) -> None:
+    tile = f"alloc r: {space} int8[8, 16]", "copy A[0:8, 0:16] -> r"
+    body = f"parallel {points} {{ r[i, j] = r[i, j] + int8(1) }}", f"parallel {points} {{ A[8 + i, j] = r[i, j] }}"
+    k = kernel("A: global int8[16, 16]", *tile, *body)
+    arrays, expected = ({"A": np.arange(256).astype(np.int8).reshape(16, 16)} for _ in range(2))
+    tile_interp.run(k, expected)
+    interp.run(run_pipeline(k, pipeline(target_named(target))), arrays)
+    assert (expected["A"][8:] != np.arange(128, 256).astype(np.int8).reshape(8, 16)).any()
+    np.testing.assert_array_equal(arrays["A"], expected["A"])
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
