@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.classes import kernel as kernel
-
 
 def inputs(_rng):
     return {"A": np.zeros((2, 8), np.int32), "B": np.zeros((2, 4), np.int32)}

@@ -1,9 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.constant_style import STATIC as STATIC
-from tiledsl.testing.programs.constant_style import TENSORS as TENSORS
-from tiledsl.testing.programs.constant_style import kernel as kernel
-
 
 def inputs(rng):
     return {"A": rng.integers(-9, 9, (24, 40)).astype(np.float32), "B": np.zeros((24, 40), np.float32)}

@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.control_flow import kernel as kernel
-
 
 def inputs(rng):
     return {"limit": 4, "B": np.zeros(8, np.int32)}

@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.dependent_launches import kernel as kernel
-
 
 def inputs(rng):
     A = rng.integers(0, 9, 64).astype(np.float32)

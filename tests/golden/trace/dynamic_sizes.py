@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.dynamic_sizes import kernel as kernel
-
 
 def inputs(rng):
     a = rng.integers(-9, 9, (7, 45)).astype(np.float32)

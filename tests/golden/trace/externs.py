@@ -1,6 +1,3 @@
-from tiledsl.testing.programs.externs import kernel as kernel
-
-
 # ruff: noqa
 # expect:
 # kernel kernel(A: global float32[64], M: global bool[64]) {

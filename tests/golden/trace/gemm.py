@@ -1,7 +1,6 @@
 import numpy as np
 
 from tiledsl.testing.programs.gemm import K, M, N
-from tiledsl.testing.programs.gemm import kernel as kernel
 
 
 def inputs(rng):

@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.im2col import kernel as kernel
-
 
 def inputs(rng):
     return {

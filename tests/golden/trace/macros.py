@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.macros import kernel as kernel
-
 
 def inputs(rng):
     a = rng.integers(-9, 9, (2, 16, 16)).astype(np.float32)

@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.persistent import kernel as kernel
-
 
 def inputs(rng):
     return {name: rng.integers(0, 99, (48, 40)).astype(np.float32) for name in "AB"}

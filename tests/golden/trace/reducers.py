@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.reducers import kernel as kernel
-
 
 def inputs(rng):
     empty = {"S": np.zeros(8, np.float32), "G": np.zeros(1, np.float32)}

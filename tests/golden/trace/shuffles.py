@@ -1,6 +1,3 @@
-from tiledsl.testing.programs.shuffles import kernel as kernel
-
-
 # ruff: noqa
 # expect:
 # kernel kernel(A: global float32[4, 32], B: global float32[4]) {

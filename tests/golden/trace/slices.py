@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.slices import kernel as kernel
-
 
 def inputs(rng):
     a = rng.integers(-9, 9, (64, 16)).astype(np.float32)

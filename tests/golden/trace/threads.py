@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.threads import kernel as kernel
-
 
 def inputs(rng):
     a = rng.integers(-9, 9, (4, 32)).astype(np.float32)

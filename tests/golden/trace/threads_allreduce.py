@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.threads_allreduce import kernel as kernel
-
 
 def inputs(rng):
     return {name: rng.integers(-9, 9, (2, 64)).astype(np.float32) for name in "ASL"}

@@ -1,7 +1,5 @@
 import numpy as np
 
-from tiledsl.testing.programs.two_launches import kernel as kernel
-
 
 def inputs(rng):
     return {"A": rng.integers(-9, 9, 64).astype(np.float32), "B": np.zeros(1, np.float32)}

@@ -1,6 +1,3 @@
-from tiledsl.testing.programs.warp_specialised import kernel as kernel
-
-
 # ruff: noqa
 # expect:
 # kernel kernel(A: global float16[256, 256], B: global float16[256, 256], C: global float16[256, 256]) {
