@@ -162,13 +162,13 @@ class Tables:
                 ufunc = getattr(np, BINARY[op].ufunc, None) if BINARY[op].ufunc else None
                 if ufunc is None or dtype_of(a).is_float:
                     raise Unknown
-                return ufunc(self.value(a), self.value(b))
+                return ufunc(*_few(self.value(a), self.value(b)))
             case Unary(op, a):
                 return getattr(np, UNARY[op].ufunc)(self.value(a))
             case Cast(dtype, a) if dtype.is_integer and dtype_of(a).is_integer:
                 return self.value(a)  # exact for the small numbers that index shared memory
             case Select(cond, a, b):
-                return np.where(self.value(cond), self.value(a), self.value(b))
+                return np.where(*_few(self.value(cond), self.value(a), self.value(b)))
             case Call("warp_uniform", (a,)):
                 return self.value(a)
             case Call("elected", (number,)):
@@ -201,6 +201,8 @@ class Tables:
             self.loops = loops
 
     def axis(self, n: int, extent: int) -> Array:
+        if extent > MOST_POINTS:
+            raise Unknown
         return np.arange(extent).reshape((1,) * n + (extent,) + (1,) * (len(self.loops) - n))
 
     # ---- footprints
@@ -255,9 +257,7 @@ class Tables:
         on: Any = np.True_
         for m in masks:
             with suppress(Unknown):  # such a mask may hold
-                on = np.logical_and(on, self.value(m))
-            if np.size(on) > MOST_POINTS:
-                return np.True_
+                on = np.logical_and(*_few(on, self.value(m)))
         if not np.shape(on):
             return on
         unused = tuple(n for n in range(1, on.ndim) if not shape or shape[n] == 1)
@@ -267,6 +267,13 @@ class Tables:
         """The threads that may get past `masks`, as far as these are known."""
         on = np.broadcast_to(np.reshape(self.mask(masks, ()), -1), (self.threads,))
         return np.nonzero(on)[0]
+
+
+def _few(*values: Any) -> tuple[Any, ...]:
+    """What can be computed with element by element. Raises Unknown where that has more than MOST_POINTS."""
+    if prod(np.broadcast_shapes(*map(np.shape, values))) > MOST_POINTS:
+        raise Unknown
+    return values
 
 
 def version_of(version: Expr | None, versions: int) -> tuple[Linear | None, int]:

@@ -80,6 +80,12 @@ def test_loops_of_few_points_touch_part_of_a_tile(space: str, target: str, point
     np.testing.assert_array_equal(arrays["A"], expected["A"])
 
 
+@pytest.mark.parametrize("index", ["i % 64", "(i + j) % 64", "select(i < j, tx, i % 64)"])
+def test_loops_of_more_points_than_memory_has_bytes(index: str) -> None:
+    loops = f"for i in {10**12} {{ for j in {2**17} {{ S[{index}] = int8(1) }} }}"
+    run_pipeline(kernel("", "alloc S: shared int8[64]", loops, "S[tx] = int8(2)"), pipeline(TARGET))
+
+
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
 def test_refused_with_a_place(case: tuple[tuple[str, ...], str, int]) -> None:
     (parameters, *body), code, line = case
