@@ -271,7 +271,8 @@ class Tables:
 
 def _few(*values: Any) -> tuple[Any, ...]:
     """What can be computed with element by element. Raises Unknown where that has more than MOST_POINTS."""
-    if prod(np.broadcast_shapes(*map(np.shape, values))) > MOST_POINTS:
+    shapes = [shape for v in values if (shape := np.shape(v))]
+    if len(shapes) > 1 and prod(np.broadcast_shapes(*shapes)) > MOST_POINTS:
         raise Unknown
     return values
 
