@@ -75,8 +75,8 @@ BARRIERS = (
     Bug(
         "threads that a condition lets in are those it keeps out",
         "analysis.footprint:Tables.mask",
-        "np.logical_and(on, self.value(m))",
-        "np.logical_and(on, np.logical_not(self.value(m)))",
+        "_few(on, self.value(m))",
+        "_few(on, np.logical_not(self.value(m)))",
         "barriers_pass_their_verifier",
         150,
     ),

@@ -27,6 +27,7 @@ from tiledsl.validation.bundle import Bundle, write_bundle
 EXAMPLES = 1000  # of one slice at most; a failure is found again with the same number
 MOST_FAILURES = 3  # a law that failed so often is left alone
 LONGEST_SLICE = 15.0  # seconds
+LONG_ENOUGH = 10.0  # seconds, in which every law has an example: a law that was not tried does not hold
 GRACE = 900.0  # seconds that a process may take beyond its slice, to make a failure small, before it counts as hung
 
 
@@ -70,7 +71,8 @@ def slice_of(name: str, seed: int, seconds: float, directory: str) -> Found:
     """One slice of a law, in a process of its own; a failure is written to `directory`."""
     outcome = LAWS[name].explore(EXAMPLES, seed, seconds)
     if outcome.failure is None:
-        return Found(outcome.examples, outcome.seconds)
+        untried = "" if outcome.examples or seconds < LONG_ENOUGH else f"no example in {seconds:.0f} s of seed {seed}"
+        return Found(outcome.examples, outcome.seconds, untried, untried and "the strategy")
     said = str(outcome.failure.error).strip().split("\n")[0][:200]
     line = f"{type(outcome.failure.error).__name__}: {said}"
     path = write_failure(outcome.failure, directory)

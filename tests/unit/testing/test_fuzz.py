@@ -47,6 +47,14 @@ def test_a_failure_becomes_a_bundle_with_the_command_that_finds_it_again(
     assert "let x = 50" in capsys.readouterr().out
 
 
+def test_a_law_without_examples_does_not_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    never = st.fixed_dictionaries({"program": st.integers(0, 9).filter(lambda n: n < 0)})
+    monkeypatch.setitem(LAWS, "never", Law("never", (), never, lambda program: None, "here"))  # type: ignore[arg-type]
+    assert slice_of("never", 7, 0.1, str(tmp_path)).failure == ""
+    monkeypatch.setattr(fuzz, "LONG_ENOUGH", 0.1)
+    assert slice_of("never", 7, 0.1, str(tmp_path)).failure == "no example in 0 s of seed 7"
+
+
 def test_laws_that_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["--minutes", "0.03", "--laws", "divisibility_holds", "padded_*", "--out", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()

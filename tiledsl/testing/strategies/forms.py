@@ -187,7 +187,7 @@ class _KernelMaker(ConcurrentMaker):
         policy, precision = self.pick(["square", "full_row", "full_col"]), self.pick(["ieee", "tf32"])
         how = (self.coin(), policy, precision, self.number(0, 2), self.coin())
         if k == 16 and not ta and self.coin():
-            chosen = self.region(Buffer(self.draw(NAMES), (m, 1), UINT16, Space.FRAGMENT), (m, 1))
+            chosen = self.region(self.fresh(Space.FRAGMENT, (m, 1), UINT16), (m, 1))
             return tile.Gemm(self.tile((m, 8), *TILE_SPACES), b, c, ta, tb, *how[:-1], e=chosen)
         return tile.Gemm(a, b, c, ta, tb, *how)
 
