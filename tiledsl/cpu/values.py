@@ -64,8 +64,30 @@ def _ufunc(name: str) -> Callable[..., Value]:
     return getattr(np, name)  # type: ignore[no-any-return]
 
 
+def _in_float64(fn: Callable[..., Value]) -> Callable[..., Value]:
+    """Computed in float64 and rounded, by way of float32 to what is narrower, as threads and the CPU device do it.
+
+    At least as exact as the GPU's function, and the same in all executions, whatever NumPy and the C library do to the
+    last bit of a float32.
+    """
+
+    def apply(*operands: Value) -> Value:
+        dtype = np.asarray(operands[0]).dtype
+        exact = np.asarray(fn(*(np.asarray(x).astype(np.float64) for x in operands)))
+        return exact.astype(np.promote_types(dtype, np.float32)).astype(dtype)[()]
+
+    return apply
+
+
+def _for_floats(fn: Callable[[Value, Value], Value]) -> Callable[[Value, Value], Value]:
+    """The function of float64 for floats; integers are computed in their type."""
+    of_floats = _in_float64(fn)
+    return lambda a, b: of_floats(a, b) if "float" in np.asarray(a).dtype.name else fn(a, b)
+
+
 BINARY_TABLE: dict[str, Callable[[Value, Value], Value]] = {
-    symbol: _ufunc(op.ufunc) if op.ufunc else _trunc_div for symbol, op in BINARY.items()
+    **{symbol: _ufunc(op.ufunc) if op.ufunc else _trunc_div for symbol, op in BINARY.items()},
+    **{symbol: _for_floats(_ufunc(BINARY[symbol].ufunc)) for symbol in ("pow", "atan2")},
 }
 UNARY_TABLE: dict[str, Callable[[Value], Value]] = {symbol: _ufunc(op.ufunc) for symbol, op in UNARY.items()}
 
@@ -89,17 +111,10 @@ def unary(op: str, a: Value, dtype: DType) -> Value:
 
 # ------------------------------------------------------------------------------------------------------ functions
 
+_TRANSCENDENTAL = (
+    *("exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "tanh"),
+)
 _ERF = np.frompyfunc(math.erf, 1, 1)
-
-
-def _in_float64(fn: Callable[[Value], Value]) -> Callable[[Value], Value]:
-    """Computed in float64 and rounded once: at least as exact as the GPU's function."""
-
-    def apply(x: Value) -> Value:
-        values = np.asarray(x)
-        return np.asarray(fn(values.astype(np.float64))).astype(values.dtype)[()]
-
-    return apply
 
 
 def _in_float32(fn: Callable[[Value], Value]) -> Callable[[Value], Value]:
@@ -183,11 +198,12 @@ def _rounded(operation: str, direction: str, *operands: Value) -> Value:
 
 
 def _sigmoid(x: Value) -> Value:
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + _in_float64(np.exp)(-x))
 
 
 def _special() -> dict[str, Callable[..., Value]]:
     table: dict[str, Callable[..., Value]] = {
+        **{name: _in_float64(_ufunc(FUNCTIONS[name].ufunc)) for name in _TRANSCENDENTAL},
         "exp10": _in_float64(lambda x: np.power(10.0, x)),
         "rsqrt": _in_float64(lambda x: 1 / np.sqrt(x)),
         "erf": _in_float64(lambda x: np.asarray(_ERF(x)).astype(np.float64)),
@@ -211,7 +227,7 @@ def _special() -> dict[str, Callable[..., Value]]:
             table[f"{operation}_{pair}"] = partial(paired, operation, pair)
     for name, row in FUNCTIONS.items():
         if row.ufunc and name not in table:
-            # ml_dtypes' functions already work through float32; float16's do so in NumPy.
+            # What is left is exact, in any type.
             table[name] = _ufunc(row.ufunc)
     for name in ("exp", "exp2", "exp10", "log", "log2", "log10", "sin", "cos", "tan"):
         table[f"fast_{name}"] = table[name]  # the exact function stands in for the approximation

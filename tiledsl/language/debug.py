@@ -107,7 +107,7 @@ def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
 def _at_named_barrier(word: str, barrier_id: Any, arrive_count: Any) -> int:
     """The number of threads that meet, 0 for all of them. Raises TileError TD0226, TD0129."""
     for name, value in (("barrier_id", barrier_id), ("arrive_count", arrive_count)):
-        if value is not None and (not isinstance(value, int) or value < 0):
+        if value is not None and (type(value) is not int or value < 0):
             raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
     if barrier_id is not None and barrier_id > 15:
         raise fail("TD0226", word=word, name="barrier_id", value=barrier_id, allowed="0 to 15")

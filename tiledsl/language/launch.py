@@ -239,7 +239,7 @@ def _grid_size(value: Any) -> Expr:
 
 
 def _dimension(dim: Any, count: int, word: str) -> int:
-    if not isinstance(dim, int) or not 0 <= dim < 3:
+    if type(dim) is not int or not 0 <= dim < 3:
         raise fail("TD0226", word=word, name="dim", value=describe(dim), allowed="0, 1 or 2")
     return min(dim, count)
 
@@ -334,7 +334,7 @@ def use_swizzle(panel_size: int, order: str = "row", enable: bool = True) -> Non
     `T.use_swizzle(8)`; `order` is "row" or "column" (TD0226). Not in a launch with clusters (TD0103).
     """
     frame = tracer_of("T.use_swizzle").launch("T.use_swizzle")
-    if not isinstance(panel_size, int) or panel_size < 1:
+    if type(panel_size) is not int or panel_size < 1:
         raise fail(
             "TD0226", word="T.use_swizzle", name="panel_size", value=describe(panel_size), allowed="a positive int"
         )
@@ -379,7 +379,7 @@ def annotate_min_blocks_per_sm(count: int) -> None:
     `T.annotate_min_blocks_per_sm(2)`: from 1 to 32 (TD0226). Source: CUDA C++ Programming Guide, "Launch Bounds".
     """
     frame = tracer_of("T.annotate_min_blocks_per_sm").launch("T.annotate_min_blocks_per_sm")
-    if not isinstance(count, int) or not 1 <= count <= 32:
+    if type(count) is not int or not 1 <= count <= 32:
         word = "T.annotate_min_blocks_per_sm"
         raise fail("TD0226", word=word, name="count", value=describe(count), allowed="1 to 32")
     frame.min_blocks = count

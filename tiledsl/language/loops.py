@@ -151,7 +151,7 @@ def _range(word: str, start: Any, stop: Any, step: Any, kind: Any) -> LoopSpec:
 
 
 def _count(word: str, name: str, value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
+    if type(value) is not int or value < 0:
         raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
     return value
 
@@ -159,6 +159,6 @@ def _count(word: str, name: str, value: Any) -> int:
 def _numbers(name: str, values: Any) -> tuple[int, ...]:
     if values is None:
         return ()
-    if not isinstance(values, (list, tuple, range)) or not all(isinstance(v, int) for v in values):
+    if not isinstance(values, (list, tuple, range)) or not all(type(v) is int for v in values):
         raise fail("TD0226", word="T.Pipelined", name=name, value=describe(values), allowed="a list of ints")
     return tuple(values)

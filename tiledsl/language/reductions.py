@@ -32,7 +32,7 @@ def _operand(value: Any, word: str, parameter: str) -> Tile:
 
 def _dimension(dim: Any, tile: Tile, word: str) -> int:
     rank = len(tile.extents)
-    if not isinstance(dim, int) or not -rank <= dim < rank:
+    if type(dim) is not int or not -rank <= dim < rank:
         raise fail("TD0239", word=word, dim=describe(dim), name=tile.name, shape=shape_text(tile.extents), rank=rank)
     return dim % rank
 

@@ -72,9 +72,11 @@ def copy(
 
 def copy_width(word: str, width: Any) -> int:
     """The elements of an access that the user asks for; 0 for none."""
-    if not isinstance(width or 0, int) or (width or 0) < 0:
+    if width is None:
+        return 0
+    if type(width) is not int or width < 0:
         raise fail("TD0226", word=word, name="coalesced_width", value=describe(width), allowed="a positive int")
-    return width or 0
+    return width
 
 
 def regions(a: Tile, b: Tile, word: str) -> tuple[Region, Region]:

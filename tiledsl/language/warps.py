@@ -65,7 +65,7 @@ def shuffle_elect(thread_extent: int) -> Scalar:
 
 def positive(word: str, name: str, value: Any) -> int:
     """A Python integer of 1 or more. Raises TileError TD0226 for anything else."""
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise fail("TD0226", word=word, name=name, value=describe(value), allowed="a positive int")
     return value
 

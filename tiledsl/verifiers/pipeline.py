@@ -14,10 +14,9 @@ from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import For, Kernel, Pipelined
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
-from tiledsl.verifiers.clusters import around, run_blocks
+from tiledsl.verifiers.clusters import before_and_after
 from tiledsl.verifiers.tile_memory import Trace
-from tiledsl.verifiers.tiles import AFTER
-from tiledsl.verifiers.world import SIZES, GivenUp, worlds
+from tiledsl.verifiers.world import SIZES
 
 
 def verify_pipeline(
@@ -27,14 +26,8 @@ def verify_pipeline(
     for old, new in zip(before.launches, after.launches, strict=True):
         if not any(isinstance(s, For) and isinstance(s.kind, Pipelined) for s in statements(old)):
             continue
-        for world in worlds(before, old, sizes):
-            try:
-                blocks = around(new, world)
-                expectations = run_blocks(before, old, blocks)
-            except GivenUp:
-                continue
-            for expected, found in zip(expectations, run_blocks(after, new, blocks, AFTER)):
-                compare(expected, found)
+        for expected, found in before_and_after(before, old, after, new, sizes):
+            compare(expected, found)
 
 
 def compare(expected: Trace, found: Trace) -> None:

@@ -14,11 +14,9 @@ from dataclasses import replace
 
 from tiledsl.ir.nodes import Kernel
 from tiledsl.target import Target
-from tiledsl.verifiers.clusters import around, dealt, run_blocks
+from tiledsl.verifiers.clusters import before_and_after, dealt
 from tiledsl.verifiers.pipeline import compare
 from tiledsl.verifiers.tile_memory import Trace
-from tiledsl.verifiers.tiles import AFTER
-from tiledsl.verifiers.world import GivenUp, worlds
 
 
 def verify_roles(before: Kernel, after: Kernel, target: Target | None = None) -> None:
@@ -26,14 +24,8 @@ def verify_roles(before: Kernel, after: Kernel, target: Target | None = None) ->
     for old, new in zip(before.launches, after.launches, strict=True):
         if old is new:
             continue
-        for world in worlds(before, old):
-            try:
-                blocks = around(new, world)
-                expectations = run_blocks(before, old, blocks)
-            except GivenUp:
-                continue
-            for expected, found in zip(expectations, run_blocks(after, new, blocks, AFTER)):
-                compare(without(expected, dealt(new)), without(found, dealt(new)))
+        for expected, found in before_and_after(before, old, after, new):
+            compare(without(expected, dealt(new)), without(found, dealt(new)))
 
 
 def without(trace: Trace, tiles: frozenset[str]) -> Trace:

@@ -43,7 +43,6 @@ from tiledsl.verifiers.values import Mask, as_number, as_token, both, initial, m
 from tiledsl.verifiers.world import GivenUp
 
 MOST_STATEMENTS = 6000  # executions after which a run is given up: it says nothing of the kernel
-AFTER = 4 * MOST_STATEMENTS  # of what a pass made of a kernel that was not given up: waits, counters and more
 MOST_ROUNDS = 8  # of a loop whose condition depends on data
 
 

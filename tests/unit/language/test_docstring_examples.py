@@ -140,6 +140,7 @@ WRONG_USES = [
     ("cluster_sync", "for i in T.Parallel(64): T.cluster_sync()", "TD0129"),
     ("address_of", "p = T.address_of(T.alloc_var(T.int32, 0))", "TD0235"),
     ("tvm_access_ptr", 'p = T.tvm_access_ptr("float32", A.data, 0, 64, 1)', "TD0226"),
+    ("use_swizzle", "T.use_swizzle(True)", "TD0226"),
     ("annotate_l2_hit_ratio", "T.annotate_l2_hit_ratio({n: 0.5})", "TD0235"),
     ("annotate_restrict_buffers", "T.annotate_restrict_buffers(A_shared)", "TD0226"),
     ("annotate_layout", "T.annotate_layout({A_shared: T.Layout((8, 8), lambda i, j: i * 8 + j)})", "TD0307"),

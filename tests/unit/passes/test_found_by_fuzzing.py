@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,13 +11,18 @@ import pytest
 from tiledsl.codegen.cuda import emit
 from tiledsl.cpu import interp, tile_interp
 from tiledsl.errors import TileError, VerifyError
+from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import Kernel
 from tiledsl.ir.parser import parse
 from tiledsl.ir.verify import verify
+from tiledsl.ir.walk import statements
 from tiledsl.passes.base import run_pipeline
+from tiledsl.passes.infer_layouts import infer_layouts
 from tiledsl.passes.insert_barriers import insert_barriers
 from tiledsl.passes.pipeline import pipeline
+from tiledsl.passes.warp_specialise import warp_specialise
 from tiledsl.target import target_named
+from tiledsl.verifiers.roles import verify_roles
 
 TARGET = target_named("sm_80")
 
@@ -169,3 +175,51 @@ def test_what_a_loop_without_iterations_holds_has_layouts() -> None:
     out = np.zeros((32, 8), np.float32)
     interp.run(lowered(k), {"A": np.full((32, 8), 5, np.float32), "out": out})
     assert out.tolist() == [[1.0] * 8] * 16 + [[0.0] * 8] * 16
+
+
+ORDERS = {
+    # Points of a row write one element, so the row belongs to one thread: this is a layout of the loop's own.
+    "rows of an element each": (
+        "parallel i in 64, j in 64 {\nx0[i, j] = r0[i]\nr1[i] = r0[i]\n}",
+        "parallel i in 64, j in 64 { x0[i, j] = r0[i] * c0[j] }",
+        "copy G -> x0",
+        "copy G -> x1",
+        "parallel i in 64, j in 64 { x1[i, j] = r0[i] * c0[j] }",
+    ),
+    # A reduction whose source has no layout would make one up; loops that can follow what is known come before it.
+    "a reduction into what is known": (
+        "parallel i in 64, j in 64 {\nx0[i, j] = r0[i]\nr1[i] = r0[i]\n}",
+        "parallel i in 64, j in 64 { x0[i, j] = r0[i] * c0[j] }",
+        "reduce(sum, dim=0) x1 -> c0",
+        "parallel i in 64, j in 64 { x1[i, j] = x0[i, j] + x1[i, j] }",
+        "copy G -> x0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_layouts_are_found_in_every_order_of_the_statements(name: str) -> None:
+    allocs = ["alloc x0: fragment float32[64, 64]", "alloc x1: fragment float32[64, 64]"]
+    allocs += ["alloc r0: fragment float32[64]", "alloc r1: fragment float32[64]", "alloc c0: fragment float32[64]"]
+    for order in permutations(ORDERS[name]):
+        infer_layouts.run(kernel("G: global float16[64, 64]", *allocs, *order), target=TARGET)
+
+
+def test_loops_that_are_not_entered_have_much_around_them_after_a_pass() -> None:
+    """Each turn of the loops around is one statement before, and both roles' counters after."""
+    k = kernel(
+        "A: global float16[64, 64], out: global float16[64, 64], n",
+        "alloc r: fragment float16[8, 8]",
+        "fill r, float16(0.0)",
+        "for i in 70 {\nfor j in 70 {",
+        "for k in n - 70 pipelined(stages=2) {",
+        "alloc S: shared float16[8, 8]",
+        "copy A[k * 8 : 8, 0 : 8] -> S",
+        "copy S -> r",
+        "}\n}\n}",
+        "copy r -> out[0 : 8, 0 : 8]",
+    )
+    k = replace(k, launches=tuple(replace(x, threads=(128,)) for x in k.launches))
+    specialised = warp_specialise.run(k, target=target_named("sm_90a"))
+    assert any(isinstance(s, Roles) for s in statements(specialised))
+    verify_roles(k, specialised)

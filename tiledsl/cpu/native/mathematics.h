@@ -4,44 +4,26 @@
 
 namespace tds {
 
-TDS_DEVICE float exp(float x) { return __builtin_expf(x); }
-TDS_DEVICE double exp(double x) { return __builtin_exp(x); }
-TDS_DEVICE float exp2(float x) { return __builtin_exp2f(x); }
-TDS_DEVICE double exp2(double x) { return __builtin_exp2(x); }
-TDS_DEVICE float log(float x) { return __builtin_logf(x); }
-TDS_DEVICE double log(double x) { return __builtin_log(x); }
-TDS_DEVICE float log2(float x) { return __builtin_log2f(x); }
-TDS_DEVICE double log2(double x) { return __builtin_log2(x); }
-TDS_DEVICE float log10(float x) { return __builtin_log10f(x); }
-TDS_DEVICE double log10(double x) { return __builtin_log10(x); }
+// In the last bit libraries differ, so a float is computed as a double and rounded, as `cpu/values.py` does: the
+// executions then agree, and a kernel has the same results on every machine.
+#define TDS_TRANSCENDENTAL(name)                                          \
+  TDS_DEVICE float name(float x) { return (float)__builtin_##name(x); }   \
+  TDS_DEVICE double name(double x) { return __builtin_##name(x); }
+TDS_TRANSCENDENTAL(exp) TDS_TRANSCENDENTAL(exp2) TDS_TRANSCENDENTAL(log)
+TDS_TRANSCENDENTAL(log2) TDS_TRANSCENDENTAL(log10) TDS_TRANSCENDENTAL(sin)
+TDS_TRANSCENDENTAL(cos) TDS_TRANSCENDENTAL(tan) TDS_TRANSCENDENTAL(sinh)
+TDS_TRANSCENDENTAL(cosh) TDS_TRANSCENDENTAL(asin) TDS_TRANSCENDENTAL(acos)
+TDS_TRANSCENDENTAL(atan) TDS_TRANSCENDENTAL(tanh) TDS_TRANSCENDENTAL(erf)
+#undef TDS_TRANSCENDENTAL
+
 TDS_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
 TDS_DEVICE double sqrt(double x) { return __builtin_sqrt(x); }
-TDS_DEVICE float sin(float x) { return __builtin_sinf(x); }
-TDS_DEVICE double sin(double x) { return __builtin_sin(x); }
-TDS_DEVICE float cos(float x) { return __builtin_cosf(x); }
-TDS_DEVICE double cos(double x) { return __builtin_cos(x); }
-TDS_DEVICE float tan(float x) { return __builtin_tanf(x); }
-TDS_DEVICE double tan(double x) { return __builtin_tan(x); }
-TDS_DEVICE float sinh(float x) { return __builtin_sinhf(x); }
-TDS_DEVICE double sinh(double x) { return __builtin_sinh(x); }
-TDS_DEVICE float cosh(float x) { return __builtin_coshf(x); }
-TDS_DEVICE double cosh(double x) { return __builtin_cosh(x); }
-TDS_DEVICE float asin(float x) { return __builtin_asinf(x); }
-TDS_DEVICE double asin(double x) { return __builtin_asin(x); }
-TDS_DEVICE float acos(float x) { return __builtin_acosf(x); }
-TDS_DEVICE double acos(double x) { return __builtin_acos(x); }
-TDS_DEVICE float atan(float x) { return __builtin_atanf(x); }
-TDS_DEVICE double atan(double x) { return __builtin_atan(x); }
-TDS_DEVICE float tanh(float x) { return __builtin_tanhf(x); }
-TDS_DEVICE double tanh(double x) { return __builtin_tanh(x); }
 TDS_DEVICE float floor(float x) { return __builtin_floorf(x); }
 TDS_DEVICE double floor(double x) { return __builtin_floor(x); }
 TDS_DEVICE float ceil(float x) { return __builtin_ceilf(x); }
 TDS_DEVICE double ceil(double x) { return __builtin_ceil(x); }
 TDS_DEVICE float trunc(float x) { return __builtin_truncf(x); }
 TDS_DEVICE double trunc(double x) { return __builtin_trunc(x); }
-TDS_DEVICE float erf(float x) { return __builtin_erff(x); }
-TDS_DEVICE double erf(double x) { return __builtin_erf(x); }
 TDS_DEVICE float exp10(float x) { return (float)__builtin_pow(10.0, (double)x); }
 TDS_DEVICE double exp10(double x) { return __builtin_pow(10.0, x); }
 TDS_DEVICE float rsqrt(float x) { return (float)(1.0 / __builtin_sqrt((double)x)); }
@@ -62,7 +44,7 @@ TDS_DEVICE float fmod(float a, float b) { return __builtin_fmodf(a, b); }
 TDS_DEVICE double fmod(double a, double b) { return __builtin_fmod(a, b); }
 TDS_DEVICE float copysign(float a, float b) { return __builtin_copysignf(a, b); }
 TDS_DEVICE double copysign(double a, double b) { return __builtin_copysign(a, b); }
-TDS_DEVICE float atan2(float a, float b) { return __builtin_atan2f(a, b); }
+TDS_DEVICE float atan2(float a, float b) { return (float)__builtin_atan2(a, b); }
 TDS_DEVICE double atan2(double a, double b) { return __builtin_atan2(a, b); }
 
 TDS_DEVICE bool isnan(float x) { return x != x; }
@@ -175,7 +157,7 @@ TDS_DEVICE u32 product_high(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
 
 #include "portable.cuh"
 
-TDS_DEVICE float pow(float a, float b) { return __builtin_powf(a, b); }
+TDS_DEVICE float pow(float a, float b) { return (float)__builtin_pow(a, b); }
 TDS_DEVICE double pow(double a, double b) { return __builtin_pow(a, b); }
 template <class T>
 TDS_DEVICE T pow(T a, T b) {

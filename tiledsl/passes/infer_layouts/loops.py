@@ -111,6 +111,19 @@ def _least_padded(extents: tuple[int, ...], threads: int, width: int) -> Fragmen
     return canonical(partition(extents, threads, best))
 
 
+def loop_by_element(accesses: Sequence[LoopAccess], threads: int) -> Fragment | None:
+    """For a loop of which several points write one element of a fragment: these points all on the element's threads.
+
+    None where there is no such access, each element is written once.
+    """
+    for a in accesses:
+        if a.writes and a.dims is not None:
+            walked = [d for d in a.dims if d is not None]
+            if any(e > 1 and d not in walked for d, e in enumerate(a.extents)):
+                return loop_from_fragment(next(plans(static_shape(a.buffer), threads, 1, True)), a)
+    return None
+
+
 # ------------------------------------------------------------------------------------------------ fragment from loop
 
 

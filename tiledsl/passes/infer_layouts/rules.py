@@ -25,6 +25,7 @@ from tiledsl.passes.infer_layouts.loops import (
     Misfit,
     fragment_from_loop,
     fragment_of_part,
+    loop_by_element,
     loop_from_fragment,
     misfit,
     plans,
@@ -105,7 +106,9 @@ def choose_loop(op: Op, known: Known, level: Level, setting: Setting, variant: i
     else:
         good = fitting(_from_written(op, fragments)) or fitting(_from_read(op, fragments))[:1]
         if not good and level is Level.FREE:
-            good = fitting([*_from_replicated(op, fragments), *_plans(op, known, setting)[variant:]])
+            by_element = loop_by_element(op.accesses, setting.num_threads) if variant else None
+            made_up = [by_element] if by_element else _plans(op, known, setting)[variant:]
+            good = fitting([*_from_replicated(op, fragments), *made_up])
             if len(good) > 1:
                 good = [_best(op, good, fragments)]
     if good:

@@ -222,10 +222,16 @@ def _attempt(
         clash = _propagate(problem, state, users, memo)
         if clash is not None:
             return clash
-        # Statements that can follow a layout come before those that would make up their own.
-        informed = (m for m in waiting if any(b in state for b in problem.ops[m].uses if b.space is Space.FRAGMENT))
-        index = next(informed, waiting[0] if waiting else root)
+        index = min(waiting, key=lambda m: _invents(problem.ops[m], state), default=root)
     return _unfinished(problem, state, members, memo) or state
+
+
+def _invents(op: Op, state: State) -> int:
+    """How much of its own a statement would make up now: those that can follow a layout come first."""
+    known = [b in state for b in op.uses if b.space is Space.FRAGMENT]
+    if isinstance(op.stmt, Reduce) and op.stmt.src.buffer not in state:
+        return 1 if any(known) else 2  # its result does not say how the source lies
+    return 0 if any(known) else 2
 
 
 def _unfinished(problem: Problem, state: State, members: Sequence[int], memo: Memo) -> Clash | None:
