@@ -14,9 +14,9 @@ from tiledsl.analysis.boxes import covers, whole_region
 from tiledsl.errors import TileError, VerifyError
 from tiledsl.ir.nodes import TRUE, Binary, Buffer, Const, For, Node, Pipelined, Region
 from tiledsl.ir.simplify import proves
-from tiledsl.ir.walk import rewrite, walk
+from tiledsl.ir.walk import replace_buffers, rewrite, walk
 from tiledsl.passes.software_pipeline import software_pipeline
-from tiledsl.passes.software_pipeline.body import Body, flatten
+from tiledsl.passes.software_pipeline.body import Body, Unit, flatten
 from tiledsl.passes.software_pipeline.legal import Constraints, before, constraints
 from tiledsl.passes.software_pipeline.plan import PipelinePlan, make_plan
 from tiledsl.passes.software_pipeline.waits import needs
@@ -78,6 +78,9 @@ def _is_caught(program: PipelinedKernel, body: Body, plan: PipelinePlan) -> bool
     return False
 
 
+CONTENTS = 12  # of the tensors, which follow from their names: one mask may be false, and two indices both outside
+
+
 def _verify(program: PipelinedKernel, body: Body, plan: PipelinePlan) -> None:
     """Raises VerifyError where the loop of `body`, written out by `plan` with enough iterations, differs."""
     trips = Const(4 * plan.depth + 20)  # under a guard that holds in half of the iterations
@@ -94,7 +97,11 @@ def _verify(program: PipelinedKernel, body: Body, plan: PipelinePlan) -> None:
 
     kernel = rewrite(program.kernel, longer)
     with patch.object(sys.modules[software_pipeline.run.__module__], "make_plan", planned):
-        verify_pipeline(kernel, software_pipeline(kernel, form="guarded"), sizes=(30,))
+        pipelined = software_pipeline(kernel, form="guarded")
+    tensors = [p for p in kernel.params if isinstance(p, Buffer)]
+    for salt in range(CONTENTS):
+        named = {b: replace(b, name=f"{b.name}{salt}") for b in tensors}
+        verify_pipeline(replace_buffers(kernel, named), replace_buffers(pipelined, named), sizes=(30,))
 
 
 def _has_dead_writes(body: Body, b: Buffer) -> bool:
@@ -128,6 +135,11 @@ def one_version_less_is_caught(program: PipelinedKernel, fuse: bool) -> None:
             assert _is_caught(program, body, replace(plan, versions=fewer))
 
 
+def _waits_itself(unit: Unit) -> bool:
+    """Whether it holds a pipelined loop, whose own waits are for all that was issued before them."""
+    return any(isinstance(n, For) and isinstance(n.kind, Pipelined) for s in unit.block for n in walk(s))
+
+
 @law("P13", "P14", examples=12, program=pipelined_kernels(), fuse=st.booleans())
 def waits_are_exact(program: PipelinedKernel, fuse: bool) -> None:
     """One more group in flight, or no wait at all, and some statement uses a tile that has not arrived."""
@@ -136,7 +148,7 @@ def waits_are_exact(program: PipelinedKernel, fuse: bool) -> None:
         if any(proves(g, {body.loop.var: (0, inf)}) is False for u in body.units for g in u.guards):
             continue  # no run waits for a copy that never happens
         for i, pending in enumerate(plan.waits):
-            if pending is None or len(stages) > 1:
+            if pending is None or len(stages) > 1 or _waits_itself(body.units[i]):
                 continue
             for wrong in (pending + 1, None):
                 waits = (*plan.waits[:i], wrong, *plan.waits[i + 1 :])
