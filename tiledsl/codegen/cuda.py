@@ -31,6 +31,7 @@ from tiledsl.ir.nodes import (
     Block,
     Break,
     Buffer,
+    Call,
     Const,
     Continue,
     Evaluate,
@@ -256,8 +257,11 @@ class _Body:
                 raise TypeError(f"a '{type(kind).__name__}' loop must be lowered before emission")
         if isinstance(kind, Unrolled) and kind.factor == 0 and isinstance(extent, Const):
             self.expr.unrolled[var] = int(extent.value)
-        end, name = self.expr.emit(extent), self.expr.name(var)
-        self._nested(f"for ({type_name(var.dtype)} {name} = 0; {name} < {end}; ++{name})", body)
+        end, name, start = str(self.expr.emit(extent)), self.expr.name(var), "0"
+        if any(isinstance(n, (Load, Call)) for n in walk(extent)):  # counted once; the body may change what it reads
+            known = self.expr.names.new("trips")
+            start, end = f"0, {known} = {end}", known
+        self._nested(f"for ({type_name(var.dtype)} {name} = {start}; {name} < {end}; ++{name})", body)
 
     def _roles(self, roles: tuple[Role, ...]) -> None:
         e, start = self.expr, "if"

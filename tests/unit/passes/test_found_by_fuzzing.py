@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tiledsl.codegen.cuda import emit
-from tiledsl.cpu import interp, tile_interp
+from tiledsl.cpu import device, interp, tile_interp
 from tiledsl.errors import TileError, VerifyError
 from tiledsl.ir.concurrent import Roles
 from tiledsl.ir.nodes import Kernel
@@ -223,3 +223,20 @@ def test_loops_that_are_not_entered_have_much_around_them_after_a_pass() -> None
     specialised = warp_specialise.run(k, target=target_named("sm_90a"))
     assert any(isinstance(s, Roles) for s in statements(specialised))
     verify_roles(k, specialised)
+
+
+@pytest.mark.cxx
+def test_a_loop_counts_its_turns_once() -> None:
+    """Its body changes what the extent reads: C++ would look again before each turn."""
+    k = one_thread(
+        "A: global int32[1], out: global int32[1]",
+        "alloc c: var int32 = A[0]",
+        "for k in cast<index>(c) % 5 { c = c * int32(3) + int32(1) }",
+        "out[0] = c",
+    )
+    found = []
+    for a in range(5):
+        given = {"A": np.array([a], np.int32), "out": np.zeros(1, np.int32)}
+        device.compile_source(emit(lowered(k)).text, ["k"]).launch("k", (1,), (1,), 0, list(given.values()))
+        found.append(int(given["out"][0]))
+    assert found == [0, 4, 22, 94, 364]
