@@ -45,7 +45,8 @@ def functions_of_the_cpu() -> set[str]:
     stores = set(re.findall(r"^TDS_TMA_STORE\((\w+),", text, re.MULTILINE))
     rounded = {f"{n}_{d}" for n in re.findall(r"^TDS_ROUNDED\((\w+)\)", text, re.MULTILINE) for d in DIRECTIONS}
     paired = {f"{n}_{p}" for n in re.findall(r"^TDS_PAIRED\((\w+)\)", text, re.MULTILINE) for p in PAIRS}
-    return set(DEFINITION.findall(text)) | atomics | stores | rounded | paired
+    transcendental = set(re.findall(r"^TDS_TRANSCENDENTAL\((\w+)\)", text, re.MULTILINE))
+    return set(DEFINITION.findall(text)) - {"name"} | atomics | stores | rounded | paired | transcendental
 
 
 def functions_of(path: str) -> set[str]:

@@ -234,9 +234,9 @@ def test_a_loop_counts_its_turns_once() -> None:
         "for k in cast<index>(c) % 5 { c = c * int32(3) + int32(1) }",
         "out[0] = c",
     )
-    found = []
+    text, found = emit(lowered(k)).text, []
     for a in range(5):
-        given = {"A": np.array([a], np.int32), "out": np.zeros(1, np.int32)}
-        device.compile_source(emit(lowered(k)).text, ["k"]).launch("k", (1,), (1,), 0, list(given.values()))
-        found.append(int(given["out"][0]))
+        out = np.zeros(1, np.int32)
+        device.compile_source(text, ["k"]).launch("k", (1,), 1, 0, [np.array([a], np.int32), out])
+        found.append(int(out[0]))
     assert found == [0, 4, 22, 94, 364]
