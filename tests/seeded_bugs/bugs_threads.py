@@ -340,6 +340,13 @@ EMITTER = (
         6,
     ),
     Bug(
+        "the extent of a loop is looked at before each turn",
+        "codegen.cuda:_Body._for",
+        "isinstance(n, (Load, Call)) for n in",
+        "False for n in",
+        EMITTED,
+    ),
+    Bug(
         "row-major offset with the outer extent",
         "codegen.offset:flat_offset",
         "zip(rest, buffer.shape[1:], strict=True)",

@@ -139,8 +139,11 @@ def statements(draw: st.DrawFn, scope: Scope, depth: int) -> list[Stmt]:
             return [If(cond, then, draw(blocks(scope.inner(), depth - 1)) if draw(st.booleans()) else ())]
         case "for":
             var = Var("k")
-            extent = Binary("%", draw(integers(scope, INDEX, 1)), Const(5))
-            return [For(var, extent, draw(turns(scope.inner(var, True), depth - 1)))]
+            counted = draw(st.sampled_from((None, *scope.cells)))
+            number = draw(integers(scope, INDEX, 1)) if counted is None else Cast(INDEX, Load(counted, ()))
+            changed = () if counted is None else (_count_on(counted),)  # how often it turns was decided before
+            body = draw(turns(scope.inner(var, True), depth - 1))
+            return [For(var, Binary("%", number, Const(5)), (*changed, *body))]
         case "while":
             return _while(draw, scope, depth)
         case "leave":
@@ -159,9 +162,12 @@ def turns(draw: st.DrawFn, scope: Scope, depth: int) -> Block:
 @st.composite
 def leaving(draw: st.DrawFn, scope: Scope) -> list[Stmt]:
     """A break or continue of some lanes, and a count of how often the statement behind it was reached."""
-    cell = scope.cells[0]
-    more = Binary("+", Binary("*", Load(cell, ()), Const(3, INT32)), Const(1, INT32))
-    return [If(draw(partings(scope)), (draw(st.sampled_from((Break(), Continue()))),)), Store(cell, (), more)]
+    leave = If(draw(partings(scope)), (draw(st.sampled_from((Break(), Continue()))),))
+    return [leave, _count_on(scope.cells[0])]
+
+
+def _count_on(cell: Buffer) -> Store:
+    return Store(cell, (), Binary("+", Binary("*", Load(cell, ()), Const(3, INT32)), Const(1, INT32)))
 
 
 def _new_cell(scope: Scope, value: Expr) -> Stmt:
