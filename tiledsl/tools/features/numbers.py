@@ -33,7 +33,7 @@ NUMBERS = Section(
         there(
             "fast mathematics",
             "__exp __exp2 __exp10 __log __log2 __log10 __sin __cos __tan fast_rcp TileKernel.fast_math",
-            f"v:mathematics {CONVERSIONS}::test_rough_functions_are_close",
+            f"v:mathematics {CONVERSIONS}::test_functions_of_floats_of_up_to_32_bits_are_the_same_to_the_last_bit",
             "i:mathematics",
         ),
         there(
