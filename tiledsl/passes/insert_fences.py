@@ -33,6 +33,7 @@ from tiledsl.ir.concurrent import (
     TensorCopy,
 )
 from tiledsl.ir.nodes import (
+    AsyncCommit,
     AsyncWait,
     AtomCall,
     Barrier,
@@ -124,7 +125,8 @@ class _Planner:
     described: set[Buffer] = field(init=False)  # by descriptors that have a name
     # Barriers at which cp.async arrives by itself when it is complete: no thread sees that but those who wait there.
     arrived: set[Buffer] = field(init=False)
-    flying: Dirty = field(default_factory=dict)  # what cp.async writes
+    issued: dict[tuple[Buffer, Path], Stmt] = field(default_factory=dict)  # what cp.async writes, before its commit
+    flying: Dirty = field(default_factory=dict)  # ... and after that: what a wait may be for
     elsewhere: Dirty = field(default_factory=dict)  # tensors that other roles write, at any time
     left: list[Dirty] = field(default_factory=list)  # of each loop around: where an iteration ended early
     asynchronous: Ahead = field(init=False)
@@ -210,6 +212,9 @@ class _Planner:
                 return self.publish(path, dirty, after)
             case Barrier() | ClusterBarrier() | NamedSync():
                 return {**self.publish(path, dirty, after), **self.elsewhere}
+            case AsyncCommit("copy"):
+                self.commit(path)
+                return dirty
             case AsyncWait(pending, "copy"):
                 dirty = {**self.flying, **dirty}
                 self.flying = self.flying if pending else {}
@@ -242,20 +247,26 @@ class _Planner:
             dirty = self.publish(path, dirty, own, KINDS)
         new = dict.fromkeys(self.written(s), s)
         if queue_of(s) == "copy":  # not before a wait, and no fence before that is of use
-            self.flying.update(new)
+            self.issued.update({(b, path): s for b in new})
             return dirty
         return {**dirty, **new} if new else dirty
+
+    def commit(self, path: Path) -> None:
+        """What was issued is waited for from here on. It stays issued too where the commit may be passed by."""
+        self.flying.update({b: s for (b, _), s in self.issued.items()})
+        block = path[:-1]
+        self.issued = {(b, at): s for (b, at), s in self.issued.items() if at[: len(block)] != block}
 
     def loop(self, s: For | While, path: Path, dirty: Dirty, after: Ahead) -> Dirty:
         """To a fixpoint: what an iteration leaves dirty is dirty when the next begins."""
         around = {**self.ahead_in(s.body), **after}
         certain = isinstance(s, For) and isinstance(s.extent, Const) and s.extent.value > 0
         while True:
-            flying = set(self.flying)
+            flying = {*self.flying, *self.issued}
             self.left.append({})
             end = {**self.block(s.body, path, dirty, around), **self.left[-1]}
             self.left.pop()
-            if end.keys() <= dirty.keys() and flying == set(self.flying):
+            if end.keys() <= dirty.keys() and flying == {*self.flying, *self.issued}:
                 return end if certain else {**dirty, **end}
             dirty = {**dirty, **end}
 

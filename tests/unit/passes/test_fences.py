@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tiledsl.ir.concurrent import Fence, TensorCopy
 from tiledsl.ir.nodes import (
     Address,
+    AsyncCommit,
+    AsyncWait,
     AtomCall,
     Barrier,
     Binary,
@@ -56,6 +58,7 @@ MULTIPLY = (
     "atom wgmma_m64n128k16_f32_f16_ss(&acc[0], descriptor(S[0], 16, 1024, 128), descriptor(O[0], 8192, 1024, 128), "
     "true, 0, 1)"
 )
+ISSUE, COMMIT, ARRIVED = "async S[t] = A[t, 0]", "async_commit", "async_wait(pending=0)"
 WAIT = "async_commit(queue=store)  async_wait(pending=0, queue=store, sources)"
 
 
@@ -178,6 +181,19 @@ def test_copies_of_threads_count_from_their_wait_on() -> None:
     assert isinstance(body[-3], Fence)
 
 
+def test_a_wait_before_the_commit_is_for_older_copies() -> None:
+    body = f"{ISSUE}  {ARRIVED}  {COMMIT}  barrier  O[t] = x[0]  barrier  {ARRIVED}  barrier  {MULTIPLY}"
+    k = insert_fences(kernel(body))
+    assert [type(s).__name__ for s in k.launches[0].body[-3:]] == ["Fence", "Barrier", "AtomCall"]
+
+
+def test_a_commit_that_may_be_passed_by_leaves_copies_issued() -> None:
+    body = (
+        f"{ISSUE}  if b == 0 {{ {COMMIT} }}  {ARRIVED}  barrier  {MULTIPLY}  {COMMIT}  {ARRIVED}  barrier  {MULTIPLY}"
+    )
+    assert fences(body) == ["barrier", "barrier"]
+
+
 ROLES = """
 roles {
   role one(first=0, threads=128) u { FIRST }
@@ -226,7 +242,9 @@ def test_the_gemm_has_one_and_needs_it() -> None:
 
 # ------------------------------------------------------------------------------------------------------------- law
 
-LEAVES = st.sampled_from([WRITE, "O[t] = x[0]", "barrier", "barrier", STORE, MULTIPLY, "x[0] = S[255 - t]"])
+LEAVES = st.sampled_from(
+    [WRITE, "O[t] = x[0]", "barrier", "barrier", STORE, MULTIPLY, "x[0] = S[255 - t]", ISSUE, COMMIT, ARRIVED]
+)
 PROGRAMS = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -275,10 +293,18 @@ def unfenced(way: Sequence[Stmt]) -> bool:
             continue
         for n, write in enumerate(way[:at]):
             if isinstance(write, Store) and write.buffer.name in names:
-                published = max((b for b in barriers if n < b < at), default=at)
-                if not any(n < f < published for f in fenced):
+                done = arrived(way, n) if write.asynchronous else n
+                published = max((b for b in barriers if done < b < at), default=at)
+                if done < at and not any(done < f < published for f in fenced):
                     return True
     return False
+
+
+def arrived(way: Sequence[Stmt], issue: int) -> int:
+    """Where the copy of statement `issue` is waited for: after it has been committed."""
+    after = range(issue, len(way))
+    committed = next((n for n in after if isinstance(way[n], AsyncCommit)), len(way))
+    return next((n for n in after if n > committed and isinstance(way[n], AsyncWait)), len(way))
 
 
 @given(PROGRAMS, st.integers(0, 1 << 20))
