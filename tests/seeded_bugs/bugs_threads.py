@@ -342,8 +342,8 @@ EMITTER = (
     Bug(
         "the extent of a loop is looked at before each turn",
         "codegen.cuda:_Body._for",
-        "isinstance(n, (Load, Call)) for n in",
-        "False for n in",
+        "effect_of(extent) is not Effect.PURE",
+        "False",
         EMITTED,
     ),
     Bug(

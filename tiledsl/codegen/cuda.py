@@ -31,7 +31,6 @@ from tiledsl.ir.nodes import (
     Block,
     Break,
     Buffer,
-    Call,
     Const,
     Continue,
     Evaluate,
@@ -55,6 +54,8 @@ from tiledsl.ir.nodes import (
     View,
     While,
 )
+from tiledsl.ir.ops import Effect
+from tiledsl.ir.types import effect_of
 from tiledsl.ir.walk import statements, walk
 
 
@@ -257,11 +258,12 @@ class _Body:
                 raise TypeError(f"a '{type(kind).__name__}' loop must be lowered before emission")
         if isinstance(kind, Unrolled) and kind.factor == 0 and isinstance(extent, Const):
             self.expr.unrolled[var] = int(extent.value)
-        end, name, start = str(self.expr.emit(extent)), self.expr.name(var), "0"
-        if any(isinstance(n, (Load, Call)) for n in walk(extent)):  # counted once; the body may change what it reads
-            known = self.expr.names.new("trips")
-            start, end = f"0, {known} = {end}", known
-        self._nested(f"for ({type_name(var.dtype)} {name} = {start}; {name} < {end}; ++{name})", body)
+        end, name = str(self.expr.emit(extent)), self.expr.name(var)
+        begin = f"{type_name(var.dtype)} {name} = 0"
+        if effect_of(extent) is not Effect.PURE:  # counted once: C++ would look again before each turn
+            trips = self.expr.names.new("trips")
+            begin, end = f"{begin}, {trips} = {end}", trips
+        self._nested(f"for ({begin}; {name} < {end}; ++{name})", body)
 
     def _roles(self, roles: tuple[Role, ...]) -> None:
         e, start = self.expr, "if"

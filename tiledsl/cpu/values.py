@@ -198,7 +198,7 @@ def _rounded(operation: str, direction: str, *operands: Value) -> Value:
 
 
 def _sigmoid(x: Value) -> Value:
-    return 1 / (1 + _in_float64(np.exp)(-x))
+    return 1 / (1 + FUNCTION_TABLE["exp"](-x))
 
 
 def _special() -> dict[str, Callable[..., Value]]:

@@ -12,10 +12,11 @@ from tiledsl.codegen.cuda import emit
 from tiledsl.cpu import device, interp, tile_interp
 from tiledsl.errors import TileError, VerifyError
 from tiledsl.ir.concurrent import Roles
-from tiledsl.ir.nodes import Kernel
+from tiledsl.ir.dtypes import INDEX, INT32
+from tiledsl.ir.nodes import Cast, Extern, For, Kernel
 from tiledsl.ir.parser import parse
 from tiledsl.ir.verify import verify
-from tiledsl.ir.walk import statements
+from tiledsl.ir.walk import rewrite, statements
 from tiledsl.passes.base import run_pipeline
 from tiledsl.passes.infer_layouts import infer_layouts
 from tiledsl.passes.insert_barriers import insert_barriers
@@ -240,3 +241,11 @@ def test_a_loop_counts_its_turns_once() -> None:
         device.compile_source(text, ["k"]).launch("k", (1,), 1, 0, [np.array([a], np.int32), out])
         found.append(int(out[0]))
     assert found == [0, 4, 22, 94, 364]
+
+
+def test_a_function_of_the_user_that_says_how_often_is_called_once() -> None:
+    k = one_thread("A: global int32[1]", "for k in 4 { A[0] = A[0] + int32(1) }")
+    asked = Cast(INDEX, Extern("ask", (), INT32))
+    asking = rewrite(k, lambda n: replace(n, extent=asked) if isinstance(n, For) else n)
+    (line,) = [line for line in emit(asking).text.splitlines() if "ask()" in line]
+    assert line.strip() == "for (tds::i64 k = 0, trips = (tds::i64)ask(); k < trips; ++k) {"

@@ -228,10 +228,10 @@ def _attempt(
 
 def _invents(op: Op, state: State) -> int:
     """How much of its own a statement would make up now: those that can follow a layout come first."""
-    known = [b in state for b in op.uses if b.space is Space.FRAGMENT]
-    if isinstance(op.stmt, Reduce) and op.stmt.src.buffer not in state:
-        return 1 if any(known) else 2  # its result does not say how the source lies
-    return 0 if any(known) else 2
+    if not any(b in state for b in op.uses if b.space is Space.FRAGMENT):
+        return 2
+    # The result of a reduction does not say how its source lies.
+    return 1 if isinstance(op.stmt, Reduce) and op.stmt.src.buffer not in state else 0
 
 
 def _unfinished(problem: Problem, state: State, members: Sequence[int], memo: Memo) -> Clash | None:
