@@ -131,8 +131,8 @@ class Module:
 
         `mode` says when data of asynchronous copies arrives: at the copy (early), at its wait (late), or either,
         by `seed` (random). `schedule` says which thread runs next: fifo, reverse, random (by `seed`); None: random in
-        the mode random, else fifo. Neither results nor findings depend on `workers`, the number of OS threads (None:
-        one per processor). `shared` names the tiles of shared memory in reports.
+        the mode random, else fifo. Unless blocks race, neither results nor findings depend on `workers`, the number of
+        OS threads (None: one per processor). `shared` names the tiles of shared memory in reports.
 
         Blocks of one `cluster` run together, as do all blocks of a `cooperative` launch (None: if the kernel's text has
         fences and the grid is small enough, or if it polls); other blocks run in any order, one after another.

@@ -14,6 +14,7 @@ from tiledsl.frontend.tensors import Tile, tile_of
 from tiledsl.ir.concurrent import Expect, Fence
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Region, Space, Stmt
 from tiledsl.ir.tile import Copy
+from tiledsl.language.arguments import whole
 from tiledsl.language.barriers import barrier_address
 from tiledsl.language.clusters import mask_of
 from tiledsl.language.tiles import GemmWarpPolicy, begin, copy_width, emit_tile, gemm, regions
@@ -23,12 +24,6 @@ from tiledsl.language.unsupported import reject
 def _emit(word: str, stmt: Stmt) -> None:
     tracer = begin(word)
     emit_tile(tracer, word, stmt)
-
-
-def _count(word: str, name: str, value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
-    return value
 
 
 # ---------------------------------------------------------------------------------------------------------- copies
@@ -87,7 +82,7 @@ def ptx_wait_group(num: int) -> None:
     `T.ptx_wait_group(0)`; TD0226 for a number that is no constant. Source: PTX ISA, "cp.async.wait_group".
     """
     word = "T.ptx_wait_group"
-    _emit(word, AsyncWait(_count(word, "num", num), span=begin(word).here()))
+    _emit(word, AsyncWait(whole(word, "num", num), span=begin(word).here()))
 
 
 def tma_copy(
@@ -164,7 +159,7 @@ def tma_store_wait(count: int = 0, read: bool = True) -> None:
     `T.tma_store_wait(0)`. Source: PTX ISA, "cp.async.bulk.wait_group".
     """
     word = "T.tma_store_wait"
-    _emit(word, AsyncWait(_count(word, "count", count), "store", bool(read), span=begin(word).here()))
+    _emit(word, AsyncWait(whole(word, "count", count), "store", bool(read), span=begin(word).here()))
 
 
 # -------------------------------------------------------------------------------------------------------- products
@@ -200,7 +195,7 @@ def warpgroup_wait(num_mma: int) -> None:
 
 
 def _wait(word: str, count: Any) -> None:
-    _emit(word, AsyncWait(_count(word, "num_mma", count), "product", span=begin(word).here()))
+    _emit(word, AsyncWait(whole(word, "num_mma", count), "product", span=begin(word).here()))
 
 
 def warpgroup_arrive() -> None:

@@ -17,6 +17,7 @@ from tiledsl.frontend.typenames import literal
 from tiledsl.ir.concurrent import Arrive, Await, Expect
 from tiledsl.ir.dtypes import BOOL, INDEX, UINT64
 from tiledsl.ir.nodes import Address, Alloc, Buffer, Const, Expr, Space, Stmt
+from tiledsl.language.arguments import whole
 from tiledsl.language.clusters import mask_of
 from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
@@ -163,8 +164,8 @@ def mbarrier_arrive(mbarrier: Any, cta_id: int | None = None) -> None:
     `T.mbarrier_arrive(bar)`, `T.mbarrier_arrive(bar, 0)`.
     """
     word = "T.mbarrier_arrive"
-    if cta_id is not None and (type(cta_id) is not int or not 0 <= cta_id < 16):
-        raise fail("TD0226", word=word, name="cta_id", value=describe(cta_id), allowed="an int: the rank of a block")
+    if cta_id is not None:
+        whole(word, "cta_id", cta_id, high=15, allowed="an int: the rank of a block")
     _arrive(word, mbarrier, 0 if cta_id is None else mask_of(word, "1 << cta_id", 1 << cta_id))
 
 

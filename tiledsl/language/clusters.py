@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiledsl.frontend.proxies import Scalar, describe
+from tiledsl.frontend.proxies import Scalar
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import shape_text
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.ir.concurrent import ClusterBarrier
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Const, Expr
+from tiledsl.language.arguments import whole, wrong
 from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
 
@@ -94,13 +95,12 @@ def mask_of(word: str, name: str, value: Any) -> int:
     """A mask of blocks of a cluster; 0 for none. Raises TileError TD0226."""
     if value is None:
         return 0
-    if type(value) is not int or not 0 < value < 1 << 16:
-        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int: 1 << rank for each block")
+    mask = whole(word, name, value, 1, (1 << 16) - 1, allowed="an int: 1 << rank for each block")
     cluster = tracer_of(word).launch(word).cluster
     count = 1
     for n in cluster:
         count *= n
-    if value >> count:
+    if mask >> count:
         allowed = f"1 to {(1 << count) - 1}: the cluster has {count} block{'s' * (count > 1)} (cluster_dims)"
-        raise fail("TD0226", word=word, name=name, value=value, allowed=allowed)
-    return value
+        raise wrong(word, name, mask, allowed)
+    return mask

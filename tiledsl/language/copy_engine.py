@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from tiledsl.errors import TileError
 from tiledsl.frontend.proxies import Scalar, Variable, describe, index_of, operand
 from tiledsl.frontend.source import fail
 from tiledsl.frontend.tensors import Tensor, Tile, size_of, tile_of
@@ -21,6 +20,7 @@ from tiledsl.ir.nodes import Address, Alloc, Assigned, Buffer, Const, Expr, Exte
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.swizzle import swizzled
 from tiledsl.ir.tile import Copy
+from tiledsl.language.arguments import whole, wrong
 from tiledsl.language.asynchrony import load, moved
 from tiledsl.language.barriers import (
     arrive_for_all,
@@ -65,13 +65,13 @@ def create_tma_descriptor(*args: Any, box: Sequence[int] | None = None, swizzle:
     if len(args) > 2:
         return _by_numbers(args)
     if len(args) != 1 or not isinstance(args[0], Tensor) or args[0].buffer.space is not Space.GLOBAL:
-        raise _wrong(_DESCRIBE, "tensor", describe(args[0]) if args else "nothing", "a tensor in global memory")
+        raise wrong(_DESCRIBE, "tensor", describe(args[0]) if args else "nothing", "a tensor in global memory")
     rank = args[0].ndim
     given = tuple(box) if isinstance(box, (tuple, list)) else ()
     if len(given) != rank or any(type(n) is not int or not 0 < n <= 256 for n in given):
-        raise _wrong(_DESCRIBE, "box", describe(box), f"{rank} ints from 1 to 256, one for each dimension")
+        raise wrong(_DESCRIBE, "box", describe(box), f"{rank} ints from 1 to 256, one for each dimension")
     if swizzle is not None and swizzle not in _SWIZZLES:
-        raise _wrong(_DESCRIBE, "swizzle", describe(swizzle), "0, 32, 64 or 128 bytes")
+        raise wrong(_DESCRIBE, "swizzle", describe(swizzle), "0, 32, 64 or 128 bytes")
     return TensorMap(args[0], given, swizzle)
 
 
@@ -82,7 +82,7 @@ def _by_numbers(args: Sequence[Any]) -> TensorMap:
     buffer = tensor.buffer
     n = len(buffer.shape)
     if len(rest) != 4 * n + 4:
-        raise _wrong(_DESCRIBE, "arguments", f"{len(args)} numbers", f"{4 * n + 7}: {tensor.shown()} has rank {n}")
+        raise wrong(_DESCRIBE, "arguments", f"{len(args)} numbers", f"{4 * n + 7}: {tensor.shown()} has rank {n}")
     sizes, strides, box, steps = (rest[i * n : (i + 1) * n][::-1] for i in range(4))
     interleave, swizzle, _promotion, fill = rest[4 * n :]
     size = buffer.dtype.bits // 8
@@ -95,8 +95,7 @@ def _by_numbers(args: Sequence[Any]) -> TensorMap:
         _same(f"the element stride of dimension {axis}", steps[axis], 1)
     _same("interleave", interleave, 0)
     _same("fill", fill, 0)
-    if type(swizzle) is not int or not 0 <= swizzle < len(_SWIZZLES):
-        raise _wrong(_DESCRIBE, "swizzle", describe(swizzle), "0 to 3: none, 32, 64 or 128 bytes")
+    whole(_DESCRIBE, "swizzle", swizzle, high=len(_SWIZZLES) - 1, allowed="0 to 3: none, 32, 64 or 128 bytes")
     return create_tma_descriptor(tensor, box=tuple(box), swizzle=_SWIZZLES[swizzle])
 
 
@@ -105,7 +104,7 @@ def _tensor(value: Any) -> Tensor:
     if isinstance(value, Scalar) and isinstance(value.expr, Address) and all(_is_zero(i) for i in value.expr.indices):
         value = Tensor(value.expr.buffer)
     if not isinstance(value, Tensor) or value.buffer.space is not Space.GLOBAL:
-        raise _wrong(_DESCRIBE, "tensor", describe(value), "a tensor in global memory: A.data")
+        raise wrong(_DESCRIBE, "tensor", describe(value), "a tensor in global memory: A.data")
     return value
 
 
@@ -135,7 +134,7 @@ def _same(name: str, value: Any, wanted: Extent) -> None:
     expr = index_of(given, name)
     if simplify(expr - _as_expr(wanted), {}) != Const(0):
         shown = wanted if isinstance(wanted, int) else describe(size_of(wanted))
-        raise _wrong(_DESCRIBE, name, describe(given), f"{shown}: the copy engine is told of the tensor as it is")
+        raise wrong(_DESCRIBE, name, describe(given), f"{shown}: the copy engine is told of the tensor as it is")
 
 
 def tma_load(descriptor: TensorMap, barrier: Any, dst: Any, *coordinates: Any) -> None:
@@ -153,11 +152,11 @@ def tma_load(descriptor: TensorMap, barrier: Any, dst: Any, *coordinates: Any) -
     """
     begin(_LOAD)
     if not isinstance(descriptor, TensorMap):
-        raise _wrong(_LOAD, "descriptor", describe(descriptor), "what T.create_tma_descriptor makes")
+        raise wrong(_LOAD, "descriptor", describe(descriptor), "what T.create_tma_descriptor makes")
     rank = len(descriptor.box)
     if len(coordinates) not in (rank, rank + 1):
         allowed = f"{rank} for {descriptor.tensor.shown()}, innermost dimension first"
-        raise _wrong(_LOAD, "coordinates", f"{len(coordinates)} numbers", allowed)
+        raise wrong(_LOAD, "coordinates", f"{len(coordinates)} numbers", allowed)
     offsets = tuple(index_of(c, "a coordinate") for c in reversed(coordinates[:rank]))
     source = Tile(descriptor.tensor, offsets, descriptor.box)
     target = _place(dst, descriptor.box)
@@ -198,7 +197,7 @@ def _layout(buffer: Buffer, swizzle: int, width: int) -> Layout:
     if width * buffer.dtype.bits != swizzle * 8:
         allowed = f"a box with rows of {swizzle} bytes" if swizzle else "a tile as wide as the box"
         row = f"{width} elements of {buffer.dtype} a row of the box, {shape[-1]} a row of '{buffer.name}'"
-        raise _wrong(_DESCRIBE, f"swizzle={swizzle}", row, allowed)
+        raise wrong(_DESCRIBE, f"swizzle={swizzle}", row, allowed)
     try:
         return swizzled(shape, buffer.dtype.bits, swizzle)
     except ValueError as raised:
@@ -248,7 +247,7 @@ def copy_cluster(
         reject("copy_cluster", coalesced_width=coalesced_width)
         if cluster_mask is not None:
             allowed = "nothing beside dst_block=, which names the one block that gets the tile"
-            raise _wrong(_CLUSTER, "cluster_mask", describe(cluster_mask), allowed)
+            raise wrong(_CLUSTER, "cluster_mask", describe(cluster_mask), allowed)
         _to_one_block(tracer, moved(_CLUSTER, src, dst, (Space.SHARED, Space.SHARED)), dst_block, remote_barrier)
         return
     if cluster_mask is None:
@@ -294,17 +293,17 @@ def _to_the_blocks(source: Region, target: Region, mask: int, barrier: Tensor) -
 
 def _to_one_block(tracer: Tracer, tiles: tuple[Region, Region], block: Any, remote_barrier: Any) -> None:
     if block is None:
-        raise _wrong(
+        raise wrong(
             _CLUSTER, "dst_block", "not given", "the rank of the block that gets the tile, beside remote_barrier="
         )
     blocks = prod(tracer.launch(_CLUSTER).cluster)
     if blocks == 1:
         allowed = "nothing: the kernel has no cluster, give T.Kernel cluster_dims="
-        raise _wrong(_CLUSTER, "dst_block", describe(block), allowed)
+        raise wrong(_CLUSTER, "dst_block", describe(block), allowed)
     rank = operand(block)
     expr = index_of(rank, "the rank of a block")
     if isinstance(expr, Const) and not 0 <= expr.value < blocks:
-        raise _wrong(_CLUSTER, "dst_block", describe(rank), f"0 to {blocks - 1}: the cluster has {blocks} blocks")
+        raise wrong(_CLUSTER, "dst_block", describe(rank), f"0 to {blocks - 1}: the cluster has {blocks} blocks")
     if remote_barrier is not None:
         _send(tiles, rank, remote_barrier)
         return
@@ -332,7 +331,3 @@ def _exchange(source: Region, target: Region, to: Any, blocks: list[int], barrie
         else:
             arrive_for_all(_CLUSTER, barrier, 1 << rank)
     _send((source, target), to, barrier)
-
-
-def _wrong(word: str, name: str, value: str, allowed: str) -> TileError:
-    return fail("TD0226", word=word, name=name, value=value, allowed=allowed)

@@ -11,6 +11,7 @@ from tiledsl.frontend.tracer import tracer_of
 from tiledsl.ir.concurrent import NamedArrive
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Alloc, Assert, Assume, Barrier, Buffer, Const, Print, Space
+from tiledsl.language.arguments import whole, wrong
 from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin, copy
 
@@ -96,9 +97,7 @@ def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
     if not barrier_id or not arrive_count:
         allowed = "a barrier from 1 to 15 and a number of threads: those that arrive and those that wait"
         given = f"{describe(barrier_id)}, {describe(arrive_count)}"
-        raise fail(
-            "TD0226", word="T.named_barrier_arrive", name="barrier_id, arrive_count", value=given, allowed=allowed
-        )
+        raise wrong("T.named_barrier_arrive", "barrier_id, arrive_count", given, allowed)
     count = _at_named_barrier("T.named_barrier_arrive", barrier_id, arrive_count)
     tracer.launch("T.named_barrier_arrive").has_roles = True
     tracer.emit(NamedArrive(Const(barrier_id, INDEX), count, span=tracer.here()))
@@ -106,14 +105,10 @@ def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
 
 def _at_named_barrier(word: str, barrier_id: Any, arrive_count: Any) -> int:
     """The number of threads that meet, 0 for all of them. Raises TileError TD0226, TD0129."""
-    for name, value in (("barrier_id", barrier_id), ("arrive_count", arrive_count)):
-        if value is not None and (type(value) is not int or value < 0):
-            raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
-    if barrier_id is not None and barrier_id > 15:
-        raise fail("TD0226", word=word, name="barrier_id", value=barrier_id, allowed="0 to 15")
-    if arrive_count is not None and arrive_count % 32:
-        allowed = "a multiple of 32: whole warps arrive"
-        raise fail("TD0226", word=word, name="arrive_count", value=arrive_count, allowed=allowed)
+    if barrier_id is not None:
+        whole(word, "barrier_id", barrier_id, high=15, allowed="0 to 15")
+    if arrive_count is not None:
+        whole(word, "arrive_count", arrive_count, step=32, allowed="a multiple of 32: whole warps arrive")
     if tracer_of(word).enclosing("parallel") is not None:
         raise fail("TD0129", word=word)
     return arrive_count or 0

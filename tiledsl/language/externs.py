@@ -17,6 +17,7 @@ from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.dtypes import HANDLE, INDEX, DType
 from tiledsl.ir.foreign import Declared, declared
 from tiledsl.ir.nodes import Address, Buffer, Const, Evaluate, Expr, Extern, Launch, Param, Reference, Var
+from tiledsl.language.arguments import whole
 from tiledsl.language.launch import Kernel
 from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
@@ -154,8 +155,7 @@ def CUDASourceCodeKernel(
     frame = Kernel(*blocks, threads=threads, prelude=prelude, cluster_dims=cluster_dims)
     if tracer.frame is not None:
         raise fail("TD0120")
-    if type(shared_bytes) is not int or shared_bytes < 0:
-        raise _wrong("shared_bytes", shared_bytes, "a number of bytes")
+    whole("T.CUDASourceCodeKernel", "shared_bytes", shared_bytes, allowed="a number of bytes")
     text, place = _text_of(source_code_or_path, entry_name)
     kernel = _kernel_of(text, entry_name)
     given = _arguments(tracer, kernel, args)

@@ -15,6 +15,7 @@ from tiledsl.frontend.tracer import LaunchFrame, tracer_of
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.layout import Fragment, Layout
 from tiledsl.ir.nodes import Assigned, Const, Expr, Launch, Let, Raster, SafeValue, Space, Var
+from tiledsl.language.arguments import whole
 from tiledsl.language.clusters import cluster_of
 from tiledsl.language.layouts import as_layout
 from tiledsl.language.sizes import const_sizes
@@ -239,9 +240,7 @@ def _grid_size(value: Any) -> Expr:
 
 
 def _dimension(dim: Any, count: int, word: str) -> int:
-    if type(dim) is not int or not 0 <= dim < 3:
-        raise fail("TD0226", word=word, name="dim", value=describe(dim), allowed="0, 1 or 2")
-    return min(dim, count)
+    return min(whole(word, "dim", dim, high=2, allowed="0, 1 or 2"), count)
 
 
 def this_thread(word: str) -> Scalar:
@@ -334,10 +333,7 @@ def use_swizzle(panel_size: int, order: str = "row", enable: bool = True) -> Non
     `T.use_swizzle(8)`; `order` is "row" or "column" (TD0226). Not in a launch with clusters (TD0103).
     """
     frame = tracer_of("T.use_swizzle").launch("T.use_swizzle")
-    if type(panel_size) is not int or panel_size < 1:
-        raise fail(
-            "TD0226", word="T.use_swizzle", name="panel_size", value=describe(panel_size), allowed="a positive int"
-        )
+    whole("T.use_swizzle", "panel_size", panel_size, 1)
     if order not in ("row", "column", "col"):
         raise fail("TD0226", word="T.use_swizzle", name="order", value=describe(order), allowed="'row' or 'column'")
     if enable:
@@ -379,10 +375,7 @@ def annotate_min_blocks_per_sm(count: int) -> None:
     `T.annotate_min_blocks_per_sm(2)`: from 1 to 32 (TD0226). Source: CUDA C++ Programming Guide, "Launch Bounds".
     """
     frame = tracer_of("T.annotate_min_blocks_per_sm").launch("T.annotate_min_blocks_per_sm")
-    if type(count) is not int or not 1 <= count <= 32:
-        word = "T.annotate_min_blocks_per_sm"
-        raise fail("TD0226", word=word, name="count", value=describe(count), allowed="1 to 32")
-    frame.min_blocks = count
+    frame.min_blocks = whole("T.annotate_min_blocks_per_sm", "count", count, 1, 32, allowed="1 to 32")
 
 
 def _items(table: Mapping[Any, Any], word: str) -> list[tuple[Tensor, Any]]:

@@ -23,6 +23,7 @@ from tiledsl.ir.dtypes import DType
 from tiledsl.ir.nodes import Buffer, Extent
 from tiledsl.ir.recover import recover_fragment, recover_layout
 from tiledsl.ir.swizzle import SPANS, choose_swizzle, expand, swizzle_period, swizzled
+from tiledsl.language.arguments import whole
 from tiledsl.language.sizes import const_sizes
 
 IndexFunction = Callable[..., Any]
@@ -186,8 +187,7 @@ def plot_layout(
     wanted = ["svg", "txt"] if "all" in given else given
     if not wanted or any(f not in ("svg", "txt") for f in wanted):
         raise fail("TD0226", word=word, name="formats", value=describe(formats), allowed="'svg', 'txt', 'all'")
-    if type(bits) is not int or bits < 1:
-        raise fail("TD0226", word=word, name="bits", value=describe(bits), allowed="the bits of an element")
+    whole(word, "bits", bits, 1, allowed="the bits of an element")
     found = _data(layout)
     if found is None:
         raise error("TD0307", here(), buffer=word, why=f"{describe(layout)} is neither T.Layout nor T.Fragment")

@@ -15,6 +15,7 @@ from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Const, Unrolled, Vectorized
 from tiledsl.ir.nodes import Pipelined as PipelinedKind
 from tiledsl.ir.nodes import Serial as SerialKind
+from tiledsl.language.arguments import whole, wrong
 from tiledsl.language.launch import get_thread_binding, get_thread_extent
 from tiledsl.language.sizes import const_sizes, sizes
 from tiledsl.language.unsupported import reject
@@ -35,7 +36,7 @@ def Parallel(
     reject("Parallel", loop_layout=loop_layout, prefer_async=prefer_async, annotations=annotations)
     if not extents:
         raise fail("TD0221", word="T.Parallel", value="nothing")
-    return Box(const_sizes(extents, "T.Parallel"), _count("T.Parallel", "coalesced_width", coalesced_width or 0))
+    return Box(const_sizes(extents, "T.Parallel"), whole("T.Parallel", "coalesced_width", coalesced_width or 0))
 
 
 def Pipelined(
@@ -53,7 +54,7 @@ def Pipelined(
     each statement of the body. Raises TileError TD0226, TD0227 for lists of different lengths.
     """
     kind = PipelinedKind(
-        _count("T.Pipelined", "num_stages", num_stages),
+        whole("T.Pipelined", "num_stages", num_stages),
         _numbers("order", order),
         _numbers("stage", stage),
         tuple(_numbers("group", g) for g in group or ()),
@@ -87,7 +88,7 @@ def unroll(
     `for k in T.unroll(4):`.
     """
     reject("unroll", annotations=annotations)
-    kind = Unrolled(_count("T.unroll", "unroll_factor", unroll_factor or 0), bool(explicit))
+    kind = Unrolled(whole("T.unroll", "unroll_factor", unroll_factor or 0), bool(explicit))
     return _range("T.unroll", start, stop, step, kind)
 
 
@@ -108,9 +109,9 @@ def Persistent(domain: Sequence[Any], wave_size: Any, index: Any, group_size: in
     """
     word = "T.Persistent"
     extents = tuple(extent_of(s) for s in sizes(domain, word))
-    if not extents or type(group_size) is not int or group_size < 1:
-        name, value = ("group_size", group_size) if extents else ("domain", domain)
-        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="positive ints")
+    if not extents:
+        raise wrong(word, "domain", describe(domain), "positive ints")
+    whole(word, "group_size", group_size, 1)
     box = tuple(Const(e, INDEX) if isinstance(e, int) else e for e in extents)
     wave, number = operand(wave_size), operand(index)
     if not isinstance(wave, Scalar) and wave < 1:
@@ -148,12 +149,6 @@ def loop_break() -> None:
 
 def _range(word: str, start: Any, stop: Any, step: Any, kind: Any) -> LoopSpec:
     return Counted(0, start, step, kind, word) if stop is None else Counted(start, stop, step, kind, word)
-
-
-def _count(word: str, name: str, value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="an int of 0 or more")
-    return value
 
 
 def _numbers(name: str, values: Any) -> tuple[int, ...]:

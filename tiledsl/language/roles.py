@@ -11,6 +11,7 @@ from tiledsl.frontend.source import fail
 from tiledsl.frontend.tracer import LaunchFrame, RoleFrame, tracer_of
 from tiledsl.ir.concurrent import WARPGROUP, Role, Roles, SetRegisters
 from tiledsl.ir.nodes import Var
+from tiledsl.language.arguments import whole
 from tiledsl.language.tiles import begin
 
 _COUNTS = "a multiple of 8 from 24 to 256"  # PTX ISA, "setmaxnreg"; 256 where all are to be had
@@ -81,9 +82,7 @@ def _warpgroups(groups: tuple[Any, ...], threads: int) -> tuple[int, ...]:
 
 
 def _registers(word: str, name: str, count: Any) -> int:
-    if type(count) is not int or count % 8 or not 24 <= count <= 256:
-        raise fail("TD0226", word=word, name=name, value=describe(count), allowed=_COUNTS)
-    return count
+    return whole(word, name, count, 24, 256, step=8, allowed=_COUNTS)
 
 
 def set_max_nreg(reg_count: int, is_inc: int) -> None:

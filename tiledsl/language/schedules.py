@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tiledsl.errors import Span, TileError
+from tiledsl.errors import Span
 from tiledsl.frontend.proxies import describe
 from tiledsl.frontend.source import fail, here
 from tiledsl.frontend.tensors import Tensor
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.ir.nodes import Buffer, Handover, Space
 from tiledsl.ir.verify_concurrent import possible_registers
+from tiledsl.language.arguments import whole, wrong
 
 _WORD = "T.annotate_ws_schedule"
 
@@ -35,16 +36,14 @@ class WSPipeline:
         if named and len(tiles) == 3 and depth is None:
             *tiles_, depth = tiles
             tiles = tuple(tiles_)
-        if type(depth) is not int or depth < 1:
-            raise _wrong("T.WSPipeline", "depth", describe(depth), "1 or more")
+        self.depth = whole("T.WSPipeline", "depth", depth, 1, allowed="1 or more")
         self.name = tiles[0] if named else ""
         if named:
             listed = tiles[1] if len(tiles) == 2 and isinstance(tiles[1], (list, tuple)) else ()
             tiles = tuple(listed)
         self.tiles: tuple[Buffer, ...] = tuple(_tile(t) for t in tiles)
         if not tiles:
-            raise _wrong("T.WSPipeline", "tiles", "none", "one tile or more")
-        self.depth = depth
+            raise wrong("T.WSPipeline", "tiles", "none", "one tile or more")
         self.span = here()
 
 
@@ -64,13 +63,13 @@ class WSRole:
     def __init__(self, name: str, *, warps_lo: int, warps_hi: int, max_nreg: int = 0) -> None:
         word = "T.WSRole"
         if not isinstance(name, str) or not name.isidentifier():
-            raise _wrong(word, "name", describe(name), "a name")
+            raise wrong(word, "name", describe(name), "a name")
         numbers = all(type(n) is int and n >= 0 and n % 4 == 0 for n in (warps_lo, warps_hi))
         if not numbers or warps_lo >= warps_hi:
             value = f"{describe(warps_lo)} to {describe(warps_hi)}"
-            raise _wrong(word, "warps_lo and warps_hi", value, "whole warpgroups: 0 to 4, 4 to 8, 4 to 12, ...")
+            raise wrong(word, "warps_lo and warps_hi", value, "whole warpgroups: 0 to 4, 4 to 8, 4 to 12, ...")
         if type(max_nreg) is not int or (max_nreg and not possible_registers(max_nreg)):
-            raise _wrong(word, "max_nreg", describe(max_nreg), "a multiple of 8 from 24 to 256, or 0")
+            raise wrong(word, "max_nreg", describe(max_nreg), "a multiple of 8 from 24 to 256, or 0")
         for field_, value_ in zip(("name", "warps_lo", "warps_hi", "max_nreg"), (name, warps_lo, warps_hi, max_nreg)):
             object.__setattr__(self, field_, value_)
 
@@ -136,16 +135,16 @@ class WSScope:
     def __init__(self, id: str, bodies: Mapping[str, Sequence[Any]]) -> None:
         word = "T.WSScope"
         if not isinstance(id, str) or not id:
-            raise _wrong(word, "id", describe(id), "a name")
+            raise wrong(word, "id", describe(id), "a name")
         if not isinstance(bodies, Mapping):
-            raise _wrong(word, "bodies", describe(bodies), "a dict from roles to lists")
+            raise wrong(word, "bodies", describe(bodies), "a dict from roles to lists")
         self.id = id
         self.bodies: dict[str, tuple[str | WSSync, ...]] = {}
         for role, body in bodies.items():
             entries = [e.id if isinstance(e, WSOpRef) else e for e in body]
             for e in entries:
                 if not isinstance(e, (str, WSSync)):
-                    raise _wrong(word, "an entry", describe(e), "the name of an operation, T.WSOpRef, or T.WSSync")
+                    raise wrong(word, "an entry", describe(e), "the name of an operation, T.WSOpRef, or T.WSSync")
             self.bodies[role] = tuple(entries)
 
 
@@ -180,14 +179,14 @@ class WSSchedule:
         found = (*given, *pipelines)
         for p in found:
             if not isinstance(p, WSPipeline):
-                raise _wrong("T.WSSchedule", "pipelines", describe(p), "T.WSPipeline(...)")
+                raise wrong("T.WSSchedule", "pipelines", describe(p), "T.WSPipeline(...)")
         if not found and roles is None:
-            raise _wrong("T.WSSchedule", "pipelines", "none", "one T.WSPipeline or more")
+            raise wrong("T.WSSchedule", "pipelines", "none", "one T.WSPipeline or more")
         if registers is not None and (roles is not None or not _are_registers(registers)):
             allowed = "two multiples of 8 from 24 to 256, or 0, for a thread that copies and one that computes"
-            raise _wrong("T.WSSchedule", "registers", describe(registers), allowed)
+            raise wrong("T.WSSchedule", "registers", describe(registers), allowed)
         if roles is None and (num_warps is not None or scopes or any(p.name for p in found)):
-            raise _wrong("T.WSSchedule", "roles", "missing", "T.WSRole(...) for each group of warps, with scopes")
+            raise wrong("T.WSSchedule", "roles", "missing", "T.WSRole(...) for each group of warps, with scopes")
         values = (found, registers and tuple(registers), num_warps or 0, tuple(roles or ()), tuple(scopes), here())
         for name, value in zip(("pipelines", "registers", "num_warps", "roles", "scopes", "span"), values):
             object.__setattr__(self, name, value)
@@ -197,26 +196,25 @@ class WSSchedule:
 
 def _check_roles(s: WSSchedule) -> None:
     word = "T.WSSchedule"
-    if type(s.num_warps) is not int or s.num_warps < 4 or s.num_warps % 4 or s.num_warps > 32:
-        raise _wrong(word, "num_warps", describe(s.num_warps), "4, 8, ... 32: whole warpgroups")
+    whole(word, "num_warps", s.num_warps, 4, 32, step=4, allowed="4, 8, ... 32: whole warpgroups")
     for r in s.roles:
         if not isinstance(r, WSRole) or r.warps_hi > s.num_warps:
-            raise _wrong(word, "roles", describe(r), f"T.WSRole(...) of warps 0 to {s.num_warps}")
+            raise wrong(word, "roles", describe(r), f"T.WSRole(...) of warps 0 to {s.num_warps}")
     for scope in s.scopes:
         if not isinstance(scope, WSScope):
-            raise _wrong(word, "scopes", describe(scope), "T.WSScope(...)")
+            raise wrong(word, "scopes", describe(scope), "T.WSScope(...)")
     for kind, names in (
         ("roles", [r.name for r in s.roles]),
         ("pipelines", [p.name for p in s.pipelines]),
         ("scopes", [c.id for c in s.scopes]),
     ):
         if len(set(names)) != len(names) or "" in names:
-            raise _wrong(word, kind, ", ".join(names), "a name for each, no two the same")
+            raise wrong(word, kind, ", ".join(names), "a name for each, no two the same")
     ordered = sorted(s.roles, key=lambda r: r.warps_lo)
     if any(a.warps_hi > b.warps_lo for a, b in pairwise(ordered)):
-        raise _wrong(word, "roles", ", ".join(r.name for r in s.roles), "roles that share no warp")
+        raise wrong(word, "roles", ", ".join(r.name for r in s.roles), "roles that share no warp")
     if ROOT not in [c.id for c in s.scopes]:
-        raise _wrong(word, "scopes", "without T.WSScope.ROOT", "one of them is T.WSScope.ROOT: the kernel")
+        raise wrong(word, "scopes", "without T.WSScope.ROOT", "one of them is T.WSScope.ROOT: the kernel")
 
 
 class ws_op:
@@ -229,9 +227,9 @@ class ws_op:
         self.tracer = tracer_of("T.ws_op")
         self.launch = self.tracer.launch("T.ws_op")
         if not isinstance(id, str) or not id or id == ROOT:
-            raise _wrong("T.ws_op", "id", describe(id), "a name of its own")
+            raise wrong("T.ws_op", "id", describe(id), "a name of its own")
         if id in self.launch.operations:
-            raise _wrong("T.ws_op", "id", f"'{id}' twice", "a name of its own")
+            raise wrong("T.ws_op", "id", f"'{id}' twice", "a name of its own")
         if self.tracer.enclosing("parallel") is not None:
             raise fail("TD0129", word="T.ws_op")
         self.id = id
@@ -262,13 +260,13 @@ def annotate_ws_schedule(schedule: WSSchedule) -> None:
     """
     frame = tracer_of(_WORD).launch(_WORD)
     if not isinstance(schedule, WSSchedule):
-        raise _wrong(_WORD, "schedule", describe(schedule), "T.WSSchedule(...)")
+        raise wrong(_WORD, "schedule", describe(schedule), "T.WSSchedule(...)")
     tiles = [b for p in schedule.pipelines for b in p.tiles]
     for b in tiles:
         if tiles.count(b) > 1:
-            raise _wrong(_WORD, "tiles", f"'{b.name}' twice", "each tile once")
+            raise wrong(_WORD, "tiles", f"'{b.name}' twice", "each tile once")
     if frame.handovers or frame.schedule is not None:
-        raise _wrong(_WORD, "schedule", "a second one", "one schedule for a launch")
+        raise wrong(_WORD, "schedule", "a second one", "one schedule for a launch")
     if schedule.roles:
         frame.schedule, frame.has_roles = schedule, True
         frame.threads = (schedule.num_warps * 32,)
@@ -276,10 +274,6 @@ def annotate_ws_schedule(schedule: WSSchedule) -> None:
     frame.handovers = tuple(Handover(p.tiles, p.depth, p.span) for p in schedule.pipelines)
     if schedule.registers is not None:
         frame.registers = schedule.registers
-
-
-def _wrong(word: str, name: str, value: str, allowed: str) -> TileError:
-    return fail("TD0226", word=word, name=name, value=value, allowed=allowed)
 
 
 def _are_registers(value: Any) -> bool:
@@ -291,6 +285,6 @@ def _are_registers(value: Any) -> bool:
 def _tile(value: Any) -> Any:
     if not isinstance(value, Tensor) or value.buffer.space is not Space.SHARED:
         allowed = "tiles of T.alloc_shared"
-        raise _wrong("T.WSPipeline", "tiles", describe(value), allowed)
+        raise wrong("T.WSPipeline", "tiles", describe(value), allowed)
     value.check_alive()
     return value.buffer

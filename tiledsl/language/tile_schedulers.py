@@ -5,14 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from tiledsl.errors import TileError
 from tiledsl.frontend.loopspecs import Tiles
-from tiledsl.frontend.proxies import Scalar, Variable, dependencies, describe, index_of, operand
-from tiledsl.frontend.source import fail
+from tiledsl.frontend.proxies import Scalar, Variable, dependencies, index_of, operand
 from tiledsl.frontend.tensors import size_of
 from tiledsl.frontend.tracer import tracer_of
 from tiledsl.ir.dtypes import INDEX
 from tiledsl.ir.nodes import Const, Expr
+from tiledsl.language.arguments import whole, wrong
 from tiledsl.language.macros import meta_class
 from tiledsl.language.memory import alloc_var
 from tiledsl.language.scalars import ceildiv
@@ -46,9 +45,7 @@ class BaseTileScheduler:
             self.current_iter = _variable(prefix, "current_iter")
 
     def update_current_idx(self, linear_idx: Any) -> None:
-        raise _wrong(
-            "T.BaseTileScheduler", "update_current_idx", "of no class", "a method of the class derived from it"
-        )
+        raise wrong("T.BaseTileScheduler", "update_current_idx", "of no class", "a method of the class derived from it")
 
     def init(self, linear_init: Any) -> None:
         _with_state(self._stateful, "init")
@@ -93,8 +90,8 @@ class PersistentTileScheduler(BaseTileScheduler):
         stateful: bool = True,
     ) -> None:
         super().__init__(prefix, stateful)
-        _positive("swizzle_size", swizzle_size)
-        _positive("cluster_size", cluster_size)
+        whole(_WORD, "swizzle_size", swizzle_size, 1)
+        whole(_WORD, "cluster_size", cluster_size, 1)
         rows, columns = ceildiv(num_m_tiles, cluster_size), num_n_tiles
         self._column_major = column_major
         self._sizes = (rows, columns) if column_major else (columns, rows)
@@ -136,17 +133,8 @@ def _variable(prefix: str, name: str) -> Variable:
     return alloc_var("int32")
 
 
-def _positive(name: str, value: Any) -> None:
-    if type(value) is not int or value < 1:
-        raise _wrong(_WORD, name, describe(value), "a positive int")
-
-
 def _with_state(stateful: bool, method: str) -> None:
     if not stateful:
-        raise _wrong(
+        raise wrong(
             _WORD, "stateful", "False", f"True where .{method}() is called; without variables there is .coord(n)"
         )
-
-
-def _wrong(word: str, name: str, value: str, allowed: str) -> TileError:
-    return fail("TD0226", word=word, name=name, value=value, allowed=allowed)

@@ -15,6 +15,7 @@ from tiledsl.ir.im2col import Window
 from tiledsl.ir.nodes import AsyncCommit, AsyncWait, Const, Expr, For, Region, Space, Stmt, Store, Unrolled, Var
 from tiledsl.ir.simplify import simplify
 from tiledsl.ir.tile import Copy, Fill, Gemm, Im2col, Transpose
+from tiledsl.language.arguments import whole
 from tiledsl.language.packed_copies import copy_packed, fill_packed, memory_of, side_of
 from tiledsl.language.unsupported import reject
 
@@ -72,11 +73,7 @@ def copy(
 
 def copy_width(word: str, width: Any) -> int:
     """The elements of an access that the user asks for; 0 for none."""
-    if width is None:
-        return 0
-    if type(width) is not int or width < 0:
-        raise fail("TD0226", word=word, name="coalesced_width", value=describe(width), allowed="a positive int")
-    return width
+    return 0 if width is None else whole(word, "coalesced_width", width)
 
 
 def regions(a: Tile, b: Tile, word: str) -> tuple[Region, Region]:
@@ -171,9 +168,7 @@ def c2d_im2col(
 def _im2col(word: str, img: Any, col: Any, steps: tuple[Any, Any], filter_: dict[str, int], pad: int) -> None:
     tracer = begin(word)
     for name, value, least in (*((n, v, 1) for n, v in filter_.items()), ("pad", pad, 0)):
-        if type(value) is not int or value < least:
-            allowed = f"a Python int of at least {least}"
-            raise fail("TD0226", word=word, name=name, value=describe(value), allowed=allowed)
+        whole(word, name, value, least)
     image, tile = tile_of(img, word, "img"), tile_of(col, word, "col").region(word)
     shape = image.buffer.shape
     fixed = len(shape) == 4 and all(isinstance(n, int) for n in shape[1:])
@@ -296,8 +291,7 @@ def gemm(
     Raises TileError TD0215 for what is no matrix, TD0216 and TD0217 for other shapes, TD0226.
     """
     tracer = begin("T.gemm")
-    if type(wg_wait) is not int or wg_wait < -1:
-        raise fail("TD0226", word="T.gemm", name="wg_wait", value=describe(wg_wait), allowed="-1, 0, or a number")
+    whole("T.gemm", "wg_wait", wg_wait, -1, allowed="-1, 0, or a number")
     reject("gemm", mbar=mbar)
     a, b, c = (tile_of(x, "T.gemm", name) for x, name in ((A, "A"), (B, "B"), (C, "C")))
     check_operands("T.gemm", (a, "A"), (b, "B"), c=c)

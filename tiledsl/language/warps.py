@@ -11,6 +11,7 @@ from tiledsl.frontend.proxies import Scalar, call, cast, condition, dependencies
 from tiledsl.frontend.source import fail
 from tiledsl.ir.dtypes import BOOL, FLOAT32, INDEX, INT32, UINT32
 from tiledsl.ir.nodes import TRUE, Call, Const, Evaluate, eq
+from tiledsl.language.arguments import whole
 from tiledsl.language.debug import sync_threads
 from tiledsl.language.launch import this_thread
 from tiledsl.language.memory import alloc_shared
@@ -45,8 +46,8 @@ def get_warp_group_idx(warp_size: int | None = None, warps_per_group: int | None
     `group = T.get_warp_group_idx()`. TD0226 for other than positive ints.
     """
     this = this_thread("T.get_warp_group_idx")
-    size = positive("T.get_warp_group_idx", "warp_size", warp_size or _WARP)
-    group = positive("T.get_warp_group_idx", "warps_per_group", warps_per_group or 4)
+    size = whole("T.get_warp_group_idx", "warp_size", warp_size or _WARP, 1)
+    group = whole("T.get_warp_group_idx", "warps_per_group", warps_per_group or 4, 1)
     return Scalar(this.expr // (size * group), INDEX, this.frame)
 
 
@@ -58,16 +59,9 @@ def shuffle_elect(thread_extent: int) -> Scalar:
     this = this_thread("T.shuffle_elect")
     word = "T.shuffle_elect"
     if thread_extent:
-        size = positive(word, "thread_extent", thread_extent)
+        size = whole(word, "thread_extent", thread_extent, 1)
         return Scalar(eq(this.expr % size, 0), BOOL, this.frame)
     return Scalar(eq(this.expr, 0), BOOL, this.frame)
-
-
-def positive(word: str, name: str, value: Any) -> int:
-    """A Python integer of 1 or more. Raises TileError TD0226 for anything else."""
-    if type(value) is not int or value < 1:
-        raise fail("TD0226", word=word, name=name, value=describe(value), allowed="a positive int")
-    return value
 
 
 def _shuffle(fn: str, value: Any, lane: Any) -> Scalar:
@@ -111,9 +105,8 @@ def sync_warp(mask: int | None = None) -> None:
     T.Parallel loop, TD0226 for another mask. Source: PTX ISA, "bar.warp.sync".
     """
     tracer = begin("T.sync_warp")
-    if mask is not None and (type(mask) is not int or not 0 < mask <= _ALL_LANES):
-        allowed = "an int from 1 to 0xffffffff: a bit for each lane"
-        raise fail("TD0226", word="T.sync_warp", name="mask", value=describe(mask), allowed=allowed)
+    if mask is not None:
+        whole("T.sync_warp", "mask", mask, 1, _ALL_LANES, allowed="an int from 1 to 0xffffffff: a bit for each lane")
     if tracer.enclosing("parallel") is not None:
         raise fail("TD0129", word="T.sync_warp")
     lanes = Const(_ALL_LANES if mask is None else mask, UINT32)

@@ -1,20 +1,19 @@
-"""Tile programs before and after a pass on tokens; blocks that write to each other's tiles are executed in turn."""
+"""Blocks of a tile program on tokens: those that write to each other's tiles are executed in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from math import prod
 
-from tiledsl.errors import VerifyError
 from tiledsl.ir.concurrent import ClusterBarrier, reaches_blocks
 from tiledsl.ir.nodes import Kernel, Launch
 from tiledsl.ir.walk import statements
 from tiledsl.verifiers.tile_memory import Trace
 from tiledsl.verifiers.tile_roles import Cluster
 from tiledsl.verifiers.tiles import MOST_STATEMENTS, TileMachine
-from tiledsl.verifiers.world import SIZES, GivenUp, World, worlds
+from tiledsl.verifiers.world import GivenUp, World
 
 
 def meet(launch: Launch) -> bool:
@@ -39,29 +38,6 @@ def around(launch: Launch, world: World) -> list[World]:
     corner = [i + 1 - n for i, n in zip(last, size)]
     places = ([c + i for c, i in zip(corner, reversed(at))] for at in inside)
     return [replace(world, values={**world.values, **dict(zip(launch.blocks, at))}) for at in places]
-
-
-def before_and_after(
-    before: Kernel, old: Launch, after: Kernel, new: Launch, sizes: Sequence[int] = SIZES[:2]
-) -> Iterator[tuple[Trace, Trace]]:
-    """What each block did in `old` and in `new`, what a pass made of it, at the sizes that tell something.
-
-    Raises as `TileMachine.run`; VerifyError P4 where the pass made more work than statements can account for.
-    """
-    # One statement may have become all of them: the guards, waits and counters of a loop that is not even entered.
-    most = MOST_STATEMENTS * max(4, sum(1 for _ in statements(new)))
-    for world in worlds(before, old, sizes):
-        try:
-            blocks = around(new, world)
-            expectations = run_blocks(before, old, blocks)
-        except GivenUp:
-            continue
-        try:
-            found = run_blocks(after, new, blocks, most)
-        except GivenUp:
-            why = f"P4: the block executes more than {most} statements, and at most {MOST_STATEMENTS} before the pass"
-            raise VerifyError(why, new.span) from None
-        yield from zip(expectations, found)
 
 
 def run_blocks(kernel: Kernel, launch: Launch, worlds: list[World], most: int = MOST_STATEMENTS) -> list[Trace]:

@@ -14,7 +14,7 @@ from tiledsl.errors import VerifyError
 from tiledsl.ir.nodes import For, Kernel, Pipelined
 from tiledsl.ir.walk import statements
 from tiledsl.target import Target
-from tiledsl.verifiers.clusters import before_and_after
+from tiledsl.verifiers.comparison import before_and_after
 from tiledsl.verifiers.tile_memory import Trace
 from tiledsl.verifiers.world import SIZES
 

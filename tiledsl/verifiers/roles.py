@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from tiledsl.ir.nodes import Kernel
 from tiledsl.target import Target
-from tiledsl.verifiers.clusters import before_and_after, dealt
+from tiledsl.verifiers.clusters import dealt
+from tiledsl.verifiers.comparison import before_and_after
 from tiledsl.verifiers.pipeline import compare
 from tiledsl.verifiers.tile_memory import Trace
 

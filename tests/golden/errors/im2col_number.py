@@ -14,4 +14,4 @@ def kernel(A: T.Tensor((4, 8, 8, 32), "float16"), stride: T.int32):
 # im2col_number.py:9:9: TD0226: stride of T.im2col cannot be stride (int32)
 #             T.im2col(A, S, bx, 0, 3, stride, 1, 1)
 #             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-#   hint: allowed: a Python int of at least 1
+#   hint: allowed: a positive int
