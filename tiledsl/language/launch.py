@@ -27,11 +27,11 @@ _MAX_THREADS = 1024
 class Kernel(NamedContext):
     """`with T.Kernel(N // 64, M // 64, threads=128) as (bx, by):` launches that many blocks.
 
-    The body is one block's work. Blocks are integers or run-time sizes, x first; `threads` is a number or up to three,
-    x first, 1024 in all (TD0224). Several such blocks in a function become several `__global__` functions, launched in
-    order. `cluster_dims` blocks (up to 8, x first) run together and can reach each other's shared memory (sm_90); the
-    grid is a multiple of them. Raises TileError TD0103 for `is_cpu`, TD0120 in another one, TD0131 for another number
-    of names than of dimensions, TD0143 below a loop or branch.
+    The body is one block's work. Blocks are integers or run-time sizes, x first; `threads` is a number (TD0221) or up
+    to three, x first, 1024 in all (TD0224). Several such blocks in a function become several `__global__` functions,
+    launched in order. `cluster_dims` blocks (up to 8, x first) run together and can reach each other's shared memory
+    (sm_90); the grid is a multiple of them. Raises TileError TD0103 for `is_cpu`, TD0120 in another one, TD0131 for
+    another number of names than of dimensions, TD0143 below a loop or branch.
     """
 
     def __init__(
@@ -226,6 +226,8 @@ def _arrange(frame: LaunchFrame, axes: Mapping[str, tuple[Var, Expr]]) -> None:
 
 
 def _grid_size(value: Any) -> Expr:
+    if isinstance(value, bool):
+        raise fail("TD0224", what=f"a grid of {describe(value)}", rule="at least 1 block")
     number = operand(value)
     size = index_of(number, "a number of blocks")
     if isinstance(number, Scalar) and number.reads:

@@ -13,7 +13,7 @@ def sizes(shape: Any, word: str, *, least: int = 1) -> tuple[int | Scalar, ...]:
     items = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     out: list[int | Scalar] = []
     for item in items:
-        if isinstance(item, (tuple, list, str)):
+        if isinstance(item, (tuple, list, str, bool)):
             raise fail("TD0221", word=word, value=describe(item))
         size = operand(item)
         index_of(size, f"a size in {word}")
