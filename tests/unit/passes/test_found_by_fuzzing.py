@@ -139,6 +139,37 @@ def test_buffers_of_indices_hold_64_bits() -> None:
     assert results[0] == results[1] == {"A": [17, 29], "N": [11, 22]}
 
 
+INDICES = {
+    "a load": ("A[tx] = B[{}]",),
+    "a store": ("if tx == 3 { A[{}] = 5 }",),
+    "an atomic": ("atomic_update(add) A[{}], 2",),
+    "an atomic and what was there": ("let old: int32 = atomic_update(add) B[{}], 0", "A[tx] = old"),
+    "a row of a shared tile": (
+        "alloc S: shared int32[8, 4]",
+        "parallel i in 8, j in 4 { S[i, j] = B[i * 4 + j] }",
+        "if n[0] < {dtype}(8) { A[tx] = S[{}, tx % 4] }",
+    ),
+    "a point of a parallel loop": ("parallel i in 64 { A[i] = B[i] + B[{}] }",),
+}
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+@pytest.mark.parametrize("what", INDICES)
+def test_an_index_may_be_of_any_integer_dtype(what: str, dtype: str) -> None:
+    """Bounds are compared in one dtype, which is not that of the index: here 6, and then 102, which is outside."""
+    for at in (6, 102):
+        body = [line.replace("{}", "n[0]").replace("{dtype}", dtype) for line in INDICES[what]]
+        held = (f"alloc n: local {dtype}[1]", f"n[0] = {dtype}({at})")
+        k = kernel("A: global int32[64], B: global int32[64]", *held, *body)
+        results = []
+        for run, stage in ((tile_interp.run, k), (interp.run, lowered(k))):
+            arrays = {"A": np.zeros(64, np.int32), "B": np.arange(64, dtype=np.int32)}
+            run(stage, arrays)
+            results.append(arrays["A"].tolist())
+        assert results[0] == results[1]
+        assert at == 102 or any(results[0])
+
+
 @pytest.mark.parametrize("source", ["kernel k() {\n}\n}", "kernel k() { ] }", "", "kernel", "kernel k(?) {}"])
 def test_wrong_text_has_a_place(source: str) -> None:
     with pytest.raises(TileError) as raised:

@@ -17,6 +17,7 @@ from tiledsl.passes.facts import tile_stage
 from tiledsl.passes.normalise.blocks import dealt, rastered
 from tiledsl.passes.normalise.dependences import ordered
 from tiledsl.passes.normalise.features import supported
+from tiledsl.passes.normalise.indices import with_wide_indices
 from tiledsl.passes.normalise.slots import slots_as_versions
 from tiledsl.passes.normalise.views import without_single_views
 from tiledsl.target import Target
@@ -29,7 +30,8 @@ MOST_STAGES = 1 << 10  # of a pipeline: no block has shared memory for so many t
 def normalise(kernel: Kernel, *, target: Target | None = None) -> Kernel:
     """Deals blocks in the order of `Raster`, by computing their indices from those of the hardware, and the tiles of
     persistent loops to blocks in turn; allocates a shared tile that is only used through one view in the shape and
-    dtype of the view; makes the slots of tiles that roles hand to each other versions.
+    dtype of the view; makes the slots of tiles that roles hand to each other versions; converts indices of elements
+    that are of other integer dtypes to `index`.
 
     Safe because the new order is a permutation of the grid, so that each block is still run once, and because the own
     shape of such a tile means nothing; without the view the tile can have versions in a pipeline. Negative indices
@@ -106,5 +108,5 @@ def _check_variables(launch: Launch) -> None:
 
 
 def _launch(launch: Launch) -> Launch:
-    launch = slots_as_versions(dealt(without_single_views(launch)))
+    launch = slots_as_versions(dealt(without_single_views(with_wide_indices(launch))))
     return rastered(launch, launch.raster) if launch.raster and len(launch.grid) > 1 else replace(launch, raster=None)
