@@ -19,9 +19,14 @@ def whole(
 ) -> int:
     """`value`, a Python int from `low` to `high` (None: without end) that is a multiple of `step`; no bool.
 
-    Raises TileError TD0226 for anything else, which says what is `allowed` ("": that it is an int from `low` on).
+    Raises TileError TD0226 for anything else, which says what is `allowed` ("": an int in this range).
     """
     if type(value) is not int or value < low or (high is not None and value > high) or value % step:
-        from_low = "a positive int" if low == 1 else f"an int of {low} or more"
-        raise wrong(word, name, describe(value), allowed or from_low)
+        raise wrong(word, name, describe(value), allowed or _range(low, high))
     return value
+
+
+def _range(low: int, high: int | None) -> str:
+    if high is not None:
+        return f"{low} to {high}"
+    return "a positive int" if low == 1 else f"an int of {low} or more"

@@ -106,7 +106,7 @@ def named_barrier_arrive(barrier_id: int, arrive_count: int) -> None:
 def _at_named_barrier(word: str, barrier_id: Any, arrive_count: Any) -> int:
     """The number of threads that meet, 0 for all of them. Raises TileError TD0226, TD0129."""
     if barrier_id is not None:
-        whole(word, "barrier_id", barrier_id, high=15, allowed="0 to 15")
+        whole(word, "barrier_id", barrier_id, high=15)
     if arrive_count is not None:
         whole(word, "arrive_count", arrive_count, step=32, allowed="a multiple of 32: whole warps arrive")
     if tracer_of(word).enclosing("parallel") is not None:

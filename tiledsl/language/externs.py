@@ -17,7 +17,7 @@ from tiledsl.frontend.typenames import dtype_named
 from tiledsl.ir.dtypes import HANDLE, INDEX, DType
 from tiledsl.ir.foreign import Declared, declared
 from tiledsl.ir.nodes import Address, Buffer, Const, Evaluate, Expr, Extern, Launch, Param, Reference, Var
-from tiledsl.language.arguments import whole
+from tiledsl.language.arguments import whole, wrong
 from tiledsl.language.launch import Kernel
 from tiledsl.language.sizes import const_sizes
 from tiledsl.language.tiles import begin
@@ -176,7 +176,7 @@ def CUDASourceCodeKernel(
 
 
 def _wrong(name: str, value: Any, allowed: str) -> Exception:
-    return fail("TD0226", word="T.CUDASourceCodeKernel", name=name, value=describe(value), allowed=allowed)
+    return wrong("T.CUDASourceCodeKernel", name, describe(value), allowed)
 
 
 def _text_of(source: Any, entry: str) -> tuple[str, str]:

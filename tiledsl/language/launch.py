@@ -377,7 +377,7 @@ def annotate_min_blocks_per_sm(count: int) -> None:
     `T.annotate_min_blocks_per_sm(2)`: from 1 to 32 (TD0226). Source: CUDA C++ Programming Guide, "Launch Bounds".
     """
     frame = tracer_of("T.annotate_min_blocks_per_sm").launch("T.annotate_min_blocks_per_sm")
-    frame.min_blocks = whole("T.annotate_min_blocks_per_sm", "count", count, 1, 32, allowed="1 to 32")
+    frame.min_blocks = whole("T.annotate_min_blocks_per_sm", "count", count, 1, 32)
 
 
 def _items(table: Mapping[Any, Any], word: str) -> list[tuple[Tensor, Any]]:

@@ -115,7 +115,7 @@ def Persistent(domain: Sequence[Any], wave_size: Any, index: Any, group_size: in
     box = tuple(Const(e, INDEX) if isinstance(e, int) else e for e in extents)
     wave, number = operand(wave_size), operand(index)
     if not isinstance(wave, Scalar) and wave < 1:
-        raise fail("TD0226", word=word, name="wave_size", value=describe(wave_size), allowed="1 or more blocks")
+        raise wrong(word, "wave_size", describe(wave_size), "1 or more blocks")
     return Tiles(box, index_of(wave, "a number of blocks"), index_of(number, "the number of a block"), group_size)
 
 
@@ -129,7 +129,7 @@ def thread_binding(start: Any, stop: Any = None, thread: str = "threadIdx.x", an
         stop, thread = None, stop
     axes = {"threadIdx.x": 0, "threadIdx.y": 1, "threadIdx.z": 2}
     if thread not in axes:
-        raise fail("TD0226", word="T.thread_binding", name="thread", value=describe(thread), allowed=", ".join(axes))
+        raise wrong("T.thread_binding", "thread", describe(thread), ", ".join(axes))
     extent = const_sizes([start if stop is None else stop], "T.thread_binding")[0]
     threads = get_thread_extent(axes[thread])
     if extent != threads or (stop is not None and start != 0):
@@ -155,5 +155,5 @@ def _numbers(name: str, values: Any) -> tuple[int, ...]:
     if values is None:
         return ()
     if not isinstance(values, (list, tuple, range)) or not all(type(v) is int for v in values):
-        raise fail("TD0226", word="T.Pipelined", name=name, value=describe(values), allowed="a list of ints")
+        raise wrong("T.Pipelined", name, describe(values), "a list of ints")
     return tuple(values)

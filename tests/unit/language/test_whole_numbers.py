@@ -28,15 +28,16 @@ def test_nothing_but_python_ints_is_taken(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "allowed", "said"),
+    ("low", "high", "allowed", "said"),
     [
-        (0, "", "an int of 0 or more"),
-        (1, "", "a positive int"),
-        (8, "", "an int of 8 or more"),
-        (1, "1 to 3", "1 to 3"),
+        (0, None, "", "an int of 0 or more"),
+        (1, None, "", "a positive int"),
+        (8, None, "", "an int of 8 or more"),
+        (1, 3, "", "1 to 3"),
+        (1, 3, "one of three", "one of three"),
     ],
 )
-def test_the_error_says_what_is_allowed(low: int, allowed: str, said: str) -> None:
+def test_the_error_says_what_is_allowed(low: int, high: int | None, allowed: str, said: str) -> None:
     with pytest.raises(TileError) as caught:
-        whole("T.word", "n", -1, low, allowed=allowed)
+        whole("T.word", "n", -1, low, high, allowed=allowed)
     assert f"allowed: {said}" in str(caught.value)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tiledsl.analysis.elementwise import converted
 from tiledsl.ir.dtypes import INDEX
-from tiledsl.ir.nodes import Address, AtomicUpdate, Cast, Expr, Launch, Load, Node, Store
-from tiledsl.ir.types import dtype_of
-from tiledsl.ir.walk import rewrite, walk
-
-_Element = Load | Store | AtomicUpdate | Address
+from tiledsl.ir.nodes import Address, AtomicUpdate, Launch, Load, Node, Store
+from tiledsl.ir.walk import rewrite
 
 
 def with_wide_indices(launch: Launch) -> Launch:
@@ -18,17 +16,12 @@ def with_wide_indices(launch: Launch) -> Launch:
     The frontend writes it so, IR text need not. Regions and sizes of tensors are of dtype `index` already (verify), and
     later passes add and compare these with indices.
     """
-    if any(isinstance(n, _Element) and not all(map(_is_wide, n.indices)) for n in walk(launch)):
-        wide: Launch = rewrite(launch, _wide)
-        return wide
-    return launch
+    wide: Launch = rewrite(launch, _wide)
+    return wide
 
 
 def _wide(n: Node) -> Node:
-    if not isinstance(n, _Element) or all(map(_is_wide, n.indices)):
+    if not isinstance(n, Load | Store | AtomicUpdate | Address):
         return n
-    return replace(n, indices=tuple(i if _is_wide(i) else Cast(INDEX, i) for i in n.indices))
-
-
-def _is_wide(index: Expr) -> bool:
-    return dtype_of(index) is INDEX
+    indices = tuple(converted(i, INDEX) for i in n.indices)
+    return n if indices == n.indices else replace(n, indices=indices)
