@@ -24,10 +24,15 @@ from tiledsl.ir.ops import BINARY, DIRECTIONS, FUNCTIONS, PAIRED, PAIRS, ROUNDED
 Value = Any  # see the module's text; kept loose because NumPy's own types are
 
 
+def in_64_bits(value: int) -> int:
+    """An index as machines have it. The language gives it no meaning beyond 64 bits; there it wraps, as lanes' do."""
+    return value if -(2**63) <= value < 2**63 else (value + 2**63) % 2**64 - 2**63
+
+
 def constant(value: float, dtype: DType) -> Value:
     """A literal as a value of `dtype`; integers out of range wrap."""
     if dtype is INDEX:
-        return int(value)
+        return in_64_bits(int(value))
     if dtype is BOOL:
         return bool(value)
     holder = numpy_dtype(dtype)
@@ -92,20 +97,24 @@ BINARY_TABLE: dict[str, Callable[[Value, Value], Value]] = {
 UNARY_TABLE: dict[str, Callable[[Value], Value]] = {symbol: _ufunc(op.ufunc) for symbol, op in UNARY.items()}
 
 
+def _python(value: Any) -> Value:
+    return value if isinstance(value, bool) else in_64_bits(value)
+
+
 def binary(op: str, a: Value, b: Value, dtype: DType) -> Value:
-    """`a op b` of operands of `dtype`. Python numbers are computed exactly, others in their type."""
+    """`a op b` of operands of `dtype`. Python numbers are computed in 64 bits, others in their type."""
     row = BINARY[op]
     if isinstance(a, (int, bool)) and isinstance(b, (int, bool)):
         if b == 0 and op in ("//", "%", "div", "rem"):
             return 0  # undefined on the GPU; lanes that are switched off may come here
-        return row.eval(a, b)
+        return _python(row.eval(a, b))
     return tidy(BINARY_TABLE[op](a, b), BOOL if row.result is Result.BOOL else dtype)
 
 
 def unary(op: str, a: Value, dtype: DType) -> Value:
     row = UNARY[op]
     if isinstance(a, (int, bool)):
-        return row.eval(a)
+        return _python(row.eval(a))
     return tidy(UNARY_TABLE[op](a), BOOL if row.result is Result.BOOL else dtype)
 
 

@@ -17,6 +17,7 @@ from tiledsl.ir.dtypes import (
     FLOAT16,
     FLOAT32,
     FLOAT64,
+    INDEX,
     INT8,
     INT16,
     INT32,
@@ -130,3 +131,18 @@ def test_S23_operators(dtype: DType) -> None:
             results[f.name] = Call(f.name, (a, b, Binary("-", a, b), b, a, b)[: f.arity])
     inputs = {x: samples(dtype, 2), y: np.roll(samples(dtype, 3), 7)}
     assert_agree(run_everywhere(results, inputs), inputs)
+
+
+@pytest.mark.cxx
+def test_an_index_beyond_64_bits_wraps_whether_all_lanes_have_it_or_each_its_own() -> None:
+    """The language gives it no meaning (docs/architecture.md); still no execution breaks down, and a cast is modulo."""
+    x = Buffer("x", (N,), UINT32)
+    own, all_lanes = Cast(INDEX, Load(x, (I,))), Cast(INDEX, Load(x, (Const(0),)))
+    squares: dict[str, Expr] = {"own": own * own, "shared": all_lanes * all_lanes}
+    squares |= {f"{name}_negated": Unary("-", e) for name, e in squares.items()}
+    results: dict[str, Expr] = {name: Cast(INT64, e + 3) for name, e in squares.items()}
+    found = run_everywhere(results, {x: np.full(N, 2**32 - 1, np.uint32)})
+    square = (2**32 - 1) ** 2 - 2**64  # as an int64
+    for arrays in found.values():
+        assert set(arrays["own"].tolist()) == set(arrays["shared"].tolist()) == {square + 3}
+        assert set(arrays["own_negated"].tolist()) == set(arrays["shared_negated"].tolist()) == {-square + 3}

@@ -226,15 +226,34 @@ ORDERS = {
         "parallel i in 64, j in 64 { x1[i, j] = x0[i, j] + x1[i, j] }",
         "copy G -> x0",
     ),
+    # Threads of two warps have a row of x1, those of one warp a row of x0: r1 is what both reductions can give.
+    "two reductions into one row": (
+        "reduce(sum, dim=1) x0 -> r1",
+        "gemm a, b, x0",
+        "gemm(policy=full_col) a, b, x1",
+        "reduce(sum, dim=1) x1 -> r1",
+    ),
+    # The same, but the source of one follows from what is known.
+    "two reductions, one of what follows": (
+        "reduce(sum, dim=1) x2 -> r1",
+        "parallel i in 64, j in 64 { x2[i, j] = x0[i, j] }",
+        "gemm a, b, x0",
+        "gemm(policy=full_col) a, b, x1",
+        "reduce(sum, dim=1) x1 -> r1",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_layouts_are_found_in_every_order_of_the_statements(name: str) -> None:
-    allocs = ["alloc x0: fragment float32[64, 64]", "alloc x1: fragment float32[64, 64]"]
-    allocs += ["alloc r0: fragment float32[64]", "alloc r1: fragment float32[64]", "alloc c0: fragment float32[64]"]
+    allocs = [f"alloc {x}: fragment float32[64, 64]" for x in ("x0", "x1", "x2")]
+    allocs += [f"alloc {r}: fragment float32[64]" for r in ("r0", "r1", "c0")]
+    allocs += ["alloc a: shared float16[64, 16]", "alloc b: shared float16[16, 64]"]
     for order in permutations(ORDERS[name]):
-        infer_layouts.run(kernel("G: global float16[64, 64]", *allocs, *order), target=TARGET)
+        k = kernel("G: global float16[64, 64]", *allocs, *order)
+        for threads in (32, 64):
+            launches = tuple(replace(x, threads=(threads,)) for x in k.launches)
+            infer_layouts.run(replace(k, launches=launches), target=TARGET)
 
 
 def test_loops_that_are_not_entered_have_much_around_them_after_a_pass() -> None:

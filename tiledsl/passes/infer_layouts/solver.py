@@ -5,7 +5,6 @@ Attempts are pure: they work on copies of what is known, so a failed one leaves 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -143,21 +142,29 @@ def _two_layouts(buffer: Buffer, old: Assignment, new: Assignment) -> TileError:
 
 
 def _propagate(problem: Problem, state: State, start: Iterable[int], memo: Memo) -> Clash | None:
-    """Runs the common rules of `start` and of every user of a changed buffer until nothing changes."""
-    queue = deque(start)
-    queued = set(queue)
+    """Runs the common rules of `start` and of every user of a changed buffer until nothing changes.
+
+    Reductions come last, of these first the one with the fewest owners of each value: a reduction can keep its result
+    from threads that have it, but it cannot bring it to others.
+    """
+    queue = dict.fromkeys(start)  # in order, each once
     while queue:
-        index = queue.popleft()
-        queued.discard(index)
+        index = min(queue, key=lambda i: _owners_of_result(problem.ops[i], state))
+        del queue[index]
         changed = _run(problem, problem.ops[index], Level.COMMON, 0, state, memo)
         if isinstance(changed, Clash):
             return changed
-        for buffer in changed:
-            for user in problem.users.get(buffer, ()):
-                if user not in queued and user != index:
-                    queue.append(user)
-                    queued.add(user)
+        queue.update((u, None) for b in changed for u in problem.users.get(b, ()) if u != index)
     return None
+
+
+def _owners_of_result(op: Op, state: State) -> int:
+    """How many threads have each value when a reduction is done; 0 of other statements, and where nothing is known."""
+    if not isinstance(op.stmt, Reduce) or op.stmt.src.buffer not in state:
+        return 0
+    layout = state[op.stmt.src.buffer].layout
+    result = reduce_dim(layout, op.stmt.dim) if isinstance(layout, Fragment) else None
+    return result.replication if result else 0
 
 
 # -------------------------------------------------------------------------------------------------------- free mode

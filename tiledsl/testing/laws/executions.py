@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from tiledsl.compile import Lowered, lower
@@ -54,10 +55,9 @@ T, B = Var("t"), Var("b")
 
 
 def wrapped(value: int, dtype: DType) -> int:
-    """The value that a machine integer of the type would have; an index does not wrap."""
-    if dtype is INDEX:
-        return value
+    """The value that a machine integer of the type would have. The language gives no meaning to a longer index."""
     low, high = dtype.int_range
+    assume(dtype is not INDEX or low <= value <= high)
     return (value - low) % (high - low + 1) + low
 
 
